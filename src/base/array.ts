@@ -1,0 +1,66 @@
+/** Arrays that live on the host: what goes into an engine and what comes out. */
+import { PerformerError } from './errors.js';
+import { elementCount, formatShape } from './shape.js';
+
+export type Dtype = 'float32' | 'float64' | 'int32' | 'int64' | 'uint32' | 'bool';
+
+export interface DataOf {
+  float32: Float32Array;
+  float64: Float64Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+  uint32: Uint32Array;
+  bool: Uint8Array;
+}
+
+/** A dense row-major array with a fixed shape. */
+export interface HostTensor<D extends Dtype = Dtype> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly data: DataOf[D];
+}
+
+const constructors = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint32: Uint32Array,
+  bool: Uint8Array,
+} as const;
+
+/** A HostTensor over `data`, which is kept and not copied. Throws SHAPE when the number of elements does not fit. */
+export function hostTensor<D extends Dtype>(dtype: D, shape: readonly number[], data: DataOf[D]): HostTensor<D> {
+  if (elementCount(shape) !== data.length) {
+    throw new PerformerError(
+      'SHAPE',
+      `hostTensor: expected ${elementCount(shape)} elements for ${formatShape(shape)}, got ${data.length}.`,
+    );
+  }
+  return { dtype, shape, data };
+}
+
+export function zeros<D extends Dtype>(dtype: D, shape: readonly number[]): HostTensor<D> {
+  const data = new constructors[dtype](elementCount(shape));
+  return { dtype, shape, data: data as unknown as DataOf[D] };
+}
+
+export function float32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'float32'> {
+  return hostTensor('float32', shape, values instanceof Float32Array ? values : Float32Array.from(values));
+}
+
+export function int32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'int32'> {
+  return hostTensor('int32', shape, values instanceof Int32Array ? values : Int32Array.from(values));
+}
+
+export function uint32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'uint32'> {
+  return hostTensor('uint32', shape, Uint32Array.from(values));
+}
+
+export function float32Scalar(value: number): HostTensor<'float32'> {
+  return float32([], [value]);
+}
+
+export function byteLength(tensor: HostTensor): number {
+  return tensor.data.byteLength;
+}

@@ -1,0 +1,77 @@
+/**
+ * Trees: plain nested objects and lists whose leaves are tensors (symbolic, on the host, or mere specifications).
+ * A leaf's path, such as `blocks.0.attention.query.weight`, is its name in graphs, ONNX files and checkpoints.
+ */
+import type { Dtype } from './array.js';
+import { PerformerError } from './errors.js';
+import { formatShape, type Shape } from './shape.js';
+
+/** What makes an object a leaf. */
+export interface Leaf {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+}
+
+export type Tree<L extends Leaf> = L | readonly Tree<L>[] | { readonly [key: string]: Tree<L> | undefined };
+
+/** The tree `T` with every leaf replaced by `L`. */
+export type MapLeaves<T, L> = T extends Leaf ? L : { [K in keyof T]: MapLeaves<T[K], L> };
+
+function isLeaf(value: object): value is Leaf {
+  return 'dtype' in value && 'shape' in value;
+}
+
+/** Every leaf with its path, in the order of the keys. Entries that are undefined are passed over. */
+export function leavesOf<T>(tree: T): [string, LeafOf<T>][] {
+  const found: [string, LeafOf<T>][] = [];
+  mapTree(tree, (leaf: Leaf, path) => found.push([path, leaf as LeafOf<T>]));
+  return found;
+}
+
+/** The same tree with each leaf replaced by `change(leaf, path)`. */
+export function mapTree<T, L extends Leaf, R>(tree: T, change: (leaf: L, path: string) => R): MapLeaves<T, R> {
+  const walk = (node: unknown, path: string): unknown => {
+    if (node === undefined) return undefined;
+    if (isLeaf(node as object)) return change(node as L, path);
+    const child = (key: string | number, value: unknown) => walk(value, path === '' ? String(key) : `${path}.${key}`);
+    if (Array.isArray(node)) return node.map((value, index) => child(index, value));
+    return Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, child(key, value)]));
+  };
+  return walk(tree, '') as MapLeaves<T, R>;
+}
+
+/** The type of the leaves of a tree type. */
+export type LeafOf<T> = T extends Leaf ? T : T extends object ? LeafOf<NonNullable<T[keyof T]>> : never;
+
+/**
+ * A tree shaped as `like`, with its leaves taken by path. Throws CHECKPOINT when a leaf is missing, has another
+ * shape, or is left over.
+ */
+export function treeFromLeaves<T, L extends Leaf>(
+  where: string,
+  like: T,
+  leaves: ReadonlyMap<string, L>,
+): MapLeaves<T, L> {
+  const used = new Set<string>();
+  const tree = mapTree(like, ({ dtype, shape }: Leaf, path) => {
+    const leaf = leaves.get(path);
+    if (leaf === undefined) {
+      throw new PerformerError('CHECKPOINT', `${where}: expected a tensor ${path} ${formatShape(shape)}, got none.`);
+    }
+    if (leaf.dtype !== dtype || formatShape(leaf.shape) !== formatShape(shape)) {
+      throw new PerformerError(
+        'CHECKPOINT',
+        `${where}: expected ${path} to be ${dtype} ${formatShape(shape)}, ` +
+          `got ${leaf.dtype} ${formatShape(leaf.shape)}. Use the config.json that it was saved with.`,
+      );
+    }
+    used.add(path);
+    return leaf;
+  });
+  for (const path of leaves.keys()) {
+    if (!used.has(path)) {
+      throw new PerformerError('CHECKPOINT', `${where}: got a tensor ${path} that the model does not have.`);
+    }
+  }
+  return tree;
+}

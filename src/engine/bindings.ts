@@ -1,0 +1,47 @@
+/** Matching the arrays of a run to the inputs that were compiled. */
+import type { HostTensor } from '../base/array.js';
+import { type Dim, evaluateDim, formatDim, symbolName } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { formatShape } from '../base/shape.js';
+import { leavesOf } from '../base/tree.js';
+import type { TracedGraph } from '../graph/trace.js';
+
+/** The arrays of all arguments by name. */
+export function arraysByName(args: readonly unknown[]): Map<string, HostTensor> {
+  return new Map(args.flatMap((argument) => leavesOf(argument) as unknown as [string, HostTensor][]));
+}
+
+/** Checks the arrays against the inputs and returns the values of the symbols. */
+export function bindSymbols(
+  inputs: TracedGraph['inputs'],
+  arrays: ReadonlyMap<string, HostTensor>,
+): Map<string, number> {
+  const bindings = new Map<string, number>();
+  const expected: [string, Dim, number][] = [];
+  for (const { name, tensor } of inputs) {
+    const array = arrays.get(name);
+    if (array === undefined) {
+      throw new PerformerError('SHAPE', `run: expected an array for the input ${name} ${tensor}, got none.`);
+    }
+    const { dtype, shape } = array;
+    const sameType = dtype === tensor.dtype || (dtype === 'float64' && tensor.dtype === 'float32');
+    if (!sameType || shape.length !== tensor.rank) {
+      const got = `${dtype} ${formatShape(shape)}`;
+      throw new PerformerError(sameType ? 'SHAPE' : 'DTYPE', `run: expected ${name} to be ${tensor}, got ${got}.`);
+    }
+    shape.forEach((size, axis) => {
+      const dim = tensor.dim(axis);
+      const symbol = symbolName(dim);
+      if (symbol !== undefined && !bindings.has(symbol)) bindings.set(symbol, size);
+      else expected.push([name, dim, size]);
+    });
+  }
+  for (const [name, dim, size] of expected) {
+    const value = evaluateDim(dim, bindings);
+    if (value !== size) {
+      const wanted = typeof dim === 'number' ? String(dim) : `${formatDim(dim)} = ${value}`;
+      throw new PerformerError('SHAPE', `run: expected ${wanted} as a dimension of ${name}, got ${size}.`);
+    }
+  }
+  return bindings;
+}

@@ -1,0 +1,55 @@
+/** What an op's lowering rule writes to: a list of ONNX nodes under construction. Implemented in the onnx room. */
+import type { Dtype } from '../base/array.js';
+import type { Dim } from '../base/dimension.js';
+import type { Shape } from '../base/shape.js';
+
+/** standard: the ONNX operator set alone · native, web: with the fused com.microsoft ops of ONNX Runtime there. */
+export type Target = 'standard' | 'native' | 'web';
+
+/** An attribute of an ONNX node; a bare number is an integer. */
+export type EmitAttribute =
+  | number
+  | readonly number[]
+  | string
+  | { readonly float: number }
+  | { readonly graph: Subgraph };
+
+/** The body of a Scan: its nodes are written by `build`, which gets the names of the body's inputs. */
+export interface Subgraph {
+  readonly inputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
+  readonly outputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
+  build(emitter: Emitter, inputs: readonly string[]): readonly string[];
+}
+
+export interface EmitOptions {
+  /** `com.microsoft` for ONNX Runtime's own ops. */
+  readonly domain?: string;
+  /** How many outputs are wanted; 1 unless given. */
+  readonly outputCount?: number;
+}
+
+export interface Emitter {
+  readonly target: Target;
+  /** Appends a node and returns the name of its first output. An input of '' is an absent optional one. */
+  emit(
+    type: string,
+    inputs: readonly string[],
+    attributes?: Record<string, EmitAttribute>,
+    options?: EmitOptions,
+  ): string;
+  /** Appends a node and returns the names of its outputs. */
+  emitMany(
+    type: string,
+    inputs: readonly string[],
+    attributes: Record<string, EmitAttribute>,
+    options: EmitOptions,
+  ): readonly string[];
+  /** The name of a constant tensor. */
+  constant(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): string;
+  /** The name of an int64 vector that holds the shape; computed in the graph where it has symbols. */
+  shape(shape: Shape): string;
+  /** The name of an int64 vector of one element that holds the dimension. */
+  dimension(dim: Dim): string;
+  /** The name of a graph input. */
+  input(name: string, dtype: Dtype, shape: Shape): string;
+}

@@ -1,0 +1,54 @@
+/** Comparisons and the logic of booleans; none has a gradient. */
+import type { Dtype } from '../../base/array.js';
+import { broadcastShapes } from '../../base/shape.js';
+import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
+import { mapBroadcast } from './broadcast.js';
+import { toTensor } from './constant.js';
+
+const numbers: readonly Dtype[] = ['float32', 'int32', 'int64', 'uint32'];
+
+function comparison(
+  name: string,
+  onnx: string,
+  operands: readonly Dtype[],
+  evaluate: (a: number, b: number) => boolean,
+): (a: Tensor | number, b: Tensor | number) => Tensor {
+  const op: Op<null> = {
+    name,
+    infer: ([a, b]) => {
+      expectDtype(name, [a!], ...operands);
+      expectDtype(name, [b!], a!.dtype);
+      return [{ dtype: 'bool', shape: broadcastShapes(here(name), a!.shape, b!.shape) }];
+    },
+    evaluate: (inputs, _, { outputShapes }) => [
+      mapBroadcast(inputs, outputShapes[0]!, (a, b) => Number(evaluate(a!, b!))),
+    ],
+    differentiate: zeroGradient,
+    lower: (emitter, inputs) => [emitter.emit(onnx, inputs)],
+  };
+  return (a, b) => {
+    if (typeof a === 'number') return apply(op, [toTensor(a, b as Tensor), b as Tensor], null);
+    return apply(op, [a, toTensor(b, a)], null);
+  };
+}
+
+export const equal = comparison('equal', 'Equal', numbers, (a, b) => a === b);
+export const less = comparison('less', 'Less', numbers, (a, b) => a < b);
+export const lessOrEqual = comparison('lessOrEqual', 'LessOrEqual', numbers, (a, b) => a <= b);
+export const and = comparison('and', 'And', ['bool'], (a, b) => a !== 0 && b !== 0);
+export const or = comparison('or', 'Or', ['bool'], (a, b) => a !== 0 || b !== 0);
+
+const notOp: Op<null> = {
+  name: 'not',
+  infer: ([x]) => {
+    expectDtype('not', [x!], 'bool');
+    return [{ dtype: 'bool', shape: x!.shape }];
+  },
+  evaluate: ([x]) => [x!.data.map((value) => 1 - value)],
+  differentiate: zeroGradient,
+  lower: (emitter, inputs) => [emitter.emit('Not', inputs)],
+};
+
+export function not(x: Tensor): Tensor {
+  return apply(notOp, [x], null);
+}

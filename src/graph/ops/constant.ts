@@ -1,0 +1,99 @@
+/** Where values enter a graph: inputs, constants and sizes. */
+import type { Dtype } from '../../base/array.js';
+import { type Dim, evaluateDim } from '../../base/dimension.js';
+import { internalError, PerformerError } from '../../base/errors.js';
+import { elementCount, formatShape, type Shape } from '../../base/shape.js';
+import { apply, type Op, type Tensor, type TensorType, zeroGradient } from '../tensor.js';
+
+interface InputAttributes extends TensorType {
+  readonly name: string;
+}
+
+export const inputOp: Op<InputAttributes> = {
+  name: 'input',
+  infer: (_, type) => [{ dtype: type.dtype, shape: type.shape }],
+  evaluate: (_inputs, { name }) => {
+    throw internalError(`the input ${name} was not given to the oracle`);
+  },
+  differentiate: zeroGradient,
+  lower: (emitter, _, { name, dtype, shape }) => [emitter.input(name, dtype, shape)],
+};
+
+/** A value that is given when the graph runs. */
+export function input(name: string, dtype: Dtype, shape: Shape): Tensor {
+  return apply(inputOp, [], { name, dtype, shape });
+}
+
+interface ConstantAttributes {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly values: ArrayLike<number>;
+}
+
+const constantOp: Op<ConstantAttributes> = {
+  name: 'constant',
+  infer: (_, { dtype, shape }) => [{ dtype, shape }],
+  evaluate: (_, { values }) => [Float64Array.from(values)],
+  differentiate: zeroGradient,
+  lower: (emitter, _, { dtype, shape, values }) => [emitter.constant(dtype, shape, values)],
+};
+
+/** A value known when the graph is built. */
+export function constant(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): Tensor {
+  if (elementCount(shape) !== values.length) {
+    const size = formatShape(shape);
+    throw new PerformerError('SHAPE', `constant: expected as many values as ${size} holds, got ${values.length}.`);
+  }
+  return apply(constantOp, [], { dtype, shape, values });
+}
+
+export function scalar(value: number, dtype: Dtype = 'float32'): Tensor {
+  return constant(dtype, [], [value]);
+}
+
+/** The tensor itself, or a number as a scalar of the same dtype as `like`. */
+export function toTensor(value: Tensor | number, like: Tensor): Tensor {
+  return typeof value === 'number' ? scalar(value, like.dtype) : value;
+}
+
+const sizeOp: Op<{ dim: Dim }> = {
+  name: 'size',
+  infer: () => [{ dtype: 'float32', shape: [] }],
+  evaluate: (_, { dim }, { bindings }) => [Float64Array.of(evaluateDim(dim, bindings))],
+  differentiate: zeroGradient,
+  lower: (emitter, _, { dim }) => {
+    const scalarShape = emitter.constant('int64', [0], []);
+    const cast = emitter.emit('Cast', [emitter.dimension(dim)], { to: 1 });
+    return [emitter.emit('Reshape', [cast, scalarShape])];
+  },
+};
+
+/** A dimension as a float32 scalar: a constant unless it is symbolic. */
+export function size(dim: Dim): Tensor {
+  return typeof dim === 'number' ? scalar(dim) : apply(sizeOp, [], { dim });
+}
+
+const rangeOp: Op<{ dim: Dim; dtype: 'int32' | 'int64' | 'uint32' }> = {
+  name: 'range',
+  infer: (_, { dim, dtype }) => [{ dtype, shape: [dim] }],
+  evaluate: (_inputs, _attributes, { outputShapes }) => [
+    Float64Array.from({ length: outputShapes[0]?.[0] ?? 0 }, (_, i) => i),
+  ],
+  differentiate: zeroGradient,
+  lower: (emitter, _, { dim, dtype }) => {
+    const scalarShape = emitter.constant('int64', [0], []);
+    const limit = emitter.emit('Reshape', [emitter.dimension(dim), scalarShape]);
+    const range = emitter.emit('Range', [
+      emitter.constant('int64', [], [0]),
+      limit,
+      emitter.constant('int64', [], [1]),
+    ]);
+    if (dtype === 'int64') return [range];
+    return [emitter.emit('Cast', [range], { to: dtype === 'int32' ? 6 : 12 })];
+  },
+};
+
+/** 0, 1, … up to the dimension, which is left out: [dim]. */
+export function range(dim: Dim, dtype: 'int32' | 'int64' | 'uint32' = 'int32'): Tensor {
+  return apply(rangeOp, [], { dim, dtype });
+}

@@ -1,0 +1,160 @@
+/** Arithmetic element by element, with NumPy's broadcasting. */
+import { broadcastShapes } from '../../base/shape.js';
+import { apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
+import { mapBroadcast } from './broadcast.js';
+import { less } from './compare.js';
+import { scalar, toTensor } from './constant.js';
+import { sumTo } from './reduce.js';
+import { where } from './select.js';
+import { erf as erfOf } from './special.js';
+
+interface UnaryRules {
+  readonly onnx: string;
+  readonly evaluate: (x: number) => number;
+  /** The gradient of the input x, given the output y and its gradient g. */
+  readonly gradient: (g: Tensor, x: Tensor, y: Tensor) => Tensor | undefined;
+}
+
+function unary(name: string, rules: UnaryRules): (x: Tensor) => Tensor {
+  const op: Op<null> = {
+    name,
+    infer: ([x]) => {
+      expectDtype(name, [x!], 'float32', 'int32', 'int64');
+      return [{ dtype: x!.dtype, shape: x!.shape }];
+    },
+    evaluate: ([x]) => [x!.data.map(rules.evaluate)],
+    differentiate: ({ inputs: [x], outputs: [y], gradients: [g] }) => [rules.gradient(g!, x!, y!)],
+    lower: (emitter, inputs) => [emitter.emit(rules.onnx, inputs)],
+  };
+  return (x) => apply(op, [x], null);
+}
+
+export const negate = unary('negate', { onnx: 'Neg', evaluate: (x) => -x, gradient: (g) => negate(g) });
+export const exp = unary('exp', { onnx: 'Exp', evaluate: Math.exp, gradient: (g, _, y) => multiply(g, y) });
+export const log = unary('log', { onnx: 'Log', evaluate: Math.log, gradient: (g, x) => divide(g, x) });
+export const sqrt = unary('sqrt', {
+  onnx: 'Sqrt',
+  evaluate: Math.sqrt,
+  gradient: (g, _, y) => divide(multiply(g, 0.5), y),
+});
+export const reciprocal = unary('reciprocal', {
+  onnx: 'Reciprocal',
+  evaluate: (x) => 1 / x,
+  gradient: (g, _, y) => negate(multiply(g, multiply(y, y))),
+});
+export const abs = unary('abs', { onnx: 'Abs', evaluate: Math.abs, gradient: (g, x) => multiply(g, sign(x)) });
+export const sign = unary('sign', { onnx: 'Sign', evaluate: Math.sign, gradient: () => undefined });
+export const floor = unary('floor', { onnx: 'Floor', evaluate: Math.floor, gradient: () => undefined });
+export const sin = unary('sin', { onnx: 'Sin', evaluate: Math.sin, gradient: (g, x) => multiply(g, cos(x)) });
+export const cos = unary('cos', { onnx: 'Cos', evaluate: Math.cos, gradient: (g, x) => negate(multiply(g, sin(x))) });
+export const tanh = unary('tanh', {
+  onnx: 'Tanh',
+  evaluate: Math.tanh,
+  gradient: (g, _, y) => multiply(g, subtract(1, multiply(y, y))),
+});
+export const sigmoid = unary('sigmoid', {
+  onnx: 'Sigmoid',
+  evaluate: (x) => 1 / (1 + Math.exp(-x)),
+  gradient: (g, _, y) => multiply(g, multiply(y, subtract(1, y))),
+});
+export const softplus = unary('softplus', {
+  onnx: 'Softplus',
+  evaluate: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  gradient: (g, x) => multiply(g, sigmoid(x)),
+});
+export const relu = unary('relu', {
+  onnx: 'Relu',
+  evaluate: (x) => Math.max(x, 0),
+  gradient: (g, x) => where(less(0, x), g, scalar(0)),
+});
+/** The error function. */
+export const erf = unary('erf', {
+  onnx: 'Erf',
+  evaluate: erfOf,
+  gradient: (g, x) => multiply(multiply(g, 2 / Math.sqrt(Math.PI)), exp(negate(multiply(x, x)))),
+});
+
+interface BinaryRules {
+  readonly onnx: string;
+  readonly evaluate: (a: number, b: number) => number;
+  /** The gradients of a and b at the broadcast shape, given the output y and its gradient g. */
+  readonly gradient: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
+}
+
+type Operand = Tensor | number;
+
+/** Unsigned 32-bit arithmetic wraps around; the oracle follows. */
+function wrapped(evaluate: (a: number, b: number) => number, name: string): (a: number, b: number) => number {
+  if (name === 'multiply') return (a, b) => Math.imul(a, b) >>> 0;
+  return (a, b) => evaluate(a, b) >>> 0;
+}
+
+function binary(name: string, rules: BinaryRules): (a: Operand, b: Operand) => Tensor {
+  const op: Op<null> = {
+    name,
+    infer: ([a, b]) => {
+      expectDtype(name, [a!, b!], 'float32', 'int32', 'int64', 'uint32');
+      expectDtype(name, [b!], a!.dtype);
+      return [{ dtype: a!.dtype, shape: broadcastShapes(here(name), a!.shape, b!.shape) }];
+    },
+    evaluate: (inputs, _, { outputTypes, outputShapes }) => {
+      const combine = outputTypes[0]!.dtype === 'uint32' ? wrapped(rules.evaluate, name) : rules.evaluate;
+      return [mapBroadcast(inputs, outputShapes[0]!, combine)];
+    },
+    differentiate: ({ inputs: [a, b], outputs: [y], gradients: [g] }) => {
+      if (y!.dtype !== 'float32') return [undefined, undefined];
+      const [left, right] = rules.gradient(g!, a!, b!, y!);
+      return [sumTo(left(), a!.shape), sumTo(right(), b!.shape)];
+    },
+    lower: (emitter, inputs) => [emitter.emit(rules.onnx, inputs)],
+  };
+  return (a, b) => {
+    if (typeof a === 'number') return apply(op, [toTensor(a, b as Tensor), b as Tensor], null);
+    return apply(op, [a, toTensor(b, a)], null);
+  };
+}
+
+export const add = binary('add', {
+  onnx: 'Add',
+  evaluate: (a, b) => a + b,
+  gradient: (g) => [() => g, () => g],
+});
+export const subtract = binary('subtract', {
+  onnx: 'Sub',
+  evaluate: (a, b) => a - b,
+  gradient: (g) => [() => g, () => negate(g)],
+});
+export const multiply = binary('multiply', {
+  onnx: 'Mul',
+  evaluate: (a, b) => a * b,
+  gradient: (g, a, b) => [() => multiply(g, b), () => multiply(g, a)],
+});
+export const divide = binary('divide', {
+  onnx: 'Div',
+  evaluate: (a, b) => a / b,
+  gradient: (g, _, b, y) => [() => divide(g, b), () => negate(divide(multiply(g, y), b))],
+});
+/** a to the power of b; the gradient with respect to b expects a > 0. */
+export const power = binary('power', {
+  onnx: 'Pow',
+  evaluate: (a, b) => a ** b,
+  gradient: (g, a, b, y) => [
+    () => multiply(g, multiply(b, power(a, subtract(b, 1)))),
+    () => multiply(g, multiply(y, log(a))),
+  ],
+});
+export const maximum = binary('maximum', {
+  onnx: 'Max',
+  evaluate: Math.max,
+  gradient: (g, a, b) => [() => where(less(a, b), scalar(0), g), () => where(less(a, b), g, scalar(0))],
+});
+export const minimum = binary('minimum', {
+  onnx: 'Min',
+  evaluate: Math.min,
+  gradient: (g, a, b) => [() => where(less(b, a), scalar(0), g), () => where(less(b, a), g, scalar(0))],
+});
+
+/** x·x, with one product in the gradient less than `power`. */
+export function square(x: Tensor): Tensor {
+  return multiply(x, x);
+}

@@ -1,0 +1,15 @@
+/** Every op and composite of the graph. */
+export * from './bits.js';
+export * from './compare.js';
+export { constant, input, range, scalar, size } from './constant.js';
+export * from './custom.js';
+export * from './elementwise.js';
+export * from './gelu.js';
+export * from './layout.js';
+export * from './matmul.js';
+export * from './normalization.js';
+export * from './prefix.js';
+export * from './reduce.js';
+export * from './rotary.js';
+export * from './rows.js';
+export { cast, stopGradient, where } from './select.js';

@@ -1,0 +1,62 @@
+/** Reading and accumulating rows of a table: embeddings and their gradient. */
+import type { Dim } from '../../base/dimension.js';
+import { elementCount, type Shape } from '../../base/shape.js';
+import { apply, expectDtype, type Op, type Tensor } from '../tensor.js';
+import { equal } from './compare.js';
+import { range } from './constant.js';
+import { reshape } from './layout.js';
+import { cast } from './select.js';
+
+const takeRowsOp: Op<null> = {
+  name: 'takeRows',
+  infer: ([table, indices]) => {
+    expectDtype('takeRows', [indices!], 'int32', 'int64');
+    return [{ dtype: table!.dtype, shape: [...indices!.shape, ...table!.shape.slice(1)] }];
+  },
+  evaluate: ([table, indices]) => {
+    const row = elementCount(table!.shape.slice(1));
+    const out = new Float64Array(indices!.data.length * row);
+    indices!.data.forEach((index, at) => out.set(table!.data.subarray(index * row, (index + 1) * row), at * row));
+    return [out];
+  },
+  differentiate: ({ inputs: [table, indices], gradients: [g] }) => {
+    if (table!.dtype !== 'float32') return [undefined, undefined];
+    const count = elementCount(indices!.shape);
+    const rows = reshape(g!, [count, ...table!.shape.slice(1)]);
+    return [apply(addRowsOp, [reshape(indices!, [count]), rows], { rows: table!.dim(0) }), undefined];
+  },
+  lower: (emitter, inputs) => [emitter.emit('Gather', inputs, { axis: 0 })],
+};
+
+/** table[indices]: table [rows, ...rest], indices of any shape; each index from 0 to rows − 1. */
+export function takeRows(table: Tensor, indices: Tensor): Tensor {
+  return apply(takeRowsOp, [table, indices], null);
+}
+
+const addRowsOp: Op<{ rows: Dim }> = {
+  name: 'addRows',
+  infer: ([, values], { rows }) => [{ dtype: values!.dtype, shape: [rows, ...values!.shape.slice(1)] }],
+  evaluate: ([indices, values], _, { outputShapes }) => {
+    const row = elementCount(values!.shape.slice(1));
+    const out = new Float64Array(elementCount(outputShapes[0]!));
+    indices!.data.forEach((index, at) => {
+      for (let i = 0; i < row; i++) out[index * row + i]! += values!.data[at * row + i] as number;
+    });
+    return [out];
+  },
+  differentiate: ({ inputs: [indices], gradients: [g] }) => [undefined, takeRows(g!, indices!)],
+  lower: (emitter, [indices, values], { rows }, { inputs: [indexType], outputs: [type] }) => {
+    const zero = emitter.constant('float32', [1], [0]);
+    const empty = emitter.emit('Expand', [zero, emitter.shape([rows, ...type!.shape.slice(1)])]);
+    const wide = indexType!.dtype === 'int64' ? indices! : emitter.emit('Cast', [indices!], { to: 7 });
+    const column = emitter.emit('Unsqueeze', [wide, emitter.constant('int64', [1], [1])]);
+    return [emitter.emit('ScatterND', [empty, column, values!], { reduction: 'add' })];
+  },
+};
+
+/** 1 where the index is the class and 0 elsewhere: [...indices, classes] in float32. */
+export function oneHot(indices: Tensor, classes: number): Tensor {
+  const shape: Shape = [...indices.shape, 1];
+  const dtype = indices.dtype === 'int64' ? 'int64' : 'int32';
+  return cast(equal(reshape(indices, shape), range(classes, dtype)), 'float32');
+}

@@ -1,0 +1,182 @@
+/**
+ * Symbolic tensors: immutable values of a graph that is written by calling functions on them.
+ *
+ * A `Tensor` is one output of a `Node`; a node is an op applied to tensors. Nothing is computed here: the graph is
+ * evaluated by the float64 oracle (`evaluate.ts`) or written out as ONNX and run by an engine.
+ */
+import type { Dtype } from '../base/array.js';
+import type { Dim, DimBindings } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { formatShape, type Shape } from '../base/shape.js';
+import type { Emitter } from './emitter.js';
+
+/** What is known of a tensor before anything runs. */
+export interface TensorType {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+}
+
+/** A dense array of the oracle: every dtype is held in float64 (integers exactly, booleans as 0 and 1). */
+export interface DenseArray {
+  readonly shape: readonly number[];
+  readonly data: Float64Array;
+}
+
+export interface EvaluateContext {
+  readonly bindings: DimBindings;
+  /** The types of the node's outputs, and their shapes resolved under `bindings`. */
+  readonly outputTypes: readonly TensorType[];
+  readonly outputShapes: readonly (readonly number[])[];
+  readonly inputTypes: readonly TensorType[];
+}
+
+/** What a differentiation rule sees; a gradient is undefined where the result does not depend on that output. */
+export interface DifferentiateContext<A> {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly gradients: readonly (Tensor | undefined)[];
+  readonly attributes: A;
+}
+
+/** An op with its four rules side by side. */
+export interface Op<A = unknown> {
+  readonly name: string;
+  infer(inputs: readonly TensorType[], attributes: A): readonly TensorType[];
+  evaluate(inputs: readonly DenseArray[], attributes: A, context: EvaluateContext): readonly Float64Array[];
+  /** Gradients of the inputs, undefined for an input that gets none; or the reason why there is no such rule. */
+  readonly differentiate: ((context: DifferentiateContext<A>) => readonly (Tensor | undefined)[]) | NotDifferentiable;
+  /** Writes the op for the emitter's target and returns the names of its outputs. */
+  lower(emitter: Emitter, inputs: readonly string[], attributes: A, context: LowerContext): readonly string[];
+}
+
+export interface NotDifferentiable {
+  readonly notDifferentiable: 'zero' | 'error';
+}
+
+/** The derivative is zero wherever it exists: comparisons, integers, positions. */
+export const zeroGradient: NotDifferentiable = { notDifferentiable: 'zero' };
+/** A derivative exists and has no rule: asking for it is an error. */
+export const noGradient: NotDifferentiable = { notDifferentiable: 'error' };
+
+export interface LowerContext {
+  readonly inputs: readonly TensorType[];
+  readonly outputs: readonly TensorType[];
+}
+
+export interface Node {
+  readonly op: Op;
+  readonly inputs: readonly Tensor[];
+  readonly attributes: unknown;
+  /** The model path under which the node was written, such as `blocks.0.attention`. */
+  readonly path: string;
+  readonly outputs: readonly Tensor[];
+}
+
+export class Tensor implements TensorType {
+  readonly node: Node;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+
+  constructor(node: Node, type: TensorType) {
+    this.node = node;
+    this.dtype = type.dtype;
+    this.shape = type.shape;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** The size of an axis, which may count from the end. */
+  dim(axis: number): Dim {
+    const size = this.shape[axis < 0 ? axis + this.rank : axis];
+    if (size === undefined) throw new PerformerError('SHAPE', `dim: ${formatShape(this.shape)} has no axis ${axis}.`);
+    return size;
+  }
+
+  /** The size of an axis that must be a number and no symbol. */
+  staticDim(axis: number): number {
+    const size = this.dim(axis);
+    if (typeof size !== 'number') {
+      throw new PerformerError('SHAPE', `staticDim: expected a fixed size of axis ${axis}, got ${size}.`);
+    }
+    return size;
+  }
+
+  toString(): string {
+    return `${this.dtype} ${formatShape(this.shape)}`;
+  }
+}
+
+let currentPath = '';
+
+/** Runs `build` with `name` appended to the path that new nodes carry (for errors, profiles and printing). */
+export function scope<T>(name: string, build: () => T): T {
+  const outer = currentPath;
+  currentPath = outer === '' ? name : `${outer}.${name}`;
+  try {
+    return build();
+  } finally {
+    currentPath = outer;
+  }
+}
+
+/** Where in the model we are, for messages: `matmul in blocks.0.attention`. */
+export function here(opName: string): string {
+  return currentPath === '' ? opName : `${opName} in ${currentPath}`;
+}
+
+/** Applies an op: checks and infers the types, and returns the outputs. */
+export function applyMany<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): readonly Tensor[] {
+  const types = op.infer(inputs, attributes);
+  const outputs: Tensor[] = [];
+  const node: Node = { op: op as Op, inputs, attributes, path: currentPath, outputs };
+  for (const type of types) outputs.push(new Tensor(node, type));
+  return outputs;
+}
+
+/** Applies an op that has one output. */
+export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  return applyMany(op, inputs, attributes)[0] as Tensor;
+}
+
+/** Throws DTYPE unless every tensor has one of the expected dtypes. */
+export function expectDtype(opName: string, tensors: readonly TensorType[], ...expected: readonly Dtype[]): void {
+  for (const { dtype } of tensors) {
+    if (!expected.includes(dtype)) {
+      throw new PerformerError('DTYPE', `${here(opName)}: expected ${expected.join(' or ')}, got ${dtype}.`);
+    }
+  }
+}
+
+/** A SHAPE error of the op that is being applied. */
+export function shapeError(opName: string, expected: string, ...got: readonly TensorType[]): PerformerError {
+  return new PerformerError(
+    'SHAPE',
+    `${here(opName)}: expected ${expected}, got ${got.map(({ shape }) => formatShape(shape)).join(' and ')}.`,
+  );
+}
+
+/** Every node that the roots need, inputs before users. Iterative, since graphs are thousands of nodes deep. */
+export function sortNodes(roots: readonly Tensor[]): Node[] {
+  const sorted: Node[] = [];
+  const seen = new Set<Node>();
+  const stack: { node: Node; next: number }[] = [];
+  for (const root of roots) {
+    if (seen.has(root.node)) continue;
+    seen.add(root.node);
+    stack.push({ node: root.node, next: 0 });
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1] as { node: Node; next: number };
+      const input = top.node.inputs[top.next++];
+      if (input === undefined) {
+        sorted.push(top.node);
+        stack.pop();
+      } else if (!seen.has(input.node)) {
+        seen.add(input.node);
+        stack.push({ node: input.node, next: 0 });
+      }
+    }
+  }
+  return sorted;
+}

@@ -1,0 +1,2 @@
+/** Graphs written as ONNX models. */
+export { encodeModel, type OnnxModel } from './model.js';

@@ -1,0 +1,116 @@
+/** From a traced graph to the bytes of an ONNX model. */
+import { create, toBinary } from '@bufbuild/protobuf';
+import {
+  TensorProto_DataLocation as DataLocation,
+  ModelProtoSchema,
+  type NodeProto,
+  type TensorProto,
+  TensorProtoSchema,
+} from 'onnx-buf';
+import type { HostTensor } from '../base/array.js';
+import { internalError } from '../base/errors.js';
+import type { Target } from '../graph/emitter.js';
+import { onnxDtypes } from '../graph/ops/select.js';
+import { sortNodes, type Tensor } from '../graph/tensor.js';
+import type { TracedGraph } from '../graph/trace.js';
+import { GraphWriter, valueInfo } from './writer.js';
+
+/** An ONNX model; large constants stay outside of its bytes, as external data by name. */
+export interface OnnxModel {
+  readonly bytes: Uint8Array;
+  readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
+}
+
+const opset = 23n; // the first with RotaryEmbedding
+const irVersion = 10n;
+/** Constants above this many bytes are kept outside, so that they are not copied and no model exceeds 2 GB. */
+const externalThreshold = 4096;
+
+function constantProto(name: string, value: HostTensor, external: { path: string; data: Uint8Array }[]): TensorProto {
+  const data = new Uint8Array(value.data.buffer as ArrayBuffer, value.data.byteOffset, value.data.byteLength);
+  const common = { name, dataType: onnxDtypes[value.dtype], dims: value.shape.map(BigInt) };
+  if (data.length <= externalThreshold) return create(TensorProtoSchema, { ...common, rawData: data });
+  external.push({ path: name, data });
+  return create(TensorProtoSchema, {
+    ...common,
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: [
+      { key: 'location', value: name },
+      { key: 'offset', value: '0' },
+      { key: 'length', value: String(data.length) },
+    ],
+  });
+}
+
+/** Gives the values that leave the graph the names of its outputs; one that has a name of its own is copied. */
+function nameOutputs(writer: GraphWriter, outputs: readonly { name: string; value: string }[]): void {
+  const renamed = new Map<string, string>();
+  const produced = new Set(writer.nodes.flatMap(({ output }) => output));
+  for (const { name, value } of outputs) {
+    if (produced.has(value) && !renamed.has(value)) renamed.set(value, name);
+    else writer.nodes.push(identity(renamed.get(value) ?? value, name));
+  }
+  const rename = (list: string[]) => list.forEach((value, at) => (list[at] = renamed.get(value) ?? value));
+  const visit = (nodes: readonly NodeProto[]) => {
+    for (const node of nodes) {
+      rename(node.input);
+      rename(node.output);
+      for (const { g } of node.attribute) if (g !== undefined) visit(g.node);
+    }
+  };
+  visit(writer.nodes);
+}
+
+function identity(from: string, to: string): NodeProto {
+  const writer = new GraphWriter('standard');
+  writer.emit('Identity', [from]);
+  const [node] = writer.nodes;
+  if (node === undefined) throw internalError('no identity node');
+  node.name = `/Identity_${to}`;
+  node.output = [to];
+  return node;
+}
+
+/** Writes the graph as an ONNX model (opset 23) for a target. */
+export function encodeModel({ inputs, constants, outputs }: TracedGraph, target: Target): OnnxModel {
+  const writer = new GraphWriter(target);
+  for (const { name, tensor } of [...inputs, ...constants]) writer.declareInput(name, tensor.dtype, tensor.shape);
+  const values = new Map<Tensor, string>();
+  const used = new Set<string>();
+  for (const { op, inputs: from, outputs: to, attributes, path } of sortNodes(outputs.map(({ tensor }) => tensor))) {
+    writer.path = path;
+    const names = op.lower(
+      writer,
+      from.map((tensor) => values.get(tensor) as string),
+      attributes,
+      { inputs: from, outputs: to },
+    );
+    to.forEach((tensor, index) => values.set(tensor, names[index] as string));
+    if (from.length === 0) for (const name of names) used.add(name);
+  }
+  nameOutputs(
+    writer,
+    outputs.map(({ name, tensor }) => ({ name, value: values.get(tensor) as string })),
+  );
+  const externalData: { path: string; data: Uint8Array }[] = [];
+  const bound = constants.filter(({ name }) => used.has(name));
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    producerName: 'performer-ts',
+    opsetImport: [
+      { domain: '', version: opset },
+      ...(writer.usesMicrosoftOps ? [{ domain: 'com.microsoft', version: 1n }] : []),
+    ],
+    graph: {
+      name: 'performer',
+      node: writer.nodes,
+      input: inputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
+      output: outputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
+      initializer: [
+        ...writer.initializers,
+        ...bound.map(({ name, value }) => constantProto(name, value, externalData)),
+      ],
+    },
+  });
+  return { bytes: toBinary(ModelProtoSchema, model), externalData };
+}

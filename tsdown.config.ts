@@ -1,0 +1,16 @@
+import { defineConfig } from 'tsdown';
+
+const rooms = [
+  ...['base', 'graph', 'onnx', 'engine', 'features', 'attention', 'blocks', 'models', 'data', 'training'],
+  ...['generation', 'interop'],
+].map((room) => `src/${room}/index.ts`);
+
+export default defineConfig({
+  entry: [...rooms, 'src/engine/node.ts', 'src/data/node.ts', 'src/training/node.ts', 'src/interop/node.ts', 'src/cli/main.ts'],
+  format: 'esm',
+  platform: 'neutral',
+  target: 'node20.19',
+  fixedExtension: false,
+  dts: true,
+  clean: true,
+});
