@@ -12,7 +12,7 @@ export function evaluate(
   bindings: DimBindings,
 ): DenseArray[] {
   const values = new Map<Tensor, DenseArray>();
-  const valueOf = (tensor: Tensor): DenseArray => {
+  const arrayOf = (tensor: Tensor): DenseArray => {
     const value = values.get(tensor);
     if (value === undefined) throw internalError('a tensor was used before it was evaluated');
     return value;
@@ -27,7 +27,7 @@ export function evaluate(
     }
     const outputShapes = to.map(({ shape }) => resolveShape(shape, bindings));
     const context = { bindings, outputTypes: to, outputShapes, inputTypes: from };
-    const results = op.evaluate(from.map(valueOf), attributes, context);
+    const results = op.evaluate(from.map(arrayOf), attributes, context);
     to.forEach((tensor, index) => {
       const data = results[index] as Float64Array;
       const shape = outputShapes[index] as number[];
@@ -37,5 +37,5 @@ export function evaluate(
       values.set(tensor, { shape, data });
     });
   }
-  return outputs.map(valueOf);
+  return outputs.map(arrayOf);
 }

@@ -1,0 +1,76 @@
+/**
+ * Exact softmax attention, softmax(QKᵀ/√dim)V: the baseline, and an oracle. Quadratic in the length.
+ *
+ * Its state is the list of all keys and values so far, which grows with the text.
+ */
+import { addDims } from '../base/dimension.js';
+import {
+  add,
+  and,
+  broadcastTo,
+  cast,
+  concatenate,
+  lessOrEqual,
+  matmul,
+  max,
+  multiply,
+  range,
+  reshape,
+  scalar,
+  size,
+  softmax,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
+
+export interface ExactOptions {
+  readonly isCausal: boolean;
+  /** Keys and values of earlier tokens: [batch, heads, past, dim], which every query sees. Causal only. */
+  readonly state?: ExactState;
+}
+
+export interface ExactState<T = Tensor> {
+  readonly key: T;
+  readonly value: T;
+}
+
+/** Larger than any score and finite: a row without a visible key stays a number. */
+const hidden = -1e30;
+
+/** [batch, queries, heads, dim] attending to [batch, keys, heads, dim]: the output and the state after it. */
+export function exactAttention(
+  inputs: AttentionInputs,
+  { isCausal, state }: ExactOptions,
+): { output: Tensor; state: ExactState } {
+  checkInputs('exactAttention', inputs, isCausal);
+  const query = swapHeads(inputs.query);
+  const newKey = swapHeads(inputs.key);
+  const newValue = swapHeads(inputs.value);
+  const key = state === undefined ? newKey : concatenate([state.key, newKey], 2);
+  const value = state === undefined ? newValue : concatenate([state.value, newValue], 2);
+  const queries = query.dim(2);
+  const keys = key.dim(2);
+  const past = state === undefined ? 0 : state.key.dim(2);
+  let scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
+  const masks: Tensor[] = [];
+  if (isCausal) {
+    const offset = state === undefined ? range(queries) : add(range(queries), cast(size(past), 'int32'));
+    masks.push(lessOrEqual(range(keys), reshape(offset, [queries, 1])));
+  }
+  if (inputs.keyMask !== undefined) {
+    const [batch, fresh] = inputs.keyMask.shape;
+    const own = cast(inputs.keyMask, 'int32');
+    const whole = state === undefined ? own : concatenate([broadcastTo(scalar(1, 'int32'), [batch!, past]), own], 1);
+    masks.push(reshape(cast(whole, 'bool'), [batch!, 1, 1, addDims(past, fresh!)]));
+  }
+  let seen: Tensor | undefined;
+  if (masks.length > 0) {
+    const mask = masks.reduce((a, b) => and(a, b));
+    scores = where(mask, scores, scalar(hidden));
+    if (inputs.keyMask !== undefined) seen = max(cast(mask, 'float32'), -1, true);
+  }
+  const attended = matmul(softmax(scores), value);
+  const output = seen === undefined ? attended : multiply(attended, seen);
+  return { output: swapHeads(output), state: { key, value } };
+}

@@ -1,0 +1,68 @@
+/** The axes of attention: [batch, length, heads, dim] outside, heads or chunks first inside. */
+import { ceilDivide, roundUp, sameDim, subtractDims } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { sameShape } from '../base/shape.js';
+import type { FeatureMap } from '../features/index.js';
+import { pad, reshape, slice, type Tensor, transpose } from '../graph/index.js';
+
+export interface AttentionInputs {
+  /** [batch, queries, heads, dim] */
+  readonly query: Tensor;
+  /** [batch, keys, heads, dim] */
+  readonly key: Tensor;
+  /** [batch, keys, heads, valueDim] */
+  readonly value: Tensor;
+  /** [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. */
+  readonly keyMask?: Tensor;
+}
+
+/** Throws SHAPE unless the inputs fit together. */
+export function checkInputs(where: string, { query, key, value, keyMask }: AttentionInputs, isCausal: boolean): void {
+  const [batch, keys, heads] = key.shape;
+  const fits =
+    [query, key, value].every(({ rank }) => rank === 4) &&
+    sameDim(query.dim(0), batch!) &&
+    sameDim(query.dim(2), heads!) &&
+    sameDim(query.dim(3), key.dim(3)) &&
+    sameShape(value.shape.slice(0, 3), key.shape.slice(0, 3)) &&
+    (!isCausal || sameDim(query.dim(1), keys!));
+  if (!fits) {
+    const got = [query, key, value].join(', ');
+    throw new PerformerError('SHAPE', `${where}: expected query, key, value [batch, length, heads, dim], got ${got}.`);
+  }
+  if (keyMask !== undefined && (keyMask.dtype !== 'bool' || !sameShape(keyMask.shape, [batch!, keys!]))) {
+    throw new PerformerError('SHAPE', `${where}: expected keyMask bool [${batch}, ${keys}], got ${keyMask}.`);
+  }
+}
+
+/** Throws CONFIG for features that would carry later tokens into earlier outputs. */
+export function refuseSequenceWide(where: string, { name, isSequenceWide }: FeatureMap): void {
+  if (isSequenceWide) {
+    throw new PerformerError('CONFIG', `${where}: expected features of one position each, got ${name}. Use epsilon 0.`);
+  }
+}
+
+/** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */
+export function swapHeads(x: Tensor): Tensor {
+  return transpose(x, [0, 2, 1, 3]);
+}
+
+/** [batch, length, ...] with zeros (or `value`) appended up to a multiple of `chunk`. */
+export function padLength(x: Tensor, chunk: number, value = 0): Tensor {
+  const length = x.dim(1);
+  return pad(x, 1, 0, subtractDims(roundUp(length, chunk), length), value);
+}
+
+/** [batch, length, heads, dim] → [chunks, batch, heads, chunk, dim], the length padded to whole chunks. */
+export function toChunks(x: Tensor, chunk: number): Tensor {
+  const [batch, length, heads, dim] = x.shape;
+  const chunks = ceilDivide(length!, chunk);
+  return transpose(reshape(padLength(x, chunk), [batch!, chunks, chunk, heads!, dim!]), [1, 0, 3, 2, 4]);
+}
+
+/** [chunks, batch, heads, chunk, dim] → [batch, length, heads, dim], without the padding. */
+export function fromChunks(x: Tensor, length: Tensor['shape'][number]): Tensor {
+  const [, batch, heads, chunk, dim] = x.shape;
+  const whole = roundUp(length, chunk as number);
+  return slice(reshape(transpose(x, [1, 0, 3, 2, 4]), [batch!, whole, heads!, dim!]), 1, 0, length);
+}
