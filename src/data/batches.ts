@@ -1,0 +1,150 @@
+/**
+ * Batches of windows of byte tokens. A window of W tokens is read as W + 1 bytes: the model sees the first W and
+ * predicts the last W, so tokens [batch, window+1]. Each kind of batch is a pure function of the source and a step
+ * (and a random key): a resumed run needs no stored position.
+ */
+import { type HostTensor, int32, zeros } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
+import { type ByteSource, sliceSource } from './byte-source.js';
+
+export interface Windows {
+  /** [batch, window+1], bytes 0–255. */
+  readonly tokens: HostTensor<'int32'>;
+}
+
+export interface LaneWindows extends Windows {
+  /** The lanes begin here: a carried state must be cleared first. */
+  readonly isStart: boolean;
+}
+
+export interface EvaluationWindows extends Windows {
+  /** [batch, window]: 1 where the target counts, 0 where it is padding. */
+  readonly mask: HostTensor<'float32'>;
+}
+
+export interface WindowSize {
+  /** Windows side by side, at least 1. */
+  readonly batch: number;
+  /** Predicted tokens per window, at least 1. */
+  readonly window: number;
+}
+
+/** The last `heldOutFraction` of the source is held out. Throws DATA when either part has no window+1 bytes. */
+export function splitCorpus(
+  source: ByteSource,
+  heldOutFraction: number,
+  window: number,
+): { train: ByteSource; heldOut: ByteSource } {
+  expectCount('splitCorpus', 'window', window, 1);
+  if (!(heldOutFraction > 0 && heldOutFraction < 1)) {
+    throw configError('splitCorpus', 'a held-out fraction between 0 and 1', heldOutFraction);
+  }
+  const heldOutLength = Math.round(source.length * heldOutFraction);
+  const trainLength = source.length - heldOutLength;
+  if (Math.min(trainLength, heldOutLength) < window + 1) {
+    throw new PerformerError(
+      'DATA',
+      `splitCorpus: expected at least ${window + 1} bytes (window + 1) in each part, got ${trainLength} to train on ` +
+        `and ${heldOutLength} held out. Give more text or a smaller window.`,
+    );
+  }
+  return {
+    train: sliceSource(source, 0, trainLength),
+    heldOut: sliceSource(source, trainLength, source.length),
+  };
+}
+
+/** Windows [batch, window+1] from anywhere in the source, each start equally likely; a pure function of key and step. */
+export async function randomWindows(
+  source: ByteSource,
+  { batch, window, random, step }: WindowSize & { readonly random: Random; readonly step: number },
+): Promise<HostTensor<'int32'>> {
+  expectSizes('randomWindows', { batch, window }, step);
+  expectBytes('randomWindows', source.length, window + 1);
+  const draws = random.split(step);
+  const starts = Array.from({ length: batch }, (_, row) => draws.split(row).integer(source.length - window));
+  return readWindows(source, starts, window);
+}
+
+/**
+ * Windows [batch, window+1] of `batch` contiguous lanes, for truncated backpropagation: lane b is the bytes from
+ * b·⌊N/batch⌋ on, and step s reads the s-th window of every lane, which begins with the last target of the one before.
+ * After the last whole window of the lanes it begins again.
+ */
+export async function laneWindows(
+  source: ByteSource,
+  { batch, window, step }: WindowSize & { readonly step: number },
+): Promise<LaneWindows> {
+  expectSizes('laneWindows', { batch, window }, step);
+  const laneLength = Math.floor(source.length / batch);
+  expectBytes(`laneWindows with ${batch} lanes of ${source.length} bytes`, laneLength, window + 1);
+  const index = step % Math.floor((laneLength - 1) / window);
+  const starts = Array.from({ length: batch }, (_, lane) => lane * laneLength + index * window);
+  return { tokens: await readWindows(source, starts, window), isStart: index === 0 };
+}
+
+/** How many windows cover the source; `evaluationWindows` yields ⌈count / batch⌉ times. */
+export function evaluationWindowCount(source: Pick<ByteSource, 'length'>, window: number): number {
+  expectCount('evaluationWindowCount', 'window', window, 1);
+  return Math.ceil(Math.max(source.length - 1, 0) / window);
+}
+
+/** The whole source in order: every byte but the first is a target exactly once. The last batch is padded with zeros. */
+export async function* evaluationWindows(
+  source: ByteSource,
+  { batch, window }: WindowSize,
+): AsyncGenerator<EvaluationWindows, void, undefined> {
+  expectSizes('evaluationWindows', { batch, window }, 0);
+  expectBytes('evaluationWindows', source.length, 2);
+  const targets = batch * window;
+  for (let start = 0; start + 1 < source.length; start += targets) {
+    const bytes = await source.read(start, Math.min(targets + 1, source.length - start));
+    const tokens = zeros('int32', [batch, window + 1]);
+    const mask = zeros('float32', [batch, window]);
+    for (let row = 0; row < batch; row++) {
+      // A row without a target stays empty, although its first byte may be there.
+      const isUsed = row * window + 1 < bytes.length;
+      if (isUsed) tokens.data.set(bytes.subarray(row * window, (row + 1) * window + 1), row * (window + 1));
+    }
+    mask.data.fill(1, 0, bytes.length - 1);
+    yield { tokens, mask };
+  }
+}
+
+async function readWindows(
+  source: ByteSource,
+  starts: readonly number[],
+  window: number,
+): Promise<HostTensor<'int32'>> {
+  const tokens = new Int32Array(starts.length * (window + 1));
+  await Promise.all(
+    starts.map(async (start, row) => tokens.set(await source.read(start, window + 1), row * (window + 1))),
+  );
+  return int32([starts.length, window + 1], tokens);
+}
+
+function configError(where: string, expected: string, got: number): PerformerError {
+  return new PerformerError('CONFIG', `${where}: expected ${expected}, got ${got}.`);
+}
+
+function expectCount(where: string, name: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw configError(where, `${name} to be an integer of at least ${least}`, value);
+  }
+}
+
+function expectSizes(where: string, { batch, window }: WindowSize, step: number): void {
+  expectCount(where, 'batch', batch, 1);
+  expectCount(where, 'window', window, 1);
+  expectCount(where, 'step', step, 0);
+}
+
+function expectBytes(where: string, length: number, least: number): void {
+  if (length < least) {
+    throw new PerformerError(
+      'DATA',
+      `${where}: expected at least ${least} bytes, got ${length}. Give more text or a smaller window or batch.`,
+    );
+  }
+}

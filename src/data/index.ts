@@ -1,0 +1,14 @@
+/** Corpora as byte sources, byte tokens, and batches of windows; nothing here reads files (see `data/node`). */
+export {
+  type EvaluationWindows,
+  evaluationWindowCount,
+  evaluationWindows,
+  type LaneWindows,
+  laneWindows,
+  randomWindows,
+  splitCorpus,
+  type WindowSize,
+  type Windows,
+} from './batches.js';
+export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
+export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from './byte-tokenizer.js';

@@ -1,0 +1,2 @@
+/** The part of the data room that reads files, for Node. */
+export { openFiles } from './node-files.js';

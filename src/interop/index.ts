@@ -1,0 +1,9 @@
+/** Exchange with other systems; nothing here reads files (see `interop/node`). */
+export { decodeSafetensors, encodeSafetensors, type Safetensors } from './safetensors.js';
+export {
+  parseSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+  type StoredDtype,
+  safetensorsHeaderLength,
+} from './safetensors-header.js';

@@ -1,0 +1,132 @@
+/** Checkpoint files in Node: safetensors tensor by tensor, JSON, and writing that leaves the old file or the new one. */
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { openRegularFile, readError, readFully, reasonOf } from '../data/node-read.js';
+import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
+import { parseSafetensorsHeader, prefixLength, refuse, safetensorsHeaderLength } from './safetensors-header.js';
+
+/** One write call moves at most this many bytes: Node refuses 2 GB and more. */
+const largestWrite = 2 ** 30;
+
+/**
+ * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32.
+ * Throws CHECKPOINT when the file is missing, unreadable, not sound, or cut short while it is read.
+ */
+export async function readSafetensors(path: string): Promise<Safetensors> {
+  const where = `read ${path}`;
+  const { file, size } = await openRegularFile('CHECKPOINT', where, path);
+  try {
+    const prefix = await readBytes(where, file, 0, Math.min(prefixLength, size));
+    const headerLength = safetensorsHeaderLength(where, prefix, size);
+    const headerBytes = await readBytes(where, file, prefixLength, headerLength);
+    const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, size);
+    const tensors = new Map<string, HostTensor>();
+    for (const entry of entries) {
+      const bytes = await readBytes(where, file, entry.start, entry.byteLength);
+      tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
+    }
+    return { tensors, metadata };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw readError('CHECKPOINT', where, cause);
+    throw new PerformerError(
+      'CHECKPOINT',
+      `${where}: expected tensors that fit in memory, got ${size} bytes. Use a machine with more memory.`,
+      { cause },
+    );
+  } finally {
+    await file.close();
+  }
+}
+
+async function readBytes(
+  where: string,
+  file: Pick<FileHandle, 'read'>,
+  position: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  const got = await readFully(file, bytes, position);
+  if (got < length) refuse(where, `${length} bytes from ${position}`, `${got}, as the file was cut while it was read`);
+  return bytes;
+}
+
+/**
+ * Writes a safetensors file; see `writeFileAtomic` for what happens on failure. The arrays are not copied: leave them
+ * unchanged until it is done. Throws CHECKPOINT.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
+}
+
+/**
+ * Writes a whole file or none: to `<path>.<pid>.tmp` beside it, flushed to the disk, then renamed over `path`. On any
+ * failure the temporary file is removed and CHECKPOINT is thrown; whatever was at `path` is untouched, even if the
+ * process is killed. Two writes of one path must not overlap in one process. Strings are written as UTF-8.
+ */
+export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      for (const chunk of chunks) {
+        await writeFully(file, typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined); // the first failure is the one to tell
+    throw writeError(path, cause);
+  }
+}
+
+/** Writes all of `bytes` at the end of what was written, in as many writes as it takes. */
+export async function writeFully(file: Pick<FileHandle, 'write'>, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.length - done, largestWrite));
+    if (bytesWritten === 0) throw new Error('a write of no bytes');
+    done += bytesWritten;
+  }
+}
+
+function writeError(path: string, cause: unknown): PerformerError {
+  if (cause instanceof PerformerError) return cause;
+  const reason = reasonOf(cause);
+  const told = (message: string) =>
+    new PerformerError('CHECKPOINT', `write ${path}: expected ${message} The previous file is untouched.`, { cause });
+  if (reason === 'ENOSPC' || reason === 'EDQUOT' || reason === 'EFBIG') {
+    return told(`room on the disk, got ${reason}. Free some space or write elsewhere.`);
+  }
+  if (reason === 'ENOENT' || reason === 'ENOTDIR') {
+    return told(`a directory to write in, got ${reason}. Create it or write elsewhere.`);
+  }
+  if (reason === 'EACCES' || reason === 'EPERM' || reason === 'EROFS') {
+    return told(`permission to write, got ${reason}. Allow it or write elsewhere.`);
+  }
+  return told(`a file to write, got ${reason}. Check the path and the disk.`);
+}
+
+/** The value of a JSON file in UTF-8, unchecked. Throws CHECKPOINT when it is missing, unreadable or malformed. */
+export async function readJson(path: string, where: string): Promise<unknown> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    throw readError('CHECKPOINT', `${where}: ${path}`, cause);
+  }
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new PerformerError('CHECKPOINT', `${where}: expected JSON in ${path}, got other text. Get the file again.`, {
+      cause,
+    });
+  }
+}
