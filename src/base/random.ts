@@ -27,8 +27,8 @@ function threefry(key0: number, key1: number, counter0: number, counter1: number
   out[1] = x1;
 }
 
-/** FNV-1a of the UTF-16 units of a name. */
-function hashName(name: string): number {
+/** A 32-bit hash of a name: FNV-1a of its UTF-16 units. */
+export function hashName(name: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
   return hash >>> 0;

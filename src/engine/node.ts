@@ -1,6 +1,6 @@
 /** The engine of Node: ONNX Runtime's native build. */
 import { availableParallelism } from 'node:os';
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Engine } from './engine.js';
 import { ortEngine } from './ort.js';
 
@@ -18,6 +18,7 @@ export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEng
   return ortEngine({
     name: `node-${provider}`,
     target: 'native',
+    tensorClass: Tensor,
     createSession: ({ bytes, externalData }) =>
       InferenceSession.create(bytes, {
         executionProviders: [provider],

@@ -1,5 +1,5 @@
 /** What the engines on ONNX Runtime share: graphs encoded, sessions kept, arrays handed over, errors translated. */
-import { type InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
 import type { Dtype, HostTensor } from '../base/array.js';
 import { internalError, messageOf, PerformerError } from '../base/errors.js';
 import { elementCount, resolveShape } from '../base/shape.js';
@@ -14,6 +14,8 @@ import type { Engine, Executable, RunArguments, RunOptions } from './engine.js';
 export interface OrtEngineOptions {
   readonly name: string;
   readonly target: Target;
+  /** The runtime's own tensor class: it takes no other for an output. */
+  readonly tensorClass: TensorConstructor;
   createSession(model: OnnxModel): Promise<InferenceSession>;
 }
 
@@ -26,11 +28,11 @@ function translate(where: string, cause: unknown): PerformerError {
   return new PerformerError('DEVICE', `${place}: the engine failed: ${(why ?? message).trim()}`, { cause });
 }
 
-function toOrt({ dtype, shape, data }: HostTensor, expected: Dtype): OrtTensor {
+function toOrt(tensorClass: TensorConstructor, { dtype, shape, data }: HostTensor, expected: Dtype): OrtTensor {
   if (dtype === 'float64' && expected === 'float32') {
-    return new OrtTensor('float32', Float32Array.from(data as Float64Array), shape);
+    return new tensorClass('float32', Float32Array.from(data as Float64Array), shape);
   }
-  return new OrtTensor(dtype, data as never, shape);
+  return new tensorClass(dtype, data as never, shape);
 }
 
 /** Sessions by the digest of their model, each closed when its last user is disposed of. */
@@ -73,6 +75,7 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
   constructor(
     private readonly graph: TracedGraph,
     private readonly result: R,
+    private readonly tensorClass: TensorConstructor,
     private readonly session: InferenceSession,
     private readonly release: () => Promise<void>,
   ) {}
@@ -83,7 +86,8 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
     const arrays = arraysByName(args);
     const bindings = bindSymbols(inputs, arrays);
     const feeds: Record<string, OrtTensor> = {};
-    for (const { name, tensor } of inputs) feeds[name] = toOrt(arrays.get(name) as HostTensor, tensor.dtype);
+    for (const { name, tensor } of inputs)
+      feeds[name] = toOrt(this.tensorClass, arrays.get(name) as HostTensor, tensor.dtype);
     const targets = this.#targets(options.outputs);
     const fetches: Record<string, OrtTensor | null> = {};
     for (const { name, tensor } of outputs) {
@@ -91,7 +95,7 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
       if (target !== undefined && target.data.length !== elementCount(resolveShape(tensor.shape, bindings))) {
         throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
       }
-      fetches[name] = target === undefined ? null : toOrt(target, tensor.dtype);
+      fetches[name] = target === undefined ? null : toOrt(this.tensorClass, target, tensor.dtype);
     }
     let results: Awaited<ReturnType<InferenceSession['run']>>;
     try {
@@ -127,7 +131,7 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
 }
 
 /** An engine on ONNX Runtime, given how sessions are made there. */
-export function ortEngine({ name, target, createSession }: OrtEngineOptions): Engine {
+export function ortEngine({ name, target, tensorClass, createSession }: OrtEngineOptions): Engine {
   const cache = new SessionCache(createSession);
   return {
     name,
@@ -139,7 +143,7 @@ export function ortEngine({ name, target, createSession }: OrtEngineOptions): En
       const model = encodeModel(graph, target);
       try {
         const { session, release } = await cache.acquire(model);
-        return new OrtExecutable<A, R>(graph, result, session, release);
+        return new OrtExecutable<A, R>(graph, result, tensorClass, session, release);
       } catch (cause) {
         throw cause instanceof PerformerError ? cause : translate('compile', cause);
       }

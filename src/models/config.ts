@@ -1,0 +1,85 @@
+/** The configuration of a causal language model: what config.json holds, and the presets. */
+import { z } from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { defaultFeatureCount } from '../features/index.js';
+
+const count = z
+  .int()
+  .min(1)
+  .max(2 ** 24);
+const rate = z.number().min(0).lt(1);
+
+export const languageModelSchema = z
+  .strictObject({
+    model: z.literal('causal-language-model').default('causal-language-model'),
+    version: z.literal(1).default(1),
+    tokenizer: z.literal('bytes').default('bytes'),
+    vocabularySize: count.default(256),
+    dim: count,
+    depth: count,
+    heads: count,
+    headDim: count,
+    feedForwardMultiplier: z.number().positive().max(64).default(4),
+    attention: z.enum(['favor+', 'softmax']).default('favor+'),
+    featureCount: count.optional(),
+    projectionKind: z.enum(['orthogonal', 'iid']).default('orthogonal'),
+    rowNorm: z.enum(['chi', 'root']).default('chi'),
+    chunk: count.default(64),
+    positions: z.enum(['rotary', 'learned', 'none']).default('rotary'),
+    maxLength: count.optional(),
+    tokenShift: z.boolean().default(true),
+    tiedEmbedding: z.boolean().default(false),
+    embeddingDropout: rate.default(0),
+    attentionDropout: rate.default(0),
+    feedForwardDropout: rate.default(0),
+  })
+  .superRefine((config, context) => {
+    const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (config.positions === 'rotary' && config.headDim % 2 === 1) refuse('headDim', 'rotary positions need it even');
+    if (config.positions === 'learned' && config.maxLength === undefined)
+      refuse('maxLength', 'learned positions need it');
+    if (config.positions !== 'learned' && config.maxLength !== undefined)
+      refuse('maxLength', 'only learned positions have it');
+  })
+  .transform((config) => ({ ...config, featureCount: config.featureCount ?? defaultFeatureCount(config.headDim) }));
+
+/** Every option, with defaults filled in. */
+export type LanguageModelConfig = z.output<typeof languageModelSchema>;
+export type LanguageModelOptions = z.input<typeof languageModelSchema>;
+
+/** Names each problem by its path: `dim: expected number, received string`. */
+export function describeIssues(error: z.ZodError): string {
+  return error.issues
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .join('; ');
+}
+
+/** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
+export function languageModelConfig(options: unknown, where = 'languageModelConfig'): LanguageModelConfig {
+  const parsed = languageModelSchema.safeParse(options);
+  if (!parsed.success) {
+    throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
+  }
+  return parsed.data;
+}
+
+/** Sizes with names, and the training window and batch that suit them. */
+export const presets = {
+  /** 1.4 M parameters: learns a book on a laptop in a minute. */
+  tiny: {
+    model: { dim: 192, depth: 3, heads: 6, headDim: 32, featureCount: 112 },
+    training: { window: 256, batch: 4, learningRate: 3e-3, steps: 600 },
+  },
+  /** 19 M parameters. */
+  small: {
+    model: { dim: 512, depth: 6, heads: 8, headDim: 64, featureCount: 256 },
+    training: { window: 1024, batch: 4, learningRate: 1e-3, steps: 10_000 },
+  },
+  /** 85 M parameters. */
+  base: {
+    model: { dim: 768, depth: 12, heads: 12, headDim: 64, featureCount: 256 },
+    training: { window: 2048, batch: 4, learningRate: 6e-4, steps: 50_000 },
+  },
+} as const;
+
+export type PresetName = keyof typeof presets;

@@ -1,0 +1,21 @@
+/** Models: configurations, initial parameters, and functions from tokens to logits. */
+export {
+  describeIssues,
+  type LanguageModelConfig,
+  type LanguageModelOptions,
+  languageModelConfig,
+  type PresetName,
+  presets,
+} from './config.js';
+export {
+  drawProjections,
+  initialState,
+  initLanguageModel,
+  type LanguageModelInputs,
+  type LanguageModelParams,
+  type LanguageModelResult,
+  type LanguageModelState,
+  logitsOf,
+  type Projections,
+  readTokens,
+} from './language-model.js';

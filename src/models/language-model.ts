@@ -1,0 +1,223 @@
+/**
+ * The causal language model: embedding, pre-norm blocks of causal attention and feed-forward, a norm and logits.
+ *
+ * One definition serves training (a window of tokens), reading a prompt (a window after a state) and generating (one
+ * token after a state, in constant time and memory).
+ */
+
+import { emptyLogScale } from '../attention/index.js';
+import type { HostTensor } from '../base/array.js';
+import { zeros } from '../base/array.js';
+import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
+import type { Random } from '../base/random.js';
+import {
+  applyLayerNorm,
+  type BlockParams,
+  type BlockState,
+  block,
+  type DropoutKey,
+  dropout,
+  type EmbeddingParams,
+  embed,
+  initBlock,
+  initEmbedding,
+  initLayerNorm,
+  initLinear,
+  type LayerNormParams,
+  type LinearParams,
+  linear,
+  positionsFrom,
+  rotaryAngles,
+  shiftWidth,
+} from '../blocks/index.js';
+import { drawProjection } from '../features/index.js';
+import {
+  add,
+  broadcastTo,
+  cast,
+  equal,
+  less,
+  matmul,
+  pad,
+  range,
+  reshape,
+  scalar,
+  scope,
+  size,
+  slice,
+  subtract,
+  sum,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+import type { LanguageModelConfig } from './config.js';
+
+export interface LanguageModelParams<T = Tensor> {
+  readonly embedding: EmbeddingParams<T>;
+  /** [maxLength, dim], for learned positions. */
+  readonly positions?: EmbeddingParams<T>;
+  readonly blocks: readonly BlockParams<T>[];
+  readonly norm: LayerNormParams<T>;
+  /** [dim, vocabulary]; absent where it is tied to the embedding. */
+  readonly logits?: LinearParams<T>;
+}
+
+/** The random projections: `blocks.0.attention.projection` and so on, beside the parameters. */
+export interface Projections<T = Tensor> {
+  readonly blocks: readonly { readonly attention: { readonly projection: T } }[];
+}
+
+/** All that a model keeps of the tokens that it has read. */
+export interface LanguageModelState<T = Tensor> {
+  /** Tokens read, [batch] int32. */
+  readonly position: T;
+  readonly blocks: readonly BlockState<T>[];
+}
+
+export interface LanguageModelInputs {
+  /** [batch, length] int32 */
+  readonly tokens: Tensor;
+  /** Absent for exact softmax attention. */
+  readonly projections?: Projections;
+  readonly state?: LanguageModelState;
+  /** How many tokens of each row are real, [batch] int32; all unless given. */
+  readonly lengths?: Tensor;
+  /** Given in training alone. */
+  readonly dropout?: DropoutKey;
+}
+
+export function initLanguageModel(config: LanguageModelConfig, random: Random): LanguageModelParams<HostTensor> {
+  const { dim, depth, vocabularySize } = config;
+  const sizes = {
+    dim,
+    inner: config.heads * config.headDim,
+    hidden: Math.round(dim * config.feedForwardMultiplier),
+    outputGain: 1 / Math.sqrt(2 * depth),
+  };
+  return {
+    embedding: initEmbedding(random.split('embedding'), vocabularySize, dim),
+    ...(config.maxLength === undefined
+      ? {}
+      : { positions: initEmbedding(random.split('positions'), config.maxLength, dim) }),
+    blocks: Array.from({ length: depth }, (_, layer) => initBlock(random.split('blocks').split(layer), sizes)),
+    norm: initLayerNorm(dim),
+    ...(config.tiedEmbedding ? {} : { logits: initLinear(random.split('logits'), dim, vocabularySize) }),
+  };
+}
+
+/** One projection per layer, shared by its heads; none for exact attention. */
+export function drawProjections(config: LanguageModelConfig, random: Random): Projections<HostTensor<'float32'>> {
+  const { depth, featureCount, headDim, projectionKind, rowNorm } = config;
+  if (config.attention === 'softmax') return { blocks: [] };
+  return {
+    blocks: Array.from({ length: depth }, (_, layer) => ({
+      attention: {
+        projection: drawProjection(random.split(layer), featureCount, headDim, { kind: projectionKind, rowNorm }),
+      },
+    })),
+  };
+}
+
+/** The state before the first token. */
+export function initialState(config: LanguageModelConfig, batch: number): LanguageModelState<HostTensor> {
+  const { heads, headDim, featureCount, dim, depth } = config;
+  const attention = () => {
+    if (config.attention === 'softmax') {
+      const nothing = () => zeros('float32', [batch, heads, 0, headDim]);
+      return { key: nothing(), value: nothing() };
+    }
+    const logScale = zeros('float32', [batch, heads, featureCount]);
+    logScale.data.fill(emptyLogScale);
+    return { sum: zeros('float32', [batch, heads, featureCount, headDim + 1]), logScale };
+  };
+  const shift = () => zeros('float32', [batch, 1, shiftWidth(dim)]);
+  return {
+    position: zeros('int32', [batch]),
+    blocks: Array.from({ length: depth }, () => ({
+      attention: attention(),
+      ...(config.tokenShift ? { attentionShift: shift(), feedForwardShift: shift() } : {}),
+    })),
+  };
+}
+
+export interface LanguageModelResult {
+  /** The last hidden layer, normalised: [batch, length, dim]. */
+  readonly hidden: Tensor;
+  /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
+  readonly lastHidden: Tensor;
+  readonly state: LanguageModelState;
+}
+
+/** Reads tokens and returns hidden layers and the next state; `logitsOf` turns the former into logits. */
+export function readTokens(
+  config: LanguageModelConfig,
+  params: LanguageModelParams,
+  { tokens, projections, state, lengths, dropout: dropoutKey }: LanguageModelInputs,
+): LanguageModelResult {
+  const [batch, length] = tokens.shape as [Dim, Dim];
+  // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
+  const isChunked = config.attention === 'favor+' && !(state !== undefined && length === 1);
+  const whole = isChunked ? roundUp(length, config.chunk) : length;
+  const padding = subtractDims(whole, length);
+  const padded = pad(tokens, 1, 0, padding);
+  const counts = lengths ?? (padding === 0 ? undefined : broadcastTo(cast(size(length), 'int32'), [batch]));
+  const start = state?.position ?? broadcastTo(scalar(0, 'int32'), [batch]);
+  const positions = positionsFrom(start, whole);
+  const column = counts === undefined ? undefined : reshape(counts, [batch, 1]);
+  const keyMask = column === undefined ? undefined : less(range(whole), column); // [batch, whole]
+  const takeLast = lastTaker(batch, whole, column);
+
+  let x = scope('embedding', () => {
+    const embedded = embed(params.embedding, padded);
+    if (params.positions === undefined) return embedded;
+    return add(embedded, embed(params.positions, cast(positions, 'int32')));
+  });
+  x = dropout(x, config.embeddingDropout, 'embedding', dropoutKey);
+  const angles =
+    config.positions === 'rotary' ? scope('positions', () => rotaryAngles(positions, config.headDim)) : undefined;
+  const states: BlockState[] = [];
+  params.blocks.forEach((blockParams, layer) => {
+    const path = `blocks.${layer}`;
+    const projection = projections?.blocks[layer]?.attention.projection;
+    const blockState = state?.blocks[layer];
+    const result = scope(path, () =>
+      block(blockParams, x, {
+        ...config,
+        path,
+        takeLast,
+        ...(projection === undefined ? {} : { projection }),
+        ...(angles === undefined ? {} : { angles }),
+        ...(keyMask === undefined ? {} : { keyMask }),
+        ...(blockState === undefined ? {} : { state: blockState }),
+        ...(dropoutKey === undefined ? {} : { dropoutKey }),
+      }),
+    );
+    x = result.output;
+    states.push(result.state);
+  });
+  const added = counts ?? broadcastTo(cast(size(length), 'int32'), [batch]);
+  return {
+    hidden: scope('norm', () => applyLayerNorm(params.norm, slice(x, 1, 0, length))),
+    lastHidden: scope('norm', () => applyLayerNorm(params.norm, takeLast(x))),
+    state: { position: add(start, added), blocks: states },
+  };
+}
+
+/** Takes the last real token of each row; of a row without one, what was there `before` (or zeros). */
+function lastTaker(batch: Dim, whole: Dim, counts: Tensor | undefined): (x: Tensor, before?: Tensor) => Tensor {
+  if (counts === undefined) return (x) => slice(x, 1, subtractDims(whole, 1), whole);
+  const isLast = reshape(equal(range(whole), subtract(counts, 1)), [batch, whole, 1]);
+  return (x, before) => {
+    const last = sum(where(isLast, x, scalar(0)), 1, true); // [batch, 1, ·]
+    if (before === undefined) return last;
+    return where(reshape(less(0, counts), [batch, 1, 1]), last, before);
+  };
+}
+
+/** hidden [batch, length, dim] → logits [batch, length, vocabulary]. */
+export function logitsOf({ embedding, logits }: LanguageModelParams, hidden: Tensor): Tensor {
+  return scope('logits', () => {
+    if (logits !== undefined) return linear(logits, hidden);
+    return matmul(hidden, embedding.weight, { transposeRight: true });
+  });
+}

@@ -1,0 +1,104 @@
+/** AdamW (Loshchilov & Hutter 2019) with clipping of the global norm (Pascanu et al. 2013). */
+import { type HostTensor, zeros } from '../base/array.js';
+import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
+import {
+  add,
+  divide,
+  minimum,
+  multiply,
+  power,
+  scalar,
+  scope,
+  sqrt,
+  square,
+  subtract,
+  sum,
+  type Tensor,
+} from '../graph/index.js';
+
+export interface OptimizerConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decay of the weights per step, times the learning rate; none on vectors (norms and biases). */
+  readonly weightDecay: number;
+  /** The largest global norm of the gradient; Infinity for none. */
+  readonly clipNorm: number;
+}
+
+export const defaultOptimizer: OptimizerConfig = {
+  beta1: 0.9,
+  beta2: 0.98,
+  epsilon: 1e-8,
+  weightDecay: 0.1,
+  clipNorm: 1,
+};
+
+/** The running means of the gradient and of its square, shaped as the parameters. */
+export interface Moments<P> {
+  readonly firstMoment: P;
+  readonly secondMoment: P;
+}
+
+export function initMoments<P>(params: P): Moments<MapLeaves<P, HostTensor>> {
+  const empty = () => mapTree(params, ({ shape }: HostTensor) => zeros('float32', shape));
+  return { firstMoment: empty(), secondMoment: empty() };
+}
+
+export interface UpdateInputs {
+  /** float32 scalar */
+  readonly learningRate: Tensor;
+  /** The number of this update, from 1: float32 scalar. */
+  readonly update: Tensor;
+}
+
+export interface Updated<P> {
+  readonly params: P;
+  readonly moments: Moments<P>;
+  /** The global norm of the gradient before clipping. */
+  readonly gradientNorm: Tensor;
+}
+
+function globalNorm(gradients: readonly Tensor[]): Tensor {
+  return sqrt(gradients.map((gradient) => sum(square(gradient))).reduce((left, right) => add(left, right)));
+}
+
+/** One step of AdamW: the next parameters and moments. */
+export function updateParams<P>(
+  params: P,
+  gradients: P,
+  moments: Moments<P>,
+  { learningRate, update }: UpdateInputs,
+  { beta1, beta2, epsilon, weightDecay, clipNorm }: OptimizerConfig = defaultOptimizer,
+): Updated<P> {
+  return scope('optimizer', () => {
+    const byPath = (tree: P) => new Map(leavesOf(tree) as unknown as [string, Tensor][]);
+    const gradientOf = byPath(gradients);
+    const firstOf = byPath(moments.firstMoment);
+    const secondOf = byPath(moments.secondMoment);
+    const gradientNorm = globalNorm([...gradientOf.values()]);
+    const clip = clipNorm === Infinity ? undefined : minimum(divide(clipNorm, add(gradientNorm, 1e-12)), 1);
+    // p ← p − rate·m/(√v + ε'), with both bias corrections in two scalars: rate = lr·√(1−β₂ᵗ)/(1−β₁ᵗ), ε' = ε·√(1−β₂ᵗ).
+    const correction = sqrt(subtract(1, power(scalar(beta2), update)));
+    const rate = divide(multiply(learningRate, correction), subtract(1, power(scalar(beta1), update)));
+    const floor = multiply(correction, epsilon);
+    const keep = subtract(1, multiply(learningRate, weightDecay));
+    const next = new Map<string, { param: Tensor; first: Tensor; second: Tensor }>();
+    for (const [path, param] of leavesOf(params) as unknown as [string, Tensor][]) {
+      const raw = gradientOf.get(path) as Tensor;
+      const gradient = clip === undefined ? raw : multiply(raw, clip);
+      const first = add(multiply(firstOf.get(path) as Tensor, beta1), multiply(gradient, 1 - beta1));
+      const second = add(multiply(secondOf.get(path) as Tensor, beta2), multiply(square(gradient), 1 - beta2));
+      const step = divide(multiply(first, rate), add(sqrt(second), floor));
+      const decayed = weightDecay > 0 && param.rank > 1 ? multiply(param, keep) : param;
+      next.set(path, { param: subtract(decayed, step), first, second });
+    }
+    const pick = (which: 'param' | 'first' | 'second') =>
+      mapTree(params, (_: Tensor, path) => next.get(path)?.[which] as Tensor) as P;
+    return {
+      params: pick('param'),
+      moments: { firstMoment: pick('first'), secondMoment: pick('second') },
+      gradientNorm,
+    };
+  });
+}
