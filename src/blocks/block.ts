@@ -1,16 +1,15 @@
 /** The pre-norm residual block: x + attention(shift(norm(x))), then x + feedForward(shift(norm(x))). */
-import type { HostTensor } from '../base/array.js';
-import type { Random } from '../base/random.js';
 import { add, scope, slice, type Tensor } from '../graph/index.js';
 import { type DropoutKey, dropout } from './dropout.js';
-import { type FeedForwardParams, feedForward, initFeedForward } from './feed-forward.js';
-import { applyLayerNorm, initLayerNorm, type LayerNormParams } from './normalization.js';
+import { type FeedForwardParams, feedForward, feedForwardLayout } from './feed-forward.js';
+import { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
+import type { ParameterSpec } from './parameter.js';
 import {
-  initSelfAttention,
   type SelfAttentionOptions,
   type SelfAttentionParams,
   type SelfAttentionState,
   selfAttention,
+  selfAttentionLayout,
 } from './self-attention.js';
 import { shiftTokens, shiftWidth } from './token-shift.js';
 
@@ -50,12 +49,12 @@ export interface BlockOptions extends Omit<SelfAttentionOptions, 'state'> {
   readonly takeLast: (x: Tensor, before?: Tensor) => Tensor;
 }
 
-export function initBlock(random: Random, { dim, inner, hidden, outputGain }: BlockSizes): BlockParams<HostTensor> {
+export function blockLayout({ dim, inner, hidden, outputGain }: BlockSizes): BlockParams<ParameterSpec> {
   return {
-    attentionNorm: initLayerNorm(dim),
-    attention: initSelfAttention(random.split('attention'), dim, inner, outputGain),
-    feedForwardNorm: initLayerNorm(dim),
-    feedForward: initFeedForward(random.split('feedForward'), dim, hidden, outputGain),
+    attentionNorm: layerNormLayout(dim),
+    attention: selfAttentionLayout(dim, inner, outputGain),
+    feedForwardNorm: layerNormLayout(dim),
+    feedForward: feedForwardLayout(dim, hidden, outputGain),
   };
 }
 

@@ -1,20 +1,14 @@
 /** Tables of vectors: token embeddings and learned positions. */
-import { float32, type HostTensor } from '../base/array.js';
-import type { Random } from '../base/random.js';
 import { type Tensor, takeRows } from '../graph/index.js';
+import { drawn, type ParameterSpec } from './parameter.js';
 
 export interface EmbeddingParams<T = Tensor> {
   /** [count, dim] */
   readonly weight: T;
 }
 
-export function initEmbedding(random: Random, count: number, dim: number): EmbeddingParams<HostTensor> {
-  return {
-    weight: float32(
-      [count, dim],
-      random.normals(count * dim).map((value) => value * 0.02),
-    ),
-  };
+export function embeddingLayout(count: number, dim: number): EmbeddingParams<ParameterSpec> {
+  return { weight: drawn([count, dim], 0.02) };
 }
 
 /** indices [...] → [..., dim] */

@@ -1,8 +1,7 @@
 /** The position-wise feed-forward layer: GELU(xW₁ + b₁)W₂ + b₂. */
-import type { HostTensor } from '../base/array.js';
-import type { Random } from '../base/random.js';
 import { gelu, type Tensor } from '../graph/index.js';
-import { initLinear, type LinearParams, linear } from './linear.js';
+import { type LinearParams, linear, linearLayout } from './linear.js';
+import type { ParameterSpec } from './parameter.js';
 
 export interface FeedForwardParams<T = Tensor> {
   /** [dim, hidden] */
@@ -11,16 +10,8 @@ export interface FeedForwardParams<T = Tensor> {
   readonly contract: LinearParams<T>;
 }
 
-export function initFeedForward(
-  random: Random,
-  dim: number,
-  hidden: number,
-  outputGain: number,
-): FeedForwardParams<HostTensor> {
-  return {
-    expand: initLinear(random.split('expand'), dim, hidden),
-    contract: initLinear(random.split('contract'), hidden, dim, { gain: outputGain }),
-  };
+export function feedForwardLayout(dim: number, hidden: number, outputGain: number): FeedForwardParams<ParameterSpec> {
+  return { expand: linearLayout(dim, hidden), contract: linearLayout(hidden, dim, { gain: outputGain }) };
 }
 
 /** x [..., dim] → [..., dim] */

@@ -1,8 +1,7 @@
 /** Linear layers: y = xW + b. */
-import { float32, type HostTensor, zeros } from '../base/array.js';
-import type { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
 import { add, matmul, reshape, type Tensor } from '../graph/index.js';
+import { drawn, filled, type ParameterSpec } from './parameter.js';
 
 export interface LinearParams<T = Tensor> {
   /** [inputs, outputs] */
@@ -17,18 +16,13 @@ export interface LinearOptions {
   readonly gain?: number;
 }
 
-export function initLinear(
-  random: Random,
+export function linearLayout(
   inputs: number,
   outputs: number,
   { bias = true, gain = 1 }: LinearOptions = {},
-): LinearParams<HostTensor> {
-  const deviation = gain / Math.sqrt(inputs);
-  const weight = float32(
-    [inputs, outputs],
-    random.normals(inputs * outputs).map((value) => value * deviation),
-  );
-  return bias ? { weight, bias: zeros('float32', [outputs]) } : { weight };
+): LinearParams<ParameterSpec> {
+  const weight = drawn([inputs, outputs], gain / Math.sqrt(inputs));
+  return bias ? { weight, bias: filled([outputs], 0) } : { weight };
 }
 
 /** x [..., inputs] → [..., outputs], as one product over all rows. */

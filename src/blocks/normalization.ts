@@ -1,6 +1,6 @@
 /** Layer normalisation with its parameters. */
-import { float32, type HostTensor, zeros } from '../base/array.js';
 import { layerNorm, type Tensor } from '../graph/index.js';
+import { filled, type ParameterSpec } from './parameter.js';
 
 export interface LayerNormParams<T = Tensor> {
   /** [dim] */
@@ -9,8 +9,8 @@ export interface LayerNormParams<T = Tensor> {
   readonly bias: T;
 }
 
-export function initLayerNorm(dim: number): LayerNormParams<HostTensor> {
-  return { weight: float32([dim], new Float32Array(dim).fill(1)), bias: zeros('float32', [dim]) };
+export function layerNormLayout(dim: number): LayerNormParams<ParameterSpec> {
+  return { weight: filled([dim], 1), bias: filled([dim], 0) };
 }
 
 /** x [..., dim] → [..., dim] */

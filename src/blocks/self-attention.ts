@@ -6,13 +6,12 @@ import {
   exactAttention,
   recurrentAttention,
 } from '../attention/index.js';
-import type { HostTensor } from '../base/array.js';
 import type { Dim } from '../base/dimension.js';
 import { internalError } from '../base/errors.js';
-import type { Random } from '../base/random.js';
 import { positiveFeatures } from '../features/index.js';
 import { reshape, rotary, type Tensor } from '../graph/index.js';
-import { initLinear, type LinearParams, linear } from './linear.js';
+import { type LinearParams, linear, linearLayout } from './linear.js';
+import type { ParameterSpec } from './parameter.js';
 import type { RotaryAngles } from './position.js';
 
 export interface SelfAttentionParams<T = Tensor> {
@@ -38,19 +37,13 @@ export interface SelfAttentionOptions {
   readonly state?: SelfAttentionState;
 }
 
-export function initSelfAttention(
-  random: Random,
+export function selfAttentionLayout(
   dim: number,
   inner: number,
   outputGain: number,
-): SelfAttentionParams<HostTensor> {
-  const branch = (name: string) => initLinear(random.split(name), dim, inner, { bias: false });
-  return {
-    query: branch('query'),
-    key: branch('key'),
-    value: branch('value'),
-    output: initLinear(random.split('output'), inner, dim, { gain: outputGain }),
-  };
+): SelfAttentionParams<ParameterSpec> {
+  const branch = linearLayout(dim, inner, { bias: false });
+  return { query: branch, key: branch, value: branch, output: linearLayout(inner, dim, { gain: outputGain }) };
 }
 
 function isExact(state: SelfAttentionState): state is ExactState {

@@ -1,11 +1,14 @@
 /** The engine: what turns a function over symbolic tensors into one that runs. Engines are passed in, never imported. */
 import type { HostTensor } from '../base/array.js';
-import type { MapLeaves } from '../base/tree.js';
+import type { Leaf, MapLeaves } from '../base/tree.js';
 import type { SymbolicArguments } from '../graph/trace.js';
 
+/** A tree from which any part may be missing. */
+export type PartialTree<T> = T extends Leaf ? T : { readonly [K in keyof T]?: PartialTree<T[K]> };
+
 export interface RunOptions<R> {
-  /** Buffers of the caller that receive the outputs: a tree like the result, with fixed shapes. */
-  readonly outputs?: MapLeaves<R, HostTensor>;
+  /** Buffers of the caller that receive the outputs: a tree like the result, of which any part may be absent. */
+  readonly outputs?: PartialTree<MapLeaves<R, HostTensor>>;
 }
 
 /** The arguments of a compiled function: arrays for the leaves that were specifications. */

@@ -88,45 +88,38 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
     const feeds: Record<string, OrtTensor> = {};
     for (const { name, tensor } of inputs)
       feeds[name] = toOrt(this.tensorClass, arrays.get(name) as HostTensor, tensor.dtype);
-    const targets = this.#targets(options.outputs);
+    const targets = arraysByName(options.outputs === undefined ? [] : [options.outputs]);
     const fetches: Record<string, OrtTensor | null> = {};
-    for (const { name, tensor } of outputs) {
-      const target = targets?.get(tensor);
+    for (const { path, name, tensor } of outputs) {
+      const target = targets.get(path);
       if (target !== undefined && target.data.length !== elementCount(resolveShape(tensor.shape, bindings))) {
         throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
       }
       fetches[name] = target === undefined ? null : toOrt(this.tensorClass, target, tensor.dtype);
     }
-    let results: Awaited<ReturnType<InferenceSession['run']>>;
+    let values: Awaited<ReturnType<InferenceSession['run']>>;
     try {
-      results = await this.session.run(feeds, fetches);
+      values = await this.session.run(feeds, fetches);
     } catch (cause) {
       throw translate('run', cause);
     }
-    if (options.outputs !== undefined) return options.outputs;
-    const names = new Map(outputs.map(({ name, tensor }) => [tensor, name]));
-    return mapTree(this.result, (tensor: Tensor) => {
-      const value = results[names.get(tensor) ?? ''];
-      if (value === undefined) throw internalError(`the session gave no ${names.get(tensor)}`);
-      return { dtype: tensor.dtype, shape: value.dims, data: value.data } as HostTensor;
-    });
+    const results = new Map(
+      outputs.map(({ path, name, tensor }) => {
+        const value = values[name];
+        if (value === undefined) throw internalError(`the session gave no ${name}`);
+        return [
+          path,
+          targets.get(path) ?? ({ dtype: tensor.dtype, shape: value.dims, data: value.data } as HostTensor),
+        ];
+      }),
+    );
+    return mapTree(this.result, (_: Tensor, path) => results.get(path) as HostTensor) as MapLeaves<R, HostTensor>;
   }
 
   async dispose(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
     await this.release();
-  }
-
-  #targets(tree: MapLeaves<R, HostTensor> | undefined): Map<Tensor, HostTensor> | undefined {
-    if (tree === undefined) return undefined;
-    const byPath = arraysByName([tree]);
-    const targets = new Map<Tensor, HostTensor>();
-    mapTree(this.result, (tensor: Tensor, path) => {
-      const target = byPath.get(path);
-      if (target !== undefined) targets.set(tensor, target);
-    });
-    return targets;
   }
 }
 

@@ -1,6 +1,5 @@
 /** The float64 oracle behind the interface of an engine: slow, plain, and what the others are held against. */
 import type { DataOf, HostTensor } from '../base/array.js';
-import { internalError } from '../base/errors.js';
 import { type MapLeaves, mapTree } from '../base/tree.js';
 import { type DenseArray, evaluate } from '../graph/index.js';
 import type { Tensor } from '../graph/tensor.js';
@@ -40,18 +39,16 @@ export function referenceEngine(): Engine {
             given,
             bindings,
           );
-          const values = new Map(graph.outputs.map(({ tensor }, index) => [tensor, outputs[index] as DenseArray]));
-          const results = mapTree(result, (tensor: Tensor) => {
-            const value = values.get(tensor);
-            if (value === undefined) throw internalError('an output was not evaluated');
-            return host(tensor, value);
-          }) as MapLeaves<R, HostTensor>;
-          if (options?.outputs === undefined) return results;
-          const targets = arraysByName([options.outputs]);
-          for (const [name, { data }] of arraysByName([results])) {
-            (targets.get(name)?.data as Float32Array | undefined)?.set(data as Float64Array);
-          }
-          return options.outputs;
+          const targets = arraysByName(options?.outputs === undefined ? [] : [options.outputs]);
+          const results = new Map(
+            graph.outputs.map(({ path, tensor }, index) => {
+              const value = host(tensor, outputs[index] as DenseArray);
+              const target = targets.get(path);
+              if (target !== undefined) (target.data as Float64Array).set(value.data as Float64Array);
+              return [path, target ?? value];
+            }),
+          );
+          return mapTree(result, (_: Tensor, path) => results.get(path) as HostTensor) as MapLeaves<R, HostTensor>;
         },
         async dispose() {},
       };

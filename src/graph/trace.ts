@@ -17,7 +17,7 @@ export interface TracedGraph {
   /** Inputs in the order of the arguments' leaves, without those that are bound to an array. */
   readonly inputs: readonly { readonly name: string; readonly tensor: Tensor }[];
   readonly constants: readonly { readonly name: string; readonly tensor: Tensor; readonly value: HostTensor }[];
-  readonly outputs: readonly { readonly name: string; readonly tensor: Tensor }[];
+  readonly outputs: readonly { readonly path: string; readonly name: string; readonly tensor: Tensor }[];
 }
 
 /** The arguments of a traced function: symbolic tensors in the place of every leaf. */
@@ -50,6 +50,7 @@ export function trace<A extends readonly unknown[], R>(
   );
   const result = build(...(symbolic as unknown as SymbolicArguments<A>));
   const outputs = leavesOf(result).map(([path, tensor]) => ({
+    path,
     name: taken.has(path) ? `next.${path}` : path,
     tensor: tensor as unknown as Tensor,
   }));

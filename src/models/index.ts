@@ -15,6 +15,7 @@ export {
   type LanguageModelParams,
   type LanguageModelResult,
   type LanguageModelState,
+  languageModelLayout,
   logitsOf,
   type Projections,
   readTokens,

@@ -15,17 +15,19 @@ import {
   type BlockParams,
   type BlockState,
   block,
+  blockLayout,
   type DropoutKey,
   dropout,
   type EmbeddingParams,
   embed,
-  initBlock,
-  initEmbedding,
-  initLayerNorm,
-  initLinear,
+  embeddingLayout,
+  initialize,
   type LayerNormParams,
   type LinearParams,
+  layerNormLayout,
   linear,
+  linearLayout,
+  type ParameterSpec,
   positionsFrom,
   rotaryAngles,
   shiftWidth,
@@ -86,23 +88,26 @@ export interface LanguageModelInputs {
   readonly dropout?: DropoutKey;
 }
 
-export function initLanguageModel(config: LanguageModelConfig, random: Random): LanguageModelParams<HostTensor> {
-  const { dim, depth, vocabularySize } = config;
+/** The parameters of a model without their values. */
+export function languageModelLayout(config: LanguageModelConfig): LanguageModelParams<ParameterSpec> {
+  const { dim, depth, heads, headDim, vocabularySize, maxLength } = config;
   const sizes = {
     dim,
-    inner: config.heads * config.headDim,
+    inner: heads * headDim,
     hidden: Math.round(dim * config.feedForwardMultiplier),
     outputGain: 1 / Math.sqrt(2 * depth),
   };
   return {
-    embedding: initEmbedding(random.split('embedding'), vocabularySize, dim),
-    ...(config.maxLength === undefined
-      ? {}
-      : { positions: initEmbedding(random.split('positions'), config.maxLength, dim) }),
-    blocks: Array.from({ length: depth }, (_, layer) => initBlock(random.split('blocks').split(layer), sizes)),
-    norm: initLayerNorm(dim),
-    ...(config.tiedEmbedding ? {} : { logits: initLinear(random.split('logits'), dim, vocabularySize) }),
+    embedding: embeddingLayout(vocabularySize, dim),
+    ...(maxLength === undefined ? {} : { positions: embeddingLayout(maxLength, dim) }),
+    blocks: Array.from({ length: depth }, () => blockLayout(sizes)),
+    norm: layerNormLayout(dim),
+    ...(config.tiedEmbedding ? {} : { logits: linearLayout(dim, vocabularySize) }),
   };
+}
+
+export function initLanguageModel(config: LanguageModelConfig, random: Random): LanguageModelParams<HostTensor> {
+  return initialize(languageModelLayout(config), random);
 }
 
 /** One projection per layer, shared by its heads; none for exact attention. */

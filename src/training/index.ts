@@ -1,4 +1,28 @@
+/** Training: loss, optimizer, schedule, the step as one graph, and the loop around it. */
+export { type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
+export { type TrainingConfig, type TrainingOptions, trainingConfig } from './config.js';
 export { crossEntropy } from './loss.js';
-export * from './optimizer.js';
-export * from './schedule.js';
-export * from './step.js';
+export {
+  defaultOptimizer,
+  initMoments,
+  type Moments,
+  type OptimizerConfig,
+  type Updated,
+  type UpdateInputs,
+  updateParams,
+} from './optimizer.js';
+export { type CheckpointStore, type RunEvent, type RunOptions, runTraining } from './run.js';
+export { learningRateAt, type ScheduleConfig } from './schedule.js';
+export type { BestResult, Snapshot } from './snapshot.js';
+export {
+  accumulateGradients,
+  type GradientResult,
+  type LossResult,
+  lossGradient,
+  type StepInputs,
+  type StepResult,
+  trainingStep,
+  type UpdateScalars,
+  windowLosses,
+} from './step.js';
+export { type Evaluation, initialSnapshot, type StepReport, Trainer, type TrainerOptions } from './trainer.js';

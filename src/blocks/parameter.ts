@@ -1,0 +1,35 @@
+/** Parameters before they have values: shapes, and how they are drawn. */
+import { float32, type HostTensor } from '../base/array.js';
+import type { Random } from '../base/random.js';
+import { elementCount } from '../base/shape.js';
+import { type MapLeaves, mapTree } from '../base/tree.js';
+
+/** A float32 parameter and the normal distribution of its first values. */
+export interface ParameterSpec {
+  readonly dtype: 'float32';
+  readonly shape: readonly number[];
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/** Values drawn from N(mean, deviation²). */
+export function drawn(shape: readonly number[], deviation: number): ParameterSpec {
+  return { dtype: 'float32', shape, mean: 0, deviation };
+}
+
+/** The same value everywhere. */
+export function filled(shape: readonly number[], value: number): ParameterSpec {
+  return { dtype: 'float32', shape, mean: value, deviation: 0 };
+}
+
+/** First values for every parameter of a tree; each draws from a generator named by its path. */
+export function initialize<T>(layout: T, random: Random): MapLeaves<T, HostTensor<'float32'>> {
+  return mapTree(layout, ({ shape, mean, deviation }: ParameterSpec, path) => {
+    const count = elementCount(shape);
+    if (deviation === 0) return float32(shape, new Float32Array(count).fill(mean));
+    return float32(
+      shape,
+      Float32Array.from(random.split(path).normals(count), (value) => mean + deviation * value),
+    );
+  });
+}

@@ -1,0 +1,218 @@
+/** The compiled functions of a training run: the step in one graph, or its two halves for several micro-batches. */
+import { type HostTensor, zeros } from '../base/array.js';
+import { Random } from '../base/random.js';
+import { mapTree } from '../base/tree.js';
+import type { Engine } from '../engine/index.js';
+import { less, scalar, spec, sum, type TensorSpec, where } from '../graph/index.js';
+import {
+  drawProjections,
+  initialState,
+  type LanguageModelConfig,
+  type LanguageModelParams,
+  type LanguageModelState,
+  languageModelLayout,
+  type Projections,
+} from '../models/index.js';
+import type { TrainingConfig } from './config.js';
+import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
+import {
+  accumulateGradients,
+  lossGradient,
+  type StepInputs,
+  trainingStep,
+  type UpdateScalars,
+  windowLosses,
+} from './step.js';
+
+export interface StepArguments {
+  readonly params: LanguageModelParams<HostTensor>;
+  readonly moments: Moments<LanguageModelParams<HostTensor>>;
+  readonly projections: Projections<HostTensor>;
+  /** The carried state of each micro-batch, or none. */
+  readonly states: readonly LanguageModelState<HostTensor>[];
+  /** One for each micro-batch. */
+  readonly batches: readonly StepInputs<HostTensor>[];
+  readonly scalars: UpdateScalars<HostTensor>;
+  /** Buffers that receive the next parameters and moments; not those that are read. */
+  readonly next: {
+    readonly params: LanguageModelParams<HostTensor>;
+    readonly moments: Moments<LanguageModelParams<HostTensor>>;
+  };
+}
+
+export interface StepValues {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly states: readonly LanguageModelState<HostTensor>[];
+}
+
+export interface CompiledStep {
+  run(args: StepArguments): Promise<StepValues>;
+  dispose(): Promise<void>;
+}
+
+const scalarSpec = spec('float32', []);
+const scalarSpecs = { learningRate: scalarSpec, update: scalarSpec };
+
+function specsOf<T>(tree: T) {
+  return mapTree(tree, ({ dtype, shape }: HostTensor): TensorSpec => spec(dtype, shape));
+}
+
+function numberOf(value: HostTensor): number {
+  return Number(value.data[0]);
+}
+
+/** The specification of the carried state, in a list of one or none. */
+function stateSpecs(
+  model: LanguageModelConfig,
+  { batch, carryState }: Pick<TrainingConfig, 'batch' | 'carryState'>,
+): readonly LanguageModelState<TensorSpec>[] {
+  return carryState ? [specsOf(initialState(model, batch))] : [];
+}
+
+function stepSpecs(model: LanguageModelConfig, training: TrainingConfig) {
+  const { batch, window } = training;
+  const params = specsOf(languageModelLayout(model));
+  const word = spec('uint32', []);
+  const usesDropout = model.embeddingDropout + model.attentionDropout + model.feedForwardDropout > 0;
+  const inputs: StepInputs<TensorSpec> = {
+    tokens: spec('int32', [batch, window + 1]),
+    ...(usesDropout ? { dropout: { seed: word, step: word } } : {}),
+  };
+  return {
+    params,
+    moments: { firstMoment: params, secondMoment: params },
+    projections: specsOf(drawProjections(model, Random.fromSeed(0))),
+    states: stateSpecs(model, training),
+    inputs,
+  };
+}
+
+/** Compiles one optimizer step over `training.accumulation` micro-batches. */
+export async function compileStep(
+  engine: Engine,
+  model: LanguageModelConfig,
+  training: TrainingConfig,
+): Promise<CompiledStep> {
+  const { beta1, beta2, adamEpsilon, weightDecay, clipNorm } = training;
+  const optimizer: OptimizerConfig = { beta1, beta2, epsilon: adamEpsilon, weightDecay, clipNorm };
+  const compile = training.accumulation === 1 ? compileWhole : compileHalves;
+  return compile(engine, model, training, optimizer);
+}
+
+async function compileWhole(
+  engine: Engine,
+  model: LanguageModelConfig,
+  training: TrainingConfig,
+  optimizer: OptimizerConfig,
+): Promise<CompiledStep> {
+  const specs = stepSpecs(model, training);
+  const step = await engine.compile(
+    (params, moments, projections, { states }, inputs) => {
+      const result = trainingStep(model, optimizer, params, moments, inputs, projections, states[0]);
+      const { loss, gradientNorm, state } = result;
+      const next = { params: result.params, moments: result.moments };
+      return { next, loss, gradientNorm, states: training.carryState ? [state] : [] };
+    },
+    [specs.params, specs.moments, specs.projections, { states: specs.states }, { ...specs.inputs, ...scalarSpecs }],
+  );
+  return {
+    async run({ params, moments, projections, states, batches, scalars, next }) {
+      const inputs = { ...(batches[0] as StepInputs<HostTensor>), ...scalars };
+      const result = await step.run([params, moments, projections, { states }, inputs], { outputs: { next } });
+      return { loss: numberOf(result.loss), gradientNorm: numberOf(result.gradientNorm), states: result.states };
+    },
+    dispose: () => step.dispose(),
+  };
+}
+
+/** The two halves apart: the mean of the micro-batches' gradients is built up between them. */
+async function compileHalves(
+  engine: Engine,
+  model: LanguageModelConfig,
+  training: TrainingConfig,
+  optimizer: OptimizerConfig,
+): Promise<CompiledStep> {
+  const specs = stepSpecs(model, training);
+  const half = await engine.compile(
+    (params, { total }, projections, { states }, inputs) => {
+      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, states[0]);
+      const next = accumulateGradients(total, gradients, 1 / training.accumulation);
+      return { next, loss, states: training.carryState ? [state] : [] };
+    },
+    [specs.params, { total: specs.params }, specs.projections, { states: specs.states }, specs.inputs],
+  );
+  const update = await engine.compile(
+    (params, { total }, moments, scalars) => {
+      const result = updateParams(params, total, moments, scalars, optimizer);
+      return { next: { params: result.params, moments: result.moments }, gradientNorm: result.gradientNorm };
+    },
+    [specs.params, { total: specs.params }, specs.moments, scalarSpecs],
+  );
+  const buffers = [0, 1, 2].map(() =>
+    mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape)),
+  );
+  return {
+    async run({ params, moments, projections, states, batches, scalars, next }) {
+      let total = buffers[2] as LanguageModelParams<HostTensor>; // stays zero
+      let loss = 0;
+      const nextStates: LanguageModelState<HostTensor>[] = [];
+      for (const [index, inputs] of batches.entries()) {
+        const target = buffers[index % 2] as LanguageModelParams<HostTensor>;
+        const own = { states: states.slice(index, index + 1) };
+        const result = await half.run([params, { total }, projections, own, inputs], { outputs: { next: target } });
+        total = target;
+        loss += numberOf(result.loss) / batches.length;
+        nextStates.push(...result.states);
+      }
+      const result = await update.run([params, { total }, moments, scalars], { outputs: { next } });
+      return { loss, gradientNorm: numberOf(result.gradientNorm), states: nextStates };
+    },
+    async dispose() {
+      await half.dispose();
+      await update.dispose();
+    },
+  };
+}
+
+export interface CompiledEvaluation {
+  /** The sum of the losses of the real targets, and the state after the window. */
+  run(args: {
+    readonly params: LanguageModelParams<HostTensor>;
+    readonly projections: Projections<HostTensor>;
+    readonly states: readonly LanguageModelState<HostTensor>[];
+    /** [batch, window + 1] int32 */
+    readonly tokens: HostTensor;
+    /** [batch, window] float32, 1 where a target counts. */
+    readonly mask: HostTensor;
+  }): Promise<{ readonly total: number; readonly states: readonly LanguageModelState<HostTensor>[] }>;
+  dispose(): Promise<void>;
+}
+
+/** Compiles the loss of a window, alone or after a state. */
+export async function compileEvaluation(
+  engine: Engine,
+  model: LanguageModelConfig,
+  { batch, window, carryState }: Pick<TrainingConfig, 'batch' | 'window' | 'carryState'>,
+): Promise<CompiledEvaluation> {
+  const evaluation = await engine.compile(
+    (params, projections, { states }, { tokens, mask }) => {
+      const { losses, state } = windowLosses(model, params, { tokens }, projections, states[0]);
+      const counted = where(less(0, mask), losses, scalar(0));
+      return { total: sum(counted), states: carryState ? [state] : [] };
+    },
+    [
+      specsOf(languageModelLayout(model)),
+      specsOf(drawProjections(model, Random.fromSeed(0))),
+      { states: stateSpecs(model, { batch, carryState }) },
+      { tokens: spec('int32', [batch, window + 1]), mask: spec('float32', [batch, window]) },
+    ],
+  );
+  return {
+    async run({ params, projections, states, tokens, mask }) {
+      const result = await evaluation.run([params, projections, { states }, { tokens, mask }]);
+      return { total: numberOf(result.total), states: result.states };
+    },
+    dispose: () => evaluation.dispose(),
+  };
+}

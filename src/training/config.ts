@@ -1,0 +1,52 @@
+/** The options of a training run, with their defaults. */
+import { z } from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { describeIssues } from '../models/index.js';
+
+const count = z
+  .int()
+  .min(1)
+  .max(2 ** 31);
+const fraction = z.number().min(0).max(1);
+
+export const trainingSchema = z
+  .strictObject({
+    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    steps: count,
+    batch: count,
+    window: count,
+    accumulation: count.default(1),
+    learningRate: z.number().positive(),
+    schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
+    warmup: z.int().min(0).optional(),
+    finalFraction: fraction.default(0.05),
+    beta1: fraction.lt(1).default(0.9),
+    beta2: fraction.lt(1).default(0.98),
+    adamEpsilon: z.number().positive().default(1e-8),
+    weightDecay: z.number().min(0).default(0.1),
+    clipNorm: z.number().positive().default(1),
+    carryState: z.boolean().default(false),
+    redrawInterval: z.int().min(0).default(1000),
+    heldOut: fraction.gt(0).lt(1).default(0.05),
+    evaluationInterval: count.optional(),
+    checkpointInterval: count.optional(),
+    keep: count.default(2),
+  })
+  .transform((config) => ({
+    ...config,
+    warmup: config.warmup ?? Math.ceil(config.steps / 20),
+    evaluationInterval: config.evaluationInterval ?? Math.ceil(config.steps / 10),
+    checkpointInterval: config.checkpointInterval ?? Math.ceil(config.steps / 10),
+  }));
+
+export type TrainingConfig = z.output<typeof trainingSchema>;
+export type TrainingOptions = z.input<typeof trainingSchema>;
+
+/** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
+export function trainingConfig(options: unknown, where = 'trainingConfig'): TrainingConfig {
+  const parsed = trainingSchema.safeParse(options);
+  if (!parsed.success) {
+    throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
+  }
+  return parsed.data;
+}

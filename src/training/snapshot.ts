@@ -1,0 +1,25 @@
+/** All that a run needs to go on as if it had never stopped. */
+import type { HostTensor } from '../base/array.js';
+import type { LanguageModelConfig, LanguageModelParams, LanguageModelState, Projections } from '../models/index.js';
+import type { TrainingConfig } from './config.js';
+import type { Moments } from './optimizer.js';
+
+export interface BestResult {
+  readonly step: number;
+  /** Nats a token on the held-out split. */
+  readonly loss: number;
+}
+
+/** Everything random and every batch is a function of the seed and the step, so that neither needs a position. */
+export interface Snapshot {
+  readonly model: LanguageModelConfig;
+  readonly training: TrainingConfig;
+  /** Steps done. */
+  readonly step: number;
+  readonly params: LanguageModelParams<HostTensor>;
+  readonly moments: Moments<LanguageModelParams<HostTensor>>;
+  readonly projections: Projections<HostTensor<'float32'>>;
+  /** The carried state of each micro-batch; empty where none is carried. */
+  readonly states: readonly LanguageModelState<HostTensor>[];
+  readonly best?: BestResult;
+}

@@ -1,0 +1,223 @@
+/**
+ * Training a causal language model: parameters, moments and carried states in memory, one method for a step and one
+ * for an evaluation. It knows no files: batches come from byte sources, and checkpoints are snapshots.
+ */
+import { float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { elementCount } from '../base/shape.js';
+import { leavesOf, mapTree } from '../base/tree.js';
+import { type ByteSource, evaluationWindows, laneWindows, randomWindows } from '../data/index.js';
+import type { Engine } from '../engine/index.js';
+import {
+  drawProjections,
+  initialState,
+  initLanguageModel,
+  type LanguageModelConfig,
+  type LanguageModelParams,
+  type LanguageModelState,
+} from '../models/index.js';
+import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
+import type { TrainingConfig } from './config.js';
+import { initMoments, type Moments } from './optimizer.js';
+import { learningRateAt } from './schedule.js';
+import type { Snapshot } from './snapshot.js';
+import type { StepInputs } from './step.js';
+
+export interface StepReport {
+  /** Steps done, this one counted. */
+  readonly step: number;
+  /** Nats a token. */
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** Tokens in the step. */
+  readonly tokens: number;
+}
+
+/** Nats a token on the whole held-out split. */
+export interface Evaluation {
+  /** Each window on its own. */
+  readonly windows: number;
+  /** Each window after the state of those before: one pass over the split. Absent where positions or attention forbid it. */
+  readonly streaming?: number;
+  /** The one of the two that is read as the run was trained. */
+  readonly chosen: number;
+}
+
+interface Weights {
+  readonly params: LanguageModelParams<HostTensor>;
+  readonly moments: Moments<LanguageModelParams<HostTensor>>;
+}
+
+export interface TrainerOptions {
+  readonly engine: Engine;
+  readonly train: ByteSource;
+  readonly heldOut: ByteSource;
+}
+
+/** The first snapshot of a run: fresh parameters. */
+export function initialSnapshot(model: LanguageModelConfig, training: TrainingConfig): Snapshot {
+  const random = Random.fromSeed(training.seed);
+  const params = initLanguageModel(model, random.split('parameters'));
+  return {
+    model,
+    training,
+    step: 0,
+    params,
+    moments: initMoments(params),
+    projections: drawProjections(model, random.split('projections').split(0)),
+    states: [],
+  };
+}
+
+/** Whether a state can be carried from window to window. Throws CONFIG where it is asked for and cannot. */
+function checkCarrying({ attention, positions }: LanguageModelConfig, { carryState }: TrainingConfig): boolean {
+  const possible = attention === 'favor+' && positions !== 'learned';
+  if (carryState && !possible) {
+    throw new PerformerError(
+      'CONFIG',
+      `training: expected favor+ attention and rotary or no positions to carry a state, got ${attention} attention ` +
+        `and ${positions} positions. Leave out carryState.`,
+    );
+  }
+  return possible;
+}
+
+export class Trainer {
+  readonly parameterCount: number;
+  #snapshot: Snapshot;
+  #spare: Weights;
+  #streams: boolean;
+  #evaluations: { windows: CompiledEvaluation; streaming: CompiledEvaluation | undefined } | undefined;
+
+  private constructor(
+    private readonly options: TrainerOptions,
+    private readonly compiled: CompiledStep,
+    snapshot: Snapshot,
+  ) {
+    this.#snapshot = snapshot;
+    this.#streams = checkCarrying(snapshot.model, snapshot.training);
+    this.#spare = mapTree({ params: snapshot.params, moments: snapshot.moments }, (leaf: HostTensor) =>
+      zeros('float32', leaf.shape),
+    );
+    this.parameterCount = leavesOf(snapshot.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
+  }
+
+  /** Compiles the step for a snapshot, fresh or resumed. */
+  static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
+    checkCarrying(snapshot.model, snapshot.training);
+    return new Trainer(options, await compileStep(options.engine, snapshot.model, snapshot.training), snapshot);
+  }
+
+  /** The state of the run after the last step. Its arrays are overwritten by the step after the next one. */
+  get snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  /** Notes the best result, which later snapshots carry. */
+  noteBest(loss: number): void {
+    this.#snapshot = { ...this.#snapshot, best: { step: this.#snapshot.step, loss } };
+  }
+
+  /** One optimizer step. Throws NUMERIC, and changes nothing, when the loss or the gradient is not finite. */
+  async step(): Promise<StepReport> {
+    const { training, step } = this.#snapshot;
+    this.#redraw();
+    const { params, moments, projections } = this.#snapshot;
+    const learningRate = learningRateAt(step, training);
+    const { batches, states } = await this.#read();
+    const result = await this.compiled.run({
+      params,
+      moments,
+      projections,
+      states,
+      batches,
+      scalars: { learningRate: float32Scalar(learningRate), update: float32Scalar(step + 1) },
+      next: this.#spare,
+    });
+    if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) {
+      throw new PerformerError(
+        'NUMERIC',
+        `step ${step + 1}: expected a finite loss, got a loss of ${result.loss} and a gradient norm of ` +
+          `${result.gradientNorm}. Lower the learning rate (${learningRate}) or clip the gradient harder.`,
+      );
+    }
+    const next = this.#spare;
+    this.#spare = { params, moments };
+    this.#snapshot = { ...this.#snapshot, ...next, step: step + 1, states: result.states };
+    const tokens = training.batch * training.accumulation * training.window;
+    const { loss, gradientNorm } = result;
+    return { step: step + 1, loss, gradientNorm, learningRate, tokens };
+  }
+
+  /** The loss on the whole held-out split. */
+  async evaluate(): Promise<Evaluation> {
+    const { model, training } = this.#snapshot;
+    this.#evaluations ??= {
+      windows: await compileEvaluation(this.options.engine, model, { ...training, carryState: false }),
+      streaming: this.#streams
+        ? await compileEvaluation(this.options.engine, model, { ...training, batch: 1, carryState: true })
+        : undefined,
+    };
+    const windows = await this.#evaluateWith(this.#evaluations.windows, training.batch, false);
+    if (this.#evaluations.streaming === undefined) return { windows, chosen: windows };
+    const streaming = await this.#evaluateWith(this.#evaluations.streaming, 1, true);
+    return { windows, streaming, chosen: training.carryState ? streaming : windows };
+  }
+
+  async dispose(): Promise<void> {
+    await this.compiled.dispose();
+    await this.#evaluations?.windows.dispose();
+    await this.#evaluations?.streaming?.dispose();
+  }
+
+  /** Draws new projections where the schedule says so; a carried state ends there, since it is made with the old ones. */
+  #redraw(): void {
+    const { model, training, step } = this.#snapshot;
+    if (training.redrawInterval === 0 || step === 0 || step % training.redrawInterval !== 0) return;
+    const random = Random.fromSeed(training.seed).split('projections');
+    const projections = drawProjections(model, random.split(step / training.redrawInterval));
+    this.#snapshot = { ...this.#snapshot, projections, states: [] };
+  }
+
+  async #read(): Promise<{ batches: StepInputs<HostTensor>[]; states: readonly LanguageModelState<HostTensor>[] }> {
+    const { model, training, step } = this.#snapshot;
+    const { batch, window, accumulation, carryState, seed } = training;
+    const size = { batch: batch * accumulation, window, step };
+    let tokens: HostTensor<'int32'>;
+    let states: readonly LanguageModelState<HostTensor>[] = [];
+    if (carryState) {
+      const lanes = await laneWindows(this.options.train, size);
+      const isFresh = lanes.isStart || this.#snapshot.states.length === 0;
+      const fresh = () => Array.from({ length: accumulation }, () => initialState(model, batch));
+      states = isFresh ? fresh() : this.#snapshot.states;
+      tokens = lanes.tokens;
+    } else {
+      tokens = await randomWindows(this.options.train, { ...size, random: Random.fromSeed(seed).split('batches') });
+    }
+    const batches = Array.from({ length: accumulation }, (_, index): StepInputs<HostTensor> => {
+      const rows = tokens.data.subarray(index * batch * (window + 1), (index + 1) * batch * (window + 1));
+      const part: HostTensor = { dtype: 'int32', shape: [batch, window + 1], data: rows };
+      const usesDropout = model.embeddingDropout + model.attentionDropout + model.feedForwardDropout > 0;
+      if (!usesDropout) return { tokens: part };
+      const key = uint32([], [step * accumulation + index]);
+      return { tokens: part, dropout: { seed: uint32([], [seed % 2 ** 32]), step: key } };
+    });
+    return { batches, states };
+  }
+
+  async #evaluateWith(compiled: CompiledEvaluation, batch: number, isStreaming: boolean): Promise<number> {
+    const { model, training, params, projections } = this.#snapshot;
+    let states = isStreaming ? [initialState(model, batch)] : [];
+    let total = 0;
+    let count = 0;
+    for await (const { tokens, mask } of evaluationWindows(this.options.heldOut, { batch, window: training.window })) {
+      const result = await compiled.run({ params, projections, states, tokens, mask });
+      if (isStreaming) states = [...result.states];
+      total += result.total;
+      for (const value of mask.data) count += value;
+    }
+    return total / count;
+  }
+}
