@@ -25,7 +25,7 @@ import {
 } from '../graph/index.js';
 import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
-import { emptyLogScale, maskedLogScale } from './state.js';
+import { emptyLogScale, headroom, maskedLogScale } from './state.js';
 
 /**
  * Attention of every query to every key through a feature map, in time and memory linear in both lengths:
@@ -47,7 +47,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   const logScale = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
 
   const top = maximum(max(logScale, 2, true), emptyLogScale); // [batch, heads, 1, 1]
-  const weight = exp(subtract(logScale, top)); // [batch, heads, keys, 1]
+  const weight = multiply(exp(subtract(logScale, top)), headroom); // [batch, heads, keys, 1]
   const extended = concatenate([multiply(value, weight), weight], -1); // Ṽ
   const sums = matmul(key, extended, { transposeLeft: true }); // S: [batch, heads, features, dim + 1]
   // A sequence without any key gives zeros.

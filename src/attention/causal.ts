@@ -41,7 +41,7 @@ import {
 } from '../graph/index.js';
 import { type AttentionInputs, checkInputs, fromChunks, padLength, refuseSequenceWide, toChunks } from './layout.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
-import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
+import { type AttentionState, emptyLogScale, headroom, maskedLogScale } from './state.js';
 
 export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
@@ -98,10 +98,10 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
   const dim = value.staticDim(-1);
   const mask = causalMask(query.staticDim(3));
   const { running, decay } = stabilize(logScale, before);
-  const weight = exp(subtract(logScale, running)); // [chunks, batch, heads, chunk, 1]
+  const weight = multiply(exp(subtract(logScale, running)), headroom); // [chunks, batch, heads, chunk, 1]
   const extended = concatenate([multiply(value, weight), weight], -1); // Ṽ, weighted: [..., chunk, dim + 1]
   const sums = matmul(key, extended, { transposeLeft: true }); // S: [..., features, dim + 1]
-  const [prefix, final] = linearRecurrence(initial, decay, sums); // P
+  const [prefix, final] = linearRecurrence(multiply(initial, headroom), decay, sums); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
   const { output, inverse } = normalizeOutput(weighted, visible);
@@ -126,7 +126,7 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
     const gValue = multiply(slice(gExtended, -1, 0, dim), weight);
     return [gQuery, gKey, gLogScale, gValue];
   });
-  return { output: result!, final, running };
+  return { output: result!, final: multiply(final, 1 / headroom), running };
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */

@@ -17,3 +17,11 @@ export interface AttentionState<T = Tensor> {
 export const emptyLogScale = -1e30;
 /** The log-feature of a masked key: so far below that it vanishes even against `emptyLogScale`. */
 export const maskedLogScale = -2e30;
+
+/**
+ * Weights e^{a − max a} are raised by this power of two, which rounds nothing and cancels in num/den. Sums of weights
+ * then use both halves of float32's range instead of the lower one alone, while a million keys, and the gradients, which
+ * carry the inverse, stay within it. A row whose visible keys all lie far below a later one of its chunk would otherwise
+ * lose its denominator from std 5 of queries and keys on.
+ */
+export const headroom = 2 ** 58;

@@ -7,7 +7,7 @@
  *
  * A checkpoint is written beside its place and renamed, so that what has its name is whole.
  */
-import { link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { HostTensor } from '../base/array.js';
@@ -44,14 +44,8 @@ const trainingFileSchema = z.strictObject({
   options: z.unknown(),
 });
 
-function named(tree: unknown, prefix = ''): [string, HostTensor][] {
-  return leavesOf(tree).map(([path, leaf]) => [`${prefix}${path}`, leaf as unknown as HostTensor]);
-}
-
-/** The leaves whose name begins with the prefix, without it. */
-function withPrefix(tensors: ReadonlyMap<string, HostTensor>, prefix: string): Map<string, HostTensor> {
-  const found = [...tensors].filter(([name]) => name.startsWith(prefix));
-  return new Map(found.map(([name, tensor]) => [name.slice(prefix.length), tensor]));
+function named(tree: unknown): [string, HostTensor][] {
+  return leavesOf(tree).map(([path, leaf]) => [path, leaf as unknown as HostTensor]);
 }
 
 /** Reads a saved model: config.json and model.safetensors of a folder. Throws CHECKPOINT when it is none, or not whole. */
@@ -204,7 +198,7 @@ export class CheckpointFolder implements CheckpointStore {
     for (const name of ['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']) {
       const draft = join(this.folder, `.${name}.${process.pid}`);
       await rm(draft, { force: true });
-      await link(join(place, name), draft);
+      await link(join(place, name), draft).catch(() => copyFile(join(place, name), draft));
       await rename(draft, join(this.folder, name));
     }
   }
