@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import { leavesOf } from '../../src/base/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from './models.js';
+
+const engine = nodeEngine({ threads: 1 });
+
+describe('a session', () => {
+  test('starts anew after a reset', async () => {
+    const model = randomModel();
+    const session = await sessionOf(engine, model);
+    const first = await session.read(drawTokens(20));
+    session.reset();
+    expect([...session.position, ...session.seenTokens()]).toEqual([0]);
+    expect(session.logits.every((logit) => logit === 0)).toBe(true);
+    expect(await session.read(drawTokens(20))).toEqual(first);
+  });
+
+  test('hands out logits that later steps leave alone', async () => {
+    const session = await sessionOf(engine, randomModel());
+    const logits = await session.read(drawTokens(20));
+    const copy = logits.slice();
+    logits.fill(7);
+    expect(session.logits).toEqual(copy);
+    for (let step = 0; step < 3; step++) await session.step(Int32Array.of(step));
+    expect(logits.every((logit) => logit === 7)).toBe(true);
+  });
+
+  test('reads learned positions to the last and not beyond', async () => {
+    const model = randomModel({ positions: 'learned', maxLength: 48 });
+    const tokens = drawTokens(48);
+    const expected = await parallelLogits(engine, model, tokens);
+    const session = await sessionOf(engine, model);
+    await session.read(tokens.subarray(0, 30));
+    expect(session.room).toBe(18);
+    await expect(session.read(drawTokens(19))).rejects.toThrow(/at most 48 tokens.*got 49/);
+    expectClose(await session.read(tokens.subarray(30, 46)), expected[45]!, 'piece');
+    await session.step(tokens.subarray(46, 47));
+    expectClose(await session.step(tokens.subarray(47)), expected[47]!, 'last');
+    await expect(session.step(Int32Array.of(0))).rejects.toMatchObject({ code: 'DATA' });
+  });
+
+  // The padding of a piece takes positions too, and `readTokens` looks them up beyond the table: it should clamp them.
+  test.fails('reads a piece whose padding goes beyond the learned positions', async () => {
+    const session = await sessionOf(engine, randomModel({ positions: 'learned', maxLength: 40 }));
+    await session.read(drawTokens(40));
+  });
+
+  test('refuses what it cannot read and stays as it was', async () => {
+    const session = await sessionOf(engine, randomModel(), { batch: 2 });
+    const cases: [Parameters<typeof session.read>[0], string, RegExp][] = [
+      [drawTokens(3), 'SHAPE', /tokens for each of 2 rows, got 1/],
+      [[drawTokens(3), Int32Array.of(1, 256)], 'DATA', /tokens from 0 to 255, got 256/],
+      [[drawTokens(3), Int32Array.of(-1)], 'DATA', /got -1/],
+      [[drawTokens(3), new Int32Array(0)], 'DATA', /a token for row 1, which has read nothing/],
+    ];
+    for (const [tokens, code, message] of cases) {
+      await expect(session.read(tokens)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    }
+    await expect(session.step(Int32Array.of(1))).rejects.toMatchObject({ code: 'SHAPE' });
+    expect([...session.position]).toEqual([0, 0]);
+  });
+
+  test('refuses options, weights and projections that do not fit', async () => {
+    const model = randomModel();
+    for (const options of [{ batch: 0 }, { readChunk: 1.5 }]) {
+      await expect(sessionOf(engine, model, options)).rejects.toMatchObject({ code: 'CONFIG' });
+    }
+    const { projections } = randomModel({ featureCount: 16 });
+    await expect(sessionOf(engine, { ...model, projections })).rejects.toMatchObject({ code: 'CHECKPOINT' });
+    const { params } = randomModel({ depth: 1 });
+    await expect(sessionOf(engine, { ...model, params })).rejects.toMatchObject({ code: 'CHECKPOINT' });
+  });
+
+  test('takes one call at a time and none after its end', async () => {
+    const session = await sessionOf(engine, randomModel());
+    const first = session.read(drawTokens(20));
+    await expect(session.step(Int32Array.of(1))).rejects.toMatchObject({ code: 'USAGE' });
+    expect(() => session.saveState()).toThrow(/at rest/);
+    await first;
+    await session.dispose();
+    await session.dispose();
+    await expect(session.step(Int32Array.of(1))).rejects.toThrow(/disposed of/);
+  });
+});
+
+describe('the functions of a session', () => {
+  test('are compiled when they are first needed, each once', async () => {
+    let compiled = 0;
+    const compile: typeof engine.compile = (...args) => {
+      compiled++;
+      return engine.compile(...args);
+    };
+    const session = await sessionOf({ ...engine, compile }, randomModel());
+    expect(compiled).toBe(0);
+    for (let step = 0; step < 3; step++) await session.step(Int32Array.of(step));
+    expect(compiled).toBe(1);
+    for (let piece = 0; piece < 3; piece++) await session.read(drawTokens(3 + piece));
+    expect(compiled).toBe(2);
+  });
+
+  test('write to two sets of buffers in turn, with FAVOR+', async () => {
+    const written: unknown[] = [];
+    const compile = async (...args: Parameters<typeof engine.compile>) => {
+      const executable = await engine.compile(...args);
+      const run: typeof executable.run = (inputs, options) => {
+        for (const [path, { data }] of leavesOf(options?.outputs)) if (path.endsWith('.sum')) written.push(data);
+        return executable.run(inputs, options);
+      };
+      return { run, dispose: () => executable.dispose() };
+    };
+    const session = await sessionOf({ name: 'watched', compile: compile as typeof engine.compile }, randomModel());
+    await session.read(drawTokens(20));
+    for (let step = 0; step < 7; step++) await session.step(Int32Array.of(step));
+    expect(written.length).toBe(8 * 2); // two layers
+    expect(new Set(written).size).toBe(2 * 2);
+    expect(written[4]).toBe(written[0]);
+    expect(written[2]).not.toBe(written[0]);
+  });
+});

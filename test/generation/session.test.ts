@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { nodeEngine } from '../../src/engine/node.js';
+import { referenceEngine } from '../../src/engine/reference.js';
+import type { GenerationSession } from '../../src/generation/index.js';
+import type { LanguageModelOptions } from '../../src/models/index.js';
+import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from './models.js';
+
+const engine = nodeEngine({ threads: 1 });
+
+const variants: Record<string, Partial<LanguageModelOptions>> = {
+  'rotary positions': {},
+  'learned positions': { positions: 'learned', maxLength: 128 },
+  'no positions': { positions: 'none' },
+  'no token shift': { tokenShift: false },
+  'a tied embedding': { tiedEmbedding: true },
+  'independent projections': { projectionKind: 'iid' },
+  'exact attention': { attention: 'softmax' },
+  'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
+};
+
+describe.each(Object.entries(variants))('with %s', (_, options) => {
+  const model = randomModel(options);
+  const tokens = drawTokens(72);
+  let expected: Float64Array[];
+  let session: GenerationSession;
+
+  beforeAll(async () => {
+    expected = await parallelLogits(engine, model, tokens);
+    session = await sessionOf(engine, model);
+  });
+  beforeEach(() => session.reset());
+  afterAll(() => session.dispose());
+
+  test.each([1, 2, 15, 16, 17, 31, 32, 33, 50])(
+    'a prompt of %i tokens and steps after it give the logits of the parallel form',
+    async (length) => {
+      expectClose(await session.read(tokens.subarray(0, length)), expected[length - 1]!, `prompt of ${length}`);
+      for (let at = length; at < Math.min(length + 20, tokens.length); at++) {
+        expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
+      }
+    },
+  );
+
+  test.each([1, 16, 40, 512])('reading at most %i tokens at once changes nothing', async (readChunk) => {
+    const other = await sessionOf(engine, model, { readChunk });
+    expectClose(await other.read(tokens), expected.at(-1)!, `pieces of ${other.readChunk}`);
+    expect([...other.position]).toEqual([tokens.length]);
+    await other.dispose();
+  });
+
+  test('reading in pieces of any size, one after another, changes nothing', async () => {
+    let start = 0;
+    for (const length of [3, 1, 16, 0, 20, 5, 1, 1, 17]) {
+      const logits = await session.read(tokens.subarray(start, start + length));
+      start += length;
+      expectClose(logits, expected[start - 1]!, `up to ${start}`);
+    }
+  });
+});
+
+describe('every step from the first token', () => {
+  test.each(['favor+', 'softmax'] as const)('equals the parallel form with %s', async (attention) => {
+    const model = randomModel({ attention });
+    const tokens = drawTokens(300);
+    const expected = await parallelLogits(engine, model, tokens);
+    const session = await sessionOf(engine, model);
+    for (let at = 0; at < tokens.length; at++) {
+      expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
+    }
+    await session.dispose();
+  });
+
+  test.each(['favor+', 'softmax'] as const)('and every prompt agrees with the oracle with %s', async (attention) => {
+    const model = randomModel({ attention, depth: 1 });
+    const tokens = drawTokens(24);
+    const expected = await parallelLogits(referenceEngine(), model, tokens);
+    for (const each of [engine, referenceEngine()]) {
+      const session = await sessionOf(each, model);
+      expectClose(await session.read(tokens.subarray(0, 18)), expected[17]!, `${each.name} prompt`);
+      for (let at = 18; at < tokens.length; at++) {
+        expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `${each.name} step at ${at}`);
+      }
+      await session.dispose();
+    }
+  });
+});
+
+describe('rows of a batch', () => {
+  const model = randomModel();
+  const prompts = [drawTokens(5, 1), drawTokens(50, 2), drawTokens(16, 3), drawTokens(33, 4)];
+  const further = [new Int32Array(0), drawTokens(20, 5), drawTokens(1, 6), new Int32Array(0)];
+
+  test('of different lengths give what each gives alone', async () => {
+    const session = await sessionOf(engine, model, { batch: 4, readChunk: 16 });
+    const alone = await Promise.all(prompts.map(() => sessionOf(engine, model)));
+    const compare = async (logits: Float32Array, own: (index: number) => Promise<Float32Array>, what: string) => {
+      for (const [index] of alone.entries()) {
+        expectClose(logits.subarray(index * 256, (index + 1) * 256), await own(index), `${what}, row ${index}`);
+      }
+    };
+    await compare(await session.read(prompts), (index) => alone[index]!.read(prompts[index]!), 'prompts');
+    await compare(
+      await session.step(Int32Array.of(9, 8, 7, 6)),
+      (at) => alone[at]!.step(Int32Array.of(9 - at)),
+      'step',
+    );
+    await compare(await session.read(further), (index) => alone[index]!.read(further[index]!), 'further');
+    await compare(
+      await session.step(Int32Array.of(9, 8, 7, 6)),
+      (at) => alone[at]!.step(Int32Array.of(9 - at)),
+      'step',
+    );
+    expect([...session.position]).toEqual([7, 72, 19, 35]);
+    expect(session.seenTokens(2)).toEqual([...new Set([...prompts[2]!, ...further[2]!, 7])].sort((a, b) => a - b));
+    await Promise.all([session, ...alone].map((each) => each.dispose()));
+  });
+
+  test('of one length may use exact attention, others may not', async () => {
+    const exact = randomModel({ attention: 'softmax' });
+    const session = await sessionOf(engine, exact, { batch: 2 });
+    const alone = await sessionOf(engine, exact);
+    const rows = [drawTokens(20, 1), drawTokens(20, 2)];
+    const logits = await session.read(rows);
+    expectClose(logits.subarray(256), await alone.read(rows[1]!), 'row 1');
+    await expect(session.read([drawTokens(3), drawTokens(4)])).rejects.toThrow(/rows of one length.*got 3, 4/);
+  });
+});

@@ -1,0 +1,254 @@
+/** Every form of attention behind one signature: arrays in, the output [batch, queries, heads, dim] out. */
+import {
+  type AttentionInputs,
+  type AttentionState,
+  bidirectionalAttention,
+  causalAttention,
+  type ExactState,
+  emptyLogScale,
+  exactAttention,
+  recurrentAttention,
+} from '../../src/attention/index.js';
+import { type HostTensor, type MapLeaves, symbol, zeros } from '../../src/base/index.js';
+import type { Engine } from '../../src/engine/engine.js';
+import { positiveFeatures } from '../../src/features/index.js';
+import { spec, type Tensor, type TensorSpec } from '../../src/graph/index.js';
+import { cutLength, type DrawnAttention, joinLength } from './attention-inputs.js';
+
+type Arrays = Readonly<Record<string, unknown>>;
+
+/** Compiles for the shapes of `inputs`, runs once and frees the session. */
+export async function runOnce<I extends object, R>(
+  engine: Engine,
+  build: (inputs: MapLeaves<I, Tensor>) => R,
+  inputs: I,
+): Promise<MapLeaves<R, HostTensor>> {
+  const specs = specsOf(inputs);
+  const executable = await engine.compile(build as never, [specs] as never);
+  const result = await executable.run([inputs] as never);
+  await executable.dispose();
+  return result as MapLeaves<R, HostTensor>;
+}
+
+function specsOf(tree: object): unknown {
+  if ('dtype' in tree) {
+    const { dtype, shape } = tree as HostTensor;
+    return spec(dtype === 'float64' ? 'float32' : dtype, shape); // the oracle's results come back in float64
+  }
+  return Object.fromEntries(
+    Object.entries(tree)
+      .filter(([, child]) => child !== undefined)
+      .map(([name, child]) => [name, specsOf(child as object)]),
+  );
+}
+
+/** The state of a causal attention that has read nothing. */
+export function emptyState(
+  batch: number,
+  heads: number,
+  features: number,
+  valueDim: number,
+): AttentionState<HostTensor> {
+  const logScale = zeros('float32', [batch, heads, features]);
+  logScale.data.fill(emptyLogScale);
+  return { sum: zeros('float32', [batch, heads, features, valueDim + 1]), logScale };
+}
+
+/** Specifications for any length: [batch, length, heads, dim], and the mask where there is one. */
+function streamSpecs({ query, key, value, keyMask }: DrawnAttention, length: ReturnType<typeof symbol> | 1) {
+  const free = ({ dtype, shape }: HostTensor): TensorSpec =>
+    spec(
+      dtype,
+      shape.map((size, axis) => (axis === 1 ? length : size)),
+    );
+  const specs = { query: free(query), key: free(key), value: free(value) };
+  return keyMask === undefined ? specs : { ...specs, keyMask: free(keyMask) };
+}
+
+/** The inputs from `start` to `end`. */
+export function cutInputs(inputs: DrawnAttention, start: number, end: number): DrawnAttention {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, tensor]) => [name, cutLength(tensor, start, end)]),
+  ) as unknown as DrawnAttention;
+}
+
+export interface StreamResult {
+  readonly output: HostTensor;
+  readonly state: AttentionState<HostTensor>;
+}
+
+/** Reads pieces one after another from one compiled step that carries the state; `ends` are where the pieces end. */
+export async function stream(
+  engine: Engine,
+  inputs: DrawnAttention,
+  projection: HostTensor,
+  ends: readonly number[],
+  form: { chunk: number } | 'recurrent',
+  start: { at: number; state: AttentionState<HostTensor> | undefined } = { at: 0, state: undefined },
+): Promise<StreamResult> {
+  const [batch, , heads, valueDim] = inputs.value.shape as [number, number, number, number];
+  const features = projection.shape[0]!;
+  let state = start.state ?? emptyState(batch, heads, features, valueDim);
+  const build = (
+    { projection: rows, state: before }: { projection: Tensor; state: AttentionState },
+    tokens: AttentionInputs,
+  ) => {
+    const map = positiveFeatures(rows);
+    if (form === 'recurrent') return recurrentAttention(tokens, map, before);
+    return causalAttention(tokens, map, { chunk: form.chunk, state: before });
+  };
+  const length = form === 'recurrent' ? 1 : symbol('length');
+  const fixed = specsOf({ projection, state });
+  const step = await engine.compile(build as never, [fixed, streamSpecs(inputs, length)] as never);
+  const pieces: HostTensor[] = [];
+  let at = start.at;
+  for (const end of ends) {
+    const piece = cutInputs(inputs, at, end);
+    const result = (await step.run([{ projection, state }, piece] as never)) as unknown as StreamResult;
+    pieces.push(result.output);
+    state = result.state;
+    at = end;
+  }
+  await step.dispose();
+  return { output: joinLength(pieces), state };
+}
+
+export interface AttentionForm {
+  readonly name: string;
+  readonly isCausal: boolean;
+  readonly isExact?: boolean;
+  /** Whether queries and keys may differ in number. */
+  readonly isCross?: boolean;
+  /** Why a mask that hides keys before position `end` cannot be run; absent where every mask can. */
+  readonly readsMaskedState?: { readonly end: number; readonly reason: string };
+  run(engine: Engine, inputs: DrawnAttention, projection: HostTensor): Promise<HostTensor>;
+}
+
+/** The `output` of a function that has one. */
+async function outputOf(engine: Engine, build: (inputs: never) => unknown, inputs: Arrays): Promise<HostTensor> {
+  return ((await runOnce(engine, build as never, inputs)) as { output: HostTensor }).output;
+}
+
+/** Inputs with the projection among them, and the attention's inputs back. */
+const withProjection = (inputs: DrawnAttention, projection: HostTensor) => ({ ...inputs, projection }) as Arrays;
+
+function causal(chunk: number): AttentionForm {
+  return {
+    name: `causal, chunks of ${chunk}`,
+    isCausal: true,
+    run: async (engine, inputs, projection) => {
+      const build = ({ projection: rows, ...rest }: AttentionInputs & { projection: Tensor }) =>
+        causalAttention(rest, positiveFeatures(rows), { chunk });
+      return outputOf(engine, build as never, withProjection(inputs, projection));
+    },
+  };
+}
+
+function bidirectional(name: string, isCross: boolean): AttentionForm {
+  return {
+    name,
+    isCausal: false,
+    isCross,
+    run: async (engine, inputs, projection) => {
+      const build = ({ projection: rows, ...rest }: AttentionInputs & { projection: Tensor }) => ({
+        output: bidirectionalAttention(rest, positiveFeatures(rows)),
+      });
+      return outputOf(engine, build as never, withProjection(inputs, projection));
+    },
+  };
+}
+
+function exact(isCausal: boolean, isCross: boolean): AttentionForm {
+  return {
+    name: isCausal ? 'exact causal' : isCross ? 'exact cross' : 'exact bidirectional',
+    isCausal,
+    isExact: true,
+    isCross,
+    run: async (engine, inputs) => {
+      const build = (tensors: AttentionInputs) => exactAttention(tensors, { isCausal });
+      return outputOf(engine, build as never, inputs as never);
+    },
+  };
+}
+
+const tokenEnds = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at + 1);
+
+/** The length of every sequence in the conformance cases, and places to cut it that no chunk divides evenly. */
+export const caseLength = 21;
+const cuts = [3, 4, 13, caseLength];
+const exactCut = 13;
+
+export const attentionForms: readonly AttentionForm[] = [
+  bidirectional('bidirectional', false),
+  bidirectional('cross', true),
+  ...[1, 4, 7, caseLength, 64].map(causal),
+  ...[1, 4, 64].map(
+    (chunk): AttentionForm => ({
+      name: `causal with a carried state, any length, pieces ending at ${cuts}, chunks of ${chunk}`,
+      isCausal: true,
+      run: async (engine, inputs, projection) => (await stream(engine, inputs, projection, cuts, { chunk })).output,
+    }),
+  ),
+  {
+    name: 'recurrent, token by token',
+    isCausal: true,
+    run: async (engine, inputs, projection) =>
+      (await stream(engine, inputs, projection, tokenEnds(0, caseLength), 'recurrent')).output,
+  },
+  {
+    name: 'prefill in chunks, then recurrent, then chunks again',
+    isCausal: true,
+    run: async (engine, inputs, projection) => {
+      const prefill = await stream(engine, inputs, projection, [10], { chunk: 4 });
+      const generated = await stream(engine, inputs, projection, tokenEnds(10, 17), 'recurrent', {
+        at: 10,
+        state: prefill.state,
+      });
+      const rest = await stream(
+        engine,
+        inputs,
+        projection,
+        [caseLength],
+        { chunk: 4 },
+        { at: 17, state: generated.state },
+      );
+      return joinLength([prefill.output, generated.output, rest.output]);
+    },
+  },
+  exact(false, false),
+  exact(false, true),
+  exact(true, false),
+  {
+    name: 'exact causal with carried keys and values',
+    isCausal: true,
+    isExact: true,
+    readsMaskedState: { end: exactCut, reason: 'its state keeps no mask, and every query sees the keys it holds' },
+    run: async (engine, inputs) => {
+      const first = (await runOnce(
+        engine,
+        ((tensors: AttentionInputs) => exactAttention(tensors, { isCausal: true })) as never,
+        cutInputs(inputs, 0, exactCut) as never,
+      )) as unknown as { output: HostTensor; state: ExactState<HostTensor> };
+      const [batch, , heads, dim] = inputs.key.shape as [number, number, number, number];
+      const past = spec('float32', [batch, heads, symbol('past'), dim]);
+      const step = await engine.compile(
+        (({ state }: { state: ExactState }, tokens: AttentionInputs) =>
+          exactAttention(tokens, { isCausal: true, state })) as never,
+        [{ state: { key: past, value: past } }, streamSpecs(inputs, symbol('length'))] as never,
+      );
+      const pieces = [first.output];
+      let state = first.state;
+      for (const [start, end] of [
+        [exactCut, exactCut + 1],
+        [exactCut + 1, caseLength],
+      ] as const) {
+        const piece = cutInputs(inputs, start, end);
+        const result = (await step.run([{ state }, piece] as never)) as unknown as typeof first;
+        pieces.push(result.output);
+        state = result.state;
+      }
+      await step.dispose();
+      return joinLength(pieces);
+    },
+  },
+];

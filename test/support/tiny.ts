@@ -1,0 +1,42 @@
+/** A model and a corpus small enough to train in a test. */
+import { bytesSource, splitCorpus } from '../../src/data/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
+import {
+  initialSnapshot,
+  type Snapshot,
+  Trainer,
+  type TrainingOptions,
+  trainingConfig,
+} from '../../src/training/index.js';
+
+export const engine = nodeEngine({ threads: 1 });
+
+export const tinyModel = { dim: 16, depth: 2, heads: 2, headDim: 8, featureCount: 16, chunk: 16 } as const;
+export const tinyTraining = {
+  steps: 8,
+  batch: 2,
+  window: 32,
+  learningRate: 3e-3,
+  heldOut: 0.2,
+  evaluationInterval: 4,
+  checkpointInterval: 4,
+} as const;
+
+const sentence = 'the white whale swam before him as the monomaniac incarnation of all those malicious agencies; ';
+export const corpus = new TextEncoder().encode(sentence.repeat(40));
+
+export function snapshotOf(
+  model: Partial<LanguageModelOptions> = {},
+  training: Partial<TrainingOptions> = {},
+): Snapshot {
+  return initialSnapshot(
+    languageModelConfig({ ...tinyModel, ...model }),
+    trainingConfig({ ...tinyTraining, ...training }),
+  );
+}
+
+export async function trainerFor(snapshot: Snapshot): Promise<Trainer> {
+  const { heldOut, window } = snapshot.training;
+  return Trainer.create(snapshot, { engine, ...splitCorpus(bytesSource(corpus), heldOut, window) });
+}

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { float32, float32Scalar } from '../../src/base/index.js';
+import { referenceEngine } from '../../src/engine/index.js';
+import { spec } from '../../src/graph/index.js';
+import { crossEntropy, defaultOptimizer, learningRateAt, updateParams } from '../../src/training/index.js';
+import { normal } from '../support/cases.js';
+import { values } from '../support/compare.js';
+
+const oracle = referenceEngine();
+
+/** AdamW as Loshchilov & Hutter write it (algorithm 2), with clipping before it. */
+function adamW(
+  p: { matrix: number[]; vector: number[] },
+  g: { matrix: number[]; vector: number[] },
+  updates: number,
+  { beta1, beta2, epsilon, weightDecay, clipNorm }: typeof defaultOptimizer,
+  rate: number,
+) {
+  const norm = Math.hypot(...g.matrix, ...g.vector);
+  const clip = Math.min(1, clipNorm / norm);
+  const step = (x: number[], gradient: number[], decay: number) => {
+    let m = gradient.map(() => 0);
+    let v = gradient.map(() => 0);
+    let now = x;
+    for (let t = 1; t <= updates; t++) {
+      m = m.map((value, i) => beta1 * value + (1 - beta1) * clip * gradient[i]!);
+      v = v.map((value, i) => beta2 * value + (1 - beta2) * (clip * gradient[i]!) ** 2);
+      now = now.map((value, i) => {
+        const mean = m[i]! / (1 - beta1 ** t);
+        const square = v[i]! / (1 - beta2 ** t);
+        return value - rate * (mean / (Math.sqrt(square) + epsilon) + decay * value);
+      });
+    }
+    return now;
+  };
+  return { norm, matrix: step(p.matrix, g.matrix, weightDecay), vector: step(p.vector, g.vector, 0) };
+}
+
+describe('AdamW', () => {
+  it.each([0.5, 100])(
+    'follows the published update for three steps, clipped at %s and with no decay on vectors',
+    async (clipNorm) => {
+      const optimizer = { ...defaultOptimizer, clipNorm };
+      const params = { matrix: normal('p', [3, 4]), vector: normal('q', [4]) };
+      const gradients = { gm: normal('g', [3, 4]), gv: normal('h', [4]) };
+      const specs = { matrix: spec('float32', [3, 4]), vector: spec('float32', [4]) };
+      const executable = await oracle.compile(
+        (p, moments, { gm, gv }, scalars) => updateParams(p, { matrix: gm, vector: gv }, moments, scalars, optimizer),
+        [
+          specs,
+          { firstMoment: specs, secondMoment: specs },
+          { gm: specs.matrix, gv: specs.vector },
+          { learningRate: spec('float32', []), update: spec('float32', []) },
+        ],
+      );
+      const empty = () => ({
+        matrix: float32([3, 4], new Float32Array(12)),
+        vector: float32([4], new Float32Array(4)),
+      });
+      let state = { params: params as never, moments: { firstMoment: empty(), secondMoment: empty() } as never };
+      let norm = 0;
+      for (let t = 1; t <= 3; t++) {
+        const scalars = { learningRate: float32Scalar(0.25), update: float32Scalar(t) };
+        const result = await executable.run([state.params, state.moments, gradients, scalars]);
+        norm = values(result.gradientNorm)[0]!;
+        state = { params: result.params as never, moments: result.moments as never };
+      }
+      const expected = adamW(
+        { matrix: values(params.matrix), vector: values(params.vector) },
+        { matrix: values(gradients.gm), vector: values(gradients.gv) },
+        3,
+        optimizer,
+        0.25,
+      );
+      const got = state.params as unknown as typeof params;
+      expect(norm).toBeCloseTo(expected.norm, 10);
+      values(got.matrix).forEach((value, i) => expect(value).toBeCloseTo(expected.matrix[i]!, 9));
+      values(got.vector).forEach((value, i) => expect(value).toBeCloseTo(expected.vector[i]!, 9));
+    },
+  );
+});
+
+describe('the learning rate', () => {
+  const base = { learningRate: 2, warmup: 4, steps: 24, finalFraction: 0.1 };
+  it('rises linearly over the warm-up, and never starts at zero', () => {
+    const rates = [0, 1, 2, 3].map((step) => learningRateAt(step, { ...base, schedule: 'cosine' }));
+    expect(rates).toEqual([0.5, 1, 1.5, 2]);
+  });
+  it('then falls along a cosine, along a line, or stays', () => {
+    const at = (schedule: 'cosine' | 'linear' | 'constant', step: number) =>
+      learningRateAt(step, { ...base, schedule });
+    expect(at('cosine', 14)).toBeCloseTo(2 * (0.1 + 0.9 / 2));
+    expect(at('linear', 9)).toBeCloseTo(2 * (0.1 + 0.9 * 0.75));
+    expect(at('cosine', 24)).toBeCloseTo(0.2);
+    expect(at('linear', 1000)).toBeCloseTo(0.2);
+    expect(at('constant', 1000)).toBe(2);
+  });
+});
+
+describe('cross-entropy', () => {
+  it('is −log softmax of the target, for logits of any size', async () => {
+    const logits = float32([2, 3], [1000, 1001, 999, -5, 0, 5]);
+    const targets = { dtype: 'int32' as const, shape: [2], data: Int32Array.of(1, 0) };
+    const executable = await oracle.compile(
+      (x) => ({ losses: crossEntropy(x.logits, x.targets) }),
+      [{ logits: spec('float32', [2, 3]), targets: spec('int32', [2]) }],
+    );
+    const { losses } = await executable.run([{ logits, targets }]);
+    expect(values(losses)[0]).toBeCloseTo(Math.log(Math.exp(-1) + 1 + Math.exp(-2)), 10);
+    expect(values(losses)[1]).toBeCloseTo(Math.log(Math.exp(-5) + 1 + Math.exp(5)) + 5, 10);
+  });
+});

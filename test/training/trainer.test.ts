@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import type { HostTensor } from '../../src/base/index.js';
+import { leavesOf, mapTree } from '../../src/base/index.js';
+import { type RunEvent, runTraining, type Snapshot } from '../../src/training/index.js';
+import { largestError } from '../support/compare.js';
+import { snapshotOf, trainerFor } from '../support/tiny.js';
+
+function copyOf(snapshot: Snapshot): Snapshot {
+  return mapTree(
+    { params: snapshot.params, moments: snapshot.moments, projections: snapshot.projections, states: snapshot.states },
+    (leaf: HostTensor) => ({ ...leaf, data: leaf.data.slice() }) as HostTensor,
+  ) as unknown as Snapshot;
+}
+
+function leaves(snapshot: Pick<Snapshot, 'params' | 'moments' | 'projections' | 'states'>): Map<string, HostTensor> {
+  const { params, moments, projections, states } = snapshot;
+  return new Map(leavesOf({ params, moments, projections, states }) as unknown as [string, HostTensor][]);
+}
+
+function expectEqual(a: Parameters<typeof leaves>[0], b: Parameters<typeof leaves>[0]): void {
+  const left = leaves(a);
+  const right = leaves(b);
+  expect([...left.keys()]).toEqual([...right.keys()]);
+  for (const [path, tensor] of left) expect(tensor.data, path).toEqual(right.get(path)?.data);
+}
+
+async function steps(snapshot: Snapshot, count: number) {
+  const trainer = await trainerFor(snapshot);
+  const losses: number[] = [];
+  for (let i = 0; i < count; i++) losses.push((await trainer.step()).loss);
+  const end = { ...trainer.snapshot, ...copyOf(trainer.snapshot) };
+  await trainer.dispose();
+  return { losses, end };
+}
+
+describe('training', () => {
+  it('lowers the loss', async () => {
+    const { losses } = await steps(snapshotOf({}, { learningRate: 1e-2, steps: 60 }), 60);
+    expect(losses[0]).toBeGreaterThan(5);
+    expect(losses.at(-1)).toBeLessThan(3.2);
+  });
+
+  it.each([
+    ['random windows', {}, {}],
+    ['a carried state and redrawn projections', {}, { carryState: true, redrawInterval: 3 }],
+    ['dropout and accumulation', { feedForwardDropout: 0.2, embeddingDropout: 0.1 }, { accumulation: 2 }],
+    ['exact softmax attention', { attention: 'softmax' }, {}],
+  ] as const)('resumed equals unbroken, bit for bit: %s', async (_, model, training) => {
+    const whole = await steps(snapshotOf(model, training), 6);
+    const first = await steps(snapshotOf(model, training), 4);
+    const second = await steps(first.end, 2);
+    expect([...first.losses, ...second.losses]).toEqual(whole.losses);
+    expectEqual(second.end, whole.end);
+  });
+
+  it('gives the same step for two micro-batches as for one batch of both', async () => {
+    const one = await steps(snapshotOf({}, { batch: 4 }), 3);
+    const two = await steps(snapshotOf({}, { batch: 2, accumulation: 2 }), 3);
+    one.losses.forEach((loss, i) => expect(two.losses[i]).toBeCloseTo(loss, 5));
+    const parts = leaves(two.end);
+    for (const [path, tensor] of leaves(one.end)) {
+      if (path.startsWith('params')) expect(largestError(parts.get(path)!, tensor), path).toBeLessThan(2e-4);
+    }
+  });
+
+  it('draws new projections at the interval and not before, and then starts the carried states anew', async () => {
+    const start = snapshotOf({}, { carryState: true, redrawInterval: 3 });
+    const three = await steps(start, 3);
+    expect(three.end.projections).toEqual(start.projections);
+    expect(three.end.states[0]!.position.data[0]).toBe(3 * 32);
+    const four = await steps(three.end, 1);
+    expect(four.end.projections.blocks[0]!.attention.projection.data).not.toEqual(
+      start.projections.blocks[0]!.attention.projection.data,
+    );
+    expect(four.end.states[0]!.position.data[0]).toBe(32);
+  });
+
+  it('reads a long document with a carried state as if its windows were one', async () => {
+    // At a learning rate of nearly zero the weights stay, so the loss of a window after the state is that of the
+    // same tokens inside one long window.
+    const carried = await steps(snapshotOf({}, { carryState: true, batch: 1, learningRate: 1e-12, weightDecay: 0 }), 3);
+    const long = await steps(
+      snapshotOf({}, { carryState: true, batch: 1, window: 96, learningRate: 1e-12, weightDecay: 0 }),
+      1,
+    );
+    const mean = carried.losses.reduce((a, b) => a + b) / 3;
+    expect(mean).toBeCloseTo(long.losses[0]!, 5);
+  });
+
+  it('refuses to carry the state of exact attention or of learned positions', async () => {
+    await expect(trainerFor(snapshotOf({ attention: 'softmax' }, { carryState: true }))).rejects.toThrow(/carryState/);
+    await expect(trainerFor(snapshotOf({ positions: 'learned', maxLength: 64 }, { carryState: true }))).rejects.toThrow(
+      /carryState/,
+    );
+  });
+
+  it('evaluates every byte of the held-out split, in windows and streaming', async () => {
+    const trainer = await trainerFor(snapshotOf());
+    const { windows, streaming, chosen } = await trainer.evaluate();
+    expect(windows).toBeGreaterThan(4);
+    expect(streaming).toBeGreaterThan(4);
+    expect(chosen).toBe(windows);
+    await trainer.dispose();
+  });
+
+  it('stops at a loss that is not finite, and names the step and the last checkpoint', async () => {
+    const snapshot = snapshotOf();
+    const poisoned = snapshot.params.norm.weight.data as Float32Array;
+    const trainer = await trainerFor(snapshot);
+    const store = { save: async () => 'runs/x/checkpoints/step-00000000' };
+    const events: RunEvent[] = [];
+    const run = async () => {
+      for await (const event of runTraining(trainer, { store })) {
+        events.push(event);
+        if (event.kind === 'step' && event.step === 2)
+          (trainer.snapshot.params.norm.weight.data as Float32Array)[0] = Number.NaN;
+      }
+    };
+    await expect(run()).rejects.toThrow(/step 3: expected a finite loss.*last good checkpoint is runs\/x/s);
+    expect(trainer.snapshot.step).toBe(2);
+    expect(poisoned).toHaveLength(16);
+    await trainer.dispose();
+  });
+});
