@@ -3,8 +3,8 @@
  *
  *   M' = max(M, a_k);   S ← e^{M − M'} S + e^{a_k − M'} [v, 1]ᵀ;   [num, den] = softmax(a_q + M')·S
  *
- * with log-features a, a running maximum M per feature, and the query's scale free to choose. The denominator is never
- * below the weight of the largest term, so nothing can vanish.
+ * with log-features a, a running maximum M per feature, and the query's scale free to choose. While the state is built this
+ * way, the denominator is never below the weight of the largest term, so that nothing can vanish.
  */
 import type { Dim } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';

@@ -26,7 +26,7 @@ export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEng
         executionMode: 'sequential',
         enableCpuMemArena: true,
         enableMemPattern: false,
-        logSeverityLevel: 3,
+        logSeverityLevel: 4,
         externalData: [...externalData],
         extra: { session: { set_denormal_as_zero: '1' } },
         ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),

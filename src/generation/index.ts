@@ -1,1 +1,6 @@
-export {};
+/** Generation: sessions that read and remember, sampling, and text as a stream. */
+export { type GeneratedPiece, type GenerateOptions, generate } from './generate.js';
+export { chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
+export type { SavedState } from './saved-state.js';
+export { GenerationSession, type GenerationSessionOptions } from './session.js';
+export type { TokenRows } from './token-rows.js';

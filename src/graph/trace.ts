@@ -20,6 +20,11 @@ export interface TracedGraph {
   readonly outputs: readonly { readonly path: string; readonly name: string; readonly tensor: Tensor }[];
 }
 
+function outputName(path: string, taken: ReadonlySet<string>): string {
+  if (path === '') return 'output';
+  return taken.has(path) ? `next.${path}` : path;
+}
+
 /** The arguments of a traced function: symbolic tensors in the place of every leaf. */
 export type SymbolicArguments<A extends readonly unknown[]> = { [I in keyof A]: MapLeaves<A[I], Tensor> };
 
@@ -27,7 +32,7 @@ export type SymbolicArguments<A extends readonly unknown[]> = { [I in keyof A]: 
  * Traces `build(...arguments)`, given trees whose leaves are specifications of inputs, or arrays, which become constants
  * of the session. The name of an input is its path within its argument, so that a parameter is called
  * alike in the graph, in ONNX and in a checkpoint; an output is named by its path in the result, preceded by `next.`
- * where an input has that name already.
+ * where an input has that name already. A result that is one tensor is called `output`.
  */
 export function trace<A extends readonly unknown[], R>(
   build: (...inputs: SymbolicArguments<A>) => R,
@@ -51,7 +56,7 @@ export function trace<A extends readonly unknown[], R>(
   const result = build(...(symbolic as unknown as SymbolicArguments<A>));
   const outputs = leavesOf(result).map(([path, tensor]) => ({
     path,
-    name: taken.has(path) ? `next.${path}` : path,
+    name: outputName(path, taken),
     tensor: tensor as unknown as Tensor,
   }));
   return { graph: { inputs, constants, outputs }, result };

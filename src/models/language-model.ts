@@ -9,6 +9,7 @@ import { emptyLogScale } from '../attention/index.js';
 import type { HostTensor } from '../base/array.js';
 import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import {
   applyLayerNorm,
@@ -40,6 +41,7 @@ import {
   equal,
   less,
   matmul,
+  minimum,
   pad,
   range,
   reshape,
@@ -160,6 +162,13 @@ export function readTokens(
   { tokens, projections, state, lengths, dropout: dropoutKey }: LanguageModelInputs,
 ): LanguageModelResult {
   const [batch, length] = tokens.shape as [Dim, Dim];
+  if (config.maxLength !== undefined && typeof length === 'number' && length > config.maxLength) {
+    throw new PerformerError(
+      'CONFIG',
+      `readTokens: expected at most maxLength = ${config.maxLength} tokens for learned positions, got ${length}. ` +
+        'Use rotary positions, or a longer maxLength.',
+    );
+  }
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
   const isChunked = config.attention === 'favor+' && !(state !== undefined && length === 1);
   const whole = isChunked ? roundUp(length, config.chunk) : length;
@@ -175,7 +184,9 @@ export function readTokens(
   let x = scope('embedding', () => {
     const embedded = embed(params.embedding, padded);
     if (params.positions === undefined) return embedded;
-    return add(embedded, embed(params.positions, cast(positions, 'int32')));
+    // Padding may reach beyond the table; what it reads there is seen by nobody.
+    const last = params.positions.weight.staticDim(0) - 1;
+    return add(embedded, embed(params.positions, minimum(cast(positions, 'int32'), last)));
   });
   x = dropout(x, config.embeddingDropout, 'embedding', dropoutKey);
   const angles =

@@ -1,0 +1,93 @@
+/** The forward pass: linear in the length, and against exact softmax attention. */
+import { causalAttention, exactAttention } from '../src/attention/index.js';
+import { float32, type HostTensor, int32, symbol } from '../src/base/index.js';
+import { drawProjection, positiveFeatures } from '../src/features/index.js';
+import { spec, sum, type Tensor } from '../src/graph/index.js';
+import { logitsOf, readTokens } from '../src/models/index.js';
+import { inTurns } from './measure.js';
+import { config, engine, modelOf, random, someTokens, specsOf } from './model.js';
+import { type Benchmark, bounded, type Row } from './report.js';
+
+export const linearity: Benchmark = {
+  name: 'linearity',
+  title: 'forward pass of the whole model: time per token against the length',
+  async run() {
+    const { params, projections } = modelOf();
+    const executable = await engine.compile(
+      (weights, features, { tokens }) => {
+        const { hidden } = readTokens(config, weights, { tokens, projections: features });
+        return { total: sum(logitsOf(weights, hidden)) };
+      },
+      [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],
+    );
+    const forward = (length: number) => {
+      const tokens = int32([1, length], someTokens(length));
+      return () => executable.run([params, projections, { tokens }]);
+    };
+    const times = await inTurns({ short: forward(2048), long: forward(16384) }, { warmup: 2, rounds: 7 });
+    const short = times.short.median / 2048;
+    const long = times.long.median / 16384;
+    return [
+      { what: 'length 2,048', value: `${(short * 1e3).toFixed(1)} µs a token` },
+      bounded(
+        {
+          what: 'length 16,384',
+          value: `${(long * 1e3).toFixed(1)} µs a token`,
+          ratio: long / short,
+          opponent: 'that at 2,048',
+        },
+        { atMost: 1.25 },
+      ),
+    ];
+  },
+};
+
+/** Heads at each length: exact scores of 8 heads at 16,384 do not fit in memory, so both get 2 there. */
+const lengths = [
+  { length: 512, heads: 8 },
+  { length: 1024, heads: 8 },
+  { length: 2048, heads: 8 },
+  { length: 4096, heads: 8 },
+  { length: 8192, heads: 8 },
+  { length: 16384, heads: 2 },
+] as const;
+
+async function attentionRow(length: number, heads: number): Promise<Row> {
+  const shape = [1, length, heads, 64];
+  const draw = (name: string): HostTensor => float32(shape, random.split(name).normals(length * heads * 64));
+  const inputs = { query: draw('query'), key: draw('key'), value: draw('value') };
+  const projection = drawProjection(random.split('projection'), 256, 64);
+  const favor = await engine.compile(
+    (x: typeof inputs extends infer T ? { [K in keyof T]: Tensor } : never, { projection: rows }) => ({
+      total: sum(causalAttention(x, positiveFeatures(rows)).output),
+    }),
+    [specsOf(inputs), { projection: spec('float32', [256, 64]) }],
+  );
+  const exact = await engine.compile(
+    (x: { [K in keyof typeof inputs]: Tensor }) => ({ total: sum(exactAttention(x, { isCausal: true }).output) }),
+    [specsOf(inputs)],
+  );
+  const times = await inTurns(
+    { favor: () => favor.run([inputs, { projection }]), exact: () => exact.run([inputs]) },
+    { warmup: length > 4096 ? 1 : 3, rounds: length > 4096 ? 3 : 9 },
+  );
+  await favor.dispose();
+  await exact.dispose();
+  const row = {
+    what: `length ${length.toLocaleString('en')}, ${heads} heads`,
+    value: `${times.favor.median.toFixed(1)} ms against ${times.exact.median.toFixed(1)} ms`,
+    ratio: times.exact.median / times.favor.median,
+    opponent: 'exact over FAVOR+',
+  };
+  return length === 2048 ? bounded(row, { atLeast: 1 }) : row;
+}
+
+export const crossover: Benchmark = {
+  name: 'crossover',
+  title: 'causal attention alone, heads of 64, 256 features, forward: FAVOR+ against exact softmax on our engine',
+  async run() {
+    const rows: Row[] = [];
+    for (const { length, heads } of lengths) rows.push(await attentionRow(length, heads));
+    return rows;
+  },
+};

@@ -1,0 +1,93 @@
+/** Generation: a prompt is read, and text comes out as the model says it, byte by byte. */
+import { z } from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { byteVocabularySize, encodeBytes, Utf8Stream } from '../data/index.js';
+import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
+import type { GenerationSession } from './session.js';
+import { StopStrings } from './stop-strings.js';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Tokens to generate at most, from 1. */
+  readonly maxTokens: number;
+  /** An integer from 0 to 2⁵³−1: the same seed, session and prompt give the same text. */
+  readonly seed: number;
+  /** Texts that end the generation; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** Ends the generation between two tokens, or two pieces of the prompt, by throwing its reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GeneratedPiece {
+  /** The text that this token completes; often empty, since a character may take several tokens. */
+  readonly text: string;
+  readonly token: number;
+}
+
+const generateSchema = z.strictObject({
+  ...samplingSchema.shape,
+  maxTokens: z.int().min(1),
+  seed: z.int().min(0),
+  stop: z.array(z.string().min(1)).optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+});
+
+/** What a text without a prompt begins after. */
+const documentStart = Int32Array.of(0x0a);
+
+/**
+ * Reads the prompt after what the session has read already, then yields one piece for each token. An empty prompt goes
+ * on where the session stands; a session that has read nothing begins after a newline.
+ *
+ * Every token that was yielded has been read by the session, so that a later call goes on from there; as each draw is
+ * keyed by the seed and the position, going on, even after saving and loading, equals not having stopped. Bytes of an
+ * unfinished character and text that might begin a stop string are held back, and come with a later piece or the last.
+ *
+ * @param prompt text, or bytes of UTF-8.
+ * @throws CONFIG for options out of range, and for a session of several rows or with more tokens than bytes; DATA when
+ *   the prompt and maxTokens exceed the session's room; the signal's reason; what the engine throws.
+ */
+export async function* generate(
+  session: GenerationSession,
+  prompt: string | Uint8Array,
+  options: GenerateOptions,
+): AsyncGenerator<GeneratedPiece, void, void> {
+  checkOptions('generate', generateSchema, options);
+  const { maxTokens, seed, stop = [], signal, ...sampling } = options;
+  const given = typeof prompt === 'string' ? encodeBytes(prompt) : Int32Array.from(prompt);
+  const tokens = given.length === 0 && session.position[0] === 0 ? documentStart : given;
+  checkSession(session, tokens.length + maxTokens);
+  for (let start = 0; start < tokens.length; start += session.readChunk) {
+    signal?.throwIfAborted();
+    await session.read(tokens.subarray(start, start + session.readChunk));
+  }
+  const random = Random.fromSeed(seed);
+  const characters = new Utf8Stream();
+  characters.push(Uint8Array.from(tokens)); // a character that the prompt leaves unfinished is finished by the model
+  const stops = new StopStrings(stop);
+  for (let count = 1; count <= maxTokens; count++) {
+    signal?.throwIfAborted();
+    const seen = sampling.repetitionPenalty === undefined ? [] : session.seenTokens();
+    const token = chooseToken(session.logits, sampling, seen, random.split(session.position[0] as number));
+    await session.step(Int32Array.of(token));
+    const isLast = count === maxTokens;
+    const completed = characters.push(Uint8Array.of(token)) + (isLast ? characters.flush() : '');
+    const { text, isStopped } = stops.push(completed);
+    yield { text: isLast ? text + stops.flush() : text, token };
+    if (isStopped) return;
+  }
+}
+
+function checkSession({ batch, config, room }: GenerationSession, count: number): void {
+  if (batch !== 1 || config.vocabularySize > byteVocabularySize) {
+    const got = `${batch} rows of ${config.vocabularySize} tokens`;
+    throw new PerformerError('CONFIG', `generate: expected a session of one row of bytes, got ${got}.`);
+  }
+  if (count > room) {
+    const advice = 'Use a shorter prompt or a smaller maxTokens.';
+    throw new PerformerError(
+      'DATA',
+      `generate: expected room for a prompt and maxTokens of ${count} together, got ${room}. ${advice}`,
+    );
+  }
+}

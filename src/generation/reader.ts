@@ -1,0 +1,77 @@
+/**
+ * The compiled functions of a session: tokens after a state → logits of the last token and the next state.
+ *
+ * Weights and projections are constants of the compiled session, so that the engine lays them out once.
+ */
+import type { HostTensor } from '../base/array.js';
+import { type Dim, symbol } from '../base/dimension.js';
+import type { Shape } from '../base/shape.js';
+import { mapTree } from '../base/tree.js';
+import type { Engine } from '../engine/index.js';
+import { reshape, spec, type Tensor, type TensorSpec } from '../graph/index.js';
+import {
+  initialState,
+  type LanguageModelConfig,
+  type LanguageModelParams,
+  type LanguageModelState,
+  logitsOf,
+  type Projections,
+  readTokens,
+} from '../models/index.js';
+
+/** What a model says after some tokens. */
+export interface Reading<T = HostTensor> {
+  /** Of the token that follows: [batch, vocabulary]. */
+  readonly logits: T;
+  readonly state: LanguageModelState<T>;
+}
+
+export interface ReaderInputs<T = HostTensor> {
+  /** [batch, length] int32 */
+  readonly tokens: T;
+  /** How many tokens of each row are real, [batch] int32; read with FAVOR+ alone. */
+  readonly lengths?: T;
+}
+
+export interface Model {
+  readonly config: LanguageModelConfig;
+  readonly params: LanguageModelParams<HostTensor>;
+  readonly projections: Projections<HostTensor<'float32'>>;
+}
+
+/** Pieces of any length (whose rows may be ragged with FAVOR+), or one token in the recurrent form. */
+export type ReaderForm = 'piece' | 'token';
+
+export type Reader = Awaited<ReturnType<typeof compileReader>>;
+
+/** The shape of a part of the state after `past` tokens: keys and values of exact attention grow along their axis 2. */
+export function shapeAfter(path: string, shape: readonly number[], past: number): readonly number[];
+export function shapeAfter(path: string, shape: readonly number[], past: Dim): Shape;
+export function shapeAfter(path: string, shape: readonly number[], past: Dim): Shape {
+  return /\.attention\.(key|value)$/.test(path) ? shape.map((size, axis) => (axis === 2 ? past : size)) : shape;
+}
+
+function stateSpecs(config: LanguageModelConfig, batch: number) {
+  return mapTree(initialState(config, batch), ({ dtype, shape }: HostTensor, path) =>
+    spec(dtype, shapeAfter(path, shape, symbol('past'))),
+  );
+}
+
+/** Compiles a reader for `batch` rows; one of pieces has the input `lengths` with FAVOR+. */
+export function compileReader(engine: Engine, { config, params, projections }: Model, batch: number, form: ReaderForm) {
+  const length: Dim = form === 'piece' ? symbol('length') : 1;
+  const hasLengths = form === 'piece' && config.attention === 'favor+';
+  const inputs: ReaderInputs<TensorSpec> = {
+    tokens: spec('int32', [batch, length]),
+    ...(hasLengths ? { lengths: spec('int32', [batch]) } : {}),
+  };
+  return engine.compile(
+    (weights, frequencies, state, { tokens, lengths }): Reading<Tensor> => {
+      const given = { tokens, projections: frequencies, state, ...(lengths === undefined ? {} : { lengths }) };
+      const result = readTokens(config, weights, given);
+      const logits = logitsOf(weights, result.lastHidden); // [batch, 1, vocabulary]
+      return { logits: reshape(logits, [batch, config.vocabularySize]), state: result.state };
+    },
+    [params, projections, stateSpecs(config, batch), inputs],
+  );
+}

@@ -1,0 +1,193 @@
+/**
+ * A generation session: a model that reads tokens and keeps of them what the next ones need.
+ *
+ * With FAVOR+ that is one state of fixed size, so a token costs the same time and memory at any position: two sets of
+ * buffers take turns as what is read and what is written. The state of exact softmax attention grows with the text.
+ */
+import { float32, type HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { mapTree } from '../base/tree.js';
+import type { Engine } from '../engine/index.js';
+import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
+import { compileReader, type Model, type Reader, type ReaderForm, type Reading } from './reader.js';
+import { checkModel, decodeMemory, emptyMemory, encodeMemory, identityOf, type SavedState } from './saved-state.js';
+import { checkRows, longestRow, readerInputs, type TokenRows } from './token-rows.js';
+
+export interface GenerationSessionOptions {
+  /** Rows that are read side by side, from 1; 1 unless given. */
+  readonly batch?: number;
+  /** Tokens of a prompt that are read at once: rounded down to whole chunks of the model, one at least; 512 unless given. */
+  readonly readChunk?: number;
+}
+
+/** In the place of weights and projections: constants of what was compiled are not passed again. */
+const constants = {} as never;
+
+export class GenerationSession {
+  readonly config: LanguageModelConfig;
+  readonly batch: number;
+  readonly readChunk: number;
+  readonly #engine: Engine;
+  readonly #model: Model;
+  readonly #readers: Partial<Record<ReaderForm, Promise<Reader>>> = {};
+  #identity: Readonly<Record<string, string>> | undefined;
+  #current: Reading;
+  /** The other set of buffers; none where the state grows. */
+  #spare: Reading | undefined;
+  #seen: HostTensor;
+  #status: 'idle' | 'busy' | 'disposed' = 'idle';
+
+  private constructor(engine: Engine, model: Model, batch: number, readChunk: number) {
+    const { chunk } = model.config;
+    this.config = model.config;
+    this.batch = batch;
+    this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
+    this.#engine = engine;
+    this.#model = model;
+    ({ seen: this.#seen, ...this.#current } = emptyMemory(model, batch));
+    if (model.config.attention === 'favor+') this.#spare = emptyMemory(model, batch);
+  }
+
+  /**
+   * A session that has read nothing. Its functions are compiled when they are first needed.
+   *
+   * @throws CONFIG for options out of range; CHECKPOINT for weights or projections that do not fit the config.
+   */
+  static async create(
+    engine: Engine,
+    config: LanguageModelConfig,
+    params: LanguageModelParams<HostTensor>,
+    projections: Projections<HostTensor<'float32'>>,
+    { batch = 1, readChunk = 512 }: GenerationSessionOptions = {},
+  ): Promise<GenerationSession> {
+    for (const [name, value] of Object.entries({ batch, readChunk })) {
+      if (Number.isSafeInteger(value) && value >= 1) continue;
+      throw new PerformerError('CONFIG', `GenerationSession: expected a positive integer as ${name}, got ${value}.`);
+    }
+    const model = { config, params, projections };
+    checkModel('GenerationSession', model);
+    return new GenerationSession(engine, model, batch, readChunk);
+  }
+
+  /** How many tokens each row has read: [batch]. */
+  get position(): Int32Array {
+    return Int32Array.from(this.#current.state.position.data as Int32Array);
+  }
+
+  /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
+  get room(): number {
+    return longestRow(this.config) - Math.max(...this.position);
+  }
+
+  /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */
+  get logits(): Float32Array {
+    return Float32Array.from(this.#current.logits.data as Float32Array);
+  }
+
+  /** The tokens that a row has read, each once, in rising order. */
+  seenTokens(row = 0): number[] {
+    const { vocabularySize } = this.config;
+    const marks = (this.#seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
+    return Array.from(marks.keys()).filter((token) => marks[token] === 1);
+  }
+
+  /**
+   * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens stays as it was. Returns
+   * the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
+   * far the reading came.
+   *
+   * @throws SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
+   *   would still have read nothing, or for more tokens than there is room for; CONFIG for rows of different lengths
+   *   with exact softmax attention.
+   */
+  async read(tokens: TokenRows): Promise<Float32Array> {
+    const rows = tokens instanceof Int32Array ? [tokens] : tokens;
+    this.#expectIdle();
+    checkRows('read', rows, this.position, this.config);
+    const longest = Math.max(...rows.map(({ length }) => length));
+    this.#status = 'busy';
+    try {
+      for (let start = 0; start < longest; start += this.readChunk) {
+        await this.#readPiece(rows.map((row) => row.subarray(start, start + this.readChunk)));
+      }
+    } finally {
+      this.#status = 'idle';
+    }
+    return this.logits;
+  }
+
+  /** Reads one token of each row, [batch], and returns the logits after it, [batch × vocabulary]. Throws as `read`. */
+  async step(tokens: Int32Array): Promise<Float32Array> {
+    return this.read(Array.from(tokens, (token) => Int32Array.of(token)));
+  }
+
+  /** Forgets all that was read. */
+  reset(): void {
+    this.#expectIdle();
+    ({ seen: this.#seen, ...this.#current } = emptyMemory(this.#model, this.batch));
+  }
+
+  /** A copy of all that is needed to go on from here: for a safetensors file. The first call reads every weight once. */
+  saveState(): SavedState {
+    this.#expectIdle();
+    this.#identity ??= identityOf(this.#model);
+    return encodeMemory({ ...this.#current, seen: this.#seen }, this.#identity);
+  }
+
+  /**
+   * Goes on from a saved state, which is copied; the session is unchanged when it is refused.
+   *
+   * @throws CHECKPOINT for a state of another model, of other projections or of another batch, or a damaged one.
+   */
+  loadState(saved: SavedState): void {
+    this.#expectIdle();
+    this.#identity ??= identityOf(this.#model);
+    const memory = decodeMemory('loadState', saved, this.#model, this.batch, this.#identity);
+    ({ seen: this.#seen, ...this.#current } = memory);
+  }
+
+  /** Frees what was compiled. The session must not be used again. */
+  async dispose(): Promise<void> {
+    if (this.#status === 'disposed') return;
+    this.#expectIdle();
+    this.#status = 'disposed';
+    const readers = await Promise.allSettled(Object.values(this.#readers));
+    for (const reader of readers) if (reader.status === 'fulfilled') await reader.value.dispose();
+  }
+
+  #reader(form: ReaderForm): Promise<Reader> {
+    this.#readers[form] ??= compileReader(this.#engine, this.#model, this.batch, form);
+    return this.#readers[form];
+  }
+
+  async #readPiece(rows: readonly Int32Array[]): Promise<void> {
+    const { form, inputs } = readerInputs(rows, this.config);
+    const reader = await this.#reader(form);
+    const { logits, state } = this.#current;
+    const spare = this.#spare;
+    const options = spare === undefined ? {} : { outputs: spare };
+    const written = await reader.run([constants, constants, state, inputs], options);
+    const next = spare ?? mapTree(written, inSinglePrecision);
+    const { vocabularySize } = this.config;
+    rows.forEach((row, index) => {
+      const start = index * vocabularySize;
+      for (const token of row) (this.#seen.data as Uint8Array)[start + token] = 1;
+      if (row.length > 0) return;
+      const before = (logits.data as Float32Array).subarray(start, start + vocabularySize);
+      (next.logits.data as Float32Array).set(before, start);
+    });
+    if (spare !== undefined) this.#spare = this.#current;
+    this.#current = next;
+  }
+
+  #expectIdle(): void {
+    if (this.#status === 'idle') return;
+    const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
+    throw new PerformerError('USAGE', `GenerationSession: expected a session at rest, got ${got}.`);
+  }
+}
+
+/** The float32 of a result, which the oracle gives in float64. */
+function inSinglePrecision(tensor: HostTensor): HostTensor {
+  return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
+}

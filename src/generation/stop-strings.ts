@@ -1,0 +1,45 @@
+/** Stop strings: text is passed on as it comes, but for what might be the beginning of one. */
+
+export interface Released {
+  /** Text that belongs to no stop string. */
+  readonly text: string;
+  /** Whether a stop string has appeared; it and all that follows is dropped. */
+  readonly isStopped: boolean;
+}
+
+export class StopStrings {
+  readonly #stops: readonly string[];
+  #held = '';
+
+  /** @param stops texts that are not empty */
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
+  }
+
+  /** Adds text and returns what is now known to come before any stop string. */
+  push(text: string): Released {
+    const all = this.#held + text;
+    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.#held = '';
+      return { text: all.slice(0, Math.min(...found)), isStopped: true };
+    }
+    const end = all.length - Math.max(0, ...this.#stops.map((stop) => overlap(all, stop)));
+    this.#held = all.slice(end);
+    return { text: all.slice(0, end), isStopped: false };
+  }
+
+  /** What is still held back, at the end of the text. */
+  flush(): string {
+    const held = this.#held;
+    this.#held = '';
+    return held;
+  }
+}
+
+/** The length of the longest end of `text` that a longer `stop` begins with. */
+function overlap(text: string, stop: string): number {
+  let length = Math.min(text.length, stop.length - 1);
+  while (length > 0 && !text.endsWith(stop.slice(0, length))) length--;
+  return length;
+}

@@ -1,0 +1,88 @@
+/** A command line in this process: what it wrote, and how it ended. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { afterEach } from 'vitest';
+import type { Io, Output } from '../../src/cli/io.js';
+import { run } from '../../src/cli/run.js';
+
+class Collector extends Writable {
+  text = '';
+  readonly columns = 100;
+  constructor(
+    readonly isTTY: boolean,
+    private readonly onText: (text: string) => void,
+  ) {
+    super();
+  }
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk.toString('utf8');
+    this.onText(this.text);
+    done();
+  }
+}
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Circumstances {
+  readonly stdin?: string;
+  readonly isTTY?: boolean;
+  /** Asks to stop as soon as this stands in the output. */
+  readonly stopAt?: RegExp;
+}
+
+/** Runs a command line with streams in memory. */
+export async function performer(words: readonly string[], around: Circumstances = {}): Promise<Ran> {
+  let stop: () => void = () => undefined;
+  const watch = (text: string) => {
+    if (around.stopAt?.test(text)) stop();
+  };
+  const out = new Collector(around.isTTY ?? false, watch);
+  const err = new Collector(false, () => undefined);
+  const io: Io = {
+    stdin: Readable.from([Buffer.from(around.stdin ?? '')]),
+    stdout: out as unknown as Output,
+    stderr: err as unknown as Output,
+    command: 'performer',
+    onStop(listener) {
+      stop = listener;
+      return () => {
+        stop = () => undefined;
+      };
+    },
+  };
+  const code = await run(words, io);
+  return { code, out: out.text, err: err.text };
+}
+
+const folders: string[] = [];
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone after the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'performer-cli-'));
+  folders.push(folder);
+  return folder;
+}
+
+const sentence = 'The whale swam on, and the ship after it; nobody spoke. ';
+
+/** A file of a few kilobytes of text. */
+export async function textFile(folder: string, name = 'text.txt', repeat = 40): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, sentence.repeat(repeat));
+  return path;
+}
+
+/** The smallest model and run. */
+export const small = [
+  ...['--dim', '32', '--depth', '1', '--heads', '2', '--head-dim', '8', '--feature-count', '8'],
+  ...['--window', '16', '--batch', '2', '--steps', '6', '--threads', '1'],
+];

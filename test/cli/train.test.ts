@@ -1,0 +1,135 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { performer, small, temporaryFolder, textFile } from './support.js';
+
+interface Line {
+  readonly kind: string;
+  readonly step: number;
+  readonly [key: string]: unknown;
+}
+
+async function metricsOf(folder: string): Promise<Line[]> {
+  const text = await readFile(join(folder, 'metrics.jsonl'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+}
+
+const lossesOf = (lines: Line[]) =>
+  lines.map(({ kind, step, loss, gradientNorm, learningRate }) => ({ kind, step, loss, gradientNorm, learningRate }));
+
+async function weightsOf(folder: string, step: number): Promise<Buffer> {
+  const name = `step-${String(step).padStart(8, '0')}`;
+  return readFile(join(folder, 'checkpoints', name, 'training.safetensors'));
+}
+
+describe('training', () => {
+  test('leaves a model, a line for each step and a curve, and no control codes without a terminal', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const out = join(folder, 'run');
+    const ran = await performer(['train', text, '--out', out, ...small]);
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/);
+    expect(ran.out).toMatch(/step 1\/6 {2}loss [\d.]+ {2}[\d.]+ bits\/byte {2}[\d,]+ tokens\/s {2}\d+ MB {2}\d:\d\d left/);
+    expect(ran.out).toContain('* training  o held out');
+    expect(ran.out).toContain(`performer generate ${out}`);
+    expect(await readdir(out)).toEqual([
+      'checkpoints',
+      'config.json',
+      'generation_config.json',
+      'metrics.jsonl',
+      'model.safetensors',
+      'run.json',
+      'tokenizer.json',
+    ]);
+    const lines = await metricsOf(out);
+    const steps = lines.filter(({ kind }) => kind === 'step');
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const key of ['loss', 'bitsPerByte', 'gradientNorm', 'learningRate', 'tokensPerSecond', 'memory', 'seconds']) {
+      for (const line of steps) expect(line[key], key).toEqual(expect.any(Number));
+    }
+    for (const { loss, bitsPerByte } of lines) expect(bitsPerByte).toBeCloseTo((loss as number) / Math.LN2, 12);
+    expect(lines.some(({ kind }) => kind === 'evaluation')).toBe(true);
+  });
+
+  test('shows a bar on a terminal', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const ran = await performer(['train', text, '--out', join(folder, 'run'), ...small], { isTTY: true });
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain('#### 6/6');
+    expect(ran.out).toContain('held out: loss');
+  });
+
+  test('the flags override the config file, which overrides the preset', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const out = join(folder, 'run');
+    const config = join(folder, 'options.json');
+    const { writeFile } = await import('node:fs/promises');
+    const options = { dim: 24, depth: 1, heads: 2, headDim: 8, window: 16, steps: 2, seed: 5, tokenShift: false };
+    await writeFile(config, JSON.stringify(options));
+    const words = ['train', text, '--out', out, '--config', config, '--heads', '1', '--token-shift', '--threads', '1'];
+    expect(await performer(words)).toMatchObject({ code: 0, err: '' });
+    const model = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
+    expect(model).toMatchObject({ dim: 24, depth: 1, heads: 1, headDim: 8, featureCount: 112, tokenShift: true });
+    const training = JSON.parse(await readFile(join(out, 'checkpoints', 'step-00000002', 'training.json'), 'utf8'));
+    expect(training.options).toMatchObject({ seed: 5, steps: 2, window: 16, batch: 4, warmup: 1 });
+  });
+});
+
+describe('going on', () => {
+  test.each([
+    ['random windows', []],
+    ['a carried state', ['--carry-state', '--accumulation', '2', '--feed-forward-dropout', '0.1']],
+  ])('a run that was stopped and resumed equals an unbroken one bit for bit: %s', async (_, words) => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
+    const options = [...small, '--steps', '9', '--redraw-interval', '4', ...words];
+    expect((await performer(['train', text, '--out', whole, ...options])).code).toBe(0);
+    const stopped = await performer(['train', text, '--out', broken, ...options], { stopAt: /step 3\/9 {2}held/ });
+    expect(stopped).toMatchObject({ code: 0, err: '' });
+    expect(stopped.out).toMatch(/Ending after this step, and saving/);
+    expect(stopped.out).toMatch(/Stopped after step [34] of 9/);
+    const next = stopped.out.trimEnd().split('\n').at(-1)?.trim();
+    expect(next).toBe(`performer train --out ${broken} --resume --threads 1`);
+    expect((await performer((next as string).split(' ').slice(1))).code).toBe(0);
+    expect(lossesOf(await metricsOf(broken))).toEqual(lossesOf(await metricsOf(whole)));
+    expect(await weightsOf(broken, 9)).toEqual(await weightsOf(whole, 9));
+  });
+
+  test('lines past the checkpoint, and one cut short, are cut off first', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const out = join(folder, 'run');
+    expect((await performer(['train', text, '--out', out, ...small])).code).toBe(0);
+    const { appendFile } = await import('node:fs/promises');
+    await appendFile(join(out, 'metrics.jsonl'), '{"kind":"step","step":7,"loss":1}\n{"kind":"st');
+    expect((await performer(['train', '--out', out, '--resume', '--steps', '8'])).code).toBe(0);
+    const steps = (await metricsOf(out)).filter(({ kind }) => kind === 'step').map(({ step }) => step);
+    expect(steps).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('what would change the run is refused, what would not is not', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const out = join(folder, 'run');
+    const words = ['train', text, '--out', out, ...small];
+    expect((await performer(words)).code).toBe(0);
+    const again = await performer(words);
+    expect(again.code).toBe(2);
+    expect(again.err).toMatch(/holds a run already.*--resume/);
+    expect(await performer([...words, '--resume'])).toMatchObject({ code: 0, out: expect.stringMatching(/its 6 steps/) });
+    const wider = await performer(['train', '--out', out, '--resume', '--dim', '64']);
+    expect(wider).toMatchObject({ code: 2, err: expect.stringMatching(/--dim: expected 32.*got 64/) });
+    const shorter = await performer(['train', '--out', out, '--resume', '--steps', '3']);
+    expect(shorter).toMatchObject({ code: 2, err: expect.stringMatching(/--steps: expected at least 6/) });
+    const other = await textFile(folder, 'other.txt', 50);
+    const changed = await performer(['train', other, '--out', out, '--resume', '--steps', '8']);
+    expect(changed).toMatchObject({ code: 1, err: expect.stringMatching(/bytes of text with which the run began/) });
+  });
+});

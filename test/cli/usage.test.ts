@@ -1,0 +1,110 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { flagName, parseNumber } from '../../src/cli/flags.js';
+import { modelShape, trainingShape } from '../../src/cli/train-flags.js';
+import { performer, small, temporaryFolder, textFile } from './support.js';
+
+describe('help', () => {
+  test('train --help names every option of the model and of the training, with its default', async () => {
+    const { code, out, err } = await performer(['train', '--help']);
+    expect(code).toBe(0);
+    expect(err).toBe('');
+    const fixed = ['model', 'version', 'tokenizer'];
+    for (const key of [...Object.keys(modelShape), ...Object.keys(trainingShape)]) {
+      if (fixed.includes(key)) continue;
+      const line = out.slice(out.search(new RegExp(`--(\\[no-\\])?${flagName(key)}[ \\n]`)));
+      expect(line, key).toMatch(/^--/);
+      expect(line.slice(0, 250).replaceAll(/\s+/g, ' '), key).toContain('(default: ');
+    }
+    for (const flag of ['--out', '--preset', '--config', '--resume', '--threads', '--provider', '--debug']) {
+      expect(out).toContain(flag);
+    }
+  });
+
+  test.each([['generate'], ['evaluate']])('%s --help ends well', async (command) => {
+    const { code, out } = await performer([command, '--help']);
+    expect(code).toBe(0);
+    expect(out).toContain('Examples:');
+  });
+
+  test('no command at all is called wrongly', async () => {
+    const { code, out, err } = await performer([]);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain('Usage: performer');
+  });
+});
+
+describe('numbers', () => {
+  test.each([
+    ['12', 12],
+    ['-3', -3],
+    ['.5', 0.5],
+    ['5e-4', 5e-4],
+    ['1.', 1],
+  ])('%s is a number', (text, value) => expect(parseNumber(text)).toBe(value));
+
+  test.each(['12x', '', ' 1', '0x10', 'Infinity', 'NaN', '1_000', '1,5', 'e5', '--'])('"%s" is none', (text) =>
+    expect(parseNumber(text)).toBeUndefined(),
+  );
+});
+
+describe('calling it wrongly ends with 2 and one line', () => {
+  test.each<[string, string[], RegExp]>([
+    ['a number with a letter', ['--dim', '12x'], /--dim <n>.*12x.*no number/],
+    ['a number out of range', ['--dropout-that-is-not', '2'], /unknown option '--dropout-that-is-not'/],
+    ['a misspelt flag', ['--stepz', '2'], /--stepz.*Did you mean --steps/],
+    ['too small a number', ['--batch', '0'], /--batch.*>=1/],
+    ['half a step', ['--steps', '1.5'], /--steps.*int/],
+    ['a wrong choice', ['--schedule', 'square'], /--schedule.*cosine, linear, constant/],
+    ['a wrong preset', ['--preset', 'huge'], /--preset.*tiny, small, base/],
+    ['a wrong provider', ['--provider', 'abacus'], /--provider.*cpu, cuda, webgpu/],
+    ['an odd head', ['--head-dim', '3'], /--head-dim: rotary positions need it even/],
+    ['learned positions without a length', ['--positions', 'learned'], /--max-length: learned positions need it/],
+    ['a window beyond them', ['--positions', 'learned', '--max-length', '8'], /--window: expected at most the 8/],
+    ['a carried state of softmax', ['--attention', 'softmax', '--carry-state'], /--carry-state: expected favor\+/],
+    ['too few tokens', ['--vocabulary-size', '100'], /--vocabulary-size: expected at least 256/],
+    ['a flag without its value', ['--seed'], /--seed <n>' argument missing/],
+  ])('%s', async (_, words, message) => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const { code, out, err } = await performer(['train', text, '--out', join(folder, 'run'), ...small, ...words]);
+    expect(err).toMatch(message);
+    expect(err.trimEnd()).not.toContain('\n');
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+
+  test.each<[string, string[], RegExp]>([
+    ['an unknown command', ['tarin'], /unknown command 'tarin'.*Did you mean train/],
+    ['training without files', ['train', '--out', 'x'], /expected files/],
+    ['training without a folder', ['train', 'x.txt'], /expected --out/],
+    ['generating without a folder', ['generate'], /missing required argument 'folder'/],
+    ['two prompts', ['generate', 'x', '--prompt', 'a', '--prompt-file', 'b'], /got both/],
+    ['a top-p above 1', ['generate', 'x', '--top-p', '1.5'], /--top-p.*<=1/],
+    ['an empty stop', ['generate', 'x', '--stop', ''], /--stop/],
+    ['too many arguments', ['generate', 'x', 'y'], /too many arguments/],
+    ['evaluating without files', ['evaluate', 'x'], /missing required argument 'files'/],
+    ['a config file that is not there', ['train', 'x', '--out', 'y', '--config', 'none.json'], /none\.json.*ENOENT/],
+  ])('%s', async (_, words, message) => {
+    const { code, err } = await performer(words);
+    expect(err).toMatch(message);
+    expect(err.trimEnd()).not.toContain('\n');
+    expect(code).toBe(2);
+  });
+
+  test.each<[string, string, RegExp]>([
+    ['no JSON', '{', /expected a file of JSON/],
+    ['a list', '[]', /expected one JSON object, got a list/],
+    ['unknown keys', '{"dim": 8, "dept": 2}', /got dept/],
+    ['a wrong value', '{"dim": "wide"}', /config\.json: dim: .*expected number/],
+    ['a wrong preset', '{"preset": "huge"}', /expected a preset, got "huge"/],
+  ])('a config file with %s', async (_, content, message) => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const config = join(folder, 'config.json');
+    await writeFile(config, content);
+    const { code, err } = await performer(['train', text, '--out', join(folder, 'run'), '--config', config]);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  });
+});

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { float32, symbol, zeros } from '../../src/base/index.js';
+import { referenceEngine } from '../../src/engine/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { add, matmul, multiply, reshape, spec, sum, takeRows } from '../../src/graph/index.js';
+import { values } from '../support/compare.js';
+
+const engines = [referenceEngine(), nodeEngine({ threads: 1 })];
+const a = float32([2, 3], [1, 2, 3, 4, 5, 6]);
+
+describe.each(engines.map((engine) => ({ name: engine.name, engine })))('the engine $name', ({ engine }) => {
+  it('runs one compiled function for every size of a symbolic dimension', async () => {
+    const rows = symbol('rows');
+    const executable = await engine.compile(
+      ({ x }) => ({ y: reshape(multiply(x, 2), [3, rows]), s: sum(x) }),
+      [{ x: spec('float32', [rows, 3]) }],
+    );
+    expect((await executable.run([{ x: a }])).y.shape).toEqual([3, 2]);
+    const { y, s } = await executable.run([{ x: float32([1, 3], [1, 2, 3]) }]);
+    expect([values(y), values(s)]).toEqual([[2, 4, 6], [6]]);
+    await executable.dispose();
+  });
+
+  it('takes arrays in the place of specifications as constants', async () => {
+    const executable = await engine.compile(
+      (weights, { x }) => add(matmul(x, weights.w), 1),
+      [{ w: float32([3, 1], [1, 10, 100]) }, { x: spec('float32', [2, 3]) }],
+    );
+    expect(values(await executable.run([{ w: a }, { x: a }]))).toEqual([322, 655]);
+    await executable.dispose();
+  });
+
+  it('writes outputs into buffers of the caller, all or some of them', async () => {
+    const executable = await engine.compile(
+      ({ x }) => ({ y: multiply(x, 2), z: multiply(x, 3) }),
+      [{ x: spec('float32', [2, 3]) }],
+    );
+    const y = zeros('float32', [2, 3]);
+    const result = await executable.run([{ x: a }], { outputs: { y } });
+    expect(result.y).toBe(y);
+    expect(values(y)).toEqual([2, 4, 6, 8, 10, 12]);
+    expect(values(result.z)).toEqual([3, 6, 9, 12, 15, 18]);
+    await executable.dispose();
+  });
+
+  it('refuses arrays that do not fit, and names the input', async () => {
+    const executable = await engine.compile(
+      ({ x, y }) => add(x, y),
+      [{ x: spec('float32', [symbol('n'), 3]), y: spec('float32', [symbol('n'), 3]) }],
+    );
+    const run = (x: unknown, y: unknown) => executable.run([{ x, y }] as never);
+    await expect(run(a, undefined)).rejects.toThrow(/expected an array for the input y/);
+    await expect(run(a, float32([3], [1, 2, 3]))).rejects.toThrow(
+      /expected y to be float32 \[n, 3\], got float32 \[3\]/,
+    );
+    await expect(run(a, float32([1, 3], [1, 2, 3]))).rejects.toThrow(/expected n = 2 as a dimension of y, got 1/);
+    await expect(run(a, zeros('int32', [2, 3]))).rejects.toThrow(/got int32/);
+    await executable.dispose();
+  });
+});
+
+describe('the engine of Node', () => {
+  it('shares the session of equal graphs, and closes it when the last user is gone', async () => {
+    const engine = nodeEngine({ threads: 1 });
+    const compile = () => engine.compile(({ x }) => multiply(x, 2), [{ x: spec('float32', [2, 3]) }]);
+    const first = await compile();
+    const second = await compile();
+    await first.dispose();
+    await first.dispose();
+    expect(values(await second.run([{ x: a }]))).toEqual([2, 4, 6, 8, 10, 12]);
+    await expect(first.run([{ x: a }])).rejects.toThrow(/one disposed of/);
+    await second.dispose();
+  });
+
+  it('says which op failed and where in the model', async () => {
+    const engine = nodeEngine({ threads: 1 });
+    const executable = await engine.compile(
+      ({ table, rows }) => takeRows(table, rows),
+      [{ table: spec('float32', [4, 2]), rows: spec('int32', [1]) }],
+    );
+    const rows = { dtype: 'int32' as const, shape: [1], data: Int32Array.of(9) };
+    await expect(executable.run([{ table: zeros('float32', [4, 2]), rows }])).rejects.toThrow(/run: Gather.*failed/);
+  });
+});

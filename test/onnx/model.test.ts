@@ -1,0 +1,85 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { ModelProtoSchema, type NodeProto } from 'onnx-buf';
+import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { float32, int32, Random, symbol } from '../../src/base/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { gradient, matmul, multiply, spec, sum, type Tensor, trace } from '../../src/graph/index.js';
+import {
+  drawProjections,
+  initLanguageModel,
+  languageModelConfig,
+  logitsOf,
+  readTokens,
+} from '../../src/models/index.js';
+import { encodeModel } from '../../src/onnx/index.js';
+import { largestError } from '../support/compare.js';
+import { tinyModel } from '../support/tiny.js';
+
+const config = languageModelConfig(tinyModel);
+const params = initLanguageModel(config, Random.fromSeed(1));
+const projections = drawProjections(config, Random.fromSeed(2));
+
+function build(p: never, pr: never, { tokens }: { tokens: Tensor }) {
+  return { logits: logitsOf(p, readTokens(config, p, { tokens, projections: pr }).hidden) };
+}
+
+const specs = [params, projections, { tokens: spec('int32', [1, symbol('length')]) }] as const;
+
+function nodesOf(nodes: readonly NodeProto[]): NodeProto[] {
+  return nodes.flatMap((node) => [
+    node,
+    ...node.attribute.flatMap(({ g }) => (g === undefined ? [] : nodesOf(g.node))),
+  ]);
+}
+
+describe('an ONNX model', () => {
+  it('for the standard target has no op of ONNX Runtime’s own, and computes the same', async () => {
+    const { graph } = trace(build as never, specs as never) as never as { graph: Parameters<typeof encodeModel>[0] };
+    const model = encodeModel(graph, 'standard');
+    const proto = fromBinary(ModelProtoSchema, model.bytes);
+    expect(nodesOf(proto.graph!.node).filter(({ domain }) => domain !== '')).toEqual([]);
+    expect(proto.opsetImport.map(({ domain }) => domain)).toEqual(['']);
+    const session = await InferenceSession.create(model.bytes, { externalData: [...model.externalData] });
+    const tokens = int32(
+      [1, 40],
+      Array.from({ length: 40 }, (_, i) => (i * 37) % 256),
+    );
+    const result = await session.run({ tokens: new OrtTensor('int32', tokens.data, [1, 40]) });
+    const native = await nodeEngine({ threads: 1 }).compile(build as never, specs as never);
+    const { logits } = (await native.run([params, projections, { tokens }] as never)) as {
+      logits: ReturnType<typeof float32>;
+    };
+    expect(largestError(float32([1, 40, 256], result.logits!.data as Float32Array), logits)).toBeLessThan(1e-5);
+  });
+
+  it('names its inputs and outputs by their paths, and keeps inputs and outputs of one name apart', () => {
+    const { graph } = trace(
+      ({ layer }) => ({ layer: { weight: multiply(layer.weight, 2) }, same: layer.weight }),
+      [{ layer: { weight: spec('float32', [2]) } }],
+    );
+    const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
+    expect(proto.graph!.input.map(({ name }) => name)).toEqual(['layer.weight']);
+    expect(proto.graph!.output.map(({ name }) => name)).toEqual(['next.layer.weight', 'same']);
+  });
+
+  it('writes equal nodes once', () => {
+    const { graph } = trace(
+      ({ a }) => ({ y: sum(multiply(matmul(a, a), matmul(a, a))) }),
+      [{ a: spec('float32', [2, 2]) }],
+    );
+    const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
+    expect(proto.graph!.node.filter(({ opType }) => opType === 'MatMul')).toHaveLength(1);
+  });
+
+  it('names each node after the place in the model that it came from', () => {
+    const { graph } = trace(
+      (p, pr, x) => ({ g: gradient(sum(build(p as never, pr as never, x).logits), p) }),
+      [params, projections, { tokens: spec('int32', [1, 16]) }].map((tree) => tree) as never,
+    ) as never as { graph: Parameters<typeof encodeModel>[0] };
+    const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
+    const paths = new Set(proto.graph!.node.map(({ name }) => name.split('/')[0]));
+    expect(paths).toContain('blocks.1.attention');
+    expect(paths).toContain('blocks.0.feedForward.gradient');
+  });
+});
