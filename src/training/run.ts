@@ -27,7 +27,7 @@ export interface RunOptions {
  * @throws NUMERIC, with the last good checkpoint named, when the loss is no longer finite.
  */
 export async function* runTraining(trainer: Trainer, { store, signal }: RunOptions = {}): AsyncGenerator<RunEvent> {
-  const { training } = trainer.snapshot;
+  const { training, step: start } = trainer.snapshot;
   let saved: { step: number; location: string } | undefined;
   async function* save(): AsyncGenerator<RunEvent> {
     const { step } = trainer.snapshot;
@@ -41,9 +41,9 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
     try {
       report = await trainer.step();
     } catch (cause) {
-      if (saved === undefined) throw cause;
+      if (saved === undefined && start === 0) throw cause;
       const code = cause instanceof PerformerError ? cause.code : 'DEVICE';
-      const last = `The last good checkpoint is ${saved.location}.`;
+      const last = `The last good checkpoint is ${saved?.location ?? `that of step ${start}, where this run went on`}.`;
       throw new PerformerError(code, `${messageOf(cause)} ${last}`, { cause });
     }
     yield { kind: 'step', ...report };

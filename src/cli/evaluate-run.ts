@@ -1,0 +1,100 @@
+/** `performer evaluate` at work. */
+import { type ByteSource, evaluationWindows } from '../data/index.js';
+import { openFiles } from '../data/node.js';
+import type { Engine } from '../engine/index.js';
+import { initialState } from '../models/index.js';
+import { compileEvaluation } from '../training/index.js';
+import { type LoadedModel, loadModel } from '../training/node.js';
+import { usageError } from './command.js';
+import { readRunNote } from './corpus.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { bitsPerByte, formatCount, formatLoss } from './format.js';
+import type { Io } from './io.js';
+
+/** Windows side by side, where each is read on its own. */
+const sideBySide = 4;
+
+export async function runEvaluate(folder: string, files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
+  const model = await loadModel(folder);
+  const text = await openFiles(files);
+  try {
+    const window = await chooseWindow(folder, model, text, flags.window as number | undefined);
+    const engine = await chooseEngine(flags);
+    const { attention, positions } = model.config;
+    const canStream = attention === 'favor+' && positions !== 'learned';
+    const windows = await meanLoss(engine, model, text, { window, batch: sideBySide, carryState: false });
+    const streaming = canStream
+      ? await meanLoss(engine, model, text, { window, batch: 1, carryState: true })
+      : undefined;
+    const report = { bytes: text.length, window, windows, streaming };
+    io.stdout.write(flags.json ? jsonOf(report) : textOf(report));
+  } finally {
+    await text.close();
+  }
+}
+
+interface Report {
+  readonly bytes: number;
+  readonly window: number;
+  /** Nats a byte. */
+  readonly windows: number;
+  readonly streaming: number | undefined;
+}
+
+function jsonOf({ bytes, window, windows, streaming }: Report): string {
+  const told = (loss: number) => ({ loss, bitsPerByte: bitsPerByte(loss) });
+  const streamed = streaming === undefined ? {} : { streaming: told(streaming) };
+  return `${JSON.stringify({ bytes, predicted: bytes - 1, window, windows: told(windows), ...streamed })}\n`;
+}
+
+function textOf({ bytes, window, windows, streaming }: Report): string {
+  const lines = [
+    `${formatCount(bytes)} bytes`,
+    `each window of ${window} on its own: ${formatLoss(windows)}`,
+    streaming === undefined ? 'streaming: not possible with this attention and these positions' : '',
+    streaming === undefined ? '' : `streaming, as one text: ${formatLoss(streaming)}`,
+  ];
+  return `${lines.filter((line) => line !== '').join('\n')}\n`;
+}
+
+async function chooseWindow(
+  folder: string,
+  { config: { maxLength = Number.POSITIVE_INFINITY } }: LoadedModel,
+  text: ByteSource,
+  asked: number | undefined,
+): Promise<number> {
+  if (asked !== undefined && asked > maxLength) {
+    throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);
+  }
+  const usual = asked ?? (await readRunNote(folder))?.window ?? 1024;
+  return Math.max(1, Math.min(usual, maxLength, text.length - 1));
+}
+
+interface Reading {
+  readonly window: number;
+  readonly batch: number;
+  readonly carryState: boolean;
+}
+
+/** Nats a byte over all bytes but the first. Throws DATA for less than two bytes. */
+async function meanLoss(
+  engine: Engine,
+  { config, params, projections }: LoadedModel,
+  text: ByteSource,
+  reading: Reading,
+): Promise<number> {
+  const compiled = await compileEvaluation(engine, config, reading);
+  try {
+    let states = reading.carryState ? [initialState(config, reading.batch)] : [];
+    let total = 0;
+    for await (const { tokens, mask } of evaluationWindows(text, reading)) {
+      const result = await compiled.run({ params, projections, states, tokens, mask });
+      states = [...result.states];
+      total += result.total;
+    }
+    return total / (text.length - 1);
+  } finally {
+    await compiled.dispose();
+  }
+}

@@ -1,0 +1,33 @@
+/** Numbers as people read them. */
+
+/** Bits a byte from nats a byte. */
+export function bitsPerByte(nats: number): number {
+  return nats / Math.LN2;
+}
+
+export function formatCount(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** `1:02` or `3:04:05`. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const shown = parts[0] === 0 ? parts.slice(1) : parts;
+  return shown.map((part, index) => (index === 0 ? String(part) : String(part).padStart(2, '0'))).join(':');
+}
+
+/** `312 MB` or `1.2 GB`. */
+export function formatBytes(bytes: number): string {
+  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** `1.4 M` parameters. */
+export function formatMillions(count: number): string {
+  return count < 1e5 ? formatCount(count) : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} M`;
+}
+
+/** `loss 2.3412, 3.378 bits per byte`. */
+export function formatLoss(nats: number): string {
+  return `loss ${nats.toFixed(4)}, ${bitsPerByte(nats).toFixed(3)} bits per byte`;
+}

@@ -1,0 +1,104 @@
+/** `performer generate` at work. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf, PerformerError } from '../base/errors.js';
+import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
+import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
+import { loadModel } from '../training/node.js';
+import { usageError } from './command.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { formatCount } from './format.js';
+import type { Io } from './io.js';
+
+/** What counts of generation_config.json, in Hugging Face's words. */
+const generationConfigSchema = z.object({
+  temperature: z.number().min(0).default(0.8),
+  top_p: z.number().gt(0).max(1).default(0.95),
+  top_k: z.int().min(0).nullish(),
+  repetition_penalty: z.number().gt(0).nullish(),
+});
+
+export async function runGenerate(folder: string, flags: FlagValues, io: Io): Promise<void> {
+  if (flags.prompt !== undefined && flags.promptFile !== undefined) {
+    throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
+  }
+  const { config, params, projections } = await loadModel(folder);
+  const options = await generateOptions(folder, flags);
+  const prompt = await readPrompt(flags, io);
+  const session = await GenerationSession.create(await chooseEngine(flags), config, params, projections);
+  const stop = new AbortController();
+  const release = io.onStop(() => stop.abort());
+  try {
+    if (flags.loadState !== undefined) session.loadState(await readSafetensors(flags.loadState as string));
+    if (flags.echo !== false) io.stdout.write(prompt);
+    await stream(session, prompt, { ...options, signal: stop.signal }, io);
+    if (flags.saveState !== undefined) {
+      const { tensors, metadata } = session.saveState();
+      await writeSafetensors(flags.saveState as string, tensors, metadata);
+    }
+  } finally {
+    release();
+    await session.dispose();
+  }
+}
+
+async function stream(session: GenerationSession, prompt: Uint8Array, options: GenerateOptions, io: Io): Promise<void> {
+  let count = 0;
+  let last = prompt.at(-1) === 0x0a ? '\n' : '';
+  let first = performance.now();
+  try {
+    for await (const { text } of generate(session, prompt, options)) {
+      if (count === 0) first = performance.now(); // the prompt has been read
+      count++;
+      if (text === '') continue;
+      io.stdout.write(text);
+      last = text;
+    }
+  } catch (cause) {
+    if (!options.signal?.aborted || cause !== options.signal.reason) throw cause;
+  }
+  if (!last.endsWith('\n')) io.stdout.write('\n');
+  const seconds = (performance.now() - first) / 1000;
+  const speed = count > 1 ? `, ${formatCount((count - 1) / seconds)} tokens per second` : '';
+  io.stderr.write(`${count} tokens${speed}, seed ${options.seed}\n`);
+}
+
+/** Flags before the model's own settings before ours. */
+async function generateOptions(folder: string, flags: FlagValues): Promise<GenerateOptions> {
+  const own = await readGenerationConfig(folder);
+  const topK = flags.topK ?? (own.top_k || undefined); // 0 is Hugging Face's word for all
+  const repetitionPenalty = flags.repetitionPenalty ?? own.repetition_penalty ?? undefined;
+  return {
+    maxTokens: (flags.maxTokens as number | undefined) ?? 200,
+    seed: (flags.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32),
+    temperature: (flags.temperature as number | undefined) ?? own.temperature,
+    topP: (flags.topP as number | undefined) ?? own.top_p,
+    ...(topK === undefined ? {} : { topK: topK as number }),
+    ...(repetitionPenalty === undefined ? {} : { repetitionPenalty: repetitionPenalty as number }),
+    ...(flags.stop === undefined ? {} : { stop: flags.stop as string[] }),
+  };
+}
+
+async function readGenerationConfig(folder: string): Promise<z.output<typeof generationConfigSchema>> {
+  const path = join(folder, 'generation_config.json');
+  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
+  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path, path) : {});
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
+  throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);
+}
+
+/** The bytes of the prompt; none where none was given. */
+async function readPrompt({ prompt, promptFile }: FlagValues, io: Io): Promise<Uint8Array> {
+  if (prompt === '-' || promptFile === '-') {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of io.stdin) pieces.push(typeof piece === 'string' ? Buffer.from(piece) : piece);
+    return Buffer.concat(pieces);
+  }
+  if (promptFile === undefined) return Buffer.from((prompt as string | undefined) ?? '');
+  return readFile(promptFile as string).catch((cause: unknown) => {
+    throw new PerformerError('DATA', `--prompt-file: expected a file to read, got ${messageOf(cause)}.`, { cause });
+  });
+}

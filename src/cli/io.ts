@@ -1,0 +1,18 @@
+/** What the command line has of the world: streams, the name it was called by, and being told to stop. */
+
+export type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+export interface Io {
+  readonly stdin: AsyncIterable<Uint8Array | string>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** How this program is called, for commands that are printed to be typed. */
+  readonly command: string;
+  /** Calls the listener once when the user asks to stop; a second time ends the process. Returns how to stop listening. */
+  onStop(listener: () => void): () => void;
+}
+
+/** A word as a shell reads it. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

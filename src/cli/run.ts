@@ -1,0 +1,115 @@
+/**
+ * The command line: from words to a command, and from an error to one line and an exit code.
+ *
+ *   0 done   1 it failed   2 it was called wrongly
+ */
+import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import { messageOf, PerformerError } from '../base/errors.js';
+import type { Command } from './command.js';
+import { evaluateCommand } from './evaluate.js';
+import { type Flag, parseNumber } from './flags.js';
+import { generateCommand } from './generate.js';
+import type { Io } from './io.js';
+import { trainCommand } from './train.js';
+
+const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand];
+
+/** Runs the words of a command line and returns the exit code. It never throws and never exits. */
+export async function run(words: readonly string[], io: Io): Promise<number> {
+  const program = buildProgram(io);
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+    return 0;
+  } catch (cause) {
+    if (cause instanceof CommanderError) return cause.exitCode === 0 ? 0 : 2;
+    io.stderr.write(`performer: ${describe(cause)}\n`);
+    if (program.opts().debug && cause instanceof Error) io.stderr.write(`${stackOf(cause)}\n`);
+    return cause instanceof PerformerError && cause.code === 'USAGE' ? 2 : 1;
+  }
+}
+
+/** One line about anything that was thrown. */
+function describe(cause: unknown): string {
+  const message = messageOf(cause).replaceAll(/\s*\n\s*/g, ' ');
+  if (cause instanceof PerformerError) return message;
+  return `unexpected ${message === '' ? 'error' : message}. Run it again with --debug for the stack.`;
+}
+
+function stackOf(error: Error): string {
+  const { cause } = error;
+  return `${error.stack}${cause instanceof Error ? `\ncaused by ${stackOf(cause)}` : ''}`;
+}
+
+function buildProgram(io: Io): CommanderCommand {
+  const program = new CommanderCommand('performer')
+    .description(packageJson.description)
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .option('--debug', 'print the stack of an error')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      outputError: (text, write) =>
+        write(
+          `${text
+            .replace(/^error: /, 'performer: ')
+            .trim()
+            .replaceAll('\n', ' ')}\n`,
+        ),
+    })
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called wrongly. Each command has its own --help.');
+  for (const command of commands) addCommand(program, command, io);
+  return program;
+}
+
+function addCommand(program: CommanderCommand, command: Command, io: Io): void {
+  const added = program
+    .command(command.name)
+    .description(command.text)
+    .helpOption('-h, --help', 'print this help')
+    .configureHelp({ optionTerm })
+    .addHelpText('after', `\n${command.notes}`);
+  for (const { name, text } of command.arguments) added.argument(name, text);
+  for (const flag of command.flags) for (const option of optionsOf(flag)) added.addOption(option);
+  added.option('--debug', 'print the stack of an error');
+  added.action(async (...all: unknown[]) => {
+    const { debug, ...flags } = added.opts();
+    if (debug) program.setOptionValue('debug', true);
+    const given = all.slice(0, command.arguments.length) as (string | string[])[];
+    await command.run({ arguments: given, flags }, io);
+  });
+}
+
+/** A flag that is true or false is two options, of which the help shows the first as both: `--[no-]token-shift`. */
+class PairOption extends Option {}
+
+function optionTerm(option: Option): string {
+  return option instanceof PairOption ? option.flags.replace('--', '--[no-]') : option.flags;
+}
+
+function optionsOf(flag: Flag): Option[] {
+  const { name, kind, value, text, fallback, choices } = flag;
+  const told = `${text}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
+  if (kind === 'boolean') {
+    return [
+      new PairOption(`--${name}`, told).helpGroup(flag.group),
+      new Option(`--no-${name}`).helpGroup(flag.group).hideHelp(),
+    ];
+  }
+  if (kind === 'switch') return [new Option(`--${name}`, told).helpGroup(flag.group)];
+  const option = new Option(`--${name} <${value}>`, told).helpGroup(flag.group);
+  if (kind === 'choice') return [option.choices(choices)];
+  const parse = (word: string, previous?: unknown) => {
+    const parsed = kind === 'number' ? parseNumber(word) : word;
+    if (parsed === undefined) throw new InvalidArgumentError('It is no number.');
+    const all = kind === 'list' ? [...((previous as string[] | undefined) ?? []), parsed] : parsed;
+    const problem = flag.problemOf(all);
+    if (problem !== undefined) throw new InvalidArgumentError(`${problem}.`);
+    return all;
+  };
+  return [option.argParser(parse)];
+}

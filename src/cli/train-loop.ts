@@ -1,0 +1,77 @@
+/** The loop of a training as the terminal and metrics.jsonl see it. */
+import { type CheckpointStore, type RunEvent, runTraining, type Trainer } from '../training/index.js';
+import { bitsPerByte, formatLoss } from './format.js';
+import type { Io } from './io.js';
+import type { MetricsFile } from './metrics.js';
+import { Pace } from './pace.js';
+import { type Progress, trainingProgress } from './progress.js';
+
+export interface LoopOptions {
+  readonly store: CheckpointStore;
+  readonly metrics: MetricsFile;
+  readonly io: Io;
+}
+
+/** Trains until the last step, or until the user asks to stop; both end with a checkpoint. */
+export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOptions): Promise<void> {
+  const { step: start, training } = trainer.snapshot;
+  const progress = trainingProgress(io.stdout, start, training.steps);
+  const stop = new AbortController();
+  const release = io.onStop(() => {
+    progress.note('Ending after this step, and saving. Once more ends at once.');
+    stop.abort();
+  });
+  const pace = new Pace();
+  const events = runTraining(trainer, { store, signal: stop.signal });
+  try {
+    for (;;) {
+      const asked = performance.now(); // each event is what was done since it was asked for
+      const { value: event, done } = await events.next();
+      if (done) break;
+      await tell(event, (performance.now() - asked) / 1000);
+    }
+  } finally {
+    release();
+    progress.close();
+  }
+
+  async function tell(event: RunEvent, seconds: number): Promise<void> {
+    const time = new Date().toISOString();
+    if (event.kind === 'step') {
+      pace.noteStep(seconds, event.tokens);
+      await tellStep(event, {
+        pace,
+        seconds,
+        time,
+        progress,
+        metrics,
+        secondsLeft: pace.secondsLeft(event.step, training),
+      });
+    } else if (event.kind === 'evaluation') {
+      pace.noteEvaluation(seconds);
+      const { step, isBest, windows, streaming, chosen } = event;
+      const streamed = streaming === undefined ? {} : { streaming };
+      const figures = { loss: chosen, bitsPerByte: bitsPerByte(chosen), windows, ...streamed };
+      await metrics.append({ kind: 'evaluation', step, ...figures, isBest, time });
+      progress.note(`step ${step}/${training.steps}  held out: ${formatLoss(chosen)}${isBest ? ' (best)' : ''}`);
+    }
+  }
+}
+
+interface StepSurroundings {
+  readonly pace: Pace;
+  readonly seconds: number;
+  readonly secondsLeft: number;
+  readonly time: string;
+  readonly progress: Progress;
+  readonly metrics: MetricsFile;
+}
+
+async function tellStep(event: RunEvent & { kind: 'step' }, around: StepSurroundings): Promise<void> {
+  const { pace, seconds, secondsLeft, time, progress, metrics } = around;
+  const { step, loss, gradientNorm, learningRate } = event;
+  const speed = { tokensPerSecond: Math.round(pace.tokensPerSecond), memory: process.memoryUsage.rss() };
+  const figures = { loss, bitsPerByte: bitsPerByte(loss), gradientNorm, learningRate, ...speed };
+  await metrics.append({ kind: 'step', step, ...figures, seconds, time });
+  progress.step({ step, loss, ...speed, secondsLeft });
+}

@@ -1,0 +1,145 @@
+/** `performer train` at work: prepares a run, or takes one up again, and trains. */
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf, PerformerError } from '../base/errors.js';
+import { type ByteSource, splitCorpus } from '../data/index.js';
+import { openFiles } from '../data/node.js';
+import { initialSnapshot, type Snapshot, Trainer } from '../training/index.js';
+import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
+import { usageError } from './command.js';
+import { checkText, noteRun, readRunNote } from './corpus.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { formatCount, formatDuration, formatLoss, formatMillions } from './format.js';
+import { type Io, shellWord } from './io.js';
+import { lossCurve } from './loss-curve.js';
+import { MetricsFile, readCurve } from './metrics.js';
+import { trainLoop } from './train-loop.js';
+import { type AskedOptions, askedOptions, freshOptions, resumedSnapshot } from './train-options.js';
+
+/** What must be given back at the end, last first. */
+type Closers = (() => Promise<void>)[];
+
+interface Prepared {
+  readonly snapshot: Snapshot;
+  readonly text: ByteSource;
+}
+
+export async function runTrain(files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
+  const out = flags.out as string | undefined;
+  if (out === undefined)
+    throw usageError('train: expected --out with a folder for the run, got none. Add --out runs/…');
+  const asked = await askedOptions(flags);
+  const closers: Closers = [];
+  try {
+    const prepare = flags.resume ? resume : begin;
+    const { snapshot, text } = await prepare(out, files, asked, closers);
+    await train(out, snapshot, text, { flags, io, closers });
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+}
+
+async function open(files: readonly string[], closers: Closers): Promise<ByteSource> {
+  const text = await openFiles(files);
+  closers.push(() => text.close());
+  return text;
+}
+
+/** A new run: nothing is written before all is known to be well. */
+async function begin(out: string, files: readonly string[], asked: AskedOptions, closers: Closers): Promise<Prepared> {
+  if (files.length === 0)
+    throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
+  const { model, training } = freshOptions(asked);
+  const text = await open(files, closers);
+  splitCorpus(text, training.heldOut, training.window);
+  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
+    throw new PerformerError('DATA', `--out ${out}: expected a folder to write to, got ${messageOf(cause)}.`, {
+      cause,
+    });
+  });
+  closers.push(await lockFolder(out));
+  if (await holdsRun(out)) {
+    throw usageError(
+      `--out ${out}: expected a folder without a run, got one that holds a run already. ` +
+        'Add --resume to go on with it, or choose another folder.',
+    );
+  }
+  await noteRun(out, files, text, training.window);
+  return { snapshot: initialSnapshot(model, training), text };
+}
+
+async function holdsRun(folder: string): Promise<boolean> {
+  const checkpoints = await readdir(join(folder, 'checkpoints')).catch(() => []);
+  const config = await stat(join(folder, 'config.json')).catch(() => undefined);
+  return config !== undefined || checkpoints.some((name) => name.startsWith('step-'));
+}
+
+/** A run that goes on from its newest checkpoint. */
+async function resume(out: string, named: readonly string[], asked: AskedOptions, closers: Closers): Promise<Prepared> {
+  if (!(await holdsRun(out))) {
+    throw new PerformerError(
+      'CHECKPOINT',
+      `--out ${out}: expected a run to resume, got none there. Leave out --resume.`,
+    );
+  }
+  closers.push(await lockFolder(out));
+  const snapshot = resumedSnapshot(await loadLatestSnapshot(out), asked, out);
+  const note = await readRunNote(out);
+  const files = named.length > 0 ? named : (note?.files ?? []);
+  if (files.length === 0)
+    throw usageError(`train: expected the files of the run in ${out}, which noted none. Name them.`);
+  const text = await open(files, closers);
+  if (note !== undefined) await checkText(out, note, text);
+  return { snapshot, text };
+}
+
+interface Surroundings {
+  readonly flags: FlagValues;
+  readonly io: Io;
+  readonly closers: Closers;
+}
+
+async function train(out: string, snapshot: Snapshot, text: ByteSource, around: Surroundings): Promise<void> {
+  const { flags, io, closers } = around;
+  const { training, step: start } = snapshot;
+  if (start === training.steps) {
+    io.stdout.write(
+      `The run in ${out} has done its ${start} steps. Go on with --resume --steps and a larger number.\n`,
+    );
+    return;
+  }
+  const { train: trainText, heldOut } = splitCorpus(text, training.heldOut, training.window);
+  const engine = await chooseEngine(flags);
+  const trainer = await Trainer.create(snapshot, { engine, train: trainText, heldOut });
+  closers.push(() => trainer.dispose());
+  const store = await CheckpointFolder.open(out, training.keep);
+  const metricsPath = join(out, 'metrics.jsonl');
+  const metrics = await MetricsFile.open(metricsPath, start);
+  closers.push(() => metrics.close());
+  io.stdout.write(
+    `${formatMillions(trainer.parameterCount)} parameters, ${formatCount(trainText.length)} bytes to train on, ` +
+      `${formatCount(heldOut.length)} held out, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
+  );
+  const began = performance.now();
+  await trainLoop(trainer, { store, metrics, io });
+  const { step, best } = trainer.snapshot;
+  const curve = lossCurve(await readCurve(metricsPath));
+  if (curve !== '') io.stdout.write(`\n${curve}\n\n`);
+  const took = formatDuration((performance.now() - began) / 1000);
+  if (step < training.steps) {
+    io.stdout.write(`Stopped after step ${step} of ${training.steps} (${took}) and saved. Go on with:\n`);
+    io.stdout.write(`  ${resumeCommand(out, flags, io)}\n`);
+    return;
+  }
+  const held = best === undefined ? '' : `, best on held-out text: ${formatLoss(best.loss)} at step ${best.step}`;
+  io.stdout.write(`${step} steps done in ${took}${held}. The model is in ${out}. Try:\n`);
+  io.stdout.write(`  ${io.command} generate ${shellWord(out)} --prompt "The "\n`);
+}
+
+function resumeCommand(out: string, { threads, provider }: FlagValues, io: Io): string {
+  const words = [io.command, 'train', '--out', shellWord(out), '--resume'];
+  if (threads !== undefined) words.push('--threads', String(threads));
+  if (provider !== undefined) words.push('--provider', String(provider));
+  return words.join(' ');
+}

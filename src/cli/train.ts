@@ -1,0 +1,33 @@
+/** `performer train`: what it is called with. */
+import type { Command } from './command.js';
+import { presetTable, trainFlags } from './train-flags.js';
+
+const notes = `Flags override the config file, which overrides the preset:
+${presetTable()}
+
+--resume takes the options from the checkpoint and, unless files are named, the files that the run began with; they
+must hold what they held then. The run goes on exactly as if it had never stopped. Options that would change it are
+refused; --steps makes it longer (the learning rate then follows the schedule for that many steps), and
+--evaluation-interval, --checkpoint-interval and --keep may change.
+
+Ctrl-C ends after the step under way, saves, and says how to go on; a second one ends at once.
+
+The folder holds the best model so far (config.json, model.safetensors, tokenizer.json, generation_config.json),
+checkpoints/, and metrics.jsonl with one line for each step.
+
+Examples:
+  performer train book.txt --out runs/book
+  performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
+  performer train --out runs/book --resume --steps 2000`;
+
+export const trainCommand: Command = {
+  name: 'train',
+  text: 'train a language model on the bytes of files',
+  arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
+  flags: trainFlags,
+  notes,
+  async run({ arguments: [files = []], flags }, io) {
+    const { runTrain } = await import('./train-run.js');
+    await runTrain(files as readonly string[], flags, io);
+  },
+};
