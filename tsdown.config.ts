@@ -6,7 +6,14 @@ const rooms = [
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({
-  entry: [...rooms, 'src/engine/node.ts', 'src/data/node.ts', 'src/training/node.ts', 'src/interop/node.ts', 'src/cli/main.ts'],
+  entry: [
+    ...rooms,
+    'src/engine/node.ts',
+    'src/data/node.ts',
+    'src/training/node.ts',
+    'src/interop/node.ts',
+    'src/cli/main.ts',
+  ],
   format: 'esm',
   platform: 'neutral',
   target: 'node20.19',

@@ -39,8 +39,11 @@ export interface Circumstances {
 /** Runs a command line with streams in memory. */
 export async function performer(words: readonly string[], around: Circumstances = {}): Promise<Ran> {
   let stop: () => void = () => undefined;
+  let isAsked = false;
   const watch = (text: string) => {
-    if (around.stopAt?.test(text)) stop();
+    if (isAsked || !around.stopAt?.test(text)) return;
+    isAsked = true; // the answer is written to the same output
+    stop();
   };
   const out = new Collector(around.isTTY ?? false, watch);
   const err = new Collector(false, () => undefined);

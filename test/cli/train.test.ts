@@ -33,7 +33,9 @@ describe('training', () => {
     const ran = await performer(['train', text, '--out', out, ...small]);
     expect(ran).toMatchObject({ code: 0, err: '' });
     expect(ran.out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/);
-    expect(ran.out).toMatch(/step 1\/6 {2}loss [\d.]+ {2}[\d.]+ bits\/byte {2}[\d,]+ tokens\/s {2}\d+ MB {2}\d:\d\d left/);
+    expect(ran.out).toMatch(
+      /step 1\/6 {2}loss [\d.]+ {2}[\d.]+ bits\/byte {2}[\d,]+ tokens\/s {2}\d+ MB {2}\d:\d\d left/,
+    );
     expect(ran.out).toContain('* training  o held out');
     expect(ran.out).toContain(`performer generate ${out}`);
     expect(await readdir(out)).toEqual([
@@ -123,7 +125,10 @@ describe('going on', () => {
     const again = await performer(words);
     expect(again.code).toBe(2);
     expect(again.err).toMatch(/holds a run already.*--resume/);
-    expect(await performer([...words, '--resume'])).toMatchObject({ code: 0, out: expect.stringMatching(/its 6 steps/) });
+    expect(await performer([...words, '--resume'])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/its 6 steps/),
+    });
     const wider = await performer(['train', '--out', out, '--resume', '--dim', '64']);
     expect(wider).toMatchObject({ code: 2, err: expect.stringMatching(/--dim: expected 32.*got 64/) });
     const shorter = await performer(['train', '--out', out, '--resume', '--steps', '3']);
