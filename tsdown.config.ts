@@ -16,6 +16,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
+  external: [/^node:/],
   target: 'node20.19',
   fixedExtension: false,
   dts: true,
