@@ -16,7 +16,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  external: [/^node:/],
+  deps: { neverBundle: [/^node:/] },
   target: 'node20.19',
   fixedExtension: false,
   dts: true,

@@ -1,6 +1,10 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'tsdown';
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+
 export default defineConfig({
+  cwd: root,
   entry: ['bench/run.ts'],
   format: 'esm',
   platform: 'node',
