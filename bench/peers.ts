@@ -1,4 +1,4 @@
-/** PyTorch on the same machine, where python3 has torch: the training step of the same model (see peers/README.md). */
+/** PyTorch on the same machine, where python3 has torch: the training step of the same model (see peers/pytorch.py). */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -11,14 +11,16 @@ const script = 'bench/peers/pytorch.py';
 const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 const length = 4096;
 
-/** The environment that was fastest for PyTorch: peers/README.md says what each setting brings. */
+/** The environment that was fastest for PyTorch: see the head of peers/pytorch.py. */
 const jemalloc = '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2';
 const environment = {
   ...process.env,
+  ATEN_CPU_CAPABILITY: 'avx512',
   OPENBLAS_NUM_THREADS: '2',
   OMP_NUM_THREADS: '2',
+  OPENBLAS_THREAD_TIMEOUT: '4',
   ...(existsSync(jemalloc)
-    ? { LD_PRELOAD: jemalloc, MALLOC_CONF: 'background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1' }
+    ? { LD_PRELOAD: jemalloc, MALLOC_CONF: 'oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always' }
     : {}),
 };
 

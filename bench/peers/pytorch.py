@@ -4,7 +4,7 @@ Both attentions are as fast as we could make them in float32 on a CPU: hand-writ
 single-threaded workers, nothing computed of the future. The length is a multiple of the chunk. The caller sets
     ATEN_CPU_CAPABILITY=avx512 OPENBLAS_NUM_THREADS=2 OMP_NUM_THREADS=2 OPENBLAS_THREAD_TIMEOUT=4
     LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
-in the environment: README.md has the effect of each."""
+in the environment."""
 
 import argparse
 import ctypes
