@@ -91,7 +91,7 @@ describe('going on', () => {
     const folder = await temporaryFolder();
     const text = await textFile(folder);
     const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
-    const options = [...small, '--steps', '9', '--redraw-interval', '4', ...words];
+    const options = [...small, '--steps', '9', '--evaluation-interval', '1', '--redraw-interval', '4', ...words];
     expect((await performer(['train', text, '--out', whole, ...options])).code).toBe(0);
     const stopped = await performer(['train', text, '--out', broken, ...options], { stopAt: /step 3\/9 {2}held/ });
     expect(stopped).toMatchObject({ code: 0, err: '' });
