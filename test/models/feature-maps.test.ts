@@ -37,7 +37,7 @@ describe.each(cases)('%s', (_, options) => {
     // A trainer writes over the arrays of its snapshot, so each run has its own.
     const start = () => snapshotOf(options, { steps: 14, carryState: true, redrawInterval: 5, learningRate: 1e-2 });
     const whole = await steps(start(), 14);
-    expect(whole.losses.at(-1)).toBeLessThan(whole.losses[0]! - 1);
+    expect(whole.losses.at(-1)).toBeLessThan(whole.losses[0]! - 0.5);
     const first = await steps(start(), 7);
     const second = await steps(first.end, 7);
     expect([...first.losses, ...second.losses]).toEqual(whole.losses);
