@@ -84,7 +84,7 @@ async function generateOptions(folder: string, flags: FlagValues): Promise<Gener
 async function readGenerationConfig(folder: string): Promise<z.output<typeof generationConfigSchema>> {
   const path = join(folder, 'generation_config.json');
   const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path, path) : {});
+  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path) : {});
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
   throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);

@@ -33,7 +33,7 @@ import {
   rotaryAngles,
   shiftWidth,
 } from '../blocks/index.js';
-import { drawProjection } from '../features/index.js';
+import { drawProjection, projectionDigest } from '../features/index.js';
 import {
   add,
   broadcastTo,
@@ -123,6 +123,11 @@ export function drawProjections(config: LanguageModelConfig, random: Random): Pr
       },
     })),
   };
+}
+
+/** Tells one set of projections from another: a state means nothing to others than those it was made with. */
+export function projectionsDigest({ blocks }: Projections<HostTensor<'float32'>>): string {
+  return projectionDigest(blocks.map(({ attention }) => attention.projection));
 }
 
 /** The state before the first token. */

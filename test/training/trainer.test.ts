@@ -75,6 +75,16 @@ describe('training', () => {
     expect(four.end.states[0]!.position.data[0]).toBe(32);
   });
 
+  it('refuses carried states that were made with other projections', async () => {
+    const start = snapshotOf({}, { carryState: true });
+    const { end } = await steps(start, 1);
+    const { projections } = snapshotOf({}, { carryState: true, seed: 9 });
+    await expect(trainerFor({ ...end, projections })).rejects.toMatchObject({
+      code: 'CHECKPOINT',
+      message: expect.stringMatching(/carried states made with the projections [0-9a-f]{16}, got those of/),
+    });
+  });
+
   it('reads a long document with a carried state as if its windows were one', async () => {
     // At a learning rate of nearly zero the weights stay, so the loss of a window after the state is that of the
     // same tokens inside one long window.
