@@ -23,8 +23,9 @@ import {
   where,
   withGradient,
 } from '../graph/index.js';
-import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
-import { normalizeOutput, weightedGradient } from './normalize.js';
+import { guarded, lastEntry } from './guard.js';
+import { type AttentionInputs, checkInputs, positionsOf, swapHeads } from './layout.js';
+import { normalizeOutput } from './normalize.js';
 import { emptyLogScale, headroom, maskedLogScale } from './state.js';
 
 /**
@@ -37,8 +38,10 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   checkInputs('bidirectionalAttention', inputs, false);
   const { keyMask } = inputs;
   const [batch, keys] = inputs.key.shape;
-  const query = features.query(swapHeads(inputs.query)).values; // [batch, heads, queries, features]
-  const keyFeatures = features.key(swapHeads(inputs.key));
+  const map = guarded(features);
+  const position = positionsOf('bidirectionalAttention', inputs, map, swapHeads);
+  const query = map.query(swapHeads(inputs.query), position.query).values; // [batch, heads, queries, features]
+  const keyFeatures = map.key(swapHeads(inputs.key), position.key);
   const key = keyFeatures.values;
   const value = swapHeads(inputs.value);
   const dim = value.staticDim(-1);
@@ -52,10 +55,11 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   const sums = matmul(key, extended, { transposeLeft: true }); // S: [batch, heads, features, dim + 1]
   // A sequence without any key gives zeros.
   const visible = mask === undefined ? undefined : less(0, max(cast(mask, 'int32'), 2, true));
-  const { output, inverse } = normalizeOutput(matmul(query, sums), visible);
+  const mass = map.isSigned ? lastEntry(sums) : undefined; // [batch, heads, 1, 1]
+  const { output, gradient } = normalizeOutput(matmul(query, sums), { visible, mass });
 
   const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-    const gWeighted = weightedGradient(g!, output, inverse);
+    const gWeighted = gradient(g!);
     const gSums = matmul(query, gWeighted, { transposeLeft: true });
     const gExtended = matmul(key, gSums);
     return [

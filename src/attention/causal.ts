@@ -39,8 +39,17 @@ import {
   where,
   withGradient,
 } from '../graph/index.js';
-import { type AttentionInputs, checkInputs, fromChunks, padLength, refuseSequenceWide, toChunks } from './layout.js';
-import { normalizeOutput, weightedGradient } from './normalize.js';
+import { guarded, lastEntry } from './guard.js';
+import {
+  type AttentionInputs,
+  checkInputs,
+  fromChunks,
+  padLength,
+  positionsOf,
+  refuseSequenceWide,
+  toChunks,
+} from './layout.js';
+import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, headroom, maskedLogScale } from './state.js';
 
 export interface CausalOptions {
@@ -85,6 +94,8 @@ interface CoreInputs {
   /** The sum of a state at the scale `before`: [batch, heads, features, dim + 1] and [batch, heads, 1, 1]. */
   readonly initial: Tensor;
   readonly before: Tensor;
+  /** Whether the last feature is the mass of a guarded map. */
+  readonly hasMass: boolean;
 }
 
 interface CoreResult {
@@ -94,7 +105,7 @@ interface CoreResult {
 }
 
 /** The chunked sums with a gradient of their own: six passes that reuse what the forward kept. */
-function chunkedCore({ query, key, logScale, value, visible, initial, before }: CoreInputs): CoreResult {
+function chunkedCore({ query, key, logScale, value, visible, initial, before, hasMass }: CoreInputs): CoreResult {
   const dim = value.staticDim(-1);
   const mask = causalMask(query.staticDim(3));
   const { running, decay } = stabilize(logScale, before);
@@ -104,10 +115,11 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
   const [prefix, final] = linearRecurrence(multiply(initial, headroom), decay, sums); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
-  const { output, inverse } = normalizeOutput(weighted, visible);
+  const mass = hasMass ? massUpTo(key, weight, prefix) : undefined;
+  const { output, gradient } = normalizeOutput(weighted, { visible, mass });
 
   const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-    const gWeighted = weightedGradient(g!, output, inverse); // G
+    const gWeighted = gradient(g!); // G
     const gScores = multiply(matmul(gWeighted, extended, { transposeRight: true }), mask);
     const gQuery = add(matmul(gScores, key), matmul(gWeighted, prefix, { transposeRight: true }));
     // The gradient of S is the sum over the later chunks of QᵀG: the same recurrence, from the end.
@@ -127,6 +139,12 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
     return [gQuery, gKey, gLogScale, gValue];
   });
   return { output: result!, final: multiply(final, 1 / headroom), running };
+}
+
+/** The mass of the keys up to each position: [chunks, batch, heads, chunk, 1]. */
+function massUpTo(key: Tensor, weight: Tensor, prefix: Tensor): Tensor {
+  const own = slice(key, -1, key.staticDim(-1) - 1); // |φ(k)|
+  return add(cumulativeSum(multiply(own, weight), 3), lastEntry(prefix));
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */
@@ -163,8 +181,13 @@ export function causalAttention(
   }
   const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const valueDim = inputs.value.staticDim(-1);
-  const queryFeatures = features.query(toChunks(inputs.query, chunk));
-  const keyFeatures = features.key(toChunks(inputs.key, chunk));
+  const map = guarded(features);
+  if (map.usesPosition && state !== undefined && inputs.queryPosition === undefined) {
+    throw new PerformerError('CONFIG', `causalAttention: expected positions after a state for ${map.name}, got none.`);
+  }
+  const position = positionsOf('causalAttention', inputs, map, (x) => toChunks(x, chunk));
+  const queryFeatures = map.query(toChunks(inputs.query, chunk), position.query);
+  const keyFeatures = map.key(toChunks(inputs.key, chunk), position.key);
   const value = toChunks(inputs.value, chunk);
   const chunks = ceilDivide(length, chunk);
   const rows = [chunks, batch, heads, chunk, 1];
@@ -182,7 +205,7 @@ export function causalAttention(
   const { initial, before } =
     state === undefined
       ? {
-          initial: broadcastTo(scalar(0), [batch, heads, features.featureCount, valueDim + 1]),
+          initial: broadcastTo(scalar(0), [batch, heads, map.featureCount, valueDim + 1]),
           before: broadcastTo(scalar(emptyLogScale), [batch, heads, 1, 1]),
         }
       : unify({ sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) });
@@ -194,8 +217,9 @@ export function causalAttention(
     visible,
     initial,
     before,
+    hasMass: map.isSigned === true,
   });
   const last = slice(core.running, 0, minusOne(chunks), chunks); // [1, batch, heads, 1, 1]
-  const finalScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, features.featureCount]);
+  const finalScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, map.featureCount]);
   return { output: fromChunks(core.output, length), state: { sum: core.final, logScale: finalScale } };
 }

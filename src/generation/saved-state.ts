@@ -6,9 +6,10 @@
 import { z } from 'zod';
 import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
-import { initialState, languageModelLayout, projectionsDigest } from '../models/index.js';
+import { drawProjections, initialState, languageModelLayout, projectionsDigest } from '../models/index.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { longestRow } from './token-rows.js';
 
@@ -112,9 +113,7 @@ export function decodeMemory(
 
 /** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */
 export function checkModel(where: string, { config, params, projections }: Model): void {
-  const { attention, depth, featureCount, headDim } = config;
-  const projection = { dtype: 'float32' as const, shape: [featureCount, headDim] };
-  const blocks = Array.from({ length: attention === 'softmax' ? 0 : depth }, () => ({ attention: { projection } }));
   treeFromLeaves(where, languageModelLayout(config), new Map(leavesOf(params)) as Map<string, HostTensor>);
-  treeFromLeaves(where, { blocks }, new Map(leavesOf(projections)) as Map<string, HostTensor>);
+  const like = drawProjections(config, Random.fromSeed(0));
+  treeFromLeaves(where, like, new Map(leavesOf(projections)) as Map<string, HostTensor>);
 }
