@@ -131,4 +131,32 @@ describe('training', () => {
     expect(poisoned).toHaveLength(16);
     await trainer.dispose();
   });
+
+  it.each([
+    [
+      'the one before, when the newest holds the weights that gave it',
+      100,
+      'checkpoint',
+      /step 3: .*checkpoint is at 1\.$/,
+    ],
+    [
+      'the newest, when held-out text shows it before the save',
+      2,
+      'step',
+      /step 2: .* held-out text.*checkpoint is at 1\.$/,
+    ],
+  ] as const)('names as the last good checkpoint %s', async (_, evaluationInterval, poisonAt, message) => {
+    const trainer = await trainerFor(snapshotOf({}, { checkpointInterval: 1, evaluationInterval }));
+    const saved: number[] = [];
+    const store = { save: async ({ step }: Snapshot) => `at ${saved[saved.push(step) - 1]}` };
+    const run = async () => {
+      for await (const event of runTraining(trainer, { store })) {
+        if (event.kind !== poisonAt || event.step !== 2) continue;
+        (trainer.snapshot.params.norm.weight.data as Float32Array)[0] = Number.NaN;
+      }
+    };
+    await expect(run()).rejects.toThrow(message);
+    expect(saved).toEqual(poisonAt === 'step' ? [0, 1] : [0, 1, 2]);
+    await trainer.dispose();
+  });
 });
