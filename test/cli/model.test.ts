@@ -155,7 +155,8 @@ describe('a run', () => {
     const { code, err } = await performer(['train', await textFile(folder), '--out', out, ...small, ...words]);
     expect(code).toBe(1);
     expect(err).toMatch(/step 2: expected a finite loss.*last good checkpoint is .*step-00000000\.\n$/);
-    expect((await generate(out, '--prompt', 'a', '--max-tokens', '3')).code).toBe(0);
+    const good = join(out, 'checkpoints', 'step-00000000');
+    expect((await generate(good, '--prompt', 'a', '--max-tokens', '3')).code).toBe(0);
   });
 
   test('whose checkpoint is damaged is not resumed, and nothing is lost', async () => {
