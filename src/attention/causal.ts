@@ -10,6 +10,10 @@
  * Keys carry a factor e^{logScale}. R_c, its running maximum up to chunk c, is subtracted inside the chunk, and P_c
  * decays by e^{R_{c−1} − R_c}; R cancels exactly in num/den, so it needs no gradient, and an output depends on nothing
  * that comes later, except within its chunk through rounding. Axes: [chunks, batch, heads, chunk, ·].
+ *
+ * Where float32 loses weights that count (loss.ts says how this is known), which it does from a standard deviation of 5
+ * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
+ * (causal-log-space.ts): each is a branch of the graph, and the other one does not run.
  */
 import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
@@ -19,6 +23,7 @@ import {
   broadcastTo,
   cast,
   concatenate,
+  conditional,
   constant,
   cumulativeSum,
   exp,
@@ -39,9 +44,11 @@ import {
   where,
   withGradient,
 } from '../graph/index.js';
+import { type CausalTwin, causalTwin } from './causal-twin.js';
 import { type AttentionInputs, checkInputs, fromChunks, padLength, refuseSequenceWide, toChunks } from './layout.js';
+import { isLossy, isLossyState } from './loss.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
-import { type AttentionState, emptyLogScale, headroom, maskedLogScale } from './state.js';
+import { type AttentionState, emptyLogScale, headroom, maskedLogScale, normalizeState } from './state.js';
 
 export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
@@ -51,6 +58,8 @@ export interface CausalOptions {
 }
 
 export const defaultChunk = 128;
+
+type Triple = [Tensor, Tensor, Tensor];
 
 /** 1 where a key is at or before the query: [chunk, chunk]. */
 function causalMask(chunk: number): Tensor {
@@ -85,16 +94,19 @@ interface CoreInputs {
   /** The sum of a state at the scale `before`: [batch, heads, features, dim + 1] and [batch, heads, 1, 1]. */
   readonly initial: Tensor;
   readonly before: Tensor;
+  /** The log-space form, and the log-features [chunks, batch, heads, chunk, features] that then get the gradients. */
+  readonly logSpace: { readonly twin: CausalTwin; readonly query: Tensor; readonly key: Tensor } | undefined;
 }
 
 interface CoreResult {
   readonly output: Tensor;
+  /** With the headroom in it. */
   readonly final: Tensor;
   readonly running: Tensor;
 }
 
 /** The chunked sums with a gradient of their own: six passes that reuse what the forward kept. */
-function chunkedCore({ query, key, logScale, value, visible, initial, before }: CoreInputs): CoreResult {
+function chunkedCore({ query, key, logScale, value, visible, initial, before, logSpace }: CoreInputs): CoreResult {
   const dim = value.staticDim(-1);
   const mask = causalMask(query.staticDim(3));
   const { running, decay } = stabilize(logScale, before);
@@ -104,10 +116,9 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
   const [prefix, final] = linearRecurrence(multiply(initial, headroom), decay, sums); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
-  const { output, inverse } = normalizeOutput(weighted, visible);
+  const normalize = () => normalizeOutput(weighted, visible);
 
-  const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-    const gWeighted = weightedGradient(g!, output, inverse); // G
+  const gradients = (gWeighted: Tensor) => {
     const gScores = multiply(matmul(gWeighted, extended, { transposeRight: true }), mask);
     const gQuery = add(matmul(gScores, key), matmul(gWeighted, prefix, { transposeRight: true }));
     // The gradient of S is the sum over the later chunks of QᵀG: the same recurrence, from the end.
@@ -122,11 +133,55 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before }: 
       matmul(extended, gSums, { transposeRight: true }),
     );
     const gExtended = add(matmul(scores, gWeighted, { transposeLeft: true }), matmul(key, gSums));
-    const gLogScale = sum(multiply(extended, gExtended), -1, true);
-    const gValue = multiply(slice(gExtended, -1, 0, dim), weight);
-    return [gQuery, gKey, gLogScale, gValue];
+    return { gQuery, gKey, gExtended, gValue: multiply(slice(gExtended, -1, 0, dim), weight) };
+  };
+
+  if (logSpace === undefined) {
+    const { output, inverse } = normalize();
+    const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
+      const { gQuery, gKey, gExtended, gValue } = gradients(weightedGradient(g!, output, inverse));
+      return [gQuery, gKey, sum(multiply(extended, gExtended), -1, true), gValue];
+    });
+    return { output: result!, final, running };
+  }
+
+  // Σⱼ w_j of the keys that a row sees; in the prefix it is at most the sum of its denominators over the features.
+  const seen = add(matmul(mask, weight), sum(slice(prefix, -1, dim), 3, true)); // [..., chunk, 1]
+  const lossy = isLossy(weighted, slice(weighted, -1, dim), seen, query.staticDim(-1), visible);
+  const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => Object.values(normalize())) as [
+    Tensor,
+    Tensor,
+  ];
+  const [result] = withGradient([logSpace.query, logSpace.key, value], [output], ([g]) => {
+    const gWeighted = weightedGradient(g!, output, inverse); // G
+    return conditional(
+      lossy,
+      () => logSpace.twin.gradients(gWeighted),
+      () => {
+        const { gQuery, gKey, gValue } = gradients(gWeighted);
+        return [multiply(query, gQuery), multiply(key, gKey), gValue];
+      },
+    );
   });
-  return { output: result!, final: multiply(final, 1 / headroom), running };
+  return { output: result!, final, running };
+}
+
+/**
+ * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
+ * denominators takes the headroom away and leaves every feature the whole of float32's range.
+ */
+function finalState({ final, running }: CoreResult, twin: CausalTwin | undefined): AttentionState {
+  const [batch, heads, features] = final.shape as [Dim, Dim, Dim];
+  const last = slice(running, 0, minusOne(running.dim(0))); // [1, batch, heads, 1, 1]
+  const logScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, features]);
+  const chunked = { sum: multiply(final, 1 / headroom), logScale };
+  if (twin === undefined) return chunked;
+  const dim = final.staticDim(-1) - 1;
+  const [total, scale] = conditional(isLossyState(final, slice(final, -1, dim)), twin.state, () => {
+    const state = normalizeState(chunked);
+    return [state.sum, state.logScale];
+  });
+  return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */
@@ -134,6 +189,20 @@ function unify({ sum: total, logScale }: AttentionState): { initial: Tensor; bef
   const before = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
   const column = reshape(logScale, [...logScale.shape, 1]);
   return { initial: multiply(total, exp(subtract(column, before))), before };
+}
+
+/** The state to start from, without its gradient; normalized where the features have logarithms. */
+function startOf(
+  state: AttentionState | undefined,
+  { batch, heads, features, valueDim }: { batch: Dim; heads: Dim; features: number; valueDim: number },
+  isLogarithmic: boolean,
+): AttentionState {
+  if (state === undefined) {
+    const sum = broadcastTo(scalar(0), [batch, heads, features, valueDim + 1]);
+    return { sum, logScale: broadcastTo(scalar(emptyLogScale), [batch, heads, features]) };
+  }
+  const given = { sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) };
+  return isLogarithmic ? normalizeState(given) : given;
 }
 
 /** Whether each position [batch, length] has seen a key, counting what a state has read. */
@@ -163,9 +232,9 @@ export function causalAttention(
   }
   const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const valueDim = inputs.value.staticDim(-1);
-  const queryFeatures = features.query(toChunks(inputs.query, chunk));
-  const keyFeatures = features.key(toChunks(inputs.key, chunk));
-  const value = toChunks(inputs.value, chunk);
+  const [query, key, value] = [inputs.query, inputs.key, inputs.value].map((x) => toChunks(x, chunk)) as Triple;
+  const queryFeatures = features.query(query);
+  const keyFeatures = features.key(key);
   const chunks = ceilDivide(length, chunk);
   const rows = [chunks, batch, heads, chunk, 1];
   const plain = keyFeatures.logScale ?? broadcastTo(scalar(0), rows);
@@ -176,26 +245,22 @@ export function causalAttention(
     reshape(transpose(reshape(padLength(x, chunk), [batch, chunks, chunk]), [1, 0, 2]), [chunks, batch, 1, chunk, 1]);
   // Padding is written in int32, which every engine pads, and read back as a mask.
   const maskByChunk = (mask: Tensor) => less(0, byChunk(cast(mask, 'int32')));
-  const logScale = real === undefined ? plain : where(maskByChunk(real), plain, scalar(maskedLogScale));
+  const mask = real === undefined ? undefined : maskByChunk(real);
+  const logScale = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
   const visible = inputs.keyMask === undefined ? undefined : maskByChunk(seenKeys(inputs.keyMask, state));
 
-  const { initial, before } =
-    state === undefined
-      ? {
-          initial: broadcastTo(scalar(0), [batch, heads, features.featureCount, valueDim + 1]),
-          before: broadcastTo(scalar(emptyLogScale), [batch, heads, 1, 1]),
-        }
-      : unify({ sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) });
+  const [queryLog, keyLog] = [queryFeatures.logFeatures, keyFeatures.logFeatures];
+  const isLogarithmic = queryLog !== undefined && keyLog !== undefined;
+  const start = startOf(state, { batch, heads, features: features.featureCount, valueDim }, isLogarithmic);
+  const twin = isLogarithmic ? causalTwin(features, { query, key, value, mask, state: start }) : undefined;
   const core = chunkedCore({
     query: queryFeatures.values,
     key: keyFeatures.values,
     logScale,
     value,
     visible,
-    initial,
-    before,
+    ...unify(start),
+    logSpace: twin === undefined ? undefined : { twin, query: queryLog!, key: keyLog! },
   });
-  const last = slice(core.running, 0, minusOne(chunks), chunks); // [1, batch, heads, 1, 1]
-  const finalScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, features.featureCount]);
-  return { output: fromChunks(core.output, length), state: { sum: core.final, logScale: finalScale } };
+  return { output: fromChunks(core.output, length), state: finalState(core, twin) };
 }

@@ -13,7 +13,11 @@ export interface Features {
   readonly values: Tensor;
   /** [..., 1], zero where absent. */
   readonly logScale?: Tensor;
-  /** log φ [..., features], without loss for features far below the largest; absent for maps that are not positive. */
+  /**
+   * log φ [..., features], without loss for features far below the largest; absent for maps that are not positive.
+   * Attention that is given them passes all of its gradient to them, and none to `values` and `logScale`. A map with
+   * them has `values` between 0 and 1, whose sum over a row of a key is at least 1.
+   */
   readonly logFeatures?: Tensor;
 }
 

@@ -9,11 +9,15 @@
 import { PerformerError } from '../base/errors.js';
 import {
   add,
+  broadcastTo,
+  concatenate,
   exp,
   log,
   matmul,
   max,
   multiply,
+  scalar,
+  slice,
   softmax,
   square,
   stopGradient,
@@ -50,7 +54,18 @@ function gaugedFeatures(x: Tensor, projection: Tensor): Features {
     if (gScale === undefined) return [gx];
     return [subtract(gx, multiply(x, multiply(gScale, scale * scale)))];
   }) as [Tensor, Tensor];
-  return { values, logScale, logFeatures: subtract(u, halfNorm) };
+  const [logFeatures] = withGradient([x], [subtract(u, halfNorm)], ([g]) => [logGradient(g!, x, projection)]);
+  return { values, logScale, logFeatures: logFeatures! };
+}
+
+/** The gradient of x given that of a = Ωx·scale − |x|²·scale²/2: one product gives gΩ and the row sum of g. */
+function logGradient(g: Tensor, x: Tensor, projection: Tensor): Tensor {
+  const [features, dim] = [projection.staticDim(0), projection.staticDim(1)];
+  const scale = dim ** -0.25;
+  const ones = broadcastTo(scalar(1), [features, 1]);
+  const product = matmul(g, concatenate([multiply(projection, scale), ones], 1)); // [..., dim + 1]
+  const total = slice(product, -1, dim); // Σ g
+  return subtract(slice(product, -1, 0, dim), multiply(x, multiply(total, scale * scale)));
 }
 
 /** performer-pytorch's features: exp(Ωx − |x|²/2 − stabiliser) + ε, the stabiliser a maximum of Ωx. */
