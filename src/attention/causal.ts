@@ -17,6 +17,7 @@
  */
 import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
+import { elementCount, type Shape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
 import {
   add,
@@ -79,6 +80,18 @@ function stabilize(logScale: Tensor, before: Tensor): { running: Tensor; decay: 
 
 function minusOne(dim: Dim): Dim {
   return subtractDims(dim, 1);
+}
+
+/**
+ * No less than Σⱼ w_j over the keys that each row sees, [chunks, batch, heads, chunk, 1]: those of its chunk, those of
+ * the chunks before as if they had not decayed, and `read` [batch, heads, 1, 1], what a state holds.
+ */
+function seenWeight(weight: Tensor, mask: Tensor, read: Tensor): Tensor {
+  const [chunks, batch, heads, chunk] = weight.shape as [Dim, Dim, Dim, Dim];
+  const rows = reshape(weight, [elementCount([chunks, batch, heads] as Shape), chunk]);
+  const own = reshape(matmul(rows, mask, { transposeRight: true }), weight.shape);
+  const earlier = cumulativeSum(sum(weight, 3, true), 0, { exclusive: true }); // [chunks, batch, heads, 1, 1]
+  return add(own, add(earlier, multiply(reshape(read, [batch, heads, 1, 1]), headroom)));
 }
 
 interface CoreInputs {
@@ -145,8 +158,7 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, lo
     return { output: result!, final, running };
   }
 
-  // Σⱼ w_j of the keys that a row sees; in the prefix it is at most the sum of its denominators over the features.
-  const seen = add(matmul(mask, weight), sum(slice(prefix, -1, dim), 3, true)); // [..., chunk, 1]
+  const seen = seenWeight(weight, mask, sum(slice(initial, -1, dim), 2, true));
   const lossy = isLossy(weighted, slice(weighted, -1, dim), seen, query.staticDim(-1), visible);
   const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => Object.values(normalize())) as [
     Tensor,

@@ -9,15 +9,11 @@
 import { PerformerError } from '../base/errors.js';
 import {
   add,
-  broadcastTo,
-  concatenate,
   exp,
   log,
   matmul,
   max,
   multiply,
-  scalar,
-  slice,
   softmax,
   square,
   stopGradient,
@@ -37,7 +33,7 @@ export interface PositiveFeatureOptions {
 }
 
 /** φ as a gauge pair: values softmax(u), logScale lse(u) − |x|²/2. x [..., dim] → [..., features]. */
-function gaugedFeatures(x: Tensor, projection: Tensor): Features {
+function gaugedFeatures(x: Tensor, projection: Tensor, isQuery: boolean): Features {
   const dim = x.staticDim(-1);
   const scale = dim ** -0.25;
   const u = matmul(x, projection, { transposeRight: true, scale }); // [..., features]
@@ -54,18 +50,12 @@ function gaugedFeatures(x: Tensor, projection: Tensor): Features {
     if (gScale === undefined) return [gx];
     return [subtract(gx, multiply(x, multiply(gScale, scale * scale)))];
   }) as [Tensor, Tensor];
-  const [logFeatures] = withGradient([x], [subtract(u, halfNorm)], ([g]) => [logGradient(g!, x, projection)]);
+  const [logFeatures] = withGradient([x], [subtract(u, halfNorm)], ([g]) => {
+    const gx = matmul(g!, projection, { scale });
+    // The row sum of g is the gradient of −|x|²·scale²/2; a query's scale cancels, so that its sum is zero.
+    return [isQuery ? gx : subtract(gx, multiply(x, multiply(sum(g!, -1, true), scale * scale)))];
+  });
   return { values, logScale, logFeatures: logFeatures! };
-}
-
-/** The gradient of x given that of a = Ωx·scale − |x|²·scale²/2: one product gives gΩ and the row sum of g. */
-function logGradient(g: Tensor, x: Tensor, projection: Tensor): Tensor {
-  const [features, dim] = [projection.staticDim(0), projection.staticDim(1)];
-  const scale = dim ** -0.25;
-  const ones = broadcastTo(scalar(1), [features, 1]);
-  const product = matmul(g, concatenate([multiply(projection, scale), ones], 1)); // [..., dim + 1]
-  const total = slice(product, -1, dim); // Σ g
-  return subtract(slice(product, -1, 0, dim), multiply(x, multiply(total, scale * scale)));
 }
 
 /** performer-pytorch's features: exp(Ωx − |x|²/2 − stabiliser) + ε, the stabiliser a maximum of Ωx. */
@@ -87,8 +77,8 @@ export function positiveFeatures(projection: Tensor, { epsilon = 0 }: PositiveFe
     name: epsilon === 0 ? 'positive' : 'positive with epsilon',
     featureCount: projection.staticDim(0),
     isSequenceWide: epsilon > 0,
-    query: (x) => (epsilon === 0 ? gaugedFeatures(x, frozen) : epsilonFeatures(x, frozen, epsilon, [-1])),
+    query: (x) => (epsilon === 0 ? gaugedFeatures(x, frozen, true) : epsilonFeatures(x, frozen, epsilon, [-1])),
     // Axes of keys: [batch, heads, length, features]; the stabiliser is one for the sequence.
-    key: (x) => (epsilon === 0 ? gaugedFeatures(x, frozen) : epsilonFeatures(x, frozen, epsilon, [-2, -1])),
+    key: (x) => (epsilon === 0 ? gaugedFeatures(x, frozen, false) : epsilonFeatures(x, frozen, epsilon, [-2, -1])),
   };
 }
