@@ -11,20 +11,18 @@
  */
 import {
   add,
-  broadcastTo,
-  concatenate,
   exp,
   less,
   matmul,
   max,
   maximum,
   multiply,
-  scalar,
   slice,
   softmax,
   subtract,
   type Tensor,
 } from '../graph/index.js';
+import { withOnes } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { emptyLogScale } from './state.js';
 
@@ -40,7 +38,7 @@ export interface LogSpaceInputs {
 function weights({ query, key, value }: LogSpaceInputs) {
   const top = maximum(max(key, 2, true), emptyLogScale); // M: [batch, heads, 1, features]
   const keyWeight = exp(subtract(key, top)); // k
-  const extended = concatenate([value, broadcastTo(scalar(1), [...value.shape.slice(0, -1), 1])], -1);
+  const extended = withOnes(value);
   const sums = matmul(keyWeight, extended, { transposeLeft: true }); // S: [batch, heads, features, dim + 1]
   return { keyWeight, extended, sums, queryWeight: softmax(add(query, top)) };
 }

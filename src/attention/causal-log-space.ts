@@ -18,7 +18,6 @@
 import {
   add,
   broadcastTo,
-  concatenate,
   exp,
   less,
   matmul,
@@ -35,6 +34,7 @@ import {
   type Tensor,
   transpose,
 } from '../graph/index.js';
+import { withOnes } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import type { AttentionState } from './state.js';
 
@@ -46,11 +46,6 @@ export interface LogSpaceInputs {
   readonly value: Tensor;
   /** What was read before, normalized. */
   readonly state: AttentionState;
-}
-
-/** Ṽ = [V, 1] */
-function extend(value: Tensor): Tensor {
-  return concatenate([value, broadcastTo(scalar(1), [...value.shape.slice(0, -1), 1])], -1);
 }
 
 /** [..., 1, features] → [..., features, 1] */
@@ -81,7 +76,7 @@ function statesOf({ sum, logScale }: AttentionState): readonly Tensor[] {
 
 /** The outputs [length, batch, heads, 1, dim] and the inverse denominators [..., 1], zero for a row without any key. */
 export function logSpaceCausal({ query, key, value, state }: LogSpaceInputs): { output: Tensor; inverse: Tensor } {
-  const { items } = scan(statesOf(state), [query, key, extend(value)], (states, position): ScanStep => {
+  const { items } = scan(statesOf(state), [query, key, withOnes(value)], (states, position): ScanStep => {
     const { next, queryWeight } = read(states, position);
     return { states: next, items: [matmul(queryWeight, next[0])] };
   });
@@ -94,7 +89,7 @@ export function logSpaceCausalGradient(
   { query, key, value, state }: LogSpaceInputs,
   gWeighted: Tensor,
 ): { query: Tensor; key: Tensor; value: Tensor } {
-  const extended = extend(value);
+  const extended = withOnes(value);
   const forward = scan(statesOf(state), [query, key, extended, gWeighted], (states, position): ScanStep => {
     const { next, decay, weight, queryWeight } = read(states, position);
     const gQuery = multiply(queryWeight, matmul(position[3]!, next[0], { transposeRight: true }));
@@ -123,7 +118,7 @@ export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query
   const before = reshape(state.logScale, [batch!, heads!, 1, features!]);
   const keys = byHead(key);
   const top = maximum(before, max(keys, 2, true));
-  const fresh = matmul(exp(subtract(keys, top)), reshape(byHead(extend(value)), [batch!, heads!, length!, dim + 1]), {
+  const fresh = matmul(exp(subtract(keys, top)), reshape(byHead(withOnes(value)), [batch!, heads!, length!, dim + 1]), {
     transposeLeft: true,
   });
   const kept = multiply(state.sum, column(exp(subtract(before, top))));

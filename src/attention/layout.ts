@@ -3,7 +3,7 @@ import { ceilDivide, roundUp, sameDim, subtractDims } from '../base/dimension.js
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
-import { pad, reshape, slice, type Tensor, transpose } from '../graph/index.js';
+import { broadcastTo, concatenate, pad, reshape, scalar, slice, type Tensor, transpose } from '../graph/index.js';
 
 export interface AttentionInputs {
   /** [batch, queries, heads, dim] */
@@ -45,6 +45,11 @@ export function refuseSequenceWide(where: string, { name, isSequenceWide }: Feat
 /** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */
 export function swapHeads(x: Tensor): Tensor {
   return transpose(x, [0, 2, 1, 3]);
+}
+
+/** [V, 1]: values with a column of ones, which carries the denominator. */
+export function withOnes(value: Tensor): Tensor {
+  return concatenate([value, broadcastTo(scalar(1), [...value.shape.slice(0, -1), 1])], -1);
 }
 
 /** [batch, length, ...] with zeros (or `value`) appended up to a multiple of `chunk`. */
