@@ -47,7 +47,8 @@ function weights({ query, key, value }: LogSpaceInputs) {
 export function logSpaceBidirectional(inputs: LogSpaceInputs): readonly Tensor[] {
   const { queryWeight, sums } = weights(inputs);
   const weighted = matmul(queryWeight, sums);
-  const { output, inverse } = normalizeOutput(weighted, less(0, slice(weighted, -1, weighted.staticDim(-1) - 1)));
+  const visible = less(0, slice(weighted, -1, weighted.staticDim(-1) - 1));
+  const { output, inverse } = normalizeOutput(weighted, { visible });
   return [output, inverse];
 }
 

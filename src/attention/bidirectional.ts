@@ -31,7 +31,8 @@ import {
   logSpaceBidirectional,
   logSpaceBidirectionalGradient,
 } from './bidirectional-log-space.js';
-import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
+import { guarded, lastEntry } from './guard.js';
+import { type AttentionInputs, checkInputs, positionsOf, swapHeads } from './layout.js';
 import { isLossy } from './loss.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
 import { emptyLogScale, headroom, maskedLogScale } from './state.js';
@@ -46,9 +47,11 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   checkInputs('bidirectionalAttention', inputs, false);
   const { keyMask } = inputs;
   const [batch, keys] = inputs.key.shape;
-  const [queries, keysIn] = [swapHeads(inputs.query), swapHeads(inputs.key)];
-  const queryFeatures = features.query(queries); // [batch, heads, queries, features]
-  const keyFeatures = features.key(keysIn);
+  const map = guarded(features);
+  const position = positionsOf('bidirectionalAttention', inputs, map, swapHeads);
+  const readQuery = () => map.query(swapHeads(inputs.query), position.query); // [batch, heads, queries, features]
+  const readKey = () => map.key(swapHeads(inputs.key), position.key);
+  const [queryFeatures, keyFeatures] = [readQuery(), readKey()];
   const [query, key] = [queryFeatures.values, keyFeatures.values];
   const value = swapHeads(inputs.value);
   const dim = value.staticDim(-1);
@@ -74,11 +77,12 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     };
   };
 
-  const [queryLog, keyLog] = [queryFeatures.logFeatures, keyFeatures.logFeatures];
+  const [queryLog, keyLog] = [queryFeatures.logValues, keyFeatures.logFeatures];
   if (queryLog === undefined || keyLog === undefined) {
-    const { output, inverse } = normalizeOutput(weighted, visible);
+    const mass = map.isSigned ? lastEntry(sums) : undefined; // [batch, heads, 1, 1]
+    const { output, gradient } = normalizeOutput(weighted, { visible, mass });
     const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-      const { gQuery, gKey, gExtended, gValue } = gradients(weightedGradient(g!, output, inverse));
+      const { gQuery, gKey, gExtended, gValue } = gradients(gradient(g!));
       return [gQuery, gKey, sum(multiply(extended, gExtended), -1, true), gValue];
     });
     return swapHeads(result!);
@@ -86,9 +90,9 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
 
   // Written inside of the branches that call it, the features among it.
   const logSpace = (): LogSpaceInputs => {
-    const logKey = features.key(keysIn).logFeatures!;
+    const logKey = readKey().logFeatures!;
     return {
-      query: features.query(queries).logFeatures!,
+      query: readQuery().logValues!,
       key: mask === undefined ? logKey : where(mask, logKey, scalar(maskedLogScale)),
       value,
     };
@@ -97,7 +101,10 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   const [output, inverse] = conditional(
     lossy,
     () => scope('logSpace', () => logSpaceBidirectional(logSpace())),
-    () => Object.values(normalizeOutput(weighted, visible)),
+    () => {
+      const fast = normalizeOutput(weighted, { visible });
+      return [fast.output, fast.inverse];
+    },
   ) as [Tensor, Tensor];
   const [result] = withGradient([queryLog, keyLog, value], [output], ([g]) => {
     const gWeighted = weightedGradient(g!, output, inverse);

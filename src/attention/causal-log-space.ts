@@ -81,7 +81,7 @@ export function logSpaceCausal({ query, key, value, state }: LogSpaceInputs): { 
     return { states: next, items: [matmul(queryWeight, next[0])] };
   });
   const weighted = items[0]!;
-  return normalizeOutput(weighted, less(0, slice(weighted, -1, value.staticDim(-1))));
+  return normalizeOutput(weighted, { visible: less(0, slice(weighted, -1, value.staticDim(-1))) });
 }
 
 /** The gradients of the log-features and of the values, given G [length, batch, heads, 1, dim + 1]. */

@@ -3,15 +3,15 @@
  * branch that calls it, the features among it, so that it costs nothing where the chunked form is taken.
  */
 import { multiplyDims } from '../base/dimension.js';
-import type { FeatureMap } from '../features/index.js';
 import { reshape, scalar, scope, type Tensor, transpose, where } from '../graph/index.js';
 import { type LogSpaceInputs, logSpaceCausal, logSpaceCausalGradient, logSpaceState } from './causal-log-space.js';
 import { type AttentionState, maskedLogScale } from './state.js';
 
 export interface ChunkedTokens {
+  /** Compute the logarithms [chunks, batch, heads, chunk, features]: of queries up to a number per row. */
+  readonly query: () => Tensor;
+  readonly key: () => Tensor;
   /** [chunks, batch, heads, chunk, dim] */
-  readonly query: Tensor;
-  readonly key: Tensor;
   readonly value: Tensor;
   /** [chunks, batch, 1, chunk, 1], false for keys that are hidden and for padding; absent where there are none. */
   readonly mask: Tensor | undefined;
@@ -40,17 +40,17 @@ function fromPositions(x: Tensor, [chunks, batch, heads, chunk]: Tensor['shape']
 }
 
 /** The twin for a map with log-features. */
-export function causalTwin(features: FeatureMap, { query, key, value, mask, state }: ChunkedTokens): CausalTwin {
+export function causalTwin({ query, key, value, mask, state }: ChunkedTokens): CausalTwin {
   const keysAndValues = () => {
-    const plain = features.key(key).logFeatures!;
+    const plain = key();
     const visible = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
     return { key: toPositions(visible), value: toPositions(value), state };
   };
   const all = (): LogSpaceInputs => ({
-    query: toPositions(features.query(query).logFeatures!),
+    query: toPositions(query()),
     ...keysAndValues(),
   });
-  const back = (x: Tensor) => fromPositions(x, query.shape);
+  const back = (x: Tensor) => fromPositions(x, value.shape);
   return {
     outputs: () =>
       scope('logSpace', () => {

@@ -46,7 +46,16 @@ import {
   withGradient,
 } from '../graph/index.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
-import { type AttentionInputs, checkInputs, fromChunks, padLength, refuseSequenceWide, toChunks } from './layout.js';
+import { guarded, lastEntry } from './guard.js';
+import {
+  type AttentionInputs,
+  checkInputs,
+  fromChunks,
+  padLength,
+  positionsOf,
+  refuseSequenceWide,
+  toChunks,
+} from './layout.js';
 import { isLossy, isLossyState } from './loss.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
 import { type AttentionState, emptyLogScale, headroom, maskedLogScale, normalizeState } from './state.js';
@@ -59,8 +68,6 @@ export interface CausalOptions {
 }
 
 export const defaultChunk = 128;
-
-type Triple = [Tensor, Tensor, Tensor];
 
 /** 1 where a key is at or before the query: [chunk, chunk]. */
 function causalMask(chunk: number): Tensor {
@@ -107,7 +114,9 @@ interface CoreInputs {
   /** The sum of a state at the scale `before`: [batch, heads, features, dim + 1] and [batch, heads, 1, 1]. */
   readonly initial: Tensor;
   readonly before: Tensor;
-  /** The log-space form, and the log-features [chunks, batch, heads, chunk, features] that then get the gradients. */
+  /** Whether the last feature is the mass of a guarded map. */
+  readonly hasMass: boolean;
+  /** The log-space form, and the logarithms [chunks, batch, heads, chunk, features] that then get the gradients. */
   readonly logSpace: { readonly twin: CausalTwin; readonly query: Tensor; readonly key: Tensor } | undefined;
 }
 
@@ -119,7 +128,8 @@ interface CoreResult {
 }
 
 /** The chunked sums with a gradient of their own: six passes that reuse what the forward kept. */
-function chunkedCore({ query, key, logScale, value, visible, initial, before, logSpace }: CoreInputs): CoreResult {
+function chunkedCore(inputs: CoreInputs): CoreResult {
+  const { query, key, logScale, value, visible, initial, before, hasMass, logSpace } = inputs;
   const dim = value.staticDim(-1);
   const mask = causalMask(query.staticDim(3));
   const { running, decay } = stabilize(logScale, before);
@@ -129,7 +139,8 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, lo
   const [prefix, final] = linearRecurrence(multiply(initial, headroom), decay, sums); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
-  const normalize = () => normalizeOutput(weighted, visible);
+  const mass = hasMass ? massUpTo(key, weight, prefix) : undefined;
+  const normalize = () => normalizeOutput(weighted, { visible, mass });
 
   const gradients = (gWeighted: Tensor) => {
     const gScores = multiply(matmul(gWeighted, extended, { transposeRight: true }), mask);
@@ -150,9 +161,9 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, lo
   };
 
   if (logSpace === undefined) {
-    const { output, inverse } = normalize();
+    const { output, gradient } = normalize();
     const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-      const { gQuery, gKey, gExtended, gValue } = gradients(weightedGradient(g!, output, inverse));
+      const { gQuery, gKey, gExtended, gValue } = gradients(gradient(g!));
       return [gQuery, gKey, sum(multiply(extended, gExtended), -1, true), gValue];
     });
     return { output: result!, final, running };
@@ -160,10 +171,10 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, lo
 
   const seen = seenWeight(weight, mask, sum(slice(initial, -1, dim), 2, true));
   const lossy = isLossy(weighted, slice(weighted, -1, dim), seen, query.staticDim(-1), visible);
-  const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => Object.values(normalize())) as [
-    Tensor,
-    Tensor,
-  ];
+  const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => {
+    const fast = normalize();
+    return [fast.output, fast.inverse];
+  }) as [Tensor, Tensor];
   const [result] = withGradient([logSpace.query, logSpace.key, value], [output], ([g]) => {
     const gWeighted = weightedGradient(g!, output, inverse); // G
     return conditional(
@@ -194,6 +205,12 @@ function finalState({ final, running }: CoreResult, twin: CausalTwin | undefined
     return [state.sum, state.logScale];
   });
   return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
+}
+
+/** The mass of the keys up to each position: [chunks, batch, heads, chunk, 1]. */
+function massUpTo(key: Tensor, weight: Tensor, prefix: Tensor): Tensor {
+  const own = slice(key, -1, key.staticDim(-1) - 1); // |φ(k)|
+  return add(cumulativeSum(multiply(own, weight), 3), lastEntry(prefix));
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */
@@ -244,9 +261,15 @@ export function causalAttention(
   }
   const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const valueDim = inputs.value.staticDim(-1);
-  const [query, key, value] = [inputs.query, inputs.key, inputs.value].map((x) => toChunks(x, chunk)) as Triple;
-  const queryFeatures = features.query(query);
-  const keyFeatures = features.key(key);
+  const map = guarded(features);
+  if (map.usesPosition && state !== undefined && inputs.queryPosition === undefined) {
+    throw new PerformerError('CONFIG', `causalAttention: expected positions after a state for ${map.name}, got none.`);
+  }
+  const position = positionsOf('causalAttention', inputs, map, (x) => toChunks(x, chunk));
+  const readQuery = () => map.query(toChunks(inputs.query, chunk), position.query);
+  const readKey = () => map.key(toChunks(inputs.key, chunk), position.key);
+  const [queryFeatures, keyFeatures] = [readQuery(), readKey()];
+  const value = toChunks(inputs.value, chunk);
   const chunks = ceilDivide(length, chunk);
   const rows = [chunks, batch, heads, chunk, 1];
   const plain = keyFeatures.logScale ?? broadcastTo(scalar(0), rows);
@@ -261,10 +284,18 @@ export function causalAttention(
   const logScale = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
   const visible = inputs.keyMask === undefined ? undefined : maskByChunk(seenKeys(inputs.keyMask, state));
 
-  const [queryLog, keyLog] = [queryFeatures.logFeatures, keyFeatures.logFeatures];
+  const [queryLog, keyLog] = [queryFeatures.logValues, keyFeatures.logFeatures];
   const isLogarithmic = queryLog !== undefined && keyLog !== undefined;
-  const start = startOf(state, { batch, heads, features: features.featureCount, valueDim }, isLogarithmic);
-  const twin = isLogarithmic ? causalTwin(features, { query, key, value, mask, state: start }) : undefined;
+  const start = startOf(state, { batch, heads, features: map.featureCount, valueDim }, isLogarithmic);
+  const twin = isLogarithmic
+    ? causalTwin({
+        query: () => readQuery().logValues!,
+        key: () => readKey().logFeatures!,
+        value,
+        mask,
+        state: start,
+      })
+    : undefined;
   const core = chunkedCore({
     query: queryFeatures.values,
     key: keyFeatures.values,
@@ -272,6 +303,7 @@ export function causalAttention(
     value,
     visible,
     ...unify(start),
+    hasMass: map.isSigned === true,
     logSpace: twin === undefined ? undefined : { twin, query: queryLog!, key: keyLog! },
   });
   return { output: fromChunks(core.output, length), state: finalState(core, twin) };

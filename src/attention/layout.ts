@@ -1,9 +1,20 @@
 /** The axes of attention: [batch, length, heads, dim] outside, heads or chunks first inside. */
-import { ceilDivide, roundUp, sameDim, subtractDims } from '../base/dimension.js';
+import { ceilDivide, type Dim, roundUp, sameDim, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
-import { broadcastTo, concatenate, pad, reshape, scalar, slice, type Tensor, transpose } from '../graph/index.js';
+import {
+  broadcastTo,
+  cast,
+  concatenate,
+  pad,
+  range,
+  reshape,
+  scalar,
+  slice,
+  type Tensor,
+  transpose,
+} from '../graph/index.js';
 
 export interface AttentionInputs {
   /** [batch, queries, heads, dim] */
@@ -14,6 +25,9 @@ export interface AttentionInputs {
   readonly value: Tensor;
   /** [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. */
   readonly keyMask?: Tensor;
+  /** [batch, queries] and [batch, keys], for features that use positions; 0, 1, … unless given. */
+  readonly queryPosition?: Tensor;
+  readonly keyPosition?: Tensor;
 }
 
 /** Throws SHAPE unless the inputs fit together. */
@@ -40,6 +54,28 @@ export function refuseSequenceWide(where: string, { name, isSequenceWide }: Feat
   if (isSequenceWide) {
     throw new PerformerError('CONFIG', `${where}: expected features of one position each, got ${name}. Use epsilon 0.`);
   }
+}
+
+/**
+ * The positions of queries and keys in float32, laid out as `arrange` lays out [batch, length, 1, 1]; none for features
+ * that use none.
+ */
+export function positionsOf(
+  where: string,
+  { query, key, queryPosition, keyPosition }: AttentionInputs,
+  { usesPosition }: FeatureMap,
+  arrange: (x: Tensor) => Tensor,
+): { readonly query?: Tensor; readonly key?: Tensor } {
+  if (!usesPosition) return {};
+  const laidOut = (x: Tensor, given: Tensor | undefined) => {
+    const [batch, length] = x.shape as [Dim, Dim];
+    if (given !== undefined && !sameShape(given.shape, [batch, length])) {
+      throw new PerformerError('SHAPE', `${where}: expected positions [${batch}, ${length}], got ${given}.`);
+    }
+    const counted = given ?? broadcastTo(range(length), [batch, length]);
+    return arrange(reshape(cast(counted, 'float32'), [batch, length, 1, 1]));
+  };
+  return { query: laidOut(query, queryPosition), key: laidOut(key, keyPosition) };
 }
 
 /** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */

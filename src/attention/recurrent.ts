@@ -26,7 +26,8 @@ import {
   transpose,
   where,
 } from '../graph/index.js';
-import { type AttentionInputs, checkInputs, refuseSequenceWide, swapHeads } from './layout.js';
+import { guarded, lastEntry } from './guard.js';
+import { type AttentionInputs, checkInputs, positionsOf, refuseSequenceWide, swapHeads } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
 
@@ -42,9 +43,11 @@ export function recurrentAttention(
   checkInputs('recurrentAttention', inputs, true);
   refuseSequenceWide('recurrentAttention', features);
   const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
-  const count = features.featureCount;
-  const query = features.query(swapHeads(inputs.query)); // [batch, heads, 1, features]
-  const key = features.key(swapHeads(inputs.key));
+  const map = guarded(features);
+  const count = map.featureCount;
+  const position = positionsOf('recurrentAttention', inputs, map, swapHeads);
+  const query = map.query(swapHeads(inputs.query), position.query); // [batch, heads, 1, features]
+  const key = map.key(swapHeads(inputs.key), position.key);
   const value = swapHeads(inputs.value); // [batch, heads, 1, dim]
   const before = reshape(state.logScale, [batch, heads, 1, count]);
   const keyScale = key.logFeatures ?? key.logScale ?? broadcastTo(scalar(0), [batch, heads, 1, 1]);
@@ -57,8 +60,9 @@ export function recurrentAttention(
   const extended = concatenate([value, one], -1); // [batch, heads, 1, dim + 1]
   const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), extended));
-  const queryWeight = query.logFeatures === undefined ? query.values : softmax(add(query.logFeatures, top));
+  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
-  const { output } = normalizeOutput(matmul(queryWeight, sum), seen);
+  const mass = map.isSigned ? lastEntry(sum) : undefined;
+  const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
   return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, count]) } };
 }

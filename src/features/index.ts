@@ -1,4 +1,48 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
-export type { FeatureMap, Features } from './feature-map.js';
-export { type PositiveFeatureOptions, positiveFeatures } from './positive.js';
-export { defaultFeatureCount, drawProjection, type ProjectionOptions, projectionDigest } from './projection.js';
+export { cosformerFeatures } from './cosformer.js';
+export {
+  drawFeatureParts,
+  type FeatureMapName,
+  type FeatureMapOptions,
+  type FeatureMapParts,
+  featureCountOf,
+  featureMap,
+  featureMapNames,
+  featureMapProblems,
+  isShaped,
+  isSignedMap,
+} from './family.js';
+export { estimatedKernel, explicitFeatures, type FeatureMap, type Features } from './feature-map.js';
+export type { GaussianOptions } from './gaussian.js';
+export {
+  defaultKernelEpsilon,
+  type GeneralizedOptions,
+  generalizedFeatures,
+  type NonlinearityName,
+  nonlinearities,
+  type UserNonlinearity,
+} from './generalized.js';
+export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
+export {
+  curvatureOf,
+  type FeatureMoments,
+  neutralShape,
+  type RowMoments,
+  rowMoments,
+  type ShapeMethod,
+  shapeFromMoments,
+  shapeMethods,
+} from './moments.js';
+export { type PolynomialOptions, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
+export { exponentialMap, hyperbolicFeatures, type PositiveFeatureOptions, positiveFeatures } from './positive.js';
+export {
+  defaultFeatureCount,
+  drawProjection,
+  drawSigns,
+  type ProjectionKind,
+  type ProjectionOptions,
+  projectionDigest,
+  projectionKinds,
+} from './projection.js';
+export { type FeatureShape, shapedFeatures } from './shaped.js';
+export { trigonometricFeatures } from './trigonometric.js';

@@ -1,17 +1,21 @@
 /**
  * Random projections Ω [features, dim]: the frequencies of the random features.
  *
- * Each row is distributed as a standard normal vector. Orthogonal rows come in blocks of dim, each block a Haar-uniform
- * rotation (Choromanski et al. 2021, section 3.3): they lower the variance and leave every estimate unbiased. The
- * Gram–Schmidt process keeps the signs that make its result Haar; the Q of a LAPACK factorisation is not.
+ * Each row is distributed as a standard normal vector. Rows that are orthogonal, or the corners of a simplex, come in
+ * blocks of dim (Choromanski et al. 2021, section 3.3; `rotations.ts`): they lower the variance and leave every estimate
+ * unbiased.
  */
 import { float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { arrangeDirections, norm, type RotationKind, rotationKinds, scaleTo } from './rotations.js';
+
+export const projectionKinds = ['iid', ...rotationKinds] as const;
+export type ProjectionKind = 'iid' | RotationKind;
 
 export interface ProjectionOptions {
-  /** orthogonal: rows of one block are perpendicular · iid: independent rows. */
-  readonly kind: 'orthogonal' | 'iid';
+  /** How the rows of one block of dim are arranged; iid: not at all. */
+  readonly kind: ProjectionKind;
   /** chi: lengths as independent normal rows have them, unbiased · root: all √dim, regularised (biased, less variance). */
   readonly rowNorm: 'chi' | 'root';
 }
@@ -21,37 +25,18 @@ export function defaultFeatureCount(dim: number): number {
   return Math.max(1, Math.ceil(dim * Math.log(dim)));
 }
 
-/** Makes the rows of a square matrix orthonormal in place: modified Gram–Schmidt, twice for float64 accuracy. */
-function orthonormalizeRows(matrix: Float64Array, dim: number): void {
-  for (let row = 0; row < dim; row++) {
-    const current = matrix.subarray(row * dim, (row + 1) * dim);
-    for (let pass = 0; pass < 2; pass++) {
-      for (let other = 0; other < row; other++) {
-        const base = other * dim;
-        let product = 0;
-        for (let i = 0; i < dim; i++) product += (current[i] as number) * (matrix[base + i] as number);
-        for (let i = 0; i < dim; i++) current[i] = (current[i] as number) - product * (matrix[base + i] as number);
-      }
+function expectCounts(where: string, counts: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(counts)) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new PerformerError('CONFIG', `${where}: expected a positive integer as ${name}, got ${value}.`);
     }
-    scaleTo(current, 1);
   }
-}
-
-function norm(vector: Float64Array): number {
-  let total = 0;
-  for (const value of vector) total += value * value;
-  return Math.sqrt(total);
-}
-
-function scaleTo(vector: Float64Array, length: number): void {
-  const factor = length / norm(vector);
-  for (let i = 0; i < vector.length; i++) vector[i] = (vector[i] as number) * factor;
 }
 
 /**
  * A projection Ω [count, dim] in float32.
  *
- * @throws CONFIG when a count is not a positive integer.
+ * @throws CONFIG when a count is not a positive integer, or the dim is none that the kind can have.
  */
 export function drawProjection(
   random: Random,
@@ -59,26 +44,31 @@ export function drawProjection(
   dim: number,
   { kind, rowNorm }: ProjectionOptions = { kind: 'orthogonal', rowNorm: 'chi' },
 ): HostTensor<'float32'> {
-  for (const [name, value] of Object.entries({ count, dim })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new PerformerError('CONFIG', `drawProjection: expected a positive integer as ${name}, got ${value}.`);
-    }
-  }
+  expectCounts('drawProjection', { count, dim });
   const blocks = Math.ceil(count / dim);
-  const rows = random.split('directions').normals(blocks * dim * dim);
-  if (kind === 'orthogonal') {
+  const values = random.split('directions').normals(blocks * dim * dim);
+  const rows = Array.from({ length: blocks * dim }, (_, row) => values.subarray(row * dim, (row + 1) * dim));
+  if (kind !== 'iid') {
     for (let block = 0; block < blocks; block++) {
-      orthonormalizeRows(rows.subarray(block * dim * dim, (block + 1) * dim * dim), dim);
+      arrangeDirections(kind, rows.slice(block * dim, (block + 1) * dim), random.split(block));
     }
   }
-  // The length of an iid row is its own; an orthogonal one is given that of a fresh normal vector.
-  const lengths = kind === 'orthogonal' && rowNorm === 'chi' ? random.split('lengths').normals(count * dim) : undefined;
-  for (let row = 0; row < count; row++) {
-    const vector = rows.subarray(row * dim, (row + 1) * dim);
+  // The length of an iid row is its own; another one is given that of a fresh normal vector.
+  const lengths = kind !== 'iid' && rowNorm === 'chi' ? random.split('lengths').normals(count * dim) : undefined;
+  rows.slice(0, count).forEach((vector, row) => {
     if (rowNorm === 'root') scaleTo(vector, Math.sqrt(dim));
     else if (lengths !== undefined) scaleTo(vector, norm(lengths.subarray(row * dim, (row + 1) * dim)));
-  }
-  return float32([count, dim], rows.subarray(0, count * dim));
+  });
+  return float32([count, dim], values.subarray(0, count * dim));
+}
+
+/** A matrix [rows, columns] of independent random signs ±1. Throws CONFIG unless both are positive integers. */
+export function drawSigns(random: Random, rows: number, columns: number): HostTensor<'float32'> {
+  expectCounts('drawSigns', { rows, columns });
+  return float32(
+    [rows, columns],
+    Float32Array.from(random.bits(rows * columns), (word) => 1 - 2 * (word & 1)),
+  );
 }
 
 /** 64 bits in hexadecimal that tell one set of projections from another (FNV-1a over their words, in two lanes). */

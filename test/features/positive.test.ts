@@ -25,44 +25,49 @@ async function run(engine: typeof oracle, build: (x: Tensor, projection: Tensor)
   return (await runOnce(engine, wrapped as never, { x, projection })) as unknown as Built;
 }
 
-/** log φ of every row, by the formula in plain loops. */
+/** log φ of every row, by the formula in plain loops: the oracle's, and the factor 1/√features. */
 function formula(x: HostTensor): number[] {
   const frequencies = rowsOf(projection);
-  return rowsOf({ ...x, shape: [rows, dim] } as HostTensor).flatMap((row) => [...logFeatures(row, frequencies)]);
+  return rowsOf({ ...x, shape: [rows, dim] } as HostTensor).flatMap((row) =>
+    [...logFeatures(row, frequencies)].map((log) => log - Math.log(features) / 2),
+  );
 }
 
 describe.each(['query', 'key'] as const)('the features of a %s', (side: Side) => {
-  it.each([0.5, 1, 4, 30])('are exp(Ωx·d^(−1/4) − |x|²/(2√d)), written three ways, for x of std %d', async (std) => {
-    const x = normal('x', [1, 1, rows, dim], std);
-    const expected = formula(x);
-    const build = (input: Tensor, drawn: Tensor) => {
-      const { values: shares, logScale, logFeatures: logs } = positiveFeatures(drawn)[side](input);
-      return { shares, logScale: logScale!, logs: logs! };
-    };
-    for (const [engine, tolerance] of [
-      [oracle, 1e-12],
-      [native, 5e-7],
-    ] as const) {
-      const { shares, logScale, logs } = await run(engine, build, x);
-      expect(shares!.shape).toEqual([1, 1, rows, features]);
-      expect(logScale!.shape).toEqual([1, 1, rows, 1]);
-      const scales = values(logScale!);
-      const largest = Math.max(...expected.map(Math.abs));
-      const rounding = tolerance * (1 + largest);
-      values(logs!).forEach((log, at) => {
-        expect(Math.abs(log - expected[at]!), 'logFeatures').toBeLessThan(rounding);
-      });
-      values(shares!).forEach((share, at) => {
-        const scale = scales[Math.floor(at / features)]!;
-        // values·e^{logScale} = φ, as shares of the row: e^{log φ − logScale} is at most 1 and never overflows.
-        expect(Math.abs(share - Math.exp(expected[at]! - scale)), 'values').toBeLessThan(2 * rounding);
-      });
-      for (let row = 0; row < rows; row++) {
-        const share = values(shares!).slice(row * features, (row + 1) * features);
-        expect(share.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+  it.each([0.5, 1, 4, 30])(
+    'are exp(Ωx·d^(−1/4) − |x|²/(2√d))/√features, written three ways, for x of std %d',
+    async (std) => {
+      const x = normal('x', [1, 1, rows, dim], std);
+      const expected = formula(x);
+      const build = (input: Tensor, drawn: Tensor) => {
+        const { values: shares, logScale, logFeatures: logs } = positiveFeatures(drawn)[side](input);
+        return { shares, logScale: logScale!, logs: logs! };
+      };
+      for (const [engine, tolerance] of [
+        [oracle, 1e-12],
+        [native, 5e-7],
+      ] as const) {
+        const { shares, logScale, logs } = await run(engine, build, x);
+        expect(shares!.shape).toEqual([1, 1, rows, features]);
+        expect(logScale!.shape).toEqual([1, 1, rows, 1]);
+        const scales = values(logScale!);
+        const largest = Math.max(...expected.map(Math.abs));
+        const rounding = tolerance * (1 + largest);
+        values(logs!).forEach((log, at) => {
+          expect(Math.abs(log - expected[at]!), 'logFeatures').toBeLessThan(rounding);
+        });
+        values(shares!).forEach((share, at) => {
+          const scale = scales[Math.floor(at / features)]!;
+          // values·e^{logScale} = φ, as shares of the row: e^{log φ − logScale} is at most 1 and never overflows.
+          expect(Math.abs(share - Math.exp(expected[at]! - scale)), 'values').toBeLessThan(2 * rounding);
+        });
+        for (let row = 0; row < rows; row++) {
+          const share = values(shares!).slice(row * features, (row + 1) * features);
+          expect(share.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('keep in logFeatures what values lose to underflow', async () => {
     const x = normal('x', [1, 1, rows, dim], 60);

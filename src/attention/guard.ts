@@ -1,0 +1,80 @@
+/**
+ * Denominators of maps whose kernel can be zero or negative (trigonometric, tanh, cos, …).
+ *
+ * By Cauchy–Schwarz |φ(q)·Σⱼφ(kⱼ)| ≤ mass = |φ(q)|·Σⱼ|φ(kⱼ)|. A denominator below a hundredth of that is noise, and is
+ * taken to be so large, with its sign, so that no output exceeds a hundred times the largest value. The bound is that of
+ * each row's own keys, so nothing of the future enters.
+ *
+ * The mass is carried as one more feature: |φ(k)| of a key and 0 of a query, whose other features are brought to length
+ * 1. Then it stands in the last column of that feature's sums, in every form of attention and in the state.
+ */
+import type { FeatureMap, Features } from '../features/index.js';
+import {
+  abs,
+  broadcastTo,
+  concatenate,
+  equal,
+  less,
+  maximum,
+  multiply,
+  negate,
+  reciprocal,
+  scalar,
+  slice,
+  sqrt,
+  square,
+  stopGradient,
+  sum,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+
+/** The part of the mass below which a denominator is taken for noise. */
+export const denominatorFloor = 0.01;
+
+/** What keeps a length above zero: its square root is far below that of any feature that matters. */
+const tiny = 1e-30;
+
+function lengthOf(values: Tensor): Tensor {
+  return sqrt(maximum(sum(square(values), -1, true), tiny)); // [..., 1]
+}
+
+/** The map with the mass as its last feature, where its denominators need a guard; else the map itself. */
+export function guarded(map: FeatureMap): FeatureMap {
+  if (!map.isSigned) return map;
+  const query = ({ values }: Features): Features => {
+    const zero = broadcastTo(scalar(0), [...values.shape.slice(0, -1), 1]);
+    return { values: concatenate([multiply(values, reciprocal(lengthOf(values))), zero], -1) };
+  };
+  const key = ({ values, ...rest }: Features): Features => ({
+    ...rest,
+    values: concatenate([values, stopGradient(lengthOf(values))], -1),
+  });
+  return {
+    ...map,
+    featureCount: stateFeatureCount(map),
+    query: (x, position) => query(map.query(x, position)),
+    key: (x, position) => key(map.key(x, position)),
+  };
+}
+
+/** The features of a map's state in attention: those of the map, and the mass where there is one. */
+export function stateFeatureCount({ featureCount, isSigned }: Pick<FeatureMap, 'featureCount' | 'isSigned'>): number {
+  return isSigned ? featureCount + 1 : featureCount;
+}
+
+/** The mass in sums [..., features, dim + 1] of a guarded map: [..., 1, 1]. */
+export function lastEntry(sums: Tensor): Tensor {
+  const [features, columns] = [sums.staticDim(-2), sums.staticDim(-1)];
+  return slice(slice(sums, -2, features - 1, features), -1, columns - 1, columns);
+}
+
+/** A denominator that is none too small for its mass, both [..., 1], and where it was taken as it is. */
+export function guardDenominator(denominator: Tensor, mass: Tensor): { guarded: Tensor; isOwn: Tensor } {
+  const floor = multiply(mass, denominatorFloor);
+  const size = abs(denominator);
+  const raised = maximum(size, floor);
+  const signed = where(less(denominator, 0), negate(raised), raised);
+  // Features that are all zero leave nothing: a numerator of zero over anything.
+  return { guarded: where(equal(raised, scalar(0)), scalar(1), signed), isOwn: less(floor, size) };
+}

@@ -1,0 +1,38 @@
+/**
+ * cosFormer (Qin et al. 2022, arXiv 2202.08791): relu features that prefer near tokens. For positions i and j and x scaled
+ * by dim^(−1/4),
+ *
+ *   φ(x, i) = relu(x) · [cos(πi/2M), sin(πi/2M)],   φ(q, i)·φ(k, j) = relu(q)·relu(k) · cos(π(i − j)/2M).
+ *
+ * Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
+ */
+import { PerformerError } from '../base/errors.js';
+import { concatenate, cos, multiply, relu, sin, type Tensor } from '../graph/index.js';
+import type { FeatureMap } from './feature-map.js';
+import { attentionScale } from './gauge.js';
+
+/** Features [..., 2·dim]. Throws CONFIG unless span > 0. */
+export function cosformerFeatures(dim: number, span: number): FeatureMap {
+  if (!(span > 0 && span < Number.POSITIVE_INFINITY)) {
+    throw new PerformerError('CONFIG', `cosformerFeatures: expected a span above 0, got ${span}.`);
+  }
+  const features = (x: Tensor, position?: Tensor) => {
+    if (position === undefined) {
+      throw new PerformerError(
+        'CONFIG',
+        'cosformerFeatures: expected positions, got none. Give them to the attention.',
+      );
+    }
+    const angle = multiply(position, Math.PI / (2 * span)); // [..., length, 1]
+    const y = relu(multiply(x, attentionScale(x)));
+    return { values: concatenate([multiply(y, cos(angle)), multiply(y, sin(angle))], -1) };
+  };
+  return {
+    name: 'cosformer',
+    featureCount: 2 * dim,
+    isSigned: true,
+    usesPosition: true,
+    query: features,
+    key: features,
+  };
+}

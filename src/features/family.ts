@@ -1,0 +1,235 @@
+/**
+ * The feature maps by name: what each is made of, and how. A model's configuration, the command line, comparisons and
+ * reports choose among these.
+ */
+import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
+import type { Tensor } from '../graph/index.js';
+import { cosformerFeatures } from './cosformer.js';
+import type { FeatureMap } from './feature-map.js';
+import { generalizedFeatures, type NonlinearityName, nonlinearities } from './generalized.js';
+import { type LearnedFeatureParams, learnedFeatures } from './learned.js';
+import { neutralShape, type ShapeMethod, shapeMethods } from './moments.js';
+import { polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
+import { exponentialMap, hyperbolicFeatures, positiveFeatures } from './positive.js';
+import { defaultFeatureCount, drawProjection, drawSigns, type ProjectionKind } from './projection.js';
+import { type FeatureShape, shapedFeatures } from './shaped.js';
+import { trigonometricFeatures } from './trigonometric.js';
+
+const generalizedNames = Object.keys(nonlinearities) as NonlinearityName[];
+
+export const featureMapNames = [
+  'positive',
+  'hyperbolic',
+  'trigonometric',
+  ...shapeMethods,
+  'exponential',
+  ...generalizedNames,
+  'polynomial',
+  'taylor',
+  'cosformer',
+  'hedgehog',
+] as const;
+export type FeatureMapName =
+  | 'positive'
+  | 'hyperbolic'
+  | 'trigonometric'
+  | ShapeMethod
+  | 'exponential'
+  | NonlinearityName
+  | 'polynomial'
+  | 'taylor'
+  | 'cosformer'
+  | 'hedgehog';
+
+/** What a map is chosen by. */
+export interface FeatureMapOptions {
+  readonly name: FeatureMapName;
+  readonly headDim: number;
+  /** Columns of φ. Maps without random features have as many as `headDim` gives. */
+  readonly featureCount: number;
+  /** How the projection is drawn; none: generalised maps apply their function to x itself. */
+  readonly projectionKind: ProjectionKind | 'none';
+  readonly rowNorm: 'chi' | 'root';
+  /** Of generalised maps: see `generalizedFeatures`. */
+  readonly kernelEpsilon?: number | undefined;
+  /** Of the polynomial map. */
+  readonly degree?: number | undefined;
+  readonly offset?: number | undefined;
+  /** Of cosFormer: the longest distance. */
+  readonly span?: number | undefined;
+}
+
+/** What a map is made of beside its options. Random parts are inputs of a graph; learned ones are parameters. */
+export interface FeatureMapParts<T = Tensor> {
+  /** Ω, or the signs of the polynomial map. */
+  readonly projection?: T;
+  /** Of maps that are shaped by moments. */
+  readonly shape?: FeatureShape<T>;
+  readonly learned?: LearnedFeatureParams<T>;
+}
+
+interface Family {
+  /** Rows and columns of the projection; absent for maps that have none. */
+  readonly projection?: (options: FeatureMapOptions) => readonly [rows: number, columns: number];
+  /** The number of features where it follows from the head's dim. */
+  readonly fixedCount?: (dim: number) => number;
+  /** What the number of features must be a multiple of. */
+  readonly multiple?: number;
+  readonly build: (options: FeatureMapOptions, parts: FeatureMapParts) => FeatureMap;
+}
+
+function need<T>(part: T | undefined, what: string, { name }: FeatureMapOptions): T {
+  if (part === undefined) throw new PerformerError('CONFIG', `${name} features: expected ${what}, got none.`);
+  return part;
+}
+
+const whole = ({ featureCount, headDim }: FeatureMapOptions) => [featureCount, headDim] as const;
+const half = ({ featureCount, headDim }: FeatureMapOptions) => [featureCount / 2, headDim] as const;
+const degreeOf = ({ degree }: FeatureMapOptions) => degree ?? 2;
+
+function shaped(method: ShapeMethod): Family {
+  return {
+    projection: whole,
+    build: (options, { projection, shape }) =>
+      shapedFeatures(method, need(projection, 'a projection', options), need(shape, 'a shape', options)),
+  };
+}
+
+function generalized(name: NonlinearityName): Family {
+  return {
+    projection: whole,
+    build: (options, { projection }) => {
+      const isDirect = options.projectionKind === 'none';
+      const drawn = isDirect ? undefined : need(projection, 'a projection', options);
+      const { kernelEpsilon: epsilon } = options;
+      return generalizedFeatures(name, options.headDim, drawn, epsilon === undefined ? {} : { epsilon });
+    },
+  };
+}
+
+const families: Record<FeatureMapName, Family> = {
+  positive: {
+    projection: whole,
+    build: (options, { projection }) => positiveFeatures(need(projection, 'a projection', options)),
+  },
+  hyperbolic: {
+    projection: half,
+    multiple: 2,
+    build: (options, { projection }) => hyperbolicFeatures(need(projection, 'a projection', options)),
+  },
+  trigonometric: {
+    projection: half,
+    multiple: 2,
+    build: (options, { projection }) => trigonometricFeatures(need(projection, 'a projection', options)),
+  },
+  oprf: shaped('oprf'),
+  sderf: shaped('sderf'),
+  aderf: shaped('aderf'),
+  exponential: {
+    projection: whole,
+    build: (options, { projection }) =>
+      options.projectionKind === 'none'
+        ? exponentialMap(options.headDim)
+        : exponentialMap(options.headDim, need(projection, 'a projection', options)),
+  },
+  ...(Object.fromEntries(generalizedNames.map((name) => [name, generalized(name)])) as Record<
+    NonlinearityName,
+    Family
+  >),
+  polynomial: {
+    projection: (options) => [degreeOf(options) * options.featureCount, options.headDim + 1],
+    build: (options, { projection }) =>
+      polynomialFeatures(need(projection, 'signs', options), {
+        degree: degreeOf(options),
+        offset: options.offset ?? 1,
+      }),
+  },
+  taylor: { fixedCount: taylorFeatureCount, build: ({ headDim }) => taylorFeatures(headDim) },
+  cosformer: {
+    fixedCount: (dim) => 2 * dim,
+    build: ({ headDim, span }) => cosformerFeatures(headDim, span ?? 4096),
+  },
+  hedgehog: {
+    fixedCount: (dim) => 2 * dim,
+    build: (options, { learned }) => learnedFeatures(need(learned, 'learned weights', options)),
+  },
+};
+
+/** Maps that may do without a projection: f(x) itself. */
+function canBeDirect(name: FeatureMapName): boolean {
+  return name === 'exponential' || name in nonlinearities;
+}
+
+export function isShaped(name: FeatureMapName): name is ShapeMethod {
+  return (shapeMethods as readonly string[]).includes(name);
+}
+
+/** Whether φ(q)·φ(k) can be zero or negative, known before the map is built. */
+export function isSignedMap({ name, kernelEpsilon }: Pick<FeatureMapOptions, 'name' | 'kernelEpsilon'>): boolean {
+  if (Object.hasOwn(nonlinearities, name)) {
+    return nonlinearities[name as NonlinearityName].isSigned || kernelEpsilon === 0;
+  }
+  return ['trigonometric', 'polynomial', 'cosformer'].includes(name);
+}
+
+/** The number of features of a map: as asked for, or what its head's dim gives. */
+export function featureCountOf({
+  name,
+  headDim,
+  featureCount,
+  projectionKind,
+}: Omit<FeatureMapOptions, 'featureCount' | 'rowNorm'> & { readonly featureCount?: number | undefined }): number {
+  const { fixedCount, multiple = 1 } = families[name];
+  if (projectionKind === 'none' && canBeDirect(name)) return headDim;
+  const fixed = fixedCount?.(headDim);
+  return fixed ?? featureCount ?? Math.ceil(defaultFeatureCount(headDim) / multiple) * multiple;
+}
+
+/** What is wrong with options, as [option, message] pairs: empty for those that can be built. */
+export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof FeatureMapOptions, string])[] {
+  const { name, featureCount, projectionKind, headDim } = options;
+  const { multiple = 1, projection } = families[name];
+  const problems: (readonly [keyof FeatureMapOptions, string])[] = [];
+  const only = (key: keyof FeatureMapOptions, isFitting: boolean, whose: string) => {
+    if (options[key] !== undefined && !isFitting) problems.push([key, `only ${whose} have it`]);
+  };
+  const expected = featureCountOf(options);
+  if (featureCount !== expected) problems.push(['featureCount', `${name} features of dim ${headDim} are ${expected}`]);
+  else if (featureCount % multiple !== 0)
+    problems.push(['featureCount', `${name} features need a multiple of ${multiple}`]);
+  if (projectionKind === 'none' && projection !== undefined && !canBeDirect(name))
+    problems.push(['projectionKind', `${name} features need a projection`]);
+  if (projectionKind === 'structured' && projection !== undefined && (headDim & (headDim - 1)) !== 0)
+    problems.push(['projectionKind', 'structured projections need a headDim that is a power of two']);
+  only('kernelEpsilon', name in nonlinearities, 'generalised features');
+  only('degree', name === 'polynomial', 'polynomial features');
+  only('offset', name === 'polynomial', 'polynomial features');
+  only('span', name === 'cosformer', 'cosformer features');
+  return problems;
+}
+
+/** Builds a map for one head's rows. Throws CONFIG for parts or options that do not fit it. */
+export function featureMap(options: FeatureMapOptions, parts: FeatureMapParts): FeatureMap {
+  const problems = featureMapProblems(options);
+  if (problems.length > 0) {
+    const text = problems.map(([key, message]) => `${key}: ${message}`).join('; ');
+    throw new PerformerError('CONFIG', `featureMap: expected options that fit, got ${text}.`);
+  }
+  return families[options.name].build(options, parts);
+}
+
+/** Draws the random parts of a map; a shape begins neutral. Learned parts are parameters and not drawn here. */
+export function drawFeatureParts(
+  options: FeatureMapOptions,
+  heads: number,
+  random: Random,
+): Pick<FeatureMapParts<HostTensor<'float32'>>, 'projection' | 'shape'> {
+  const { name, projectionKind, rowNorm, headDim } = options;
+  const size = families[name].projection?.(options);
+  if (size === undefined || projectionKind === 'none') return {};
+  if (name === 'polynomial') return { projection: drawSigns(random, ...size) };
+  const projection = drawProjection(random, ...size, { kind: projectionKind, rowNorm });
+  return isShaped(name) ? { projection, shape: neutralShape(heads, headDim) } : { projection };
+}

@@ -1,0 +1,110 @@
+/**
+ * Generalised attention (section 2.3 and appendix B.3 of the paper): φ(x) = (f(Ωx) + ε) / √features for x scaled by dim^(−1/4),
+ * or f(x) + ε without a projection. The kernel is whatever E[f(ωᵀq) f(ωᵀk)] is: for relu half the arc-cosine kernel of
+ * degree 1 (Cho & Saul 2009), for tanh, gelu and sigmoid one without a name.
+ *
+ * ε (google-research: 1e-3) keeps the denominators of maps that are never negative above zero, and is part of their kernel.
+ */
+import { PerformerError } from '../base/errors.js';
+import {
+  abs,
+  add,
+  cos,
+  exp,
+  gelu,
+  less,
+  matmul,
+  minimum,
+  multiply,
+  relu,
+  sigmoid,
+  softplus,
+  square,
+  stopGradient,
+  type Tensor,
+  tanh,
+  where,
+} from '../graph/index.js';
+import type { FeatureMap } from './feature-map.js';
+import { attentionScale } from './gauge.js';
+
+/** exp(x) below zero, x + 1 above. */
+function eluPlusOne(x: Tensor): Tensor {
+  return where(less(0, x), add(x, 1), exp(minimum(x, 0)));
+}
+
+interface Nonlinearity {
+  readonly f: (x: Tensor) => Tensor;
+  /** Whether f is negative somewhere. */
+  readonly isSigned: boolean;
+}
+
+/** The functions that have a name. `exponential` is one too, and has a file of its own since it can overflow. */
+export const nonlinearities = {
+  relu: { f: relu, isSigned: false },
+  elu: { f: eluPlusOne, isSigned: false },
+  sigmoid: { f: sigmoid, isSigned: false },
+  softplus: { f: softplus, isSigned: false },
+  abs: { f: abs, isSigned: false },
+  square: { f: square, isSigned: false },
+  gelu: { f: gelu, isSigned: true },
+  tanh: { f: tanh, isSigned: true },
+  cos: { f: cos, isSigned: true },
+  identity: { f: (x) => x, isSigned: true },
+} as const satisfies Record<string, Nonlinearity>;
+
+export type NonlinearityName = keyof typeof nonlinearities;
+
+/** The ε of maps that are never negative, as google-research has it; others get none, and a guard in attention. */
+export const defaultKernelEpsilon = 1e-3;
+
+export interface GeneralizedOptions {
+  /** Added to every feature, 0 or more. Default 1e-3 where f is never negative, else 0. */
+  readonly epsilon?: number;
+}
+
+export interface UserNonlinearity extends Nonlinearity {
+  readonly name: string;
+}
+
+/**
+ * φ(x) = f(Ωx) + ε for a function by name, or for one of yours over the graph's ops. With a projection Ω [features, dim]
+ * the features are random; without, they are f(x), as many as `dim`.
+ *
+ * @throws CONFIG for an unknown name or an epsilon below 0.
+ */
+export function generalizedFeatures(
+  nonlinearity: NonlinearityName | UserNonlinearity,
+  dim: number,
+  projection?: Tensor,
+  { epsilon: given }: GeneralizedOptions = {},
+): FeatureMap {
+  const known: UserNonlinearity | undefined =
+    typeof nonlinearity !== 'string'
+      ? nonlinearity
+      : Object.hasOwn(nonlinearities, nonlinearity)
+        ? { name: nonlinearity, ...nonlinearities[nonlinearity] }
+        : undefined;
+  if (known === undefined) {
+    const names = Object.keys(nonlinearities).join(', ');
+    throw new PerformerError(
+      'CONFIG',
+      `generalizedFeatures: expected a function or one of ${names}, got ${nonlinearity}.`,
+    );
+  }
+  const { name, f, isSigned } = known;
+  const epsilon = given ?? (isSigned ? 0 : defaultKernelEpsilon);
+  if (!(epsilon >= 0 && epsilon < Number.POSITIVE_INFINITY)) {
+    throw new PerformerError('CONFIG', `generalizedFeatures: expected epsilon of 0 or more, got ${given}.`);
+  }
+  const frozen = projection && stopGradient(projection);
+  const count = projection?.staticDim(0) ?? dim;
+  const features = (x: Tensor) => {
+    const scale = attentionScale(x);
+    const u = frozen === undefined ? multiply(x, scale) : matmul(x, frozen, { transposeRight: true, scale });
+    const y = epsilon === 0 ? f(u) : add(f(u), epsilon);
+    return { values: frozen === undefined ? y : multiply(y, count ** -0.5) };
+  };
+  // Without ε, features that are never negative can all be zero.
+  return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };
+}
