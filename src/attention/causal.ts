@@ -13,7 +13,8 @@
  *
  * Where float32 loses weights that count (loss.ts says how this is known), which it does from a standard deviation of 5
  * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
- * (causal-log-space.ts): each is a branch of the graph, and the other one does not run.
+ * (causal-log-space.ts): each is a branch of the graph, and the other one does not run. Which one does depends on the
+ * whole sequence, and changes an output by rounding alone.
  */
 import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
