@@ -12,7 +12,7 @@
  *   ∂a_q,if = p_if (S_if·G_i);        Z_j = p_j G_jᵀ + e^{M_j − M_{j+1}} Z_{j+1};
  *   ∂a_k,jf = e^{a_k,jf − M_jf} (Z_jf·[v_j, 1]);    ∂v_j = Σ_f e^{a_k,jf − M_jf} Z_jf.
  *
- * No factor exceeds 1. This is linear in the length, keeps one state at a time, and is some six times slower than
+ * No factor exceeds 1. This is linear in the length, keeps one state at a time, and is several times slower than
  * the chunked form (causal.ts), which calls it where float32 has lost something. Axes: [length, batch, heads, 1, ·].
  */
 import {
