@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest';
 import { type AttentionInputs, bidirectionalAttention, causalAttention } from '../../src/attention/index.js';
 import { float32, type HostTensor } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
+import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { positiveFeatures } from '../../src/features/index.js';
+import { exponentialMap, hyperbolicFeatures, positiveFeatures } from '../../src/features/index.js';
 import { gradient, square, sum, type Tensor } from '../../src/graph/index.js';
 import { describeConformance, distance, engines, masks } from '../support/attention-conformance.js';
 import {
@@ -112,6 +113,23 @@ describe.each(forms)('%s attention', (form) => {
     expect(distance(output!, expected) / 1e22).toBeLessThan(float32Tolerance(inputs, projection));
   });
 });
+
+describe.each(Object.entries({ hyperbolicFeatures, exponentialMap: (rows: Tensor) => exponentialMap(16, rows) }))(
+  'with %s at std 8',
+  (_, map) => {
+    it.each([true, false])('ONNX Runtime computes what the oracle does (causal: %s)', async (isCausal) => {
+      const { projection, ...inputs } = drawn(16, 8);
+      const build = ({ projection: rows, ...tokens }: Arguments) => ({
+        output: isCausal ? causalAttention(tokens, map(rows)).output : bidirectionalAttention(tokens, map(rows)),
+      });
+      const [expected, got] = await Promise.all(
+        [referenceEngine(), nodeEngine({ threads: 1 })].map((engine) => run(engine, build, { ...inputs, projection })),
+      );
+      const error = distance(got!.output!, expected!.output as HostTensor<'float64'>);
+      expect(error).toBeLessThan(float32Tolerance(inputs, projection));
+    });
+  },
+);
 
 describe('the state', () => {
   // Tokens alike, of features that differ by e^120: their own rows lose nothing, the state would at one scale per head.
