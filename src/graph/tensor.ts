@@ -112,8 +112,13 @@ let currentPath = '';
 
 /** Runs `build` with `name` appended to the path that new nodes carry (for errors, profiles and printing). */
 export function scope<T>(name: string, build: () => T): T {
+  return withPath(currentPath === '' ? name : `${currentPath}.${name}`, build);
+}
+
+/** Runs `build` with `path` as the path that new nodes carry, wherever it was called. */
+export function withPath<T>(path: string, build: () => T): T {
   const outer = currentPath;
-  currentPath = outer === '' ? name : `${outer}.${name}`;
+  currentPath = path;
   try {
     return build();
   } finally {
@@ -157,13 +162,16 @@ export function shapeError(opName: string, expected: string, ...got: readonly Te
   );
 }
 
-/** Every node that the roots need, inputs before users. Iterative, since graphs are thousands of nodes deep. */
-export function sortNodes(roots: readonly Tensor[]): Node[] {
+/**
+ * Every node that the roots need, inputs before users, without what only tensors in `given` need. Iterative, since
+ * graphs are thousands of nodes deep.
+ */
+export function sortNodes(roots: readonly Tensor[], given: ReadonlySet<Tensor> = new Set()): Node[] {
   const sorted: Node[] = [];
   const seen = new Set<Node>();
   const stack: { node: Node; next: number }[] = [];
   for (const root of roots) {
-    if (seen.has(root.node)) continue;
+    if (seen.has(root.node) || given.has(root)) continue;
     seen.add(root.node);
     stack.push({ node: root.node, next: 0 });
     while (stack.length > 0) {
@@ -172,7 +180,7 @@ export function sortNodes(roots: readonly Tensor[]): Node[] {
       if (input === undefined) {
         sorted.push(top.node);
         stack.pop();
-      } else if (!seen.has(input.node)) {
+      } else if (!seen.has(input.node) && !given.has(input)) {
         seen.add(input.node);
         stack.push({ node: input.node, next: 0 });
       }
