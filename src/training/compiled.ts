@@ -109,7 +109,10 @@ async function compileWhole(
   const specs = stepSpecs(model, training);
   const step = await engine.compile(
     (params, moments, projections, { states }, inputs) => {
-      const result = trainingStep(model, optimizer, params, moments, inputs, projections, states[0]);
+      const result = trainingStep(model, optimizer, params, moments, inputs, projections, {
+        state: states[0],
+        recompute: training.recompute,
+      });
       const { loss, gradientNorm, state } = result;
       const next = { params: result.params, moments: result.moments };
       return { next, loss, gradientNorm, states: training.carryState ? [state] : [] };
@@ -136,7 +139,10 @@ async function compileHalves(
   const specs = stepSpecs(model, training);
   const half = await engine.compile(
     (params, { total }, projections, { states }, inputs) => {
-      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, states[0]);
+      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, {
+        state: states[0],
+        recompute: training.recompute,
+      });
       const next = accumulateGradients(total, gradients, 1 / training.accumulation);
       return { next, loss, states: training.carryState ? [state] : [] };
     },
@@ -197,7 +203,7 @@ export async function compileEvaluation(
 ): Promise<CompiledEvaluation> {
   const evaluation = await engine.compile(
     (params, projections, { states }, { tokens, mask }) => {
-      const { losses, state } = windowLosses(model, params, { tokens }, projections, states[0]);
+      const { losses, state } = windowLosses(model, params, { tokens }, projections, { state: states[0] });
       const counted = where(less(0, mask), losses, scalar(0));
       return { total: sum(counted), states: carryState ? [state] : [] };
     },
