@@ -1,5 +1,6 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
 export { cosformerFeatures } from './cosformer.js';
+export { expansionFeatures } from './expansion.js';
 export {
   drawFeatureParts,
   type FeatureMapName,
@@ -21,6 +22,7 @@ export {
   nonlinearities,
   type UserNonlinearity,
 } from './generalized.js';
+export { drawCauchy, laplacianFeatures } from './laplacian.js';
 export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
 export {
   curvatureOf,
