@@ -1,5 +1,7 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
 export { cosformerFeatures } from './cosformer.js';
+export { effectiveRank } from './effective-rank.js';
+export { type KernelErrorOptions, kernelError, orthogonalErrorBound } from './error.js';
 export { expansionFeatures } from './expansion.js';
 export {
   drawFeatureParts,
@@ -22,6 +24,7 @@ export {
   nonlinearities,
   type UserNonlinearity,
 } from './generalized.js';
+export type { KernelError } from './kernel-error.js';
 export { drawCauchy, laplacianFeatures } from './laplacian.js';
 export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
 export {
