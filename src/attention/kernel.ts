@@ -11,6 +11,7 @@ import {
   broadcastTo,
   cast,
   concatenate,
+  constant,
   less,
   lessOrEqual,
   matmul,
@@ -32,13 +33,20 @@ import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 
 /** Larger than any log-weight and finite: a row without a visible key stays a number. */
-const hidden = -1e30;
+export const hidden = -1e30;
 
-/** Which keys a query sees, broadcast to [batch, heads, queries, keys]; absent where each sees all. */
-export function visibleKeys({ query, key, keyMask }: AttentionInputs, isCausal: boolean): Tensor | undefined {
+/**
+ * Which keys a query sees, broadcast to [batch, heads, queries, keys]; absent where each sees all. `rows` are the positions of
+ * the queries, all in order unless given.
+ */
+export function visibleKeys(
+  { query, key, keyMask }: Omit<AttentionInputs, 'value'>,
+  isCausal: boolean,
+  rows?: readonly number[],
+): Tensor | undefined {
   const [batch, keys] = key.shape;
-  const queries = query.dim(1);
-  const causal = isCausal ? lessOrEqual(range(keys!), reshape(range(queries), [queries, 1])) : undefined;
+  const position = rows === undefined ? range(query.dim(1)) : constant('int32', [rows.length], rows);
+  const causal = isCausal ? lessOrEqual(range(keys!), reshape(position, [position.dim(0), 1])) : undefined;
   const given = keyMask === undefined ? undefined : reshape(keyMask, [batch!, 1, 1, keys!]);
   return causal !== undefined && given !== undefined ? and(causal, given) : (causal ?? given);
 }

@@ -1,5 +1,6 @@
 /** Causal self-attention over several heads: projections to queries, keys and values, positions, attention, output. */
 import {
+  type AttentionInputs,
   type AttentionState,
   causalAttention,
   type ExactState,
@@ -35,6 +36,8 @@ export interface SelfAttentionOptions {
   /** [batch, length] */
   readonly keyMask?: Tensor;
   readonly state?: SelfAttentionState;
+  /** Is shown what goes into attention, positions included, while the graph is written. */
+  readonly observe?: (inputs: AttentionInputs) => void;
 }
 
 export function selfAttentionLayout(
@@ -54,7 +57,7 @@ function isExact(state: SelfAttentionState): state is ExactState {
 export function selfAttention(
   params: SelfAttentionParams,
   x: Tensor,
-  { heads, headDim, chunk, projection, angles, keyMask, state }: SelfAttentionOptions,
+  { heads, headDim, chunk, projection, angles, keyMask, state, observe }: SelfAttentionOptions,
 ): { output: Tensor; state: SelfAttentionState } {
   const [batch, length] = x.shape as [Dim, Dim, Dim];
   const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
@@ -65,6 +68,7 @@ export function selfAttention(
     value: split(linear(params.value, x)),
     ...(keyMask === undefined ? {} : { keyMask }),
   };
+  observe?.(inputs);
   const attended = attend();
   const joined = reshape(attended.output, [batch, length, heads * headDim]);
   return { output: linear(params.output, joined), state: attended.state };

@@ -1,7 +1,15 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
 export { cosformerFeatures } from './cosformer.js';
 export { effectiveRank } from './effective-rank.js';
-export { type KernelErrorOptions, kernelError, orthogonalErrorBound } from './error.js';
+export {
+  applyRows,
+  curvatureTerms,
+  type HeadShape,
+  headShape,
+  type KernelErrorOptions,
+  kernelError,
+  orthogonalErrorBound,
+} from './error.js';
 export { expansionFeatures } from './expansion.js';
 export {
   drawFeatureParts,
@@ -48,5 +56,6 @@ export {
   projectionDigest,
   projectionKinds,
 } from './projection.js';
+export { type ProjectionLaw, projectionLaw } from './projection-law.js';
 export { type FeatureShape, shapedFeatures } from './shaped.js';
 export { trigonometricFeatures } from './trigonometric.js';

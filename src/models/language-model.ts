@@ -5,7 +5,7 @@
  * token after a state, in constant time and memory).
  */
 
-import { emptyLogScale } from '../attention/index.js';
+import { type AttentionInputs, emptyLogScale } from '../attention/index.js';
 import type { HostTensor } from '../base/array.js';
 import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
@@ -88,6 +88,8 @@ export interface LanguageModelInputs {
   readonly lengths?: Tensor;
   /** Given in training alone. */
   readonly dropout?: DropoutKey;
+  /** Is shown what goes into the attention of each layer, padded to whole chunks, while the graph is written. */
+  readonly observe?: (layer: number, inputs: AttentionInputs) => void;
 }
 
 /** The parameters of a model without their values. */
@@ -159,7 +161,7 @@ export interface LanguageModelResult {
 export function readTokens(
   config: LanguageModelConfig,
   params: LanguageModelParams,
-  { tokens, projections, state, lengths, dropout: dropoutKey }: LanguageModelInputs,
+  { tokens, projections, state, lengths, dropout: dropoutKey, observe }: LanguageModelInputs,
 ): LanguageModelResult {
   const [batch, length] = tokens.shape as [Dim, Dim];
   if (config.maxLength !== undefined && typeof length === 'number' && length > config.maxLength) {
@@ -206,6 +208,7 @@ export function readTokens(
         ...(keyMask === undefined ? {} : { keyMask }),
         ...(blockState === undefined ? {} : { state: blockState }),
         ...(dropoutKey === undefined ? {} : { dropoutKey }),
+        ...(observe === undefined ? {} : { observe: (inputs: AttentionInputs) => observe(layer, inputs) }),
       }),
     );
     x = result.output;
