@@ -12,6 +12,16 @@ export { kernelAttention } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
 export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';
 export { type MeasureOptions, measureAttentionError, shapeOfSamples } from './measure.js';
+export {
+  type CandidateReport,
+  defaultCandidates,
+  defaultFeatureCounts,
+  type FeatureCandidate,
+  type FeatureEstimate,
+  type Recommendation,
+  type RecommendOptions,
+  recommendFeatures,
+} from './recommend.js';
 export { recurrentAttention } from './recurrent.js';
 export type { AttentionSamples } from './samples.js';
 export { type AttentionState, emptyLogScale } from './state.js';
