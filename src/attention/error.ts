@@ -12,8 +12,8 @@
  *   positive e^{zⱼ·zₖ} − 1 · hyperbolic cosh(zⱼ·zₖ) − 1 · trigonometric cosh(Δⱼ·Δₖ) − 1
  *   shaped   Π(1−4a)(1−8a)^{−½}·exp(Σ (1−4a)/(2(1−8a))·(sⱼ+sₖ)² − ½|sⱼ|² − ½|sₖ|²) − 1,   s = T_q q + T_k k
  *
- * Rows of one block add f(zⱼ·zₖ) − 1 for their share of pairs, where f(|z|²) is exact for j = k (`features/projection-law.ts`) and
- * taken as a function of the product for others. Where the first order says that nothing is left of the signal, an error of
+ * Rows of one block add f(zⱼ·zₖ) − 1 for their share of pairs, where f(|z|²) is exact for j = k (`features/projection-law.ts`); for
+ * others it is taken as a function of the product, with a term that makes it right to second order, (|zⱼ|²|zₖ|² − (zⱼ·zₖ)²)/(2(dim − 1)(dim + 2)). Where the first order says that nothing is left of the signal, an error of
  * positive features is held below that of the mean over the visible keys, |vⱼ − o|²: their output is a mean of values. Taylor
  * features are drawn from nothing: their error is computed as it is.
  */
@@ -29,7 +29,7 @@ import {
   type ProjectionLaw,
   projectionLaw,
 } from '../features/index.js';
-import { type AttentionSamples, dotOf, type HeadSamples, headSamples, sampledRows, softmaxWeights } from './samples.js';
+import { type AttentionSamples, dotOf, type HeadSamples, headSamples, logSoftmax, sampledRows } from './samples.js';
 
 /** The maps whose attention error can be predicted. */
 export const predictableMaps = [
@@ -62,10 +62,12 @@ interface Geometry {
 /** f(t) − 1 at steps of t, for t from 0. */
 class PairTable {
   readonly #values: Float64Array;
+  readonly #across: number;
   static readonly step = 0.1;
   static readonly size = 300;
 
-  constructor(name: PredictableMap, law: ProjectionLaw) {
+  constructor(name: PredictableMap, law: ProjectionLaw, dim: number) {
+    this.#across = dim < 2 ? 0 : 1 / (2 * (dim - 1) * (dim + 2));
     this.#values = Float64Array.from({ length: PairTable.size }, (_, index) => {
       const t = index * PairTable.step;
       const s = Math.sqrt(t);
@@ -75,7 +77,13 @@ class PairTable {
     });
   }
 
-  at(product: number): number {
+  /** E of two rows of one block for vectors with this product and these squared lengths, less 1. */
+  at(product: number, lengths: number): number {
+    // What the table does not know: exact to second order for vectors that are not parallel.
+    return this.#parallel(product) + (lengths - product ** 2) * this.#across;
+  }
+
+  #parallel(product: number): number {
     const place = Math.min(Math.abs(product) / PairTable.step, PairTable.size - 1.001);
     const index = Math.floor(place);
     const [low, high] = [this.#values[index] as number, this.#values[index + 1] as number];
@@ -108,12 +116,12 @@ function geometryOf(
 function rowError(
   name: PredictableMap,
   { query, keys, widths, offset, sign }: Geometry,
-  weights: Float64Array,
+  logWeights: Float64Array,
   centered: (j: number, k: number) => number,
   table: PairTable | undefined,
   grams: { readonly wide: Float64Array; readonly plain: Float64Array; readonly stride: number },
 ): { readonly independent: number; readonly pairs: number } {
-  const count = weights.length;
+  const count = logWeights.length;
   const wideQuery = query.map((value, i) => value * (widths[i] as number));
   const [ownWide, ownPlain] = [dotOf(wideQuery, query), dotOf(query, query)];
   const crossWide = Float64Array.from({ length: count }, (_, j) => sign * dotOf(wideQuery, keys[j] as Float64Array));
@@ -122,10 +130,11 @@ function rowError(
     own + (cross[j] as number) + (cross[k] as number) + (gram[j * grams.stride + k] as number);
   const { wide, plain } = grams;
   // ½|u|² − ½|s|² and the logarithm of the weight belong to one key.
-  const single = Float64Array.from(weights, (weight, j) => {
+  const single = logWeights.map((log, j) => {
     const excess = product(wide, ownWide, crossWide, j, j) - product(plain, ownPlain, crossPlain, j, j);
-    return Math.log(weight) + excess / 2;
+    return log + excess / 2;
   });
+  const lengths = Float64Array.from({ length: count }, (_, j) => product(plain, ownPlain, crossPlain, j, j));
   let shift = Number.NEGATIVE_INFINITY;
   for (let j = 0; j < count; j++) {
     shift = Math.max(shift, 2 * (single[j] as number) + product(wide, ownWide, crossWide, j, j));
@@ -141,12 +150,14 @@ function rowError(
       const grown = isEven ? (Math.exp(front + t) + Math.exp(front - t)) / 2 : Math.exp(front + t);
       independent += grown * value; // without the −1, which Σ p(v − o) = 0 cancels
       if (table !== undefined) {
-        const both = (weights[j] as number) * (weights[k] as number);
-        pairs += both * table.at(product(plain, ownPlain, crossPlain, j, k)) * value;
+        const both = Math.exp((logWeights[j] as number) + (logWeights[k] as number));
+        const alike = product(plain, ownPlain, crossPlain, j, k);
+        pairs += both * table.at(alike, (lengths[j] as number) * (lengths[k] as number)) * value;
       }
     }
   }
-  return { independent: Math.max(independent, 0) * Math.exp(shift + offset), pairs };
+  // A row that one key has to itself has no error, whatever its estimate.
+  return { independent: independent > 0 ? independent * Math.exp(shift + offset) : 0, pairs };
 }
 
 function gramOf(keys: readonly Float64Array[], widths?: Float64Array): Float64Array {
@@ -238,7 +249,7 @@ export function predictAttentionError(
   const heads = headSamples('predictAttentionError', samples);
   const dim = samples.query.shape[3] as number;
   const law = projectionLaw(dim, { kind: projectionKind === 'none' ? 'iid' : projectionKind, rowNorm: 'chi' });
-  const table = projectionKind === 'iid' ? undefined : new PairTable(name, law);
+  const table = projectionKind === 'iid' ? undefined : new PairTable(name, law, dim);
   const found: RowError[] = [];
   let signal = 0;
   for (const head of heads) {
@@ -275,14 +286,15 @@ function* errorsOfHead(
   for (const row of sampledRows(queries.length, rows)) {
     const query = queries[row] as Float64Array;
     const products = Float64Array.from(keys.slice(0, isCausal ? row + 1 : stride), (key) => dotOf(query, key));
-    const weights = softmaxWeights(products);
+    const logWeights = logSoftmax(products);
+    const weights = logWeights.map(Math.exp);
     const { centered, signal, spread } = centeredValues(values, valueGram, stride, weights);
     if (map.name === 'taylor') {
       yield { error: { independent: taylorRowError(products, weights, centered), pairs: 0, limit: 0 }, size: signal };
       continue;
     }
     const sides = { ...geometryOf(map, head, query, []), keys: shapedKeys };
-    const { independent, pairs } = rowError(map.name, sides, weights, centered, table, grams);
+    const { independent, pairs } = rowError(map.name, sides, logWeights, centered, table, grams);
     // The weights of trigonometric features are signed, and nothing but the guard limits their outputs.
     const limit = map.name === 'trigonometric' ? 1e4 * spread : spread;
     yield { error: { independent, pairs, limit }, size: signal };

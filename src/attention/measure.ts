@@ -65,6 +65,7 @@ export async function shapeOfSamples(
 
 /**
  * √(Σ|ô − o|²/Σ|o|²) over all queries, heads and draws: of the outputs, or without values of rows of the attention matrix.
+ * Infinity where float32 lost a row.
  *
  * @throws SHAPE for samples that do not fit; CONFIG for options that do not.
  */
@@ -111,7 +112,8 @@ export async function measureAttentionError(
       error += Number(found.error?.data[0]);
       signal += Number(found.signal?.data[0]);
     }
-    return Math.sqrt(error / signal);
+    const relative = Math.sqrt(error / signal);
+    return Number.isNaN(relative) ? Number.POSITIVE_INFINITY : relative;
   } finally {
     await compiled.dispose();
   }

@@ -81,9 +81,8 @@ export function dotOf(left: Float64Array, right: Float64Array): number {
   return total;
 }
 
-export function softmaxWeights(products: Float64Array): Float64Array {
+export function logSoftmax(products: Float64Array): Float64Array {
   const top = products.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const weights = products.map((value) => Math.exp(value - top));
-  const total = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / total);
+  const total = top + Math.log(products.reduce((sum, value) => sum + Math.exp(value - top), 0));
+  return products.map((value) => value - total);
 }
