@@ -12,164 +12,20 @@
  *   positive e^{zⱼ·zₖ} − 1 · hyperbolic cosh(zⱼ·zₖ) − 1 · trigonometric cosh(Δⱼ·Δₖ) − 1
  *   shaped   Π(1−4a)(1−8a)^{−½}·exp(Σ (1−4a)/(2(1−8a))·(sⱼ+sₖ)² − ½|sⱼ|² − ½|sₖ|²) − 1,   s = T_q q + T_k k
  *
- * Rows of one block add f(zⱼ·zₖ) − 1 for their share of pairs, where f(|z|²) is exact for j = k (`features/projection-law.ts`); for
- * others it is taken as a function of the product, with a term that makes it right to second order, (|zⱼ|²|zₖ|² − (zⱼ·zₖ)²)/(2(dim − 1)(dim + 2)). Where the first order says that nothing is left of the signal, an error of
- * positive features is held below that of the mean over the visible keys, |vⱼ − o|²: their output is a mean of values. Taylor
- * features are drawn from nothing: their error is computed as it is.
+ * Rows of one block add their share of pairs (`correlation.ts`). Where the first order says that nothing is left of the signal,
+ * an error of positive features is held below that of the mean over the visible keys, |vⱼ − o|²: their output is a mean of
+ * values. Taylor features are drawn from nothing: their error is computed as it is.
  */
-import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import {
-  applyRows,
-  curvatureTerms,
-  type FeatureMapName,
-  type FeatureMapOptions,
-  type FeatureShape,
-  headShape,
-  type ProjectionLaw,
-  projectionLaw,
-} from '../features/index.js';
+import { projectionLaw } from '../features/index.js';
+import { correlatedError, geometryOf, gramOf, PairTable, type PredictedMap, predictableMaps } from './correlation.js';
 import { type AttentionSamples, dotOf, type HeadSamples, headSamples, logSoftmax, sampledRows } from './samples.js';
-
-/** The maps whose attention error can be predicted. */
-export const predictableMaps = [
-  'positive',
-  'hyperbolic',
-  'trigonometric',
-  'oprf',
-  'sderf',
-  'aderf',
-  'taylor',
-] as const satisfies readonly FeatureMapName[];
-export type PredictableMap = (typeof predictableMaps)[number];
-
-export interface PredictedMap extends Pick<FeatureMapOptions, 'projectionKind'> {
-  readonly name: PredictableMap;
-  /** Of shaped maps. */
-  readonly shape?: FeatureShape<HostTensor>;
-}
-
-/** The vectors whose products give the correlations: √weight·s and s, and what belongs to one key alone. */
-interface Geometry {
-  readonly query: Float64Array;
-  readonly keys: readonly Float64Array[];
-  /** Of each direction, 2·(1−4a)/(2(1−8a)); 1 for maps without a shape. */
-  readonly widths: Float64Array;
-  readonly offset: number;
-  readonly sign: 1 | -1;
-}
-
-/** f(t) − 1 at steps of t, for t from 0. */
-class PairTable {
-  readonly #values: Float64Array;
-  readonly #across: number;
-  static readonly step = 0.1;
-  static readonly size = 300;
-
-  constructor(name: PredictableMap, law: ProjectionLaw, dim: number) {
-    this.#across = dim < 2 ? 0 : 1 / (2 * (dim - 1) * (dim + 2));
-    this.#values = Float64Array.from({ length: PairTable.size }, (_, index) => {
-      const t = index * PairTable.step;
-      const s = Math.sqrt(t);
-      if (name === 'trigonometric') return ((law.pairCosine(s, 1) + law.pairCosine(s, -1)) / 2) * Math.exp(t) - 1;
-      const of = (sign: 1 | -1) => Math.exp(law.logPairMean(s, sign) - t);
-      return (name === 'hyperbolic' ? (of(1) + of(-1)) / 2 : of(1)) - 1;
-    });
-  }
-
-  /** E of two rows of one block for vectors with this product and these squared lengths, less 1. */
-  at(product: number, lengths: number): number {
-    // What the table does not know: exact to second order for vectors that are not parallel.
-    return this.#parallel(product) + (lengths - product ** 2) * this.#across;
-  }
-
-  #parallel(product: number): number {
-    const place = Math.min(Math.abs(product) / PairTable.step, PairTable.size - 1.001);
-    const index = Math.floor(place);
-    const [low, high] = [this.#values[index] as number, this.#values[index + 1] as number];
-    return low + (high - low) * (place - index);
-  }
-}
 
 /** What one query adds: Σ of independent rows, Σ of pairs of a block, and the limits that its output has. */
 interface RowError {
   readonly independent: number;
   readonly pairs: number;
   readonly limit: number;
-}
-
-function geometryOf(
-  { name, shape }: PredictedMap,
-  head: number,
-  query: Float64Array,
-  keys: readonly Float64Array[],
-): Geometry {
-  if (shape === undefined) {
-    const sign = name === 'trigonometric' ? -1 : 1;
-    return { query, keys, widths: new Float64Array(query.length).fill(1), offset: 0, sign };
-  }
-  const { query: left, key: right, curvature } = headShape(shape, head);
-  const { offset, widths } = curvatureTerms(curvature);
-  return { query: applyRows(left, query), keys: keys.map((key) => applyRows(right, key)), widths, offset, sign: 1 };
-}
-
-function rowError(
-  name: PredictableMap,
-  { query, keys, widths, offset, sign }: Geometry,
-  logWeights: Float64Array,
-  centered: (j: number, k: number) => number,
-  table: PairTable | undefined,
-  grams: { readonly wide: Float64Array; readonly plain: Float64Array; readonly stride: number },
-): { readonly independent: number; readonly pairs: number } {
-  const count = logWeights.length;
-  const wideQuery = query.map((value, i) => value * (widths[i] as number));
-  const [ownWide, ownPlain] = [dotOf(wideQuery, query), dotOf(query, query)];
-  const crossWide = Float64Array.from({ length: count }, (_, j) => sign * dotOf(wideQuery, keys[j] as Float64Array));
-  const crossPlain = Float64Array.from({ length: count }, (_, j) => sign * dotOf(query, keys[j] as Float64Array));
-  const product = (gram: Float64Array, own: number, cross: Float64Array, j: number, k: number) =>
-    own + (cross[j] as number) + (cross[k] as number) + (gram[j * grams.stride + k] as number);
-  const { wide, plain } = grams;
-  // ½|u|² − ½|s|² and the logarithm of the weight belong to one key.
-  const single = logWeights.map((log, j) => {
-    const excess = product(wide, ownWide, crossWide, j, j) - product(plain, ownPlain, crossPlain, j, j);
-    return log + excess / 2;
-  });
-  const lengths = Float64Array.from({ length: count }, (_, j) => product(plain, ownPlain, crossPlain, j, j));
-  let shift = Number.NEGATIVE_INFINITY;
-  for (let j = 0; j < count; j++) {
-    shift = Math.max(shift, 2 * (single[j] as number) + product(wide, ownWide, crossWide, j, j));
-  }
-  const isEven = name === 'hyperbolic' || name === 'trigonometric';
-  let [independent, pairs] = [0, 0];
-  for (let j = 0; j < count; j++) {
-    for (let k = 0; k <= j; k++) {
-      const twice = j === k ? 1 : 2;
-      const value = twice * centered(j, k);
-      const front = (single[j] as number) + (single[k] as number) - shift;
-      const t = product(wide, ownWide, crossWide, j, k);
-      const grown = isEven ? (Math.exp(front + t) + Math.exp(front - t)) / 2 : Math.exp(front + t);
-      independent += grown * value; // without the −1, which Σ p(v − o) = 0 cancels
-      if (table !== undefined) {
-        const both = Math.exp((logWeights[j] as number) + (logWeights[k] as number));
-        const alike = product(plain, ownPlain, crossPlain, j, k);
-        pairs += both * table.at(alike, (lengths[j] as number) * (lengths[k] as number)) * value;
-      }
-    }
-  }
-  // A row that one key has to itself has no error, whatever its estimate.
-  return { independent: independent > 0 ? independent * Math.exp(shift + offset) : 0, pairs };
-}
-
-function gramOf(keys: readonly Float64Array[], widths?: Float64Array): Float64Array {
-  const count = keys.length;
-  const gram = new Float64Array(count * count);
-  keys.forEach((left, j) => {
-    const wide = widths === undefined ? left : left.map((value, i) => value * (widths[i] as number));
-    for (let k = 0; k <= j; k++) gram[j * count + k] = dotOf(wide, keys[k] as Float64Array);
-  });
-  for (let j = 0; j < count; j++)
-    for (let k = j + 1; k < count; k++) gram[j * count + k] = gram[k * count + j] as number;
-  return gram;
 }
 
 /** (vⱼ − o)·(vₖ − o), |o|² and the mean of |vⱼ − o|²; without values, of the weights themselves (vⱼ a unit vector each). */
@@ -294,7 +150,7 @@ function* errorsOfHead(
       continue;
     }
     const sides = { ...geometryOf(map, head, query, []), keys: shapedKeys };
-    const { independent, pairs } = rowError(map.name, sides, logWeights, centered, table, grams);
+    const { independent, pairs } = correlatedError(map.name, sides, logWeights, centered, table, grams);
     // The weights of trigonometric features are signed, and nothing but the guard limits their outputs.
     const limit = map.name === 'trigonometric' ? 1e4 * spread : spread;
     yield { error: { independent, pairs, limit }, size: signal };

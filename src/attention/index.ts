@@ -1,12 +1,8 @@
 /** Attention: exact, and through feature maps in its bidirectional, causal and recurrent forms. */
 export { bidirectionalAttention } from './bidirectional.js';
 export { type CausalOptions, causalAttention, defaultChunk } from './causal.js';
-export {
-  type PredictableMap,
-  type PredictedMap,
-  predictAttentionError,
-  predictableMaps,
-} from './error.js';
+export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
+export { predictAttentionError } from './error.js';
 export { type ExactOptions, type ExactState, exactAttention } from './exact.js';
 export { kernelAttention } from './kernel.js';
 export type { AttentionInputs } from './layout.js';

@@ -13,7 +13,8 @@ import {
   featureMapProblems,
   isShaped,
 } from '../features/index.js';
-import { type PredictableMap, predictAttentionError, predictableMaps } from './error.js';
+import { type PredictableMap, predictableMaps } from './correlation.js';
+import { predictAttentionError } from './error.js';
 import { measureAttentionError, shapeOfSamples } from './measure.js';
 import type { AttentionSamples } from './samples.js';
 

@@ -35,6 +35,7 @@ export {
 export type { KernelError } from './kernel-error.js';
 export { drawCauchy, laplacianFeatures } from './laplacian.js';
 export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
+export { type MeasuredKernelError, measureKernelError } from './measure.js';
 export {
   curvatureOf,
   type FeatureMoments,

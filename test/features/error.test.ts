@@ -1,6 +1,7 @@
 /** The closed forms of bias and mean squared error, each against draws enough that an error of 2 % would fail. */
 import { describe, expect, it, test } from 'vitest';
 import { float32, type HostTensor, PerformerError, Random } from '../../src/base/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
 import {
   curvatureOf,
   drawProjection,
@@ -9,6 +10,8 @@ import {
   type FeatureMapOptions,
   type FeatureShape,
   kernelError,
+  measureKernelError,
+  neutralShape,
   orthogonalErrorBound,
   type ProjectionKind,
 } from '../../src/features/index.js';
@@ -325,6 +328,29 @@ describe('the error of maps of other kernels', () => {
     expect(told.bias).toBeCloseTo(1 + z + z ** 2 / 2 - Math.exp(z), 12);
     expect(Math.abs(told.bias)).toBeLessThanOrEqual((Math.exp(Math.max(0, z)) * Math.abs(z) ** 3) / 6);
   });
+});
+
+describe('the measured error', () => {
+  it.each(['positive', 'trigonometric', 'oprf', 'relu', 'polynomial'] as const)(
+    'of %s features is the closed form within what 1,500 draws tell',
+    async (name) => {
+      const options = optionsOf(name, 8);
+      const shape = neutralShape(1, dim);
+      const pairs = { x: float32([2, dim], [...x, ...y]), y: float32([2, dim], [...y, ...x]) };
+      const told = [kernelError(options, x, y, { shape }), kernelError(options, y, x, { shape })];
+      const kernel = told.map(({ kernel: value }) => value);
+      const found = await measureKernelError(
+        nodeEngine({ threads: 1 }),
+        options,
+        { ...pairs, kernel },
+        { draws: 1500 },
+      );
+      told.forEach(({ kernel: value, meanSquaredError }, at) => {
+        expect(Math.abs(found.mean[at]! - value)).toBeLessThan(4.5 * Math.sqrt(meanSquaredError / 1500));
+        expect(Math.abs(found.meanSquaredError[at]! / meanSquaredError - 1)).toBeLessThan(0.2);
+      });
+    },
+  );
 });
 
 describe('the effective rank', () => {
