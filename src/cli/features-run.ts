@@ -171,6 +171,7 @@ function titleOf({ name, projectionKind, rowNorm }: FeatureCandidate): string {
 /** `0.123`, or `–` for what is not known; errors of 1 or more leave nothing of the signal. */
 function errorText(error: number | undefined): string {
   if (error === undefined) return '–';
+  if (error < 0.001) return error.toExponential(0);
   return error >= 100 ? '>100' : error.toPrecision(3).slice(0, 5);
 }
 
