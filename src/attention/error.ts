@@ -78,7 +78,8 @@ function taylorRowError(
 
 /**
  * The relative error of attention, √(E|ô − o|²/|o|²) over sampled queries, predicted for numbers of features: of the outputs, or
- * without values of the attention matrix. 1 or more: nothing of the signal is left, and more is not told.
+ * without values of the attention matrix. 1 or more: nothing of the signal is left, and more is not
+ * told. Rotations other than Haar (structured, givens) are taken for such. Time and memory grow as the square of the keys.
  *
  * @throws SHAPE for samples that do not fit; CONFIG for a map that is not predictable or lacks its shape.
  */
