@@ -4,6 +4,7 @@ export { type CausalOptions, causalAttention, defaultChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export { predictAttentionError } from './error.js';
 export { type ExactOptions, type ExactState, exactAttention } from './exact.js';
+export { denominatorFloor, stateFeatureCount } from './guard.js';
 export { kernelAttention } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
 export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';

@@ -7,6 +7,7 @@ import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Opti
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
 import type { Command } from './command.js';
+import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
 import { featuresCommand } from './features.js';
 import { type Flag, parseNumber } from './flags.js';
@@ -14,7 +15,7 @@ import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
 import { trainCommand } from './train.js';
 
-const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, featuresCommand];
+const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], io: Io): Promise<number> {

@@ -19,5 +19,6 @@ export {
   languageModelLayout,
   logitsOf,
   type Projections,
+  projectionsDigest,
   readTokens,
 } from './language-model.js';

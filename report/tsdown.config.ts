@@ -1,0 +1,15 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'tsdown';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+export default defineConfig({
+  cwd: root,
+  entry: ['report/run.ts'],
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  fixedExtension: false,
+  outDir: 'dist-report',
+  dts: false,
+});
