@@ -55,7 +55,7 @@ export class GenerationSession {
     this.#engine = engine;
     this.#model = model;
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
-    if (model.config.attention === 'favor+') this.#spare = emptyMemory(model, batch);
+    if (model.config.attention !== 'softmax') this.#spare = emptyMemory(model, batch);
   }
 
   /**
