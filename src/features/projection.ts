@@ -25,7 +25,8 @@ export function defaultFeatureCount(dim: number): number {
   return Math.max(1, Math.ceil(dim * Math.log(dim)));
 }
 
-function expectCounts(where: string, counts: Readonly<Record<string, number>>): void {
+/** Throws CONFIG unless every count is a positive integer. */
+export function expectCounts(where: string, counts: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(counts)) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new PerformerError('CONFIG', `${where}: expected a positive integer as ${name}, got ${value}.`);
