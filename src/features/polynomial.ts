@@ -33,7 +33,7 @@ function pairsOf(dim: number): (readonly [number, number])[] {
 
 /** A matrix [dim, columns] that picks one entry of a row for each column. */
 function picks(dim: number, entries: readonly (readonly [row: number, weight: number])[]): Tensor {
-  const values = new Float32Array(dim * entries.length);
+  const values = new Float64Array(dim * entries.length);
   entries.forEach(([row, weight], column) => {
     values[row * entries.length + column] = weight;
   });

@@ -20,7 +20,7 @@ import {
   projectionOf,
 } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
-import { type AttentionForm, attentionForms, caseLength, runOnce } from '../support/attention-run.js';
+import { type AttentionForm, attentionForms, caseLength, positiveMap, runOnce } from '../support/attention-run.js';
 
 const engines: readonly { readonly name: string; readonly engine: Engine; readonly isFloat64: boolean }[] = [
   { name: 'the oracle', engine: referenceEngine(), isFloat64: true },
@@ -99,7 +99,7 @@ describe.each(attentionForms)('$name', (form) => {
         isCausal: form.isCausal,
         ...(used === undefined ? {} : { projection: used }),
       });
-      const got = await form.run(engine, inputs, projection);
+      const got = await form.run(engine, inputs, positiveMap(projection));
       const error = distance(got, expected);
       expect(error).toBeLessThan(isFloat64 ? 1e-9 : float32Tolerance(inputs, used));
     });
@@ -144,7 +144,7 @@ describe('keys that lie far below a later one of their chunk', () => {
 
   it.each(engines)('keep their weights in the rows that see nothing else on $name', async ({ engine, isFloat64 }) => {
     for (const form of attentionForms.filter(({ name }) => /^(causal, chunks of 64|bidirectional)$/.test(name))) {
-      const got = await form.run(engine, inputs, projection);
+      const got = await form.run(engine, inputs, positiveMap(projection));
       const tolerance = isFloat64 ? 1e-9 : float32Tolerance(inputs, projection);
       expect(distance(got, attentionOracle(inputs, { isCausal: form.isCausal, projection }))).toBeLessThan(tolerance);
     }
