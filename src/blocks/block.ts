@@ -5,6 +5,8 @@ import { type FeedForwardParams, feedForward, feedForwardLayout } from './feed-f
 import { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
 import type { ParameterSpec } from './parameter.js';
 import {
+  type AttendedRows,
+  type LearnedFeatureSizes,
   type SelfAttentionOptions,
   type SelfAttentionParams,
   type SelfAttentionState,
@@ -33,6 +35,8 @@ export interface BlockSizes {
   /** heads·headDim */
   readonly inner: number;
   readonly hidden: number;
+  /** Where the attention learns its features: their heads. */
+  readonly learnedFeatures?: LearnedFeatureSizes;
   /** Of the layers that write to the residual stream: 1/√(2·depth) keeps its variance level. */
   readonly outputGain: number;
 }
@@ -49,10 +53,16 @@ export interface BlockOptions extends Omit<SelfAttentionOptions, 'state'> {
   readonly takeLast: (x: Tensor, before?: Tensor) => Tensor;
 }
 
-export function blockLayout({ dim, inner, hidden, outputGain }: BlockSizes): BlockParams<ParameterSpec> {
+export function blockLayout({
+  dim,
+  inner,
+  hidden,
+  outputGain,
+  learnedFeatures,
+}: BlockSizes): BlockParams<ParameterSpec> {
   return {
     attentionNorm: layerNormLayout(dim),
-    attention: selfAttentionLayout(dim, inner, outputGain),
+    attention: selfAttentionLayout(dim, inner, outputGain, learnedFeatures),
     feedForwardNorm: layerNormLayout(dim),
     feedForward: feedForwardLayout(dim, hidden, outputGain),
   };
@@ -63,7 +73,7 @@ export function block(
   params: BlockParams,
   x: Tensor,
   { path, tokenShift, attentionDropout, feedForwardDropout, dropoutKey, state, takeLast, ...options }: BlockOptions,
-): { output: Tensor; state: BlockState } {
+): { output: Tensor; state: BlockState; attended: AttendedRows } {
   const half = shiftWidth(x.staticDim(-1));
   const shift = (y: Tensor, before: Tensor | undefined) => {
     if (!tokenShift) return { shifted: y };
@@ -76,7 +86,7 @@ export function block(
       ...(state === undefined ? {} : { state: state.attention }),
     });
     const output = dropout(result.output, attentionDropout, `${path}.attention`, dropoutKey);
-    return { output: add(x, output), state: result.state, last };
+    return { output: add(x, output), state: result.state, attended: result.attended, last };
   });
   const fed = scope('feedForward', () => {
     const { shifted, last } = shift(applyLayerNorm(params.feedForwardNorm, attended.output), state?.feedForwardShift);
@@ -88,6 +98,7 @@ export function block(
   });
   return {
     output: fed.output,
+    attended: attended.attended,
     state: {
       attention: attended.state,
       ...(attended.last === undefined ? {} : { attentionShift: attended.last }),

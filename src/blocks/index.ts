@@ -8,6 +8,7 @@ export { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normali
 export { initialize, type ParameterSpec } from './parameter.js';
 export { positionsFrom, type RotaryAngles, rotaryAngles } from './position.js';
 export {
+  type AttendedRows,
   type SelfAttentionOptions,
   type SelfAttentionParams,
   type SelfAttentionState,

@@ -10,6 +10,8 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   readonly mean: number;
   readonly deviation: number;
+  /** Added to the diagonal of the two trailing axes. */
+  readonly diagonal?: number;
 }
 
 /** Values drawn from N(mean, deviation²). */
@@ -22,14 +24,25 @@ export function filled(shape: readonly number[], value: number): ParameterSpec {
   return { dtype: 'float32', shape, mean: value, deviation: 0 };
 }
 
+/** Square matrices in the two trailing axes with the same value on each diagonal and zeros beside it. */
+export function diagonal(shape: readonly number[], value: number): ParameterSpec {
+  return { ...filled(shape, 0), diagonal: value };
+}
+
 /** First values for every parameter of a tree; each draws from a generator named by its path. */
 export function initialize<T>(layout: T, random: Random): MapLeaves<T, HostTensor<'float32'>> {
-  return mapTree(layout, ({ shape, mean, deviation }: ParameterSpec, path) => {
+  return mapTree(layout, ({ shape, mean, deviation, diagonal: own = 0 }: ParameterSpec, path) => {
     const count = elementCount(shape);
-    if (deviation === 0) return float32(shape, new Float32Array(count).fill(mean));
-    return float32(
-      shape,
-      Float32Array.from(random.split(path).normals(count), (value) => mean + deviation * value),
-    );
+    const values =
+      deviation === 0
+        ? new Float32Array(count).fill(mean)
+        : Float32Array.from(random.split(path).normals(count), (value) => mean + deviation * value);
+    if (own !== 0) {
+      const dim = shape.at(-1) as number;
+      for (let at = 0; at < count; at += dim * dim) {
+        for (let i = 0; i < dim; i++) values[at + i * (dim + 1)]! += own;
+      }
+    }
+    return float32(shape, values);
   });
 }

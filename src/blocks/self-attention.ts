@@ -8,10 +8,10 @@ import {
 } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
 import { internalError } from '../base/errors.js';
-import { positiveFeatures } from '../features/index.js';
+import type { FeatureMap, LearnedFeatureParams } from '../features/index.js';
 import { reshape, rotary, type Tensor } from '../graph/index.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
-import type { ParameterSpec } from './parameter.js';
+import { diagonal, type ParameterSpec } from './parameter.js';
 import type { RotaryAngles } from './position.js';
 
 export interface SelfAttentionParams<T = Tensor> {
@@ -21,6 +21,19 @@ export interface SelfAttentionParams<T = Tensor> {
   readonly value: LinearParams<T>;
   /** [heads·headDim, dim] */
   readonly output: LinearParams<T>;
+  /** Of maps that learn. */
+  readonly features?: LearnedFeatureParams<T>;
+}
+
+/** The rows that attention compares, for statistics and pictures: [batch, length, heads, headDim]. */
+export interface AttendedRows {
+  readonly query: Tensor;
+  readonly key: Tensor;
+}
+
+export interface LearnedFeatureSizes {
+  readonly heads: number;
+  readonly headDim: number;
 }
 
 export type SelfAttentionState<T = Tensor> = AttentionState<T> | ExactState<T>;
@@ -29,8 +42,10 @@ export interface SelfAttentionOptions {
   readonly heads: number;
   readonly headDim: number;
   readonly chunk: number;
-  /** Ω [features, headDim], shared by the heads; exact softmax attention without one. */
-  readonly projection?: Tensor;
+  /** The features of linear attention; exact softmax attention without. */
+  readonly features?: FeatureMap;
+  /** [batch, length] int32, for features that use positions. */
+  readonly tokenPositions?: Tensor;
   readonly angles?: RotaryAngles;
   /** [batch, length] */
   readonly keyMask?: Tensor;
@@ -41,9 +56,14 @@ export function selfAttentionLayout(
   dim: number,
   inner: number,
   outputGain: number,
+  learned?: LearnedFeatureSizes,
 ): SelfAttentionParams<ParameterSpec> {
   const branch = linearLayout(dim, inner, { bias: false });
-  return { query: branch, key: branch, value: branch, output: linearLayout(inner, dim, { gain: outputGain }) };
+  const output = linearLayout(inner, dim, { gain: outputGain });
+  const layout = { query: branch, key: branch, value: branch, output };
+  if (learned === undefined) return layout;
+  const weight = diagonal([learned.heads, learned.headDim, learned.headDim], 2);
+  return { ...layout, features: { query: weight, key: weight } };
 }
 
 function isExact(state: SelfAttentionState): state is ExactState {
@@ -54,8 +74,8 @@ function isExact(state: SelfAttentionState): state is ExactState {
 export function selfAttention(
   params: SelfAttentionParams,
   x: Tensor,
-  { heads, headDim, chunk, projection, angles, keyMask, state }: SelfAttentionOptions,
-): { output: Tensor; state: SelfAttentionState } {
+  { heads, headDim, chunk, features, tokenPositions, angles, keyMask, state }: SelfAttentionOptions,
+): { output: Tensor; state: SelfAttentionState; attended: AttendedRows } {
   const [batch, length] = x.shape as [Dim, Dim, Dim];
   const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
   const turn = (y: Tensor) => (angles === undefined ? y : rotary(y, angles.cosine, angles.sine, heads));
@@ -64,18 +84,19 @@ export function selfAttention(
     key: split(turn(linear(params.key, x))),
     value: split(linear(params.value, x)),
     ...(keyMask === undefined ? {} : { keyMask }),
+    ...(tokenPositions === undefined ? {} : { queryPosition: tokenPositions, keyPosition: tokenPositions }),
   };
   const attended = attend();
   const joined = reshape(attended.output, [batch, length, heads * headDim]);
-  return { output: linear(params.output, joined), state: attended.state };
+  const { query, key } = inputs;
+  return { output: linear(params.output, joined), state: attended.state, attended: { query, key } };
 
   function attend(): { output: Tensor; state: SelfAttentionState } {
-    if (projection === undefined) {
+    if (features === undefined) {
       if (state !== undefined && !isExact(state)) throw internalError('exact attention was given a linear state');
       return exactAttention(inputs, { isCausal: true, ...(state === undefined ? {} : { state }) });
     }
     if (state !== undefined && isExact(state)) throw internalError('linear attention was given an exact state');
-    const features = positiveFeatures(projection);
     if (state !== undefined && length === 1) return recurrentAttention(inputs, features, state);
     return causalAttention(inputs, features, { chunk, ...(state === undefined ? {} : { state }) });
   }

@@ -99,6 +99,17 @@ export class MetricsFile {
   }
 }
 
+/** Tokens a second at the median step, given the tokens of a step; NaN where there is no step. */
+export async function readSpeed(path: string, tokens: number): Promise<number> {
+  const times: number[] = [];
+  for await (const line of linesOf(path)) {
+    const parsed = parse(line);
+    if (parsed?.kind === 'step') times.push(parsed.seconds);
+  }
+  times.sort((a, b) => a - b);
+  return tokens / (times[Math.floor(times.length / 2)] ?? Number.NaN);
+}
+
 /** All losses that a file tells of. */
 export async function readCurve(path: string): Promise<CurvePoints> {
   const points: CurvePoints = { train: [], heldOut: [] };

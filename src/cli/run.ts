@@ -7,13 +7,14 @@ import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Opti
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
 import type { Command } from './command.js';
+import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
 import { type Flag, parseNumber } from './flags.js';
 import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
 import { trainCommand } from './train.js';
 
-const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand];
+const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, compareCommand];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], io: Io): Promise<number> {

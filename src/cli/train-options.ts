@@ -77,17 +77,26 @@ async function readConfigFile(path: string): Promise<Options> {
   return value as Options;
 }
 
-/** The options of a new run. Throws USAGE with every problem. */
-export function freshOptions({ own, preset, nameOf }: AskedOptions): RunOptions {
-  const all = { ...preset, ...own };
+/** The options of a new run, of `whose` where there are several. Throws USAGE with every problem. */
+export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''): RunOptions {
+  const all = { ...withOwnCount(preset, own), ...own };
   const model = languageModelSchema.safeParse(pick(all, Object.keys(modelShape)));
   const training = trainingSchema.safeParse(pick(all, Object.keys(trainingShape)));
   if (!model.success || !training.success) {
     const issues = [...(model.error?.issues ?? []), ...(training.error?.issues ?? [])];
-    throw usageError(`${describe(issues, nameOf)}. See performer train --help.`);
+    throw usageError(`${describe(issues, (key) => `${nameOf(key)}${whose}`)}. See --help.`);
   }
   checkFit(model.data, training.data, nameOf);
   return { model: model.data, training: training.data };
+}
+
+/** The preset, without its number of features where the map that was asked for has a number of its own. */
+function withOwnCount({ featureCount, ...preset }: Options, own: Options): Options {
+  const model = languageModelSchema.safeParse(pick({ ...preset, ...own }, Object.keys(modelShape)));
+  const suits = languageModelSchema.safeParse(
+    pick({ ...preset, featureCount, ...own }, Object.keys(modelShape)),
+  ).success;
+  return model.success && !suits ? preset : { ...preset, featureCount };
 }
 
 function describe(issues: readonly z.core.$ZodIssue[], nameOf: (key: string) => string): string {

@@ -166,6 +166,14 @@ export function isShaped(name: FeatureMapName): name is ShapeMethod {
   return (shapeMethods as readonly string[]).includes(name);
 }
 
+/** Whether φ(q)·φ(k) can be zero or negative, known before the map is built. */
+export function isSignedMap({ name, kernelEpsilon }: Pick<FeatureMapOptions, 'name' | 'kernelEpsilon'>): boolean {
+  if (Object.hasOwn(nonlinearities, name)) {
+    return nonlinearities[name as NonlinearityName].isSigned || kernelEpsilon === 0;
+  }
+  return ['trigonometric', 'polynomial', 'cosformer'].includes(name);
+}
+
 /** The number of features of a map: as asked for, or what its head's dim gives. */
 export function featureCountOf({
   name,

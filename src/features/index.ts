@@ -10,6 +10,7 @@ export {
   featureMapNames,
   featureMapProblems,
   isShaped,
+  isSignedMap,
 } from './family.js';
 export { estimatedKernel, explicitFeatures, type FeatureMap, type Features } from './feature-map.js';
 export type { GaussianOptions } from './gaussian.js';

@@ -5,9 +5,10 @@
  */
 import { type HostTensor, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
-import { initialState, languageModelLayout } from '../models/index.js';
+import { drawProjections, initialState, languageModelLayout } from '../models/index.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { longestRow } from './token-rows.js';
 
@@ -41,7 +42,7 @@ export function identityOf({ config, params, projections }: Model): Readonly<Rec
     version: '1',
     model: JSON.stringify(Object.fromEntries(Object.entries(model).sort())),
     weights: projectionDigest(weights.map(([, weight]) => weight)),
-    projections: projectionDigest(projections.blocks.map(({ attention }) => attention.projection)),
+    projections: projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>)),
   };
 }
 
@@ -89,9 +90,7 @@ export function decodeMemory(
 
 /** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */
 export function checkModel(where: string, { config, params, projections }: Model): void {
-  const { attention, depth, featureCount, headDim } = config;
-  const projection = { dtype: 'float32' as const, shape: [featureCount, headDim] };
-  const blocks = Array.from({ length: attention === 'softmax' ? 0 : depth }, () => ({ attention: { projection } }));
   treeFromLeaves(where, languageModelLayout(config), new Map(leavesOf(params)) as Map<string, HostTensor>);
-  treeFromLeaves(where, { blocks }, new Map(leavesOf(projections)) as Map<string, HostTensor>);
+  const like = drawProjections(config, Random.fromSeed(0));
+  treeFromLeaves(where, like, new Map(leavesOf(projections)) as Map<string, HostTensor>);
 }

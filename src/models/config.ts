@@ -1,7 +1,13 @@
 /** The configuration of a causal language model: what config.json holds, and the presets. */
 import { z } from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { defaultFeatureCount } from '../features/index.js';
+import {
+  type FeatureMapOptions,
+  featureCountOf,
+  featureMapNames,
+  featureMapProblems,
+  projectionKinds,
+} from '../features/index.js';
 
 const count = z
   .int()
@@ -21,9 +27,18 @@ export const languageModelSchema = z
     headDim: count,
     feedForwardMultiplier: z.number().positive().max(64).default(4),
     attention: z.enum(['favor+', 'softmax']).default('favor+'),
+    featureMap: z.enum(featureMapNames).default('positive'),
     featureCount: count.optional(),
-    projectionKind: z.enum(['orthogonal', 'iid']).default('orthogonal'),
+    projectionKind: z.enum([...projectionKinds, 'none']).default('orthogonal'),
     rowNorm: z.enum(['chi', 'root']).default('chi'),
+    kernelEpsilon: z.number().min(0).max(1).optional(),
+    polynomialDegree: z.int().min(1).max(8).optional(),
+    polynomialOffset: z.number().min(0).max(1e6).optional(),
+    positionSpan: z
+      .number()
+      .positive()
+      .max(2 ** 31)
+      .optional(),
     chunk: count.default(64),
     positions: z.enum(['rotary', 'learned', 'none']).default('rotary'),
     maxLength: count.optional(),
@@ -40,8 +55,46 @@ export const languageModelSchema = z
       refuse('maxLength', 'learned positions need it');
     if (config.positions !== 'learned' && config.maxLength !== undefined)
       refuse('maxLength', 'only learned positions have it');
+    const options = featureMapOptions({ ...config, featureCount: config.featureCount ?? plainCount(config) });
+    for (const [key, message] of featureMapProblems(options)) refuse(optionNames[key], message);
   })
-  .transform((config) => ({ ...config, featureCount: config.featureCount ?? defaultFeatureCount(config.headDim) }));
+  .transform((config) => ({ ...config, featureCount: config.featureCount ?? plainCount(config) }));
+
+interface FeatureConfig {
+  readonly featureMap: FeatureMapOptions['name'];
+  readonly headDim: number;
+  readonly featureCount: number;
+  readonly projectionKind: FeatureMapOptions['projectionKind'];
+  readonly rowNorm: FeatureMapOptions['rowNorm'];
+  readonly kernelEpsilon?: number | undefined;
+  readonly polynomialDegree?: number | undefined;
+  readonly polynomialOffset?: number | undefined;
+  readonly positionSpan?: number | undefined;
+}
+
+/** What the options of a feature map are called in a model's configuration. */
+const optionNames: Record<keyof FeatureMapOptions, keyof FeatureConfig> = {
+  name: 'featureMap',
+  headDim: 'headDim',
+  featureCount: 'featureCount',
+  projectionKind: 'projectionKind',
+  rowNorm: 'rowNorm',
+  kernelEpsilon: 'kernelEpsilon',
+  degree: 'polynomialDegree',
+  offset: 'polynomialOffset',
+  span: 'positionSpan',
+};
+
+/** The options of the feature map of a model's attention. */
+export function featureMapOptions(config: FeatureConfig): FeatureMapOptions {
+  const entries = Object.entries(optionNames).map(([key, name]) => [key, config[name]]);
+  return Object.fromEntries(entries) as FeatureMapOptions;
+}
+
+/** The number of features where none is asked for. */
+function plainCount({ featureMap: name, headDim, projectionKind }: Omit<FeatureConfig, 'featureCount'>): number {
+  return featureCountOf({ name, headDim, projectionKind });
+}
 
 /** Every option, with defaults filled in. */
 export type LanguageModelConfig = z.output<typeof languageModelSchema>;

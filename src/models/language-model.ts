@@ -5,13 +5,14 @@
  * token after a state, in constant time and memory).
  */
 
-import { emptyLogScale } from '../attention/index.js';
+import { emptyLogScale, stateFeatureCount } from '../attention/index.js';
 import type { HostTensor } from '../base/array.js';
 import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import {
+  type AttendedRows,
   applyLayerNorm,
   type BlockParams,
   type BlockState,
@@ -33,7 +34,7 @@ import {
   rotaryAngles,
   shiftWidth,
 } from '../blocks/index.js';
-import { drawProjection } from '../features/index.js';
+import { drawFeatureParts, type FeatureMap, type FeatureMapParts, featureMap, isSignedMap } from '../features/index.js';
 import {
   add,
   broadcastTo,
@@ -54,7 +55,7 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
-import type { LanguageModelConfig } from './config.js';
+import { featureMapOptions, type LanguageModelConfig } from './config.js';
 
 export interface LanguageModelParams<T = Tensor> {
   readonly embedding: EmbeddingParams<T>;
@@ -66,9 +67,12 @@ export interface LanguageModelParams<T = Tensor> {
   readonly logits?: LinearParams<T>;
 }
 
-/** The random projections: `blocks.0.attention.projection` and so on, beside the parameters. */
+/**
+ * What the feature maps are made of beside the parameters: random projections `blocks.0.attention.projection` and so on,
+ * and the shapes of maps that are shaped by moments, `blocks.0.attention.shape.query`.
+ */
 export interface Projections<T = Tensor> {
-  readonly blocks: readonly { readonly attention: { readonly projection: T } }[];
+  readonly blocks: readonly { readonly attention: Pick<FeatureMapParts<T>, 'projection' | 'shape'> }[];
 }
 
 /** All that a model keeps of the tokens that it has read. */
@@ -98,6 +102,9 @@ export function languageModelLayout(config: LanguageModelConfig): LanguageModelP
     inner: heads * headDim,
     hidden: Math.round(dim * config.feedForwardMultiplier),
     outputGain: 1 / Math.sqrt(2 * depth),
+    ...(config.attention === 'favor+' && config.featureMap === 'hedgehog'
+      ? { learnedFeatures: { heads, headDim } }
+      : {}),
   };
   return {
     embedding: embeddingLayout(vocabularySize, dim),
@@ -112,30 +119,32 @@ export function initLanguageModel(config: LanguageModelConfig, random: Random): 
   return initialize(languageModelLayout(config), random);
 }
 
-/** One projection per layer, shared by its heads; none for exact attention. */
+/** One projection per layer, shared by its heads; none for exact attention and for maps without one. */
 export function drawProjections(config: LanguageModelConfig, random: Random): Projections<HostTensor<'float32'>> {
-  const { depth, featureCount, headDim, projectionKind, rowNorm } = config;
   if (config.attention === 'softmax') return { blocks: [] };
+  const options = featureMapOptions(config);
   return {
-    blocks: Array.from({ length: depth }, (_, layer) => ({
-      attention: {
-        projection: drawProjection(random.split(layer), featureCount, headDim, { kind: projectionKind, rowNorm }),
-      },
+    blocks: Array.from({ length: config.depth }, (_, layer) => ({
+      attention: drawFeatureParts(options, config.heads, random.split(layer)),
     })),
   };
 }
 
 /** The state before the first token. */
 export function initialState(config: LanguageModelConfig, batch: number): LanguageModelState<HostTensor> {
-  const { heads, headDim, featureCount, dim, depth } = config;
+  const { heads, headDim, dim, depth } = config;
+  const features = stateFeatureCount({
+    featureCount: config.featureCount,
+    isSigned: isSignedMap(featureMapOptions(config)),
+  });
   const attention = () => {
     if (config.attention === 'softmax') {
       const nothing = () => zeros('float32', [batch, heads, 0, headDim]);
       return { key: nothing(), value: nothing() };
     }
-    const logScale = zeros('float32', [batch, heads, featureCount]);
+    const logScale = zeros('float32', [batch, heads, features]);
     logScale.data.fill(emptyLogScale);
-    return { sum: zeros('float32', [batch, heads, featureCount, headDim + 1]), logScale };
+    return { sum: zeros('float32', [batch, heads, features, headDim + 1]), logScale };
   };
   const shift = () => zeros('float32', [batch, 1, shiftWidth(dim)]);
   return {
@@ -153,6 +162,10 @@ export interface LanguageModelResult {
   /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
   readonly lastHidden: Tensor;
   readonly state: LanguageModelState;
+  /** What the attention of each block compares, for statistics. */
+  readonly attended: readonly AttendedRows[];
+  /** [batch, length'], true for real tokens, where the tokens were padded or lengths were given. */
+  readonly mask: Tensor | undefined;
 }
 
 /** Reads tokens and returns hidden layers and the next state; `logitsOf` turns the former into logits. */
@@ -192,16 +205,18 @@ export function readTokens(
   const angles =
     config.positions === 'rotary' ? scope('positions', () => rotaryAngles(positions, config.headDim)) : undefined;
   const states: BlockState[] = [];
+  const attended: AttendedRows[] = [];
   params.blocks.forEach((blockParams, layer) => {
     const path = `blocks.${layer}`;
-    const projection = projections?.blocks[layer]?.attention.projection;
+    const features = featuresOf(config, blockParams, projections?.blocks[layer]?.attention);
     const blockState = state?.blocks[layer];
     const result = scope(path, () =>
       block(blockParams, x, {
         ...config,
         path,
         takeLast,
-        ...(projection === undefined ? {} : { projection }),
+        ...(features === undefined ? {} : { features }),
+        ...(features?.usesPosition ? { tokenPositions: positions } : {}),
         ...(angles === undefined ? {} : { angles }),
         ...(keyMask === undefined ? {} : { keyMask }),
         ...(blockState === undefined ? {} : { state: blockState }),
@@ -210,13 +225,29 @@ export function readTokens(
     );
     x = result.output;
     states.push(result.state);
+    attended.push(result.attended);
   });
   const added = counts ?? broadcastTo(cast(size(length), 'int32'), [batch]);
   return {
     hidden: scope('norm', () => applyLayerNorm(params.norm, slice(x, 1, 0, length))),
     lastHidden: scope('norm', () => applyLayerNorm(params.norm, takeLast(x))),
     state: { position: add(start, added), blocks: states },
+    attended,
+    mask: keyMask,
   };
+}
+
+/** The feature map of a block; none for exact attention. */
+function featuresOf(
+  config: LanguageModelConfig,
+  { attention }: BlockParams,
+  parts: Projections['blocks'][number]['attention'] | undefined,
+): FeatureMap | undefined {
+  if (config.attention === 'softmax') return undefined;
+  return featureMap(featureMapOptions(config), {
+    ...parts,
+    ...(attention.features === undefined ? {} : { learned: attention.features }),
+  });
 }
 
 /** Takes the last real token of each row; of a row without one, what was there `before` (or zeros). */

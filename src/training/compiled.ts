@@ -54,7 +54,7 @@ export interface CompiledStep {
 const scalarSpec = spec('float32', []);
 const scalarSpecs = { learningRate: scalarSpec, update: scalarSpec };
 
-function specsOf<T>(tree: T) {
+export function specsOf<T>(tree: T) {
   return mapTree(tree, ({ dtype, shape }: HostTensor): TensorSpec => spec(dtype, shape));
 }
 

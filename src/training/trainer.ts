@@ -7,8 +7,9 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
 import { leavesOf, mapTree } from '../base/tree.js';
-import { type ByteSource, evaluationWindows, laneWindows, randomWindows } from '../data/index.js';
+import { type ByteSource, evaluationWindows, type LaneWindows, laneWindows, randomWindows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
+import { isShaped, shapeFromMoments } from '../features/index.js';
 import {
   drawProjections,
   initialState,
@@ -19,6 +20,7 @@ import {
 } from '../models/index.js';
 import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
 import type { TrainingConfig } from './config.js';
+import { type CompiledMoments, compileMoments, isEarly, shapesOf, withShapes } from './feature-shapes.js';
 import { initMoments, type Moments } from './optimizer.js';
 import { learningRateAt } from './schedule.js';
 import type { Snapshot } from './snapshot.js';
@@ -89,6 +91,7 @@ export class Trainer {
   #snapshot: Snapshot;
   #spare: Weights;
   #streams: boolean;
+  #moments: CompiledMoments | undefined;
   #evaluations: { windows: CompiledEvaluation; streaming: CompiledEvaluation | undefined } | undefined;
 
   private constructor(
@@ -123,7 +126,7 @@ export class Trainer {
   /** One optimizer step. Throws NUMERIC, and changes nothing, when the loss or the gradient is not finite. */
   async step(): Promise<StepReport> {
     const { training, step } = this.#snapshot;
-    this.#redraw();
+    await this.#renewFeatures();
     const { params, moments, projections } = this.#snapshot;
     const learningRate = learningRateAt(step, training);
     const { batches, states } = await this.#read();
@@ -168,33 +171,74 @@ export class Trainer {
 
   async dispose(): Promise<void> {
     await this.compiled.dispose();
+    await this.#moments?.dispose();
     await this.#evaluations?.windows.dispose();
     await this.#evaluations?.streaming?.dispose();
   }
 
-  /** Draws new projections where the schedule says so; a carried state ends there, since it is made with the old ones. */
-  #redraw(): void {
+  /**
+   * Draws new projections where the schedule says so, and shapes features that have a shape by the moments of the step's
+   * batch. A carried state ends there, since it is made with the old ones.
+   */
+  async #renewFeatures(): Promise<void> {
     const { model, training, step } = this.#snapshot;
-    if (training.redrawInterval === 0 || step === 0 || step % training.redrawInterval !== 0) return;
-    const random = Random.fromSeed(training.seed).split('projections');
-    const projections = drawProjections(model, random.split(step / training.redrawInterval));
+    if (model.attention === 'softmax') return;
+    const { redrawInterval } = training;
+    const isRedraw = redrawInterval > 0 && step > 0 && step % redrawInterval === 0;
+    const isShaping = isShaped(model.featureMap) && (isRedraw || isEarly(step));
+    if (!isRedraw && !isShaping) return;
+    let { projections } = this.#snapshot;
+    if (isRedraw) {
+      const drawn = drawProjections(
+        model,
+        Random.fromSeed(training.seed)
+          .split('projections')
+          .split(step / redrawInterval),
+      );
+      // The shapes stay as they are until they are measured, with the model that they belong to.
+      projections = withShapes(drawn, shapesOf(projections));
+    }
+    if (isShaping) projections = await this.#shape(projections);
     this.#snapshot = { ...this.#snapshot, projections, states: [] };
+  }
+
+  async #shape(projections: Snapshot['projections']): Promise<Snapshot['projections']> {
+    const { model, training, params } = this.#snapshot;
+    if (!isShaped(model.featureMap)) return projections;
+    this.#moments ??= await compileMoments(this.options.engine, model, training);
+    const { tokens } = await this.#readTokens();
+    const size = training.batch * (training.window + 1);
+    const first: HostTensor<'int32'> = {
+      dtype: 'int32',
+      shape: [training.batch, training.window + 1],
+      data: tokens.data.subarray(0, size),
+    };
+    const moments = await this.#moments.run({ params, projections, tokens: first });
+    const method = model.featureMap;
+    return withShapes(
+      projections,
+      moments.map((each) => shapeFromMoments(method, each)),
+    );
+  }
+
+  /** The windows of the step that comes next. */
+  async #readTokens(): Promise<LaneWindows> {
+    const { batch, window, accumulation, carryState, seed } = this.#snapshot.training;
+    const size = { batch: batch * accumulation, window, step: this.#snapshot.step };
+    if (carryState) return laneWindows(this.options.train, size);
+    const random = Random.fromSeed(seed).split('batches');
+    return { tokens: await randomWindows(this.options.train, { ...size, random }), isStart: true };
   }
 
   async #read(): Promise<{ batches: StepInputs<HostTensor>[]; states: readonly LanguageModelState<HostTensor>[] }> {
     const { model, training, step } = this.#snapshot;
     const { batch, window, accumulation, carryState, seed } = training;
-    const size = { batch: batch * accumulation, window, step };
-    let tokens: HostTensor<'int32'>;
+    const { tokens, isStart } = await this.#readTokens();
     let states: readonly LanguageModelState<HostTensor>[] = [];
     if (carryState) {
-      const lanes = await laneWindows(this.options.train, size);
-      const isFresh = lanes.isStart || this.#snapshot.states.length === 0;
+      const isFresh = isStart || this.#snapshot.states.length === 0;
       const fresh = () => Array.from({ length: accumulation }, () => initialState(model, batch));
       states = isFresh ? fresh() : this.#snapshot.states;
-      tokens = lanes.tokens;
-    } else {
-      tokens = await randomWindows(this.options.train, { ...size, random: Random.fromSeed(seed).split('batches') });
     }
     const batches = Array.from({ length: accumulation }, (_, index): StepInputs<HostTensor> => {
       const rows = tokens.data.subarray(index * batch * (window + 1), (index + 1) * batch * (window + 1));

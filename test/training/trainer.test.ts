@@ -69,8 +69,8 @@ describe('training', () => {
     expect(three.end.projections).toEqual(start.projections);
     expect(three.end.states[0]!.position.data[0]).toBe(3 * 32);
     const four = await steps(three.end, 1);
-    expect(four.end.projections.blocks[0]!.attention.projection.data).not.toEqual(
-      start.projections.blocks[0]!.attention.projection.data,
+    expect(four.end.projections.blocks[0]!.attention.projection!.data).not.toEqual(
+      start.projections.blocks[0]!.attention.projection!.data,
     );
     expect(four.end.states[0]!.position.data[0]).toBe(32);
   });

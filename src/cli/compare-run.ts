@@ -1,0 +1,249 @@
+/** `performer compare` at work: one run after another, each as `performer train` has it, and a ranking after each. */
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf, PerformerError } from '../base/errors.js';
+import { type ByteSource, splitCorpus } from '../data/index.js';
+import { openFiles } from '../data/node.js';
+import type { Engine } from '../engine/index.js';
+import { readJson, writeFileAtomic } from '../interop/node.js';
+import { languageModelConfig } from '../models/index.js';
+import { initialSnapshot, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
+import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
+import { usageError } from './command.js';
+import { compareSchema } from './compare.js';
+import { type ComparedKernel, folderName, parseKernels, variedOptions } from './compare-kernels.js';
+import { type ComparedRun, curvesCsv, rankingTable, rankKernels } from './compare-results.js';
+import { checkText, noteRun, readRunNote } from './corpus.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { type Io, shellWord } from './io.js';
+import { MetricsFile, readCurve, readSpeed } from './metrics.js';
+import { trainLoop } from './train-loop.js';
+import { askedOptions, freshOptions, type RunOptions } from './train-options.js';
+
+const plannedSchema = z.strictObject({ kernel: z.string(), seed: z.int(), model: z.unknown(), training: z.unknown() });
+const planSchema = z.strictObject({ version: z.literal(1), runs: z.array(plannedSchema).min(1) });
+
+interface PlannedRun {
+  readonly kernel: string;
+  readonly seed: number;
+  readonly folder: string;
+  /** Fresh. */
+  readonly snapshot: () => Snapshot;
+}
+
+export async function runCompare(files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
+  const out = flags.out as string | undefined;
+  if (out === undefined) throw usageError('compare: expected --out with a folder, got none. Add --out runs/…');
+  const closers: (() => Promise<void>)[] = [];
+  try {
+    const engine = await chooseEngine(flags);
+    const { text, runs } = flags.resume
+      ? await resume(out, files, flags, closers)
+      : await begin(out, files, flags, { engine, io, closers });
+    await compare(out, runs, text, { engine, io });
+  } finally {
+    for (const close of closers.reverse()) await close();
+  }
+}
+
+const planName = 'compare.json';
+
+interface Beginning {
+  readonly engine: Engine;
+  readonly io: Io;
+  readonly closers: (() => Promise<void>)[];
+}
+
+interface Prepared {
+  readonly text: ByteSource;
+  readonly runs: readonly PlannedRun[];
+}
+
+async function begin(
+  out: string,
+  files: readonly string[],
+  flags: FlagValues,
+  { engine, io, closers }: Beginning,
+): Promise<Prepared> {
+  if (files.length === 0) throw usageError('compare: expected files to train on, got none. Name some, or --resume.');
+  const { kernels: list, seeds, minutes } = compareSchema.parse({ out, ...pickCompared(flags) });
+  if (minutes !== undefined && flags.steps !== undefined)
+    throw usageError('compare: expected --steps or --minutes, got both.');
+  const kernels = parseKernels(list);
+  const asked = await askedOptions(flags);
+  const varied = Object.keys(asked.own).find((key) => variedOptions.includes(key));
+  if (varied !== undefined)
+    throw usageError(`${asked.nameOf(varied)}: expected it behind a name of --kernels, which it belongs to.`);
+  // A number of features for all holds where a map can have it, as one of the preset does.
+  const { featureCount, ...own } = asked.own;
+  const preset = featureCount === undefined ? asked.preset : { ...asked.preset, featureCount };
+  const optionsOf = (kernel: ComparedKernel, more: FlagValues = {}) =>
+    freshOptions({ ...asked, preset, own: { ...own, ...kernel.options, ...more } }, ` of ${kernel.name}`);
+  const { training } = kernels.map((kernel) => optionsOf(kernel))[0] as RunOptions;
+  const text = await openFiles(files);
+  closers.push(() => text.close());
+  splitCorpus(text, training.heldOut, training.window);
+  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
+    throw new PerformerError('DATA', `--out ${out}: expected a folder to write to, got ${messageOf(cause)}.`, {
+      cause,
+    });
+  });
+  closers.push(await lockFolder(out));
+  if ((await stat(join(out, planName)).catch(() => undefined)) !== undefined) {
+    throw usageError(`--out ${out}: expected a folder without a comparison, got one. Add --resume to go on with it.`);
+  }
+  const runs: z.output<typeof plannedSchema>[] = [];
+  for (const kernel of kernels) {
+    const { model, training: first } = optionsOf(kernel);
+    let length: FlagValues = {};
+    if (minutes !== undefined) {
+      const steps = await stepsThatFit(minutes * 60, initialSnapshot(model, first), text, engine);
+      io.stdout.write(`${kernel.name}: ${steps} steps fit into ${minutes} minutes\n`);
+      length = { steps };
+    }
+    for (let seed = first.seed; seed < first.seed + seeds; seed++) {
+      runs.push({ kernel: kernel.name, seed, ...optionsOf(kernel, { ...length, seed }) });
+    }
+  }
+  await noteRun(out, files, text, training.window);
+  await writeFileAtomic(join(out, planName), [`${JSON.stringify({ version: 1, runs }, undefined, 1)}\n`]);
+  return { text, runs: runs.map((run) => plannedRun(out, kernels, run)) };
+}
+
+function pickCompared(flags: FlagValues): FlagValues {
+  const keys = Object.keys(compareSchema.shape).filter((key) => key !== 'out');
+  return Object.fromEntries(Object.entries(flags).filter(([key]) => keys.includes(key)));
+}
+
+function plannedRun(
+  out: string,
+  kernels: readonly ComparedKernel[],
+  { kernel: name, seed, model, training }: z.output<typeof plannedSchema>,
+): PlannedRun {
+  const kernel = kernels.find((each) => each.name === name) as ComparedKernel;
+  return {
+    kernel: name,
+    seed,
+    folder: join(out, 'runs', folderName(kernel, seed)),
+    snapshot: () => initialSnapshot(languageModelConfig(model), trainingConfig(training)),
+  };
+}
+
+async function resume(
+  out: string,
+  files: readonly string[],
+  flags: FlagValues,
+  closers: Beginning['closers'],
+): Promise<Prepared> {
+  const changed = Object.keys(flags).find((key) => !['out', 'resume', 'threads', 'provider'].includes(key));
+  if (changed !== undefined)
+    throw usageError(`--${changed}: expected only --out with --resume: a comparison goes on as it began.`);
+  const path = join(out, planName);
+  if ((await stat(path).catch(() => undefined)) === undefined) {
+    throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);
+  }
+  closers.push(await lockFolder(out));
+  const plan = planSchema.safeParse(await readJson(path, path));
+  if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 1.`);
+  const note = await readRunNote(out);
+  const named = files.length > 0 ? files : (note?.files ?? []);
+  const text = await openFiles(named);
+  closers.push(() => text.close());
+  if (note !== undefined) await checkText(out, note, text);
+  const kernels = parseKernels([...new Set(plan.data.runs.map(({ kernel }) => kernel))].join(','));
+  return { text, runs: plan.data.runs.map((run) => plannedRun(out, kernels, run)) };
+}
+
+/** How many steps of a model take so many seconds, by a few steps whose result is thrown away. */
+async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSource, engine: Engine): Promise<number> {
+  const { train, heldOut } = splitCorpus(text, snapshot.training.heldOut, snapshot.training.window);
+  const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+  try {
+    for (let i = 0; i < 4; i++) await trainer.step();
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const start = performance.now();
+      await trainer.step();
+      times.push((performance.now() - start) / 1000);
+    }
+    const median = times.sort((a, b) => a - b)[4] as number;
+    return Math.max(1, Math.floor(seconds / median));
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/** Seeds outside, kernels inside: what is done at any time compares equals. */
+async function compare(
+  out: string,
+  runs: readonly PlannedRun[],
+  text: ByteSource,
+  around: { readonly engine: Engine; readonly io: Io },
+): Promise<void> {
+  const { io } = around;
+  const order = [...runs].sort((a, b) => a.seed - b.seed);
+  const results: ComparedRun[] = [];
+  for (const [index, run] of order.entries()) {
+    io.stdout.write(`run ${index + 1}/${order.length}: ${run.kernel}, seed ${run.seed}\n`);
+    const result = await finish(run, text, around);
+    results.push(result);
+    await writeResults(out, results);
+    if (result.step < result.steps) {
+      io.stdout.write(`Stopped and saved. Go on with:\n  ${io.command} compare --out ${shellWord(out)} --resume\n`);
+      return;
+    }
+  }
+  io.stdout.write(`\n${rankingTable(rankKernels(results))}\n\nThe table and the curves are in ${out}.\n`);
+}
+
+async function writeResults(out: string, results: readonly ComparedRun[]): Promise<void> {
+  const ranking = rankKernels(results);
+  const summaries = results.map(({ train, ...rest }) => rest);
+  await writeFileAtomic(join(out, 'results.json'), [`${JSON.stringify({ ranking, runs: summaries }, undefined, 1)}\n`]);
+  await writeFileAtomic(join(out, 'ranking.md'), [`${rankingTable(ranking)}\n`]);
+  await writeFileAtomic(join(out, 'curves.csv'), [curvesCsv(results)]);
+}
+
+/** Takes a run up where it is, and trains until it is done or the user asks to stop. */
+async function finish(
+  { kernel, seed, folder, snapshot: fresh }: PlannedRun,
+  text: ByteSource,
+  { engine, io }: { readonly engine: Engine; readonly io: Io },
+): Promise<ComparedRun> {
+  await mkdir(folder, { recursive: true });
+  const exists = (await stat(join(folder, 'checkpoints')).catch(() => undefined)) !== undefined;
+  const snapshot = exists ? await loadLatestSnapshot(folder) : fresh();
+  const { training, model } = snapshot;
+  const metricsPath = join(folder, 'metrics.jsonl');
+  const { train, heldOut } = splitCorpus(text, training.heldOut, training.window);
+  const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+  let step: number;
+  try {
+    if (snapshot.step < training.steps) {
+      const store = await CheckpointFolder.open(folder, training.keep);
+      const metrics = await MetricsFile.open(metricsPath, snapshot.step);
+      try {
+        await trainLoop(trainer, { store, metrics, io });
+      } finally {
+        await metrics.close();
+      }
+    }
+    step = trainer.snapshot.step;
+  } finally {
+    await trainer.dispose();
+  }
+  const curve = await readCurve(metricsPath);
+  return {
+    kernel,
+    seed,
+    step,
+    steps: training.steps,
+    parameters: trainer.parameterCount,
+    ...(model.attention === 'softmax' ? {} : { features: model.featureCount }),
+    tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
+    heldOut: curve.heldOut,
+    train: curve.train,
+  };
+}

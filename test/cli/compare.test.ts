@@ -1,0 +1,114 @@
+/** `performer compare`: equal models but for their kernel, ranked, and taken up again where they stopped. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { rankingTable, rankKernels } from '../../src/cli/compare-results.js';
+import { performer, small, temporaryFolder, textFile } from './support.js';
+
+async function comparison(words: readonly string[], around = {}) {
+  const folder = await temporaryFolder();
+  const out = join(folder, 'kernels');
+  const text = await textFile(folder);
+  const ran = await performer(['compare', text, '--out', out, ...small, ...words], around);
+  return { out, text, ran };
+}
+
+const resultsOf = async (out: string) => JSON.parse(await readFile(join(out, 'results.json'), 'utf8'));
+
+/** Results without what a clock says. */
+const timeless = (results: { runs: Record<string, unknown>[] }) =>
+  results.runs.map(({ tokensPerSecond, ...rest }) => rest);
+
+describe('a comparison', () => {
+  test('trains each kernel with each seed from equal weights and ranks them', async () => {
+    const kernels = 'softmax,positive,relu:projection-kind=none,hedgehog';
+    const { out, ran } = await comparison(['--kernels', kernels, '--seeds', '2', '--seed', '5']);
+    expect(ran.err).toBe('');
+    expect(ran.code).toBe(0);
+    const { ranking, runs } = await resultsOf(out);
+    expect(runs).toHaveLength(8);
+    expect(runs.map(({ seed }: { seed: number }) => seed)).toEqual([5, 5, 5, 5, 6, 6, 6, 6]);
+    expect(ranking.map(({ kernel }: { kernel: string }) => kernel).sort()).toEqual(kernels.split(',').sort());
+    const losses = ranking.map(({ loss }: { loss: number }) => loss);
+    expect(losses).toEqual([...losses].sort((a, b) => a - b));
+    for (const { runs: count, deviation, best, worst, loss } of ranking) {
+      expect(count).toBe(2);
+      expect(deviation).toBeCloseTo((worst - best) / Math.SQRT2, 10);
+      expect(loss).toBeCloseTo((best + worst) / 2, 10);
+    }
+    const curves = (await readFile(join(out, 'curves.csv'), 'utf8')).trim().split('\n');
+    expect(curves[0]).toBe('kernel,seed,kind,step,loss');
+    expect(curves.filter((line) => line.startsWith('softmax,5,train,'))).toHaveLength(6);
+    expect(await readFile(join(out, 'ranking.md'), 'utf8')).toBe(`${rankingTable(ranking)}\n`);
+    expect(ran.out).toContain(rankingTable(ranking));
+  });
+
+  test('that is stopped goes on as if it had not been, bit for bit', async () => {
+    const words = ['--kernels', 'positive,elu', '--seeds', '1', '--checkpoint-interval', '2'];
+    const whole = await comparison(words);
+    const broken = await comparison(words, { stopAt: /run 2\/2.*step 1\/6/s });
+    expect(broken.ran.out).toMatch(/Stopped and saved/);
+    expect((await resultsOf(broken.out)).runs.at(-1)).toMatchObject({ kernel: 'elu', steps: 6 });
+    expect((await resultsOf(broken.out)).runs.at(-1).step).toBeLessThan(6);
+    const next = broken.ran.out.trimEnd().split('\n').at(-1)?.trim() as string;
+    expect((await performer([...next.split(' ').slice(1), '--threads', '1'])).code).toBe(0);
+    expect(timeless(await resultsOf(broken.out))).toEqual(timeless(await resultsOf(whole.out)));
+    const curves = async (out: string) => readFile(join(out, 'curves.csv'), 'utf8');
+    expect(await curves(broken.out)).toBe(await curves(whole.out));
+  });
+
+  test('within a budget of time finds the steps that fit', async () => {
+    const words = small.filter((word, at) => word !== '--steps' && small[at - 1] !== '--steps');
+    const folder = await temporaryFolder();
+    const out = join(folder, 'kernels');
+    const text = await textFile(folder);
+    const timed = ['--kernels', 'positive', '--seeds', '1', '--minutes', '0.003'];
+    const ran = await performer(['compare', text, '--out', out, ...words, ...timed]);
+    expect(ran.code).toBe(0);
+    const [, steps] = /positive: (\d+) steps fit/.exec(ran.out) as unknown as [string, string];
+    expect((await resultsOf(out)).runs[0].step).toBe(Number(steps));
+  });
+
+  test.each([
+    [['--kernels', 'sofmax'], /--kernels: expected softmax, positive.*got "sofmax"/],
+    [['--kernels', 'relu,relu'], /got relu twice/],
+    [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],
+    [['--kernels', 'positive:projection-kind=none'], /--projection-kind of positive:.*need a projection/],
+    [['--minutes', '1'], /--steps or --minutes, got both/],
+    [['--feature-map', 'relu'], /unknown option '--feature-map'/],
+    [['--seeds', '0'], /--seeds/],
+  ])('is refused for %j', async (words, message) => {
+    const { ran } = await comparison(words);
+    expect(ran.code).toBe(2);
+    expect(ran.err).toMatch(message);
+  });
+
+  test('is not begun twice in one folder, and not resumed where there is none', async () => {
+    const { out, text, ran } = await comparison(['--kernels', 'elu', '--seeds', '1']);
+    expect(ran.code).toBe(0);
+    const again = await performer(['compare', text, '--out', out, ...small, '--kernels', 'elu']);
+    expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/without a comparison, got one.*--resume/) });
+    const none = await performer(['compare', '--out', `${out}-none`, '--resume']);
+    expect(none).toMatchObject({ code: 1, err: expect.stringMatching(/expected a comparison to resume/) });
+    const changed = await performer(['compare', '--out', out, '--resume', '--dim', '64']);
+    expect(changed).toMatchObject({ code: 2, err: expect.stringMatching(/--dim: expected only --out/) });
+  });
+});
+
+test('a kernel that was run once has no deviation', () => {
+  const run = { seed: 1, step: 2, steps: 2, parameters: 9, tokensPerSecond: 5, train: [] };
+  const [first, second] = rankKernels([
+    { ...run, kernel: 'a', heldOut: [{ step: 2, loss: 2 }] },
+    {
+      ...run,
+      kernel: 'b',
+      heldOut: [
+        { step: 1, loss: 0.5 },
+        { step: 2, loss: 1 },
+      ],
+    },
+    { ...run, kernel: 'c', heldOut: [] },
+  ]);
+  expect(first).toMatchObject({ kernel: 'b', loss: 1, deviation: undefined });
+  expect(second).toMatchObject({ kernel: 'a', loss: 2 });
+});
