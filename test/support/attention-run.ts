@@ -214,14 +214,7 @@ export const attentionForms: readonly AttentionForm[] = [
         at: 10,
         state: prefill.state,
       });
-      const rest = await stream(
-        engine,
-        inputs,
-        map,
-        [caseLength],
-        { chunk: 4 },
-        { at: 17, state: generated.state },
-      );
+      const rest = await stream(engine, inputs, map, [caseLength], { chunk: 4 }, { at: 17, state: generated.state });
       return joinLength([prefill.output, generated.output, rest.output]);
     },
   },

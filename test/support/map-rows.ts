@@ -55,7 +55,8 @@ export function exponentialRows(
   const rows = projection && rowsOf(projection);
   return same(false, (raw) => {
     const x = gamma === undefined ? scaled(raw) : scaled(raw, Math.sqrt(2 * gamma));
-    const u = rows === undefined ? [...x].map((sum) => ({ sum, size: Math.abs(sum) })) : rows.map((w) => products(w, x));
+    const u =
+      rows === undefined ? [...x].map((sum) => ({ sum, size: Math.abs(sum) })) : rows.map((w) => products(w, x));
     const all = isPaired ? [...u, ...u.map(({ sum, size }) => ({ sum: -sum, size }))] : u;
     const h = !hasNorm ? 0 : (gamma === undefined ? 1 : 2) * halfNorm(x);
     return fromLogs(
@@ -127,7 +128,8 @@ export function generalizedRows(
   const rows = projection && rowsOf(projection);
   return same(isSigned, (raw) => {
     const x = scaled(raw);
-    const u = rows === undefined ? [...x].map((sum) => ({ sum, size: Math.abs(sum) })) : rows.map((w) => products(w, x));
+    const u =
+      rows === undefined ? [...x].map((sum) => ({ sum, size: Math.abs(sum) })) : rows.map((w) => products(w, x));
     const factor = rows === undefined ? 1 : rows.length ** -0.5;
     const slope = (at: number) => Math.abs(f(at + 1e-3) - f(at - 1e-3)) / 2e-3;
     return fromValues(
@@ -165,7 +167,10 @@ export function polynomialRows(signs: HostTensor, degree: number, offset: number
     return fromValues(
       factors.map((terms) => product(terms.map(({ sum }) => sum))),
       factors.map((terms) =>
-        terms.reduce((total, _, t) => total + Math.abs(product(terms.map(({ sum, size }, s) => (s === t ? size : sum)))), 0),
+        terms.reduce(
+          (total, _, t) => total + Math.abs(product(terms.map(({ sum, size }, s) => (s === t ? size : sum)))),
+          0,
+        ),
       ),
     );
   });
@@ -186,19 +191,27 @@ export function cosformerRows(span: number): OracleMap {
 export function learnedRows(weights: { readonly query: HostTensor; readonly key: HostTensor }): OracleMap {
   const dim = weights.query.shape[1]!;
   const side = (name: 'query' | 'key'): OracleMap['query'] => {
-    const data = weights[name].data;
+    const { shape, data } = weights[name];
+    const columns = Array.from({ length: shape[0]! * dim }, (_, at) =>
+      Float64Array.from({ length: dim }, (_, row) =>
+        Number(data[(Math.floor(at / dim) * dim + row) * dim + (at % dim)]),
+      ),
+    );
     return (x, { head }) => {
-      const u = Array.from({ length: dim }, (_, column) => {
-        const weight = Float64Array.from({ length: dim }, (_, row) => Number(data[(head * dim + row) * dim + column]));
-        return products(x, weight);
-      });
+      const u = columns.slice(head * dim, (head + 1) * dim).map((column) => products(x, column));
       const exponent = 2 * Math.max(...u.map(({ size }) => size));
       const logs = [1, -1].flatMap((sign) => {
         const top = Math.max(...u.map(({ sum }) => sign * sum));
         const total = u.reduce((sum, term) => sum + Math.exp(sign * term.sum - top), 0);
         return u.map(({ sum }) => sign * sum - top - Math.log(total));
       });
-      return { ...fromLogs(logs, logs.map(() => exponent)), scale: 0 };
+      return {
+        ...fromLogs(
+          logs,
+          logs.map(() => exponent),
+        ),
+        scale: 0,
+      };
     };
   };
   return { isSigned: false, query: side('query'), key: side('key') };

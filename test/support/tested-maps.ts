@@ -100,7 +100,10 @@ export function labelOf({ name, projectionKind, kernelEpsilon, degree }: MapChoi
 /** A map for heads of a dim; random ones get `features` columns. */
 export function mapCase(choice: MapChoice, headDim: number, heads: number, features: number): MapCase {
   const partial = { projectionKind: 'orthogonal', rowNorm: 'chi', ...choice, headDim } as const;
-  const options: FeatureMapOptions = { ...partial, featureCount: featureCountOf({ ...partial, featureCount: features }) };
+  const options: FeatureMapOptions = {
+    ...partial,
+    featureCount: featureCountOf({ ...partial, featureCount: features }),
+  };
   const random = Random.fromSeed(5).split(labelOf(choice));
   const drawn = drawFeatureParts(options, heads, random);
   const parts: FeatureMapParts<HostTensor<'float32'>> = {
