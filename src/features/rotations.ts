@@ -77,9 +77,10 @@ function structure(rows: readonly Float64Array[], random: Random): void {
   const signs = [0, 1, 2].map((pass) => random.split(pass).bits(dim));
   setIdentity(rows);
   for (const row of rows) {
+    // The signs come after the transform: the product of the rows with x = (1, …, 1) then begins with random signs too.
     for (const flips of signs) {
-      for (let i = 0; i < dim; i++) if (((flips[i] as number) & 1) === 1) row[i] = -(row[i] as number);
       hadamard(row);
+      for (let i = 0; i < dim; i++) if (((flips[i] as number) & 1) === 1) row[i] = -(row[i] as number);
     }
   }
 }
