@@ -82,16 +82,16 @@ export interface PlainShape {
 
 /**
  * log E[(φ_f(q)φ_f(k)·features)²] for an iid row: Σ_l log(1 − 4a_l) − ½ log(1 − 8a_l) + 2(1 − 4a_l)/(1 − 8a_l) z_l², less
- * |T_q x|² + |T_k y|², with z = T_q x + T_k y. SM+ is T = I, a = 0.
+ * |left|² + |right|², with z = left + right, left = T_q x and right = T_k y. SM+ is T = I, a = 0.
  */
-export function logSecondMoment({ query, key, curvature }: PlainShape, x: Vector, y: Vector): number {
-  const [left, right] = [query(x), key(y)];
-  const z = add(left, right);
-  return curvature.reduce(
-    (total, a, l) =>
-      total + Math.log(1 - 4 * a) - Math.log(1 - 8 * a) / 2 + ((2 * (1 - 4 * a)) / (1 - 8 * a)) * z[l]! ** 2,
-    -dot(left, left) - dot(right, right),
-  );
+export function logSecondMoment(curvature: Vector, left: Vector, right: Vector): number {
+  let total = 0;
+  curvature.forEach((a, l) => {
+    const z = left[l]! + right[l]!;
+    total += Math.log(1 - 4 * a) - Math.log(1 - 8 * a) / 2 + ((2 * (1 - 4 * a)) / (1 - 8 * a)) * z * z;
+    total -= left[l]! ** 2 + right[l]! ** 2;
+  });
+  return total;
 }
 
 /** The shape of head 0 of what `shapeFromMoments` gave. */
