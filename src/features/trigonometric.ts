@@ -16,8 +16,8 @@ import { type GaussianOptions, gaussianScale } from './gaussian.js';
 export function trigonometricFeatures(projection: Tensor, options: GaussianOptions = {}): FeatureMap {
   const frozen = stopGradient(projection);
   const count = projection.staticDim(0);
+  const { scale, normWeight } = gaussianScale(projection, options, -1);
   const features = (x: Tensor): Features => {
-    const { scale, normWeight } = gaussianScale(x, options, -1);
     const u = matmul(x, frozen, { transposeRight: true, scale }); // [..., features/2]
     const values = multiply(concatenate([sin(u), cos(u)], -1), count ** -0.5);
     if (normWeight === 0) return { values };
