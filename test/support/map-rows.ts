@@ -87,8 +87,11 @@ export interface HostShape {
   readonly curvature: HostTensor;
 }
 
-/** Π(1 − 4a)^{1/4} exp(Σ aω² + Σ √(1 − 4a) ω·Tx − |Tx|²/2)/√features */
-export function shapedRows(projection: HostTensor, shape: HostShape): OracleMap {
+/**
+ * Π(1 − 4a)^{1/4} exp(Σ aω² + Σ √(1 − 4a) ω·Tx − |Tx|²/2)/√features. A rotation T is one to float32 only: |x|² stands for
+ * |Tx|² then.
+ */
+export function shapedRows(projection: HostTensor, shape: HostShape, isRotation: boolean): OracleMap {
   const rows = rowsOf(projection);
   const dim = projection.shape[1]!;
   const side = (name: 'query' | 'key'): OracleMap['query'] => {
@@ -99,7 +102,7 @@ export function shapedRows(projection: HostTensor, shape: HostShape): OracleMap 
       const z = Array.from({ length: dim }, (_, l) =>
         products(transforms.subarray((head * dim + l) * dim, (head * dim + l + 1) * dim), x),
       );
-      const h = z.reduce((total, { sum }) => total + sum ** 2 / 2, 0);
+      const h = isRotation ? halfNorm(x) : z.reduce((total, { sum }) => total + sum ** 2 / 2, 0);
       const hSize = z.reduce((total, { sum, size }) => total + Math.abs(sum) * size, 0);
       const widening = a.reduce((total, value) => total + Math.log(1 - 4 * value) / 4, 0);
       const terms = rows.map((w) => {

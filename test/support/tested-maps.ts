@@ -126,7 +126,7 @@ export function mapCase(choice: MapChoice, headDim: number, heads: number, featu
 function oracleOf(options: FeatureMapOptions, parts: FeatureMapParts<HostTensor<'float32'>>): OracleMap {
   const { name, kernelEpsilon, degree = 2, offset = 1 } = options;
   const { projection, shape, learned } = parts;
-  if (isShaped(name)) return shapedRows(projection!, shape!);
+  if (isShaped(name)) return shapedRows(projection!, shape!, name !== 'aderf');
   switch (name) {
     case 'positive':
       return exponentialRows(projection);
