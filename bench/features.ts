@@ -70,7 +70,7 @@ async function contender(name: FeatureMapName) {
 
 async function rowOf(name: FeatureMapName): Promise<Row> {
   const [own, plain] = [await contender(name), await contender('positive')];
-  const times = await inTurns({ own: own.run, plain: plain.run }, { warmup: 3, rounds: 11 });
+  const times = await inTurns({ own: own.run, plain: plain.run }, { warmup: 2, rounds: 7 });
   await own.dispose();
   await plain.dispose();
   const perFeature = times.own.median / own.features / (times.plain.median / plain.features);
