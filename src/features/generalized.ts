@@ -27,7 +27,7 @@ import {
   where,
 } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
-import { attentionScale } from './gauge.js';
+import { attentionScale, constantLogScale } from './gauge.js';
 
 /** 1 above zero, 0 elsewhere. It has no gradient: queries and keys behind it learn nothing. */
 function step(x: Tensor): Tensor {
@@ -109,8 +109,8 @@ export function generalizedFeatures(
   const features = (x: Tensor) => {
     const scale = attentionScale(x);
     const u = frozen === undefined ? multiply(x, scale) : matmul(x, frozen, { transposeRight: true, scale });
-    const y = epsilon === 0 ? f(u) : add(f(u), epsilon);
-    return { values: frozen === undefined ? y : multiply(y, count ** -0.5) };
+    const values = epsilon === 0 ? f(u) : add(f(u), epsilon);
+    return frozen === undefined ? { values } : { values, logScale: constantLogScale(x, count ** -0.5) };
   };
   // Without ε, features that are never negative can all be zero.
   return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };
