@@ -84,30 +84,40 @@ export const fitSchema = z.strictObject({
 
 export type FitOptions = z.input<typeof fitSchema>;
 
-const machineSchema = z.strictObject({
-  model: z.literal('kernel-machine').default('kernel-machine'),
-  version: z.literal(1).default(1),
-  ...shared,
-  lambda: z.number().positive(),
-  kernel: z.enum(kernelNames),
-  map: z.enum(mapNames),
-  featureCount: z.int().min(1).max(mostFeatures),
-  /** Columns of the inputs, and of the predictions: values, or one score for each class. */
-  dim: size,
-  outputs: size,
-  /** What the columns and classes are called, where they came from a table. */
-  names: z
-    .strictObject({
-      inputs: z.array(z.string()),
-      targets: z.array(z.string()),
-      classes: z.array(z.string()).optional(),
-      header: z.boolean(),
-      delimiter: z.string(),
-      /** Columns of the table, those left out among them. */
-      columns: z.array(z.string()),
-    })
-    .optional(),
-});
+const machineSchema = z
+  .strictObject({
+    model: z.literal('kernel-machine').default('kernel-machine'),
+    version: z.literal(1).default(1),
+    ...shared,
+    lambda: z.number().positive(),
+    kernel: z.enum(kernelNames),
+    map: z.enum(mapNames),
+    featureCount: z.int().min(1).max(mostFeatures),
+    /** Columns of the inputs, and of the predictions: values, or one score for each class. */
+    dim: size,
+    outputs: size,
+    /** What the columns and classes are called, where they came from a table. */
+    names: z
+      .strictObject({
+        inputs: z.array(z.string()),
+        targets: z.array(z.string()),
+        classes: z.array(z.string()).optional(),
+        header: z.boolean(),
+        delimiter: z.string(),
+        /** Columns of the table, those left out among them. */
+        columns: z.array(z.string()),
+      })
+      .optional(),
+  })
+  .superRefine(({ kernel, map, gamma, dim, outputs, task, names }, context) => {
+    const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (!mapsOfKernel[kernel].includes(map))
+      refuse('map', `the ${kernel} kernel has ${mapsOfKernel[kernel].join(', ')}`);
+    if ((gamma !== undefined) !== (kernel === 'gaussian')) refuse('gamma', 'the gaussian kernel has it, and no other');
+    if (names === undefined) return;
+    const called = task === 'classification' ? (names.classes ?? []) : names.targets;
+    if (names.inputs.length !== dim || called.length !== outputs) refuse('names', 'one for each column and output');
+  });
 
 /** The content of config.json. */
 export type MachineConfig = z.output<typeof machineSchema>;

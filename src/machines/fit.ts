@@ -27,7 +27,9 @@ import { type Columns, medianGamma, type Survey, survey } from './survey.js';
 const where = 'fitKernelMachine';
 
 /** The λ that are tried, as parts of the mean of |φ − φ̄|²; below them lies the rounding of float32 products. */
-const lambdaGrid = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
+const lambdaGrid = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+/** Of the residual while λ is chosen. */
+const searchTolerance = 1e-4;
 
 export interface TriedLambda {
   readonly lambda: number;
@@ -247,7 +249,7 @@ async function search(
     let best: { lambda: number; split: Solution; error: number } | undefined;
     for (const part of lambdaGrid) {
       const lambda = part * (system.spread || 1);
-      const split = await solver.solve(lambda).then(
+      const split = await solver.solve(lambda, searchTolerance).then(
         (weights) => withIntercepts(system, weights),
         (cause: unknown) => {
           if (cause instanceof PerformerError && cause.code === 'NUMERIC') return undefined;
