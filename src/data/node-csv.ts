@@ -33,6 +33,7 @@ async function* parsedRows(path: string, delimiter: string): AsyncGenerator<Tabl
   const parser = parse({
     bom: true,
     delimiter,
+    record_delimiter: ['\r\n', '\n', '\r'],
     info: true,
     relax_column_count: true, // columns are counted here, for a message of our own
     skip_empty_lines: true,
@@ -41,7 +42,11 @@ async function* parsedRows(path: string, delimiter: string): AsyncGenerator<Tabl
   file.on('error', (cause) => parser.destroy(cause));
   file.pipe(parser);
   try {
-    for await (const { record, info } of parser as AsyncIterable<Parsed>) yield { fields: record, line: info.lines };
+    let twice = 0; // the parser counts a CRLF within quotes as two lines
+    for await (const { record, info } of parser as AsyncIterable<Parsed>) {
+      for (const field of record) if (field.includes('\r\n')) twice += field.split('\r\n').length - 1;
+      yield { fields: record, line: info.lines - twice };
+    }
   } catch (cause) {
     throw cause instanceof CsvError ? csvError(path, cause) : readError('DATA', `read ${path}`, cause);
   } finally {
