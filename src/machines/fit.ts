@@ -15,27 +15,17 @@ import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
 import { type FitOptions, type FitPlan, fitPlan, type MachineConfig, mapOptions, type TableNames } from './config.js';
 import { drawMachineProjection, type MachineFeatures, machineFeatures } from './features.js';
+import { filtered, heldOutRows } from './held-out.js';
+import { chooseAndSolve, type Solution, type Sums, type TriedLambda } from './lambda.js';
 import type { KernelMachine } from './machine.js';
 import { type Metrics, measure } from './metrics.js';
-import { BatchProducts, type CentredSystem, NormalEquations, squaredError } from './normal-equations.js';
+import { BatchProducts, NormalEquations } from './normal-equations.js';
 import { MachinePredictor } from './predictor.js';
 import { RowBuffer } from './rows.js';
 import { checkedBatches, type SampleBatch, type Samples } from './samples.js';
-import { ridgeSolver } from './solve.js';
 import { type Columns, medianGamma, type Survey, survey } from './survey.js';
 
 const where = 'fitKernelMachine';
-
-/** The λ that are tried, as parts of the mean of |φ − φ̄|²; below them lies the rounding of float32 products. */
-const lambdaGrid = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
-/** Of the residual while λ is chosen. */
-const searchTolerance = 1e-4;
-
-export interface TriedLambda {
-  readonly lambda: number;
-  /** The mean squared error on the held-out rows, of standardised targets; undefined where λ was too small to solve. */
-  readonly error: number | undefined;
-}
 
 export interface FitReport {
   readonly rows: number;
@@ -86,7 +76,7 @@ export async function fitKernelMachine(
   const columns = { inputs, targets: seen.targets };
   const sums = await accumulate(engine, watched('features'), { plan, features, columns, seen, isHeldOut });
   onProgress('solve', seen.rows);
-  const found = await solve(engine, sums, plan);
+  const found = await chooseAndSolve(engine, sums, plan.lambda);
   const machineOf = (solution: Solution): KernelMachine => ({
     config: configOf(
       plan,
@@ -118,22 +108,12 @@ async function* watch(samples: Samples, onRows: (rows: number) => void): AsyncGe
   }
 }
 
-/** Which rows are held out, by number: the same in every pass and for any batches. */
-function heldOutRows(random: Random, part: number): (row: number) => boolean {
-  return part === 0 ? () => false : (row) => random.split(row).uniform() < part;
-}
-
 interface Accumulation {
   readonly plan: FitPlan;
   readonly features: MachineFeatures;
   readonly columns: { readonly inputs: Columns; readonly targets: Columns };
   readonly seen: Survey;
   readonly isHeldOut: (row: number) => boolean;
-}
-
-interface Sums {
-  readonly train: NormalEquations;
-  readonly heldOut: NormalEquations;
 }
 
 /** The second pass. */
@@ -188,87 +168,6 @@ function checkRows(train: number, heldOut: number, rows: number, { heldOut: part
   }
 }
 
-/** In standardised targets. */
-interface Solution {
-  /** [outputs, features] */
-  readonly weights: Float64Array;
-  readonly intercepts: Float64Array;
-}
-
-interface Found {
-  readonly lambda: number;
-  readonly tried: readonly TriedLambda[];
-  /** From the rows that are not held out, where some are. */
-  readonly split: Solution | undefined;
-  /** From all rows. */
-  readonly whole: Solution;
-}
-
-/** Chooses λ unless it is given, and solves. The held-out sums are taken into those of all rows at the end. */
-async function solve(engine: Engine, { train, heldOut }: Sums, plan: FitPlan): Promise<Found> {
-  if (heldOut.rows === 0) {
-    const whole = await solveOnce(engine, train.centred(), plan.lambda as number);
-    return { lambda: plan.lambda as number, tried: [], split: undefined, whole };
-  }
-  const { tried, ...best } = await search(engine, train.centred(), heldOut.centred(), plan.lambda);
-  train.merge(heldOut);
-  return { ...best, tried, whole: await solveOnce(engine, train.centred(), best.lambda) };
-}
-
-async function solveOnce(engine: Engine, system: CentredSystem, lambda: number): Promise<Solution> {
-  const solver = await ridgeSolver(engine, system);
-  try {
-    return withIntercepts(system, await solver.solve(lambda));
-  } finally {
-    await solver.dispose();
-  }
-}
-
-function withIntercepts({ size, featureMean, targetMean }: CentredSystem, weights: Float64Array): Solution {
-  const intercepts = targetMean.map((mean, output) => {
-    let total = mean;
-    for (let at = 0; at < size; at++) total -= (featureMean[at] as number) * (weights[output * size + at] as number);
-    return total;
-  });
-  return { weights, intercepts };
-}
-
-/** The λ of the grid, or the one given, with the least error on the held-out rows. */
-async function search(
-  engine: Engine,
-  system: CentredSystem,
-  heldOut: CentredSystem,
-  given: number | undefined,
-): Promise<{ lambda: number; split: Solution; tried: TriedLambda[] }> {
-  const solver = await ridgeSolver(engine, system);
-  try {
-    if (given !== undefined) {
-      return { lambda: given, split: withIntercepts(system, await solver.solve(given)), tried: [] };
-    }
-    const tried: TriedLambda[] = [];
-    let best: { lambda: number; split: Solution; error: number } | undefined;
-    for (const part of lambdaGrid) {
-      const lambda = part * (system.spread || 1);
-      const split = await solver.solve(lambda, searchTolerance).then(
-        (weights) => withIntercepts(system, weights),
-        (cause: unknown) => {
-          if (cause instanceof PerformerError && cause.code === 'NUMERIC') return undefined;
-          throw cause;
-        },
-      );
-      const error = split && squaredError(heldOut, split.weights, split.intercepts);
-      tried.push({ lambda, error });
-      if (split === undefined || error === undefined) break; // smaller ones are harder still
-      if (best === undefined || error < best.error) best = { lambda, split, error };
-      else if (error > 1.5 * best.error) break; // past the valley
-    }
-    if (best === undefined) throw new PerformerError('NUMERIC', `${where}: expected a lambda that solves, got none.`);
-    return { lambda: best.lambda, split: best.split, tried };
-  } finally {
-    await solver.dispose();
-  }
-}
-
 interface Settled {
   readonly dim: number;
   readonly outputs: number;
@@ -312,25 +211,6 @@ function tensorsOf(
     weight: float32([size, outputs], weight),
     intercept: hostTensor('float64', [outputs], intercept),
   };
-}
-
-async function* filtered(samples: Samples, isWanted: (row: number) => boolean): AsyncGenerator<SampleBatch> {
-  let first = 0;
-  for await (const { inputs, targets } of samples) {
-    const rows = Array.from({ length: inputs.shape[0] as number }, (_, row) => row);
-    const wanted = rows.filter((row) => isWanted(first + row));
-    first += rows.length;
-    if (wanted.length > 0) yield { inputs: pickRows(inputs, wanted), targets: pickRows(targets, wanted) };
-  }
-}
-
-function pickRows<T extends SampleBatch['inputs'] | SampleBatch['targets']>(tensor: T, rows: readonly number[]): T {
-  const width = tensor.shape.length === 1 ? 1 : (tensor.shape[1] as number);
-  const data = tensor.data.slice(0, rows.length * width);
-  rows.forEach((row, at) => {
-    data.set(tensor.data.subarray(row * width, (row + 1) * width), at * width);
-  });
-  return { ...tensor, shape: [rows.length, ...tensor.shape.slice(1)], data };
 }
 
 async function measureHeldOut(engine: Engine, machine: KernelMachine, samples: Samples): Promise<Metrics> {

@@ -17,8 +17,8 @@ export {
   type FitStage,
   type Fitted,
   fitKernelMachine,
-  type TriedLambda,
 } from './fit.js';
+export type { TriedLambda } from './lambda.js';
 export type { KernelMachine, MachineTensors } from './machine.js';
 export { type ClassificationMetrics, type Metrics, measure, type RegressionMetrics } from './metrics.js';
 export { classesOf, MachinePredictor, type Predictor } from './predictor.js';
