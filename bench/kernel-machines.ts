@@ -16,19 +16,12 @@ import {
   type SampleBatch,
 } from '../src/machines/index.js';
 import { type DataSet, dataSets, type Split } from './kernel-data.js';
+import { timed } from './measure.js';
 import type { Benchmark, Row } from './report.js';
 
 const engine = nodeEngine({ threads: 1 });
 const featureCounts = [128, 256, 512, 1024, 2048, 4096];
 const exactLambdas = [1e-3, 1e-4, 1e-5, 1e-6];
-
-/** Seconds of processor time: other work on the machine does not count. */
-async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly seconds: number }> {
-  const start = process.cpuUsage();
-  const result = await work();
-  const { user, system } = process.cpuUsage(start);
-  return { result, seconds: (user + system) / 1e6 };
-}
 
 interface Contender {
   readonly accuracy: number;

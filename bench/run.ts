@@ -7,11 +7,12 @@ import { cpus } from 'node:os';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
 import { kernelMachines } from './kernel-machines.js';
+import { kernelSolver } from './kernel-solver.js';
 import { peers } from './peers.js';
 import { formatRows, type Row } from './report.js';
 import { trainingStep } from './training-step.js';
 
-const benchmarks = [trainingStep, linearity, crossover, generation, kernelMachines, peers];
+const benchmarks = [trainingStep, linearity, crossover, generation, kernelMachines, kernelSolver, peers];
 
 async function runChild(name: string): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {

@@ -8,8 +8,8 @@ import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { checkedBatches, type Samples, type Task } from './samples.js';
 
-/** Rows of the sample: half a million pairs. */
-const sampleSize = 1000;
+/** Rows of the sample: 125,000 pairs. */
+const sampleSize = 500;
 
 /** Mean and standard deviation of each column. */
 export interface Columns {

@@ -149,6 +149,18 @@ describe('fit, predict and evaluate', () => {
   });
 });
 
+test('progress goes to standard error and is wiped from a terminal', async () => {
+  const data = await fileWith(csv([['a', 'b', 'c', 'y', 'z'], ...curveRows(300)]));
+  const out = join(await temporaryFolder(), 'machine');
+  const ran = await performer(['kernel', 'fit', data, '--target', 'y', '--ignore', 'z', '--out', out, ...few], {
+    isTTY: true,
+  });
+  expect(ran.code).toBe(0);
+  expect(ran.err).toMatch(/starting: 0 rows, 0s/);
+  expect(ran.err).toMatch(/\x1b\[\?25h/); // the cursor is shown again
+  expect(ran.out).toMatch(/^300 rows of 3 columns/);
+});
+
 describe('help', () => {
   test('kernel fit --help names every option and the maps of every kernel', async () => {
     const { code, out } = await kernel('fit', '--help');
