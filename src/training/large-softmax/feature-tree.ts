@@ -133,10 +133,7 @@ export class FeatureTree {
 
   #leaf(index: number): number {
     if (!Number.isInteger(index) || index < 0 || index >= this.classCount) {
-      throw new PerformerError(
-        'DATA',
-        `FeatureTree: expected a class from 0 to ${this.classCount - 1}, got ${index}.`,
-      );
+      throw new PerformerError('DATA', `FeatureTree: expected a class from 0 to ${this.classCount - 1}, got ${index}.`);
     }
     return this.classCount + index;
   }

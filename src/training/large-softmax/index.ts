@@ -4,7 +4,7 @@ export { type ClassTable, classLogits, initClassTable, type TargetLogits } from 
 export { type Draws, logCorrections } from './draws.js';
 export { FeatureTree } from './feature-tree.js';
 export { distinctRows, gatherRows, scatterRows } from './host-rows.js';
-export { exactCrossEntropy, sampledCrossEntropy, type SampledTargets } from './loss.js';
+export { exactCrossEntropy, type SampledTargets, sampledCrossEntropy } from './loss.js';
 export { classFeatures, mixtureQuery } from './proposal.js';
 export { initRowSquares, type RowUpdate, updateRows } from './row-adagrad.js';
 export {

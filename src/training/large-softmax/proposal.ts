@@ -1,38 +1,28 @@
 /**
  * The proposal of RF-softmax in the graph: positive features of classes and of hidden vectors.
  *
- *   q_i ∝ e^{b_i}·φ(ĉ_i)·φ(ĥ) ≈ e^{ν·cos(h, c_i) + b_i},   φ of SM+ (features/positive.ts) on unit vectors times √ν.
+ *   q_i ∝ e^{b_i}·φ(ĉ_i)·φ(ĥ) ≈ e^{ν·ĥ·ĉ_i + b_i},   φ of SM+ (features/positive.ts) on bounded vectors times √ν.
  *
  * The kernel's temperature ν may be below that of the logits τ: the relative variance of the features grows as
- * e^{2ν(1+cos)}/features, and any positive q leaves the loss consistent, since the loss corrects for the q in use and not
+ * e^{ν|ĥ + ĉ|²}/features, and any positive q leaves the loss consistent, since the loss corrects for the q in use and not
  * for the kernel that it estimates.
  */
-import {
-  add,
-  divide,
-  exp,
-  matmul,
-  maximum,
-  mean,
-  minimum,
-  multiply,
-  reshape,
-  type Tensor,
-} from '../../graph/index.js';
+
 import { positiveFeatures } from '../../features/index.js';
-import { type ClassTable, unitRows } from './class-logits.js';
+import { add, divide, exp, matmul, maximum, mean, minimum, multiply, reshape, type Tensor } from '../../graph/index.js';
+import { boundedRows, type ClassTable } from './class-logits.js';
 
 /** Scores beyond e^±60 are cut there: float32 sums over all classes stay finite, and no class gets a weight of 0. */
 const largestExponent = 60;
 
-/** Unit rows times √ν, and times dim^{1/4}, which the feature map takes off again. */
-function scaledUnits(x: Tensor, kernelTemperature: number): Tensor {
-  return multiply(unitRows(x), Math.sqrt(kernelTemperature) * x.staticDim(-1) ** 0.25);
+/** Bounded rows times √ν, and times dim^{1/4}, which the feature map takes off again. */
+function scaledRows(x: Tensor, kernelTemperature: number): Tensor {
+  return multiply(boundedRows(x), Math.sqrt(kernelTemperature) * x.staticDim(-1) ** 0.25);
 }
 
 /** e^{b}·φ(ĉ) of each class, positive: [classes, features]. projection [features, dim]. */
 export function classFeatures({ weight, bias }: ClassTable, projection: Tensor, kernelTemperature: number): Tensor {
-  const { logFeatures } = positiveFeatures(projection).key(scaledUnits(weight, kernelTemperature));
+  const { logFeatures } = positiveFeatures(projection).key(scaledRows(weight, kernelTemperature));
   const exponent = add(logFeatures!, reshape(bias, [bias.dim(0), 1]));
   return exp(minimum(maximum(exponent, -largestExponent), largestExponent));
 }
@@ -46,7 +36,7 @@ export function classFeatures({ weight, bias }: ClassTable, projection: Tensor, 
  */
 export function mixtureQuery(hidden: Tensor, projection: Tensor, total: Tensor, kernelTemperature: number): Tensor {
   // A factor per row cancels in φ(h)/Z: the features up to it will do, and cannot overflow.
-  const { values } = positiveFeatures(projection).query(scaledUnits(hidden, kernelTemperature)); // [rows, features]
+  const { values } = positiveFeatures(projection).query(scaledRows(hidden, kernelTemperature)); // [rows, features]
   const partition = matmul(values, reshape(total, [total.dim(0), 1])); // [rows, 1]
   return mean(divide(values, partition), 0);
 }

@@ -12,10 +12,10 @@
  * so that nothing in it is as large as the number of classes.
  */
 import { float32, type HostTensor } from '../../base/array.js';
+import { symbol } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
 import { mapTree } from '../../base/tree.js';
-import { symbol } from '../../base/dimension.js';
 import type { Engine } from '../../engine/index.js';
 import { drawProjection } from '../../features/index.js';
 import { spec, type Tensor } from '../../graph/index.js';

@@ -1,5 +1,6 @@
 /** The classes that one step touches: its targets and the negatives that were drawn for it. */
 import { float32, type HostTensor, int32 } from '../../base/array.js';
+import type { Tensor } from '../../graph/index.js';
 import type { ClassTable } from './class-logits.js';
 import { type Draws, logCorrections } from './draws.js';
 import { distinctRows, gatherRows } from './host-rows.js';
