@@ -19,6 +19,7 @@ import {
   dim,
   featureCount,
   hiddenOf,
+  initialSquare,
   kernelTemperature,
   readSpecs,
   rows,
@@ -67,7 +68,7 @@ function copy<T>(tree: T): T {
 }
 
 function freshTable({ table }: Setting): TableState<HostTensor<'float32'>> {
-  return { rows: copy(table), squares: initRowSquares(table) };
+  return { rows: copy(table), squares: initRowSquares(table, initialSquare) };
 }
 
 export async function fullSoftmax(setting: Setting): Promise<Learner> {
@@ -130,7 +131,7 @@ export async function fromFeatures(setting: Setting): Promise<Learner & { readon
   const body = new BodyState(copy(setting.embeddings));
   const table = copy(setting.table);
   const { classes } = setting;
-  const options = { classes, dim, samples, temperature, kernelTemperature, featureCount, table };
+  const options = { classes, dim, samples, temperature, kernelTemperature, featureCount, initialSquare, table };
   const head = await SampledSoftmax.create(engine, options);
   let index = 0;
   return {

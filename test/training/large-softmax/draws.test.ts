@@ -53,9 +53,9 @@ const probabilities = expectedProbabilities(features, query);
 const bound = 92;
 
 describe('the tree of feature sums', () => {
-  it('draws each class with the probability φ(c)·z/Σφ(c)·z (200,000 independent draws, χ² below its 1e-6 quantile)', () => {
+  it('draws each class with the probability φ(c)·z/Σφ(c)·z (60,000 independent draws, χ² below its 1e-6 quantile)', () => {
     const tree = treeOf(features, classes);
-    const draws = Array.from({ length: 200_000 }, (_, part) => tree.draw(query, 1, random.split('one').split(part)));
+    const draws = Array.from({ length: 60_000 }, (_, part) => tree.draw(query, 1, random.split('one').split(part)));
     expect(chiSquared(countsOf(classes, draws), probabilities)).toBeLessThan(bound);
     // The test is sharp: it refuses a proposal that is a tenth off in its two commonest classes.
     const wrong = probabilities.slice();
