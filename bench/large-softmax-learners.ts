@@ -19,7 +19,6 @@ import {
   dim,
   featureCount,
   hiddenOf,
-  initialSquare,
   kernelTemperature,
   readSpecs,
   rows,
@@ -68,7 +67,7 @@ function copy<T>(tree: T): T {
 }
 
 function freshTable({ table }: Setting): TableState<HostTensor<'float32'>> {
-  return { rows: copy(table), squares: initRowSquares(table, initialSquare) };
+  return { rows: copy(table), squares: initRowSquares(table) };
 }
 
 export async function fullSoftmax(setting: Setting): Promise<Learner> {
@@ -131,7 +130,7 @@ export async function fromFeatures(setting: Setting): Promise<Learner & { readon
   const body = new BodyState(copy(setting.embeddings));
   const table = copy(setting.table);
   const { classes } = setting;
-  const options = { classes, dim, samples, temperature, kernelTemperature, featureCount, initialSquare, table };
+  const options = { classes, dim, samples, temperature, kernelTemperature, featureCount, table };
   const head = await SampledSoftmax.create(engine, options);
   let index = 0;
   return {

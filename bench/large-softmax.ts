@@ -70,7 +70,7 @@ function settingOf(classes: number, train: Int32Array): Setting {
         counts.map((count) => Math.log(count / total)),
       ),
     },
-    embeddings: weight,
+    embeddings: initClassTable(classes, dim, random.split('embeddings')).weight,
   };
 }
 

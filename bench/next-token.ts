@@ -59,9 +59,7 @@ export const featureCount = 128;
 const heads = 4;
 const headDim = dim / heads;
 const bodyRate = 1e-3;
-const tableRate = 0.03;
-/** Of the size of a target's mean squared gradient: (temperature/rows)²/dim. */
-export const initialSquare = (temperature / rows) ** 2 / dim;
+const tableRate = 0.01;
 const optimizer = { ...defaultOptimizer, weightDecay: 0.01 };
 
 export interface Body<T = Tensor> {
@@ -168,7 +166,7 @@ export class BodyState {
     const params = initialize(layout, Random.fromSeed(3)) as Body<HostTensor>;
     this.#weights = { params, moments: initMoments(params) as Weights['moments'] };
     this.#spare = mapTree(this.#weights, ({ shape }: HostTensor) => zeros('float32', shape)) as Weights;
-    this.table = { embeddings, embeddingSquares: initRowSquares(embeddings, initialSquare) };
+    this.table = { embeddings, embeddingSquares: initRowSquares(embeddings) };
   }
 
   get params(): Body<HostTensor> {

@@ -12,17 +12,9 @@ import { type HostTensor, zeros } from '../../base/array.js';
 import { mapTree } from '../../base/tree.js';
 import { add, divide, mean, multiply, reshape, scope, sqrt, square, subtract, type Tensor } from '../../graph/index.js';
 
-/**
- * The accumulators of a tree of tables [rows, ...]: one float32 a row, `initial` at first. A row's first steps have the
- * length of the learning rate whatever its gradient, unless `initial` is of the size of the squares to come: then small
- * gradients, as negatives have them, give small steps.
- */
-export function initRowSquares<P>(tables: P, initial = 0): P {
-  return mapTree(tables, ({ shape }: HostTensor) => {
-    const squares = zeros('float32', shape.slice(0, 1));
-    squares.data.fill(initial);
-    return squares;
-  }) as P;
+/** The accumulators of a tree of tables [rows, ...], 0 at first: one float32 a row. */
+export function initRowSquares<P>(tables: P): P {
+  return mapTree(tables, ({ shape }: HostTensor) => zeros('float32', shape.slice(0, 1))) as P;
 }
 
 export interface RowUpdate<P> {

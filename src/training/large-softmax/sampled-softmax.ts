@@ -41,8 +41,6 @@ export interface SampledSoftmaxOptions {
   readonly featureCount?: number;
   /** Of the first class vectors and the projection. */
   readonly seed?: number;
-  /** What the accumulators of Adagrad begin with: see `initRowSquares`. */
-  readonly initialSquare?: number;
   /** Class vectors and biases to go on from; drawn from the seed unless given. Kept, and changed by steps. */
   readonly table?: ClassTable<HostTensor<'float32'>>;
 }
@@ -77,7 +75,7 @@ export class SampledSoftmax {
     this.kernelTemperature = options.kernelTemperature;
     this.samples = options.samples;
     this.table = options.table;
-    this.squares = initRowSquares(options.table, options.initialSquare);
+    this.squares = initRowSquares(options.table);
     this.projection = projection;
     this.#tree = tree;
   }
@@ -85,7 +83,6 @@ export class SampledSoftmax {
   /** Draws or takes over a table and builds the tree over it. Throws CONFIG, SHAPE and, for bad vectors, NUMERIC. */
   static async create(engine: Engine, options: SampledSoftmaxOptions): Promise<SampledSoftmax> {
     const { classes, dim, samples, temperature = 16, kernelTemperature = 2, featureCount = 128, seed = 0 } = options;
-    const { initialSquare = 0 } = options;
     for (const [name, value] of Object.entries({ classes, dim, samples, featureCount })) {
       expectCount('SampledSoftmax', name, value);
     }
@@ -112,7 +109,7 @@ export class SampledSoftmax {
     }
     const projection = drawProjection(random.split('projection'), featureCount, dim);
     const tree = new FeatureTree(classes, featureCount);
-    const all = { classes, dim, samples, temperature, kernelTemperature, featureCount, initialSquare, table };
+    const all = { classes, dim, samples, temperature, kernelTemperature, featureCount, table };
     const head = new SampledSoftmax(all, projection, tree);
     await head.#fillTree(engine);
     return head;
