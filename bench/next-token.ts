@@ -54,7 +54,7 @@ export const rows = batch * window;
 /** Tokens in a step: each window and the target of its last token. */
 export const stepTokens = batch * (window + 1);
 export const temperature = 16;
-export const kernelTemperature = 4;
+export const kernelTemperature = 8;
 export const featureCount = 128;
 const heads = 4;
 const headDim = dim / heads;

@@ -15,6 +15,7 @@ import { float32, type HostTensor } from '../../base/array.js';
 import { symbol } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { Random } from '../../base/random.js';
+import { formatShape } from '../../base/shape.js';
 import { mapTree } from '../../base/tree.js';
 import type { Engine } from '../../engine/index.js';
 import { drawProjection } from '../../features/index.js';
@@ -33,16 +34,18 @@ export interface SampledSoftmaxOptions {
   readonly dim: number;
   /** Negatives drawn for a step and shared by all its rows: more are a better gradient and a slower step. */
   readonly samples: number;
-  /** τ: logits are τ·cos + bias. */
+  /** τ: logits are τ·ĥ·ĉ + bias. Default 16. */
   readonly temperature?: number;
-  /** ν, the temperature of the kernel by which negatives are drawn. */
+  /** ν, the temperature of the kernel by which negatives are drawn. Default 8. */
   readonly kernelTemperature?: number;
-  /** Random features of the proposal: the tree holds 2·classes·featureCount float32. */
+  /** Random features of the proposal: the tree holds 2·classes·featureCount float32. Default 128. */
   readonly featureCount?: number;
-  /** Of the first class vectors and the projection. */
+  /** Of the first class vectors and the projection. Default 0. */
   readonly seed?: number;
   /** Class vectors and biases to go on from; drawn from the seed unless given. Kept, and changed by steps. */
   readonly table?: ClassTable<HostTensor<'float32'>>;
+  /** The accumulators of Adagrad to go on from, [classes] each; 0 unless given. Kept, and changed by steps. */
+  readonly squares?: ClassTable<HostTensor<'float32'>>;
 }
 
 /** What a step's graph gives back for the touched classes. */
@@ -53,6 +56,46 @@ export interface UpdatedClasses<T = Tensor> extends TableState<T> {
 
 /** Classes whose features are computed in one run. */
 const featureBlock = 4096;
+
+const optionNames: readonly string[] = [
+  ...['classes', 'dim', 'samples', 'temperature', 'kernelTemperature', 'featureCount', 'seed', 'table', 'squares'],
+];
+
+function checkOptions(options: Omit<SampledSoftmaxOptions, 'table' | 'squares'>): void {
+  const { classes, dim, samples, temperature, kernelTemperature, featureCount } = options;
+  const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
+  if (unknown !== undefined) {
+    throw new PerformerError(
+      'CONFIG',
+      `SampledSoftmax: expected options among ${optionNames.join(', ')}, got ${unknown}.`,
+    );
+  }
+  for (const [name, value] of Object.entries({ classes, dim, samples, featureCount })) {
+    expectCount('SampledSoftmax', name, value as number);
+  }
+  if (samples >= classes) {
+    throw new PerformerError(
+      'CONFIG',
+      `SampledSoftmax: expected fewer samples than classes, got ${samples} samples of ${classes} classes. ` +
+        'Use exactCrossEntropy, which is then cheaper and exact.',
+    );
+  }
+  for (const [name, value] of Object.entries({ temperature, kernelTemperature })) {
+    if (!((value as number) > 0 && (value as number) < Infinity)) {
+      throw new PerformerError('CONFIG', `SampledSoftmax: expected a positive ${name}, got ${value}.`);
+    }
+  }
+}
+
+function expectShapes(name: string, table: ClassTable<HostTensor>, weight: number[], bias: number[]): void {
+  const got = [table.weight.shape, table.bias.shape].map(formatShape);
+  const expected = [weight, bias].map(formatShape);
+  if (got.join() === expected.join()) return;
+  throw new PerformerError(
+    'SHAPE',
+    `SampledSoftmax: expected a ${name} with weight ${expected[0]} and bias ${expected[1]}, got ${got[0]} and ${got[1]}.`,
+  );
+}
 
 export class SampledSoftmax {
   readonly temperature: number;
@@ -75,41 +118,23 @@ export class SampledSoftmax {
     this.kernelTemperature = options.kernelTemperature;
     this.samples = options.samples;
     this.table = options.table;
-    this.squares = initRowSquares(options.table);
+    this.squares = options.squares;
     this.projection = projection;
     this.#tree = tree;
   }
 
   /** Draws or takes over a table and builds the tree over it. Throws CONFIG, SHAPE and, for bad vectors, NUMERIC. */
   static async create(engine: Engine, options: SampledSoftmaxOptions): Promise<SampledSoftmax> {
-    const { classes, dim, samples, temperature = 16, kernelTemperature = 2, featureCount = 128, seed = 0 } = options;
-    for (const [name, value] of Object.entries({ classes, dim, samples, featureCount })) {
-      expectCount('SampledSoftmax', name, value);
-    }
-    if (samples >= classes) {
-      throw new PerformerError(
-        'CONFIG',
-        `SampledSoftmax: expected fewer samples than classes, got ${samples} samples of ${classes} classes. ` +
-          'Use exactCrossEntropy, which is then cheaper and exact.',
-      );
-    }
-    for (const [name, value] of Object.entries({ temperature, kernelTemperature })) {
-      if (!(value > 0 && value < Infinity)) {
-        throw new PerformerError('CONFIG', `SampledSoftmax: expected a positive ${name}, got ${value}.`);
-      }
-    }
-    const random = Random.fromSeed(seed).split('large softmax');
+    const { classes, dim, samples, temperature = 16, kernelTemperature = 8, featureCount = 128 } = options;
+    checkOptions({ ...options, temperature, kernelTemperature, featureCount });
+    const random = Random.fromSeed(options.seed ?? 0).split('large softmax');
     const table = options.table ?? initClassTable(classes, dim, random.split('table'));
-    if (table.weight.shape.join() !== [classes, dim].join() || table.bias.shape.join() !== [classes].join()) {
-      throw new PerformerError(
-        'SHAPE',
-        `SampledSoftmax: expected a table with weight [${classes}, ${dim}] and bias [${classes}], ` +
-          `got [${table.weight.shape.join(', ')}] and [${table.bias.shape.join(', ')}].`,
-      );
-    }
+    const squares = options.squares ?? initRowSquares(table);
+    expectShapes('table', table, [classes, dim], [classes]);
+    expectShapes('squares', squares, [classes], [classes]);
     const projection = drawProjection(random.split('projection'), featureCount, dim);
     const tree = new FeatureTree(classes, featureCount);
-    const all = { classes, dim, samples, temperature, kernelTemperature, featureCount, table };
+    const all = { classes, dim, samples, temperature, kernelTemperature, featureCount, table, squares };
     const head = new SampledSoftmax(all, projection, tree);
     await head.#fillTree(engine);
     return head;

@@ -187,6 +187,7 @@ describe('the proposal', () => {
     await expect(create({ classes: 0 })).rejects.toThrow(/expected a positive integer as classes, got 0/);
     await expect(create({ kernelTemperature: 0 })).rejects.toThrow(/expected a positive kernelTemperature, got 0/);
     await expect(create({ temperature: Number.NaN })).rejects.toThrow(/expected a positive temperature, got NaN/);
+    await expect(create({ sample: 3 })).rejects.toThrow(/expected options among .*, got sample/);
     const table = { weight: normal('t', [10, dim]), bias: normal('t', [10]) };
     await expect(create({ table })).rejects.toThrow(
       /expected a table with weight \[150, 8\] and bias \[150\], got \[10, 8\]/,
