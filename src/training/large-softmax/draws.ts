@@ -16,14 +16,9 @@ export interface Draws {
   readonly probabilities: Float64Array;
 }
 
-/** The sum of the counts. */
-export function drawCount({ counts }: Draws): number {
-  return counts.reduce((total, count) => total + count, 0);
-}
-
 /** log(m/(s·q)) for each distinct class: what is added to its logit. s is the number of draws, m the class's count. */
 export function logCorrections(draws: Draws): Float64Array {
-  const total = drawCount(draws);
+  const total = draws.counts.reduce((sum, count) => sum + count, 0);
   return draws.probabilities.map((q, index) => Math.log((draws.counts[index] as number) / (total * q)));
 }
 
