@@ -97,6 +97,10 @@ function expectShapes(name: string, table: ClassTable<HostTensor>, weight: numbe
   );
 }
 
+/**
+ * The class table, its accumulators and its tree of features, kept in step with each other: `draw`, `touch` and `putBack`
+ * around the graph of a step. Deterministic: all draws are functions of the seed and of the keys that are passed in.
+ */
 export class SampledSoftmax {
   readonly temperature: number;
   readonly kernelTemperature: number;
