@@ -17,6 +17,7 @@ import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
 import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
+import { largeSoftmax } from './large-softmax.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { formatProfiles, readProfiles } from './profile.js';
@@ -28,7 +29,7 @@ import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[features, kernelMachines, kernelSolver, scaling, peers],
+  ...[features, kernelMachines, kernelSolver, largeSoftmax, scaling, peers],
 ];
 
 const { values, positionals } = parseArgs({

@@ -29,7 +29,7 @@ export async function checkMachineFolder(folder: string): Promise<void> {
   }
   if (names?.includes('config.json')) {
     const path = join(folder, 'config.json');
-    machineConfig(await readJson(path, path), path);
+    machineConfig(await readJson(path), path);
   }
 }
 
@@ -74,7 +74,7 @@ export async function loadMachine(folder: string): Promise<KernelMachine> {
         `Fit one with: performer kernel fit <file.csv> --out ${folder}`,
     );
   }
-  const config = machineConfig(await readJson(configPath, configPath), configPath);
+  const config = machineConfig(await readJson(configPath), configPath);
   const path = join(folder, 'model.safetensors');
   const { tensors } = await readSafetensors(path);
   const like = layoutOf(config, configPath);
