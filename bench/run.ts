@@ -6,11 +6,12 @@ import { fork } from 'node:child_process';
 import { cpus } from 'node:os';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
+import { memory } from './memory.js';
 import { peers } from './peers.js';
 import { formatRows, type Row } from './report.js';
 import { trainingStep } from './training-step.js';
 
-const benchmarks = [trainingStep, linearity, crossover, generation, peers];
+const benchmarks = [trainingStep, linearity, crossover, generation, memory, peers];
 
 async function runChild(name: string): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {
