@@ -5,7 +5,7 @@ import type { LanguageModelConfig } from '../src/models/index.js';
 import { inTurns } from './measure.js';
 import type { MemoryStepOptions } from './memory-step.js';
 import { config } from './model.js';
-import { type Benchmark, bounded, type Row } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row } from './report.js';
 import { preparedStep, someWeights } from './training-step.js';
 
 /** The peak of one step over what was resident before it, in bytes, in a process of its own. */
@@ -32,65 +32,72 @@ function bytesPerToken(settings: LanguageModelConfig, recompute: boolean): numbe
 }
 
 /** What each token adds to the peak, between two lengths, against the formula. */
-async function againstFormula(recompute: boolean, short: number, long: number): Promise<Row> {
-  const peaks = [];
-  for (const length of [short, long]) peaks.push(await peakOf({ depth: config.depth, length, recompute }));
-  const measured = ((peaks[1] as number) - (peaks[0] as number)) / (long - short);
-  const expected = bytesPerToken(config, recompute);
-  const ratio = measured / expected;
-  return {
-    what: `a token more, ${config.depth} layers, ${recompute ? 'recomputed' : 'plain'}, lengths ${short} to ${long}`,
-    value: `${(measured / 1e3).toFixed(0)} kB`,
-    ratio,
-    opponent: `the formula's ${(expected / 1e3).toFixed(0)} kB`,
-    target: '0.85 – 1.15',
-    isMet: ratio >= 0.85 && ratio <= 1.15,
-  };
+async function againstFormula(recompute: boolean, [short, long]: readonly [number, number]): Promise<Row> {
+  const { depth } = config;
+  const added =
+    (await peakOf({ depth, length: long, recompute })) - (await peakOf({ depth, length: short, recompute }));
+  return comparison(
+    {
+      what: `${depth} layers, ${recompute ? 'recomputed' : 'plain'}, each token from ${short} to ${long}`,
+      ours: added / (long - short) / 1e3,
+      theirs: bytesPerToken(config, recompute) / 1e3,
+      unit: 'kB',
+      opponent: 'the formula',
+      ratio: 'ours/theirs',
+    },
+    { atLeast: 0.85, atMost: 1.15 },
+  );
 }
 
-const deep = { depth: 24, length: 2048 };
+/** Steps with recomputation and without, in turns, on the same parameters: milliseconds. */
+async function timesOf(depth: number, length: number, isQuick: boolean) {
+  const settings = { ...config, depth };
+  const weights = someWeights(settings);
+  const plain = await preparedStep(length, { settings, weights });
+  const recomputed = await preparedStep(length, { settings, weights, recompute: true });
+  const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
+  return inTurns({ plain: plain.train, recomputed: recomputed.train }, rounds);
+}
 
 export const memory: Benchmark = {
   name: 'memory',
-  title: 'memory of a training step: dim 512, 8 heads × 64, 256 features, batch 1',
-  async run() {
-    const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
-    const plain = await peakOf({ ...deep, recompute: false });
-    const recomputed = await peakOf({ ...deep, recompute: true });
-    const rows: Row[] = [
-      bounded(
+  title: 'memory of a training step over what was there before it: dim 512, 8 heads × 64, 256 features, batch 1',
+  async run({ isQuick }: BenchmarkOptions) {
+    const [depth, length, longest] = isQuick ? [2, 128, 256] : [24, 2048, 32_768];
+    const recomputed = await peakOf({ depth, length, recompute: true });
+    const plain = await peakOf({ depth, length, recompute: false });
+    const rows = [
+      comparison(
         {
-          what: 'peak with recomputation, 24 layers, length 2,048',
-          value: gigabytes(recomputed),
-          ratio: recomputed / plain,
-          opponent: `the plain step's ${gigabytes(plain)}`,
+          what: `${depth} layers, length ${length}, recomputed: all of the step`,
+          ours: recomputed / 1e9,
+          theirs: plain / 1e9,
+          unit: 'GB',
+          opponent: 'the plain step',
+          ratio: 'ours/theirs',
         },
         { atMost: 0.5 },
       ),
-      await againstFormula(false, 2048, 4096),
-      await againstFormula(true, 8192, 16384),
+      await againstFormula(false, isQuick ? [128, 256] : [2048, 4096]),
+      await againstFormula(true, isQuick ? [128, 256] : [8192, 16_384]),
+      figure(
+        `${config.depth} layers, length ${longest}, recomputed: all of the step`,
+        (await peakOf({ depth: config.depth, length: longest, recompute: true })) / 1e9,
+        'GB',
+        { atMost: 24 },
+      ),
     ];
-    const long = await peakOf({ depth: config.depth, length: 32768, recompute: true });
-    rows.push({
-      what: 'peak with recomputation, 6 layers, length 32,768',
-      value: gigabytes(long),
-      target: '< 24 GB',
-      isMet: long < 24e9,
-    });
-    const settings = { ...config, depth: deep.depth };
-    const weights = someWeights(settings);
-    const [first, second] = await Promise.all(
-      [false, true].map((recompute) => preparedStep(deep.length, { settings, recompute, weights })),
-    );
-    const times = await inTurns({ plain: first!.train, recomputed: second!.train }, { warmup: 3, rounds: 7 });
+    const times = await timesOf(depth, length, isQuick);
     return [
       ...rows,
-      bounded(
+      comparison(
         {
-          what: 'time with recomputation, 24 layers, length 2,048',
-          value: `${times.recomputed.median.toFixed(0)} ms`,
-          ratio: times.recomputed.median / times.plain.median,
-          opponent: `the plain step's ${times.plain.median.toFixed(0)} ms`,
+          what: `${depth} layers, length ${length}, recomputed: time of the step`,
+          ours: times.recomputed.median,
+          theirs: times.plain.median,
+          unit: 'ms',
+          opponent: 'the plain step',
+          ratio: 'ours/theirs',
         },
         { atMost: 1.35 },
       ),

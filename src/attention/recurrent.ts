@@ -27,7 +27,14 @@ import {
   where,
 } from '../graph/index.js';
 import { guarded, lastEntry } from './guard.js';
-import { type AttentionInputs, checkInputs, positionsOf, refuseSequenceWide, swapHeads } from './layout.js';
+import {
+  type AttentionInputs,
+  checkInputs,
+  expectPositions,
+  positionsOf,
+  refuseSequenceWide,
+  swapHeads,
+} from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
 
@@ -42,6 +49,7 @@ export function recurrentAttention(
 ): { output: Tensor; state: AttentionState } {
   checkInputs('recurrentAttention', inputs, true);
   refuseSequenceWide('recurrentAttention', features);
+  expectPositions('recurrentAttention', inputs, features, true);
   const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const map = guarded(features);
   const count = map.featureCount;
@@ -60,7 +68,7 @@ export function recurrentAttention(
   const extended = concatenate([value, one], -1); // [batch, heads, 1, dim + 1]
   const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), extended));
-  const queryWeight = query.logFeatures === undefined ? query.values : softmax(add(query.logFeatures, top));
+  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
   const mass = map.isSigned ? lastEntry(sum) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });

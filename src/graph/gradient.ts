@@ -27,7 +27,8 @@ export function gradient<T>(loss: Tensor, parameters: T): MapLeaves<T, Tensor> {
 export function pullback(result: Tensor, given: Tensor, inputs: readonly Tensor[]): readonly (Tensor | undefined)[] {
   const leaves = new Set(inputs);
   const found = new Map<Tensor, Tensor>([[result, given]]);
-  const nodes = sortNodes([result], leaves);
+  const isBefore = (tensor: Tensor) => !leaves.has(tensor);
+  const nodes = sortNodes([result].filter(isBefore), ({ inputs: from }) => from.filter(isBefore));
   const isRelevant = dependence(nodes, leaves);
   for (const node of nodes.reverse()) {
     if (!node.outputs.some(isRelevant)) continue;

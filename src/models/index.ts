@@ -1,4 +1,5 @@
 /** Models: configurations, initial parameters, and functions from tokens to logits. */
+export { attentionSamples } from './attention-samples.js';
 export {
   describeIssues,
   type LanguageModelConfig,
@@ -18,5 +19,6 @@ export {
   languageModelLayout,
   logitsOf,
   type Projections,
+  projectionsDigest,
   readTokens,
 } from './language-model.js';

@@ -11,6 +11,7 @@ import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { leavesOf } from '../base/tree.js';
 import {
   type AttendedRows,
   applyLayerNorm,
@@ -34,7 +35,14 @@ import {
   rotaryAngles,
   shiftWidth,
 } from '../blocks/index.js';
-import { drawFeatureParts, type FeatureMap, type FeatureMapParts, featureMap, isSignedMap } from '../features/index.js';
+import {
+  drawFeatureParts,
+  type FeatureMap,
+  type FeatureMapParts,
+  featureMap,
+  isSignedMap,
+  projectionDigest,
+} from '../features/index.js';
 import {
   add,
   broadcastTo,
@@ -125,13 +133,18 @@ export function initLanguageModel(config: LanguageModelConfig, random: Random): 
 
 /** One projection per layer, shared by its heads; none for exact attention and for maps without one. */
 export function drawProjections(config: LanguageModelConfig, random: Random): Projections<HostTensor<'float32'>> {
-  if (config.attention === 'softmax') return { blocks: [] };
+  if (config.attention !== 'favor+') return { blocks: [] };
   const options = featureMapOptions(config);
   return {
     blocks: Array.from({ length: config.depth }, (_, layer) => ({
       attention: drawFeatureParts(options, config.heads, random.split(layer)),
     })),
   };
+}
+
+/** Tells one set of projections from another: a state means nothing to others than those it was made with. */
+export function projectionsDigest(projections: Projections<HostTensor<'float32'>>): string {
+  return projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>));
 }
 
 /** The state before the first token. */
@@ -142,6 +155,7 @@ export function initialState(config: LanguageModelConfig, batch: number): Langua
     isSigned: isSignedMap(featureMapOptions(config)),
   });
   const attention = () => {
+    if (config.attention === 'none') return {};
     if (config.attention === 'softmax') {
       const nothing = () => zeros('float32', [batch, heads, 0, headDim]);
       return { key: nothing(), value: nothing() };
@@ -245,13 +259,13 @@ export function readTokens(
 
 type BlockInputs = RecomputedInputs<{ readonly x: Tensor; readonly dropoutKey?: DropoutKey }, BlockParams>;
 
-/** The feature map of a block; none for exact attention. */
+/** The feature map of a block; none for attention without one. */
 function featuresOf(
   config: LanguageModelConfig,
   { attention }: BlockParams,
   parts: Projections['blocks'][number]['attention'] | undefined,
 ): FeatureMap | undefined {
-  if (config.attention === 'softmax') return undefined;
+  if (config.attention !== 'favor+') return undefined;
   return featureMap(featureMapOptions(config), {
     ...parts,
     ...(attention.features === undefined ? {} : { learned: attention.features }),

@@ -21,5 +21,7 @@ export interface Snapshot {
   readonly projections: Projections<HostTensor<'float32'>>;
   /** The carried state of each micro-batch; empty where none is carried. */
   readonly states: readonly LanguageModelState<HostTensor>[];
+  /** The `projectionsDigest` of the projections that the states were made with. */
+  readonly statesDigest: string;
   readonly best?: BestResult;
 }

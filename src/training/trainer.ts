@@ -17,6 +17,7 @@ import {
   type LanguageModelConfig,
   type LanguageModelParams,
   type LanguageModelState,
+  projectionsDigest,
 } from '../models/index.js';
 import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
 import type { TrainingConfig } from './config.js';
@@ -62,15 +63,28 @@ export interface TrainerOptions {
 export function initialSnapshot(model: LanguageModelConfig, training: TrainingConfig): Snapshot {
   const random = Random.fromSeed(training.seed);
   const params = initLanguageModel(model, random.split('parameters'));
+  const projections = drawProjections(model, random.split('projections').split(0));
   return {
     model,
     training,
     step: 0,
     params,
     moments: initMoments(params),
-    projections: drawProjections(model, random.split('projections').split(0)),
+    projections,
     states: [],
+    statesDigest: projectionsDigest(projections),
   };
+}
+
+/** Throws CHECKPOINT for carried states that were made with other projections: they would look right and be wrong. */
+function checkStates({ states, statesDigest, projections }: Snapshot): void {
+  const digest = projectionsDigest(projections);
+  if (states.length === 0 || statesDigest === digest) return;
+  throw new PerformerError(
+    'CHECKPOINT',
+    `training: expected carried states made with the projections ${digest}, got those of ${statesDigest}. ` +
+      'Resume from a checkpoint whose files belong together.',
+  );
 }
 
 /** Whether a state can be carried from window to window. Throws CONFIG where it is asked for and cannot. */
@@ -107,9 +121,10 @@ export class Trainer {
     this.parameterCount = leavesOf(snapshot.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
   }
 
-  /** Compiles the step for a snapshot, fresh or resumed. */
+  /** Compiles the step for a snapshot, fresh or resumed. Throws CONFIG or CHECKPOINT where its states do not fit. */
   static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
     checkCarrying(snapshot.model, snapshot.training);
+    checkStates(snapshot);
     return new Trainer(options, await compileStep(options.engine, snapshot.model, snapshot.training), snapshot);
   }
 
@@ -182,7 +197,7 @@ export class Trainer {
    */
   async #renewFeatures(): Promise<void> {
     const { model, training, step } = this.#snapshot;
-    if (model.attention === 'softmax') return;
+    if (model.attention !== 'favor+') return;
     const { redrawInterval } = training;
     const isRedraw = redrawInterval > 0 && step > 0 && step % redrawInterval === 0;
     const isShaping = isShaped(model.featureMap) && (isRedraw || isEarly(step));
@@ -199,7 +214,7 @@ export class Trainer {
       projections = withShapes(drawn, shapesOf(projections));
     }
     if (isShaping) projections = await this.#shape(projections);
-    this.#snapshot = { ...this.#snapshot, projections, states: [] };
+    this.#snapshot = { ...this.#snapshot, projections, states: [], statesDigest: projectionsDigest(projections) };
   }
 
   async #shape(projections: Snapshot['projections']): Promise<Snapshot['projections']> {
