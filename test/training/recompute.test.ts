@@ -65,6 +65,7 @@ const cases: readonly (readonly [string, Partial<LanguageModelOptions>, { readon
   ],
   ['learned positions and no token shift', { positions: 'learned', maxLength: 64, tokenShift: false }, {}],
   ['exact attention', { attention: 'softmax' }, {}],
+  ['no attention', { attention: 'none' }, {}],
   ['features that are learned', { featureMap: 'hedgehog', featureCount: undefined, projectionKind: undefined }, {}],
   ['signed features, whose denominators are guarded', { featureMap: 'trigonometric' }, {}],
   ['features of positions', { featureMap: 'cosformer', featureCount: undefined, positions: 'none' }, {}],
