@@ -156,7 +156,10 @@ describe('the state', () => {
     const expected = attentionOracle(inputs, { isCausal: true, projection });
     for (const next of [{ chunk: 4 }, 'recurrent'] as const) {
       const before = await stream(engine, inputs, positiveMap(projection), [length - 1], { chunk: 16 });
-      const after = await stream(engine, inputs, positiveMap(projection), [length], next, { at: length - 1, state: before.state });
+      const after = await stream(engine, inputs, positiveMap(projection), [length], next, {
+        at: length - 1,
+        state: before.state,
+      });
       const output = joinLength([before.output, after.output]);
       expect(distance(output, expected)).toBeLessThan(isFloat64 ? 1e-9 : float32Tolerance(inputs, projection));
     }
