@@ -34,15 +34,22 @@ export function inBlocks<const T extends readonly Tensor[], const R extends read
   if (tensors.some(({ shape }) => !sameShape(shape.slice(0, -1), rowShape))) {
     throw shapeError('inBlocks', 'tensors of the same leading dimensions', ...tensors);
   }
-  const plain = build(tensors);
-  const rows = elementCount(rowShape);
-  const perBlock = rowsPerBlock(rows, tensors);
-  if (typeof rows !== 'number' || perBlock === undefined) return plain;
-  const blocks = tensors.map((tensor) => reshape(tensor, [rows / perBlock, perBlock, tensor.dim(-1)]));
+  const count = rowsPerBlock(elementCount(rowShape), tensors);
+  return count === undefined ? build(tensors) : inBlocksOf(count, tensors, build);
+}
+
+/** `inBlocks` with a number of rows in a block, which must divide that of all. */
+export function inBlocksOf<const T extends readonly Tensor[], const R extends readonly Tensor[]>(
+  count: number,
+  tensors: T,
+  build: (tensors: T) => R,
+): R {
+  const rowShape = tensors[0]!.shape.slice(0, -1) as readonly number[];
+  const blocks = tensors.map((tensor) => reshape(tensor, [elementCount(rowShape) / count, count, tensor.dim(-1)]));
   const { items } = scan([], blocks, (_, own) => ({ states: [], items: build(own as unknown as T) }));
   const joined = items.map((item) => reshape(item, [...rowShape, item.dim(-1)]));
   // A loop has no gradient: it is that of the plain form, of which nothing else is computed.
-  return withGradient(plain, joined, (gradients) => gradients) as unknown as R;
+  return withGradient(build(tensors), joined, (gradients) => gradients) as unknown as R;
 }
 
 /** How many rows are computed at once; undefined where blocks are of no use. */
