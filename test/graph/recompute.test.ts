@@ -76,7 +76,7 @@ const withoutWaiting: Way = (inputs, build) => {
   const { w, b } = inputs.params;
   const given = [x, w, b];
   const [output] = g.withGradient(given, [(result as { output: Tensor }).output], ([own]) =>
-    g.pullback((build({ activations: { x, key }, params: { w, b } }) as { output: Tensor }).output, own!, given),
+    g.pullback([[(build({ activations: { x, key }, params: { w, b } }) as { output: Tensor }).output, own!]], given),
   );
   return { ...result, output: output! };
 };
@@ -106,7 +106,7 @@ describe('recomputation', () => {
         const [result] = g.withGradient([seen], [seen], () => [seen]);
         return { output: result! };
       });
-      return g.pullback(output, given, [x])[0]!;
+      return g.pullback([[output, given]], [x])[0]!;
     };
     const vector = g.spec('float32', [3]);
     for (const engine of [referenceEngine(), nodeEngine({ threads: 1 })]) {
@@ -154,16 +154,16 @@ describe('pullback', () => {
     return values(await executable.run([{ x: float32([3], [1, -2, 3]) }]));
   };
   it('carries a gradient of any shape back', async () => {
-    expect(await apply((x) => g.pullback(g.square(x), g.add(x, 1), [x])[0])).toEqual([4, 4, 24]);
+    expect(await apply((x) => g.pullback([[g.square(x), g.add(x, 1)]], [x])[0])).toEqual([4, 4, 24]);
   });
   it('takes its inputs as independent, and walks no further', async () => {
     const inner = (x: Tensor) => {
       const y = g.multiply(x, 3);
-      return g.pullback(g.multiply(x, y), g.constant('float32', [3], [1, 1, 1]), [y, x]);
+      return g.pullback([[g.multiply(x, y), g.constant('float32', [3], [1, 1, 1])]], [y, x]);
     };
     expect(await apply((x) => g.add(inner(x)[0]!, g.multiply(inner(x)[1]!, 10)))).toEqual([31, -62, 93]);
   });
   it('is nothing for an input that does not matter', async () => {
-    expect(await apply((x) => g.pullback(g.square(x), x, [g.exp(x)])[0])).toEqual([-1]);
+    expect(await apply((x) => g.pullback([[g.square(x), x]], [g.exp(x)])[0])).toEqual([-1]);
   });
 });
