@@ -19,6 +19,7 @@ export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEng
     name: `node-${provider}`,
     target: 'native',
     tensorClass: Tensor,
+    fillsOutputs: true,
     createSession: ({ bytes, externalData }) =>
       InferenceSession.create(bytes, {
         executionProviders: [provider],
