@@ -19,7 +19,7 @@ export async function preparedStep(length: number): Promise<{ train: () => Promi
   const train = async () => {
     update++;
     const scalars = { learningRate: float32Scalar(1e-3), update: float32Scalar(update) };
-    await step.run({ ...current, projections, states: [], batches, scalars, next });
+    await step.run({ ...current, projections, states: [], batches, scalars, next: { ...next, states: [] } });
     [current, next] = [next, current];
   };
   return { train, creation };

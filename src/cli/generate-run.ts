@@ -35,7 +35,7 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
     if (flags.echo !== false) io.stdout.write(prompt);
     await stream(session, prompt, { ...options, signal: stop.signal }, io);
     if (flags.saveState !== undefined) {
-      const { tensors, metadata } = session.saveState();
+      const { tensors, metadata } = await session.saveState();
       await writeSafetensors(flags.saveState as string, tensors, metadata);
     }
   } finally {

@@ -21,7 +21,7 @@ export type RunOutputs<R> = PartialTree<MapLeaves<R, EngineTensor>>;
 
 export interface RunOptions<O> {
   /** The caller's tensors that receive outputs; not those that the run reads. */
-  readonly outputs?: O;
+  readonly outputs?: O | undefined;
 }
 
 /** The arguments of a compiled function: tensors for the leaves that were specifications. */

@@ -199,7 +199,14 @@ function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'
 }
 
 /** An engine on ONNX Runtime, given how sessions are made there. */
-export function ortEngine({ name, target, tensorClass, fillsOutputs, memory, createSession }: OrtEngineOptions): Engine {
+export function ortEngine({
+  name,
+  target,
+  tensorClass,
+  fillsOutputs,
+  memory,
+  createSession,
+}: OrtEngineOptions): Engine {
   const cache = new SessionCache(createSession);
   return {
     name,

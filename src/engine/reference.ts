@@ -5,7 +5,15 @@ import { type DenseArray, evaluate } from '../graph/index.js';
 import type { Tensor } from '../graph/tensor.js';
 import { trace } from '../graph/trace.js';
 import { arraysByName, bindSymbols } from './bindings.js';
-import { type Engine, type Executable, onHost, type RunArguments, type RunOptions, type RunOutputs, type RunResult } from './engine.js';
+import {
+  type Engine,
+  type Executable,
+  onHost,
+  type RunArguments,
+  type RunOptions,
+  type RunOutputs,
+  type RunResult,
+} from './engine.js';
 
 function dense({ shape, data }: HostTensor): DenseArray {
   return { shape, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
@@ -40,7 +48,10 @@ export function referenceEngine(): Engine {
             given,
             bindings,
           );
-          const targets = arraysByName(options?.outputs === undefined ? [] : [options.outputs]) as Map<string, HostTensor>;
+          const targets = arraysByName(options?.outputs === undefined ? [] : [options.outputs]) as Map<
+            string,
+            HostTensor
+          >;
           const results = new Map(
             graph.outputs.map(({ path, tensor }, index) => {
               const value = host(tensor, outputs[index] as DenseArray);

@@ -46,7 +46,8 @@ function checkThreads(threads: number | undefined): number {
     throw new PerformerError('CONFIG', `webEngine: expected a positive integer as threads, got ${threads}.`);
   }
   if (threads > 1 && !isAllowed) {
-    const advice = 'Serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
+    const advice =
+      'Serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
     throw new PerformerError(
       'DEVICE',
       `webEngine: expected a cross-origin isolated page for ${threads} threads, got one that is not. ${advice}`,

@@ -32,7 +32,7 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
   async function* save(): AsyncGenerator<RunEvent> {
     const { step } = trainer.snapshot;
     if (store === undefined) return;
-    saved = { step, location: await store.save(trainer.snapshot) };
+    saved = { step, location: await store.save(await trainer.fetchSnapshot()) };
     yield { kind: 'checkpoint', ...saved };
   }
   if (trainer.snapshot.step === 0) yield* save();

@@ -64,7 +64,7 @@ describe('a seed', () => {
       const whole = await from(changes);
       const session = await sessionOf(engine, model);
       const before = await collect(session, 'Call me', { ...options, ...changes, maxTokens: 15 });
-      const saved = session.saveState();
+      const saved = await session.saveState();
       const here = await collect(session, '', { ...options, ...changes, maxTokens: 25 });
       const loaded = await sessionOf(engine, model);
       loaded.loadState(saved);

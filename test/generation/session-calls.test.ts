@@ -76,7 +76,7 @@ describe('a session', () => {
     const session = await sessionOf(engine, randomModel());
     const first = session.read(drawTokens(20));
     await expect(session.step(Int32Array.of(1))).rejects.toMatchObject({ code: 'USAGE' });
-    expect(() => session.saveState()).toThrow(/at rest/);
+    await expect(session.saveState()).rejects.toThrow(/at rest/);
     await first;
     await session.dispose();
     await session.dispose();
@@ -109,7 +109,10 @@ describe('the functions of a session', () => {
       };
       return { run, dispose: () => executable.dispose() };
     };
-    const session = await sessionOf({ ...engine, name: 'watched', compile: compile as typeof engine.compile }, randomModel());
+    const session = await sessionOf(
+      { ...engine, name: 'watched', compile: compile as typeof engine.compile },
+      randomModel(),
+    );
     await session.read(drawTokens(20));
     for (let step = 0; step < 7; step++) await session.step(Int32Array.of(step));
     expect(written.length).toBe(8 * 2); // two layers
