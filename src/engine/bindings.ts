@@ -1,7 +1,7 @@
 /** Matching the arrays of a run to the inputs that were compiled. */
 import { type Dim, evaluateDim, formatDim, symbolName } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { formatShape } from '../base/shape.js';
+import { elementCount, formatShape, resolveShape } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
 import type { TracedGraph } from '../graph/trace.js';
 import type { EngineTensor } from './engine.js';
@@ -44,4 +44,20 @@ export function bindSymbols(
     }
   }
   return bindings;
+}
+
+/** The caller's tensors for outputs, by path. Throws SHAPE for one of another size than its output will have. */
+export function bindTargets(
+  outputs: TracedGraph['outputs'],
+  tree: unknown,
+  bindings: ReadonlyMap<string, number>,
+): Map<string, EngineTensor> {
+  const targets = arraysByName(tree === undefined ? [] : [tree]);
+  for (const { path, name, tensor } of outputs) {
+    const target = targets.get(path);
+    if (target === undefined || elementCount(target.shape) === elementCount(resolveShape(tensor.shape, bindings)))
+      continue;
+    throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
+  }
+  return targets;
 }

@@ -17,7 +17,7 @@ export interface NodeEngineOptions {
 export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEngineOptions = {}): Engine {
   return ortEngine({
     name: `node-${provider}`,
-    target: 'native',
+    target: provider === 'webgpu' ? 'webgpu' : 'native',
     tensorClass: Tensor,
     fillsOutputs: true,
     createSession: ({ bytes, externalData }) =>

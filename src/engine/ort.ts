@@ -2,13 +2,12 @@
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
 import { byteLength, type Dtype, type HostTensor, zeros } from '../base/array.js';
 import { internalError, messageOf, PerformerError } from '../base/errors.js';
-import { elementCount, resolveShape } from '../base/shape.js';
 import { leavesOf, mapTree } from '../base/tree.js';
 import type { Target } from '../graph/emitter.js';
 import type { Tensor } from '../graph/tensor.js';
 import { type TracedGraph, trace } from '../graph/trace.js';
 import { encodeModel, type OnnxModel } from '../onnx/index.js';
-import { arraysByName, bindSymbols } from './bindings.js';
+import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
 import {
   type Engine,
   type EngineTensor,
@@ -134,13 +133,10 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
     for (const { name, tensor } of inputs) {
       feeds[name] = toOrt(tensorClass, given.get(name) as EngineTensor, tensor.dtype);
     }
-    const targets = arraysByName(options.outputs === undefined ? [] : [options.outputs]);
+    const targets = bindTargets(outputs, options.outputs, bindings);
     const fetches: Record<string, OrtTensor | null> = {};
     for (const { path, name, tensor } of outputs) {
       const target = targets.get(path);
-      if (target !== undefined && elementCount(target.shape) !== elementCount(resolveShape(tensor.shape, bindings))) {
-        throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
-      }
       const isWritten = target !== undefined && (fillsOutputs || target instanceof DeviceTensor);
       fetches[name] = isWritten ? toOrt(tensorClass, target, tensor.dtype) : null;
     }

@@ -4,7 +4,7 @@ import { mapTree } from '../base/tree.js';
 import { type DenseArray, evaluate } from '../graph/index.js';
 import type { Tensor } from '../graph/tensor.js';
 import { trace } from '../graph/trace.js';
-import { arraysByName, bindSymbols } from './bindings.js';
+import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
 import {
   type Engine,
   type Executable,
@@ -48,10 +48,7 @@ export function referenceEngine(): Engine {
             given,
             bindings,
           );
-          const targets = arraysByName(options?.outputs === undefined ? [] : [options.outputs]) as Map<
-            string,
-            HostTensor
-          >;
+          const targets = bindTargets(graph.outputs, options?.outputs, bindings) as Map<string, HostTensor>;
           const results = new Map(
             graph.outputs.map(({ path, tensor }, index) => {
               const value = host(tensor, outputs[index] as DenseArray);

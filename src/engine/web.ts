@@ -106,7 +106,7 @@ export async function webEngine({ provider = 'wasm', threads, wasmPaths }: WebEn
   const inTurn = turns[provider];
   return ortEngine({
     name: `web-${provider}`,
-    target: 'web',
+    target: provider === 'webgpu' ? 'webgpu' : 'web',
     tensorClass: Tensor,
     fillsOutputs: false,
     ...(device === undefined ? {} : { memory: gpuMemory(device, Tensor) }),
