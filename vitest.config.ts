@@ -17,6 +17,8 @@ const engineSuite = [
   'test/graph/ops.test.ts',
 ];
 
+const setupFiles = ['test/engines/skip-oracle.ts'];
+
 /** Tests of WebGPU alone. */
 const gpuSuite = 'test/webgpu/*.test.ts';
 
@@ -67,6 +69,7 @@ function inChromium(engine: string, include: readonly string[], flags: readonly 
       ...common,
       name,
       include: [...include],
+      setupFiles,
       fileParallelism: false,
       browser: {
         enabled: true,
@@ -90,7 +93,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
-      { plugins: [engineOf('web-wasm-node')], test: { ...common, name: 'web-wasm', include: engineSuite } },
+      { plugins: [engineOf('web-wasm-node')], test: { ...common, name: 'web-wasm', include: engineSuite, setupFiles } },
       ...(existsSync(chromium) ? browsers : []),
     ],
   },

@@ -16,7 +16,11 @@ import {
 
 /** 6 layers, dim 512, 8 heads × 64, 256 features, feed-forward ×4, byte vocabulary. */
 export const config = languageModelConfig(presets.small.model);
-export const engine = nodeEngine();
+const { PERFORMER_BENCH_DEVICE: device = 'cpu', PERFORMER_BENCH_PROFILE: profilePrefix } = process.env;
+export const engine = nodeEngine({
+  provider: device as 'cpu' | 'cuda' | 'webgpu',
+  ...(profilePrefix === undefined ? {} : { profilePrefix }),
+});
 
 export const random = Random.fromSeed(1);
 

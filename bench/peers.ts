@@ -31,13 +31,35 @@ async function hasTorch(): Promise<boolean> {
   );
 }
 
-/** The median step of PyTorch, in milliseconds. */
-async function pytorchStep(attention: 'favor' | 'softmax', repeats: number): Promise<number> {
+type Attention = 'favor' | 'blocks' | 'softmax';
+
+interface Peer {
+  /** The median step, in milliseconds. */
+  readonly median: number;
+  readonly peakBytes: number;
+  /** What was not as it should be, or nothing. */
+  readonly note: string;
+}
+
+async function pytorchStep(attention: Attention, repeats: number): Promise<Peer> {
   const options = ['--attention', attention, '--mode', 'train', '--length', String(length)];
   const counts = ['--repeats', String(repeats), '--warmup', attention === 'favor' ? '2' : '1'];
   const { stdout } = await execute(python, [script, ...options, ...counts], { env: environment });
-  return (JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { median: number }).median;
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Peer;
 }
+
+/** The last line of what a process said when it failed, or the signal that ended it. */
+function reasonOf(cause: unknown): string {
+  const { stderr, signal, message } = cause as { stderr?: string; signal?: string; message: string };
+  const last = stderr?.trim().split('\n').at(-1);
+  return last || signal || message;
+}
+
+const contenders: readonly { readonly what: string; readonly attention: Attention; readonly atLeast?: number }[] = [
+  { what: 'chunked FAVOR+ by hand, tuned', attention: 'favor', atLeast: 1.7 },
+  { what: 'exact softmax attention', attention: 'softmax', atLeast: 7 },
+  { what: 'exact softmax in blocks by hand, tuned', attention: 'blocks' },
+];
 
 export const peers: Benchmark = {
   name: 'peers',
@@ -48,33 +70,48 @@ export const peers: Benchmark = {
     }
     const { train } = await preparedStep(length);
     for (let i = 0; i < 6; i++) await train();
-    const ours: number[] = [];
-    const favor: number[] = [];
-    const measure = async () => {
-      for (let i = 0; i < 4; i++) {
-        const start = performance.now();
-        await train();
-        ours.push(performance.now() - start);
+    const rows: Row[] = [];
+    for (const { what, attention, atLeast } of contenders) {
+      try {
+        rows.push(await compare(what, attention, train, atLeast));
+      } catch (cause) {
+        rows.push({ what, value: `failed: ${reasonOf(cause)}` });
       }
-    };
-    // In turns by blocks: a process of PyTorch has to warm up anew each time.
-    for (let turn = 0; turn < 3; turn++) {
-      await measure();
-      favor.push(await pytorchStep('favor', 3));
     }
-    const softmax = await pytorchStep('softmax', 2);
-    await measure();
-    const own = median(ours);
-    const row = (what: string, theirs: number, atLeast: number): Row =>
-      bounded(
-        {
-          what,
-          value: `${theirs.toFixed(0)} ms against ${own.toFixed(0)} ms`,
-          ratio: theirs / own,
-          opponent: 'PyTorch over ours',
-        },
-        { atLeast },
-      );
-    return [row('chunked FAVOR+ by hand, tuned', median(favor), 1.7), row('exact softmax attention', softmax, 7)];
+    return rows;
   },
 };
+
+/** Ours and theirs in turns by blocks: a process of PyTorch has to warm up anew each time. */
+async function compare(
+  what: string,
+  attention: Attention,
+  train: () => Promise<void>,
+  atLeast: number | undefined,
+): Promise<Row> {
+  const ours: number[] = [];
+  const theirs: Peer[] = [];
+  const measure = async () => {
+    for (let i = 0; i < 4; i++) {
+      const start = performance.now();
+      await train();
+      ours.push(performance.now() - start);
+    }
+  };
+  const turns = attention === 'softmax' ? 1 : 3;
+  for (let turn = 0; turn < turns; turn++) {
+    await measure();
+    theirs.push(await pytorchStep(attention, 3));
+  }
+  await measure();
+  const [own, other] = [median(ours), median(theirs.map((peer) => peer.median))];
+  const memory = `${(Math.max(...theirs.map((peer) => peer.peakBytes)) / 1e9).toFixed(1)} GB`;
+  const notes = theirs[0]?.note ? `, ${theirs[0].note}` : '';
+  const row = {
+    what,
+    value: `${other.toFixed(0)} ms (${memory}${notes}) against ${own.toFixed(0)} ms`,
+    ratio: other / own,
+    opponent: 'PyTorch over ours',
+  };
+  return atLeast === undefined ? row : bounded(row, { atLeast });
+}

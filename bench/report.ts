@@ -1,31 +1,95 @@
-/** What a benchmark reports: rows of a table, each with its target where it has one. */
+/** What a benchmark reports: rows of a table, each with its target where it has one, and the same as JSON. */
+
+/** A lower or an upper bound on the ratio, or on the measured figure where there is no opponent. */
+export interface Bound {
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  /** stretch: a goal to strive for, which may be missed. */
+  readonly kind?: 'required' | 'stretch';
+}
+
+export interface Figures {
+  readonly ours: number;
+  /** Absent where nothing is compared. */
+  readonly theirs?: number;
+  readonly unit: string;
+}
 
 export interface Row {
+  /** The parameters of the row. */
   readonly what: string;
   readonly value: string;
+  readonly figures?: Figures;
   /** The ratio to the named opponent, measured in the same run. */
   readonly ratio?: number;
   readonly opponent?: string;
   /** The target as text, and whether it was met. */
   readonly target?: string;
+  readonly kind?: 'required' | 'stretch';
   readonly isMet?: boolean;
 }
 
 export interface Benchmark {
   readonly name: string;
   readonly title: string;
-  run(): Promise<readonly Row[]>;
+  /** A quick run uses small sizes: it shows that the benchmark works and measures nothing. */
+  run(options: BenchmarkOptions): Promise<readonly Row[]>;
+}
+
+export interface BenchmarkOptions {
+  readonly isQuick: boolean;
+}
+
+function meets(
+  value: number,
+  { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY }: Bound,
+): boolean {
+  return value >= atLeast && value <= atMost;
+}
+
+function targetText({ atLeast, atMost, kind }: Bound): string {
+  return `${atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`}${kind === 'stretch' ? ' (stretch)' : ''}`;
 }
 
 /** A row with a target that is a lower or an upper bound on the ratio. */
-export function bounded(
-  row: Omit<Row, 'target' | 'isMet'> & { readonly ratio: number },
-  bound: { readonly atLeast?: number; readonly atMost?: number },
-): Row {
-  if (bound.atLeast !== undefined) {
-    return { ...row, target: `≥ ${bound.atLeast}`, isMet: row.ratio >= bound.atLeast };
-  }
-  return { ...row, target: `≤ ${bound.atMost}`, isMet: row.ratio <= (bound.atMost ?? 0) };
+export function bounded(row: Omit<Row, 'target' | 'isMet'> & { readonly ratio: number }, bound: Bound): Row {
+  return { ...row, kind: bound.kind ?? 'required', target: targetText(bound), isMet: meets(row.ratio, bound) };
+}
+
+/** A figure of our own, with a bound on it where one is given. */
+export function figure(what: string, ours: number, unit: string, bound?: Bound): Row {
+  const row = { what, value: `${readable(ours)} ${unit}`, figures: { ours, unit } };
+  if (bound === undefined) return row;
+  return { ...row, kind: bound.kind ?? 'required', target: targetText(bound), isMet: meets(ours, bound) };
+}
+
+/** How a figure of ours stands to an opponent's. */
+export interface Comparison {
+  readonly what: string;
+  readonly ours: number;
+  readonly theirs: number;
+  readonly unit: string;
+  readonly opponent: string;
+  /** ours/theirs, for rates and for what should be small; or theirs/ours, for how many times faster we are. */
+  readonly ratio: 'ours/theirs' | 'theirs/ours';
+}
+
+/** A row that compares, for each bound its own where there are several. */
+export function comparison({ what, ours, theirs, unit, opponent, ratio }: Comparison, bound?: Bound): Row {
+  const row = {
+    what,
+    value: `${readable(ours)} ${unit} against ${readable(theirs)} ${unit}`,
+    figures: { ours, theirs, unit },
+    ratio: ratio === 'ours/theirs' ? ours / theirs : theirs / ours,
+    opponent,
+  };
+  return bound === undefined ? row : bounded(row, bound);
+}
+
+/** Three significant digits, without an exponent. */
+export function readable(value: number): string {
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 export function formatRows(title: string, rows: readonly Row[]): string {
@@ -44,4 +108,39 @@ export function formatRows(title: string, rows: readonly Row[]): string {
       .trimEnd(),
   );
   return `\n${title}\n${lines.join('\n')}`;
+}
+
+/** One row as --json writes it; what does not apply is null. */
+export interface JsonRow {
+  readonly benchmark: string;
+  readonly parameters: string;
+  readonly opponent: string | null;
+  readonly ours: number | null;
+  readonly theirs: number | null;
+  readonly unit: string | null;
+  readonly ratio: number | null;
+  readonly target: string | null;
+  readonly kind: 'required' | 'stretch' | null;
+  readonly met: boolean | null;
+  /** The row as the table has it. */
+  readonly text: string;
+}
+
+export function jsonRow(
+  benchmark: string,
+  { what, value, figures, ratio, opponent, target, kind, isMet }: Row,
+): JsonRow {
+  return {
+    benchmark,
+    parameters: what,
+    opponent: opponent ?? null,
+    ours: figures?.ours ?? null,
+    theirs: figures?.theirs ?? null,
+    unit: figures?.unit ?? null,
+    ratio: ratio ?? null,
+    target: target ?? null,
+    kind: target === undefined ? null : (kind ?? 'required'),
+    met: isMet ?? null,
+    text: value,
+  };
 }

@@ -1,20 +1,56 @@
 /**
- * npm run bench [-- name…]: every benchmark, or those named, each in a process of its own so that none warms another's
- * memory. Ratios are medians measured in turns within one run.
+ * npm run bench [-- name… --json FILE --quick --device cpu|cuda|webgpu --profile]: every benchmark, or those named, each in a
+ * process of its own so that none warms another's memory. Ratios are medians measured in turns within one run.
+ *
+ * --quick runs small sizes, to see that all work; --profile adds where the time goes, by op and by model path.
  */
 import { fork } from 'node:child_process';
-import { cpus } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFileAtomic } from '../src/interop/node.js';
+import { bidirectional, causal } from './attention.js';
+import { decode } from './decode.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
 import { peers } from './peers.js';
-import { formatRows, type Row } from './report.js';
+import { formatProfiles, readProfiles } from './profile.js';
+import { formatRows, jsonRow, type Row } from './report.js';
+import { startUp } from './start-up.js';
+import { streaming } from './streaming.js';
 import { trainingStep } from './training-step.js';
 
-const benchmarks = [trainingStep, linearity, crossover, generation, peers];
+const benchmarks = [
+  ...[trainingStep, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
+  ...[peers],
+];
 
-async function runChild(name: string): Promise<readonly Row[]> {
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    device: { type: 'string', default: 'cpu' },
+    profile: { type: 'boolean', default: false },
+    child: { type: 'boolean', default: false },
+  },
+});
+
+interface ChildOptions {
+  readonly profilePrefix: string | undefined;
+}
+
+async function runChild(name: string, { profilePrefix }: ChildOptions): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {
-    const child = fork(process.argv[1] as string, ['--child', name]);
+    const words = ['--child', name, ...(values.quick ? ['--quick'] : [])];
+    const child = fork(process.argv[1] as string, words, {
+      env: {
+        ...process.env,
+        PERFORMER_BENCH_DEVICE: values.device,
+        ...(profilePrefix === undefined ? {} : { PERFORMER_BENCH_PROFILE: profilePrefix }),
+      },
+    });
     let rows: readonly Row[] | undefined;
     child.on('message', (message) => {
       rows = message as readonly Row[];
@@ -23,22 +59,36 @@ async function runChild(name: string): Promise<readonly Row[]> {
   });
 }
 
-const [first, ...names] = process.argv.slice(2);
-if (first === '--child') {
-  const benchmark = benchmarks.find(({ name }) => name === names[0]);
-  process.send?.(await benchmark?.run());
-} else {
-  const wanted = first === undefined ? benchmarks : benchmarks.filter(({ name }) => [first, ...names].includes(name));
-  if (wanted.length === 0) {
-    console.error(`bench: expected ${benchmarks.map(({ name }) => name).join(', ')}, got ${first}.`);
-    process.exit(2);
-  }
-  console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}`);
-  let isMet = true;
+function refuse(message: string): never {
+  console.error(`bench: ${message}`);
+  process.exit(2);
+}
+
+async function runAll(): Promise<boolean> {
+  const unknown = positionals.find((name) => !benchmarks.some((each) => each.name === name));
+  if (unknown !== undefined) refuse(`expected ${benchmarks.map(({ name }) => name).join(', ')}, got ${unknown}.`);
+  if (!['cpu', 'cuda', 'webgpu'].includes(values.device))
+    refuse(`expected --device cpu, cuda or webgpu, got ${values.device}.`);
+  const wanted = positionals.length === 0 ? benchmarks : benchmarks.filter(({ name }) => positionals.includes(name));
+  console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${values.device}`);
+  const all: ReturnType<typeof jsonRow>[] = [];
+  const folder = values.profile ? await mkdtemp(join(tmpdir(), 'performer-profile-')) : undefined;
   for (const { name, title } of wanted) {
-    const rows = await runChild(name);
+    const profilePrefix = folder && join(folder, name);
+    const rows = await runChild(name, { profilePrefix });
     console.log(formatRows(title, rows));
-    isMet &&= rows.every((row) => row.isMet !== false);
+    if (folder !== undefined) console.log(formatProfiles(await readProfiles(folder, name)));
+    all.push(...rows.map((row) => jsonRow(name, row)));
   }
-  process.exitCode = isMet ? 0 : 1;
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  if (values.json !== undefined) await writeFileAtomic(values.json, [`${JSON.stringify(all, undefined, 1)}\n`]);
+  return all.every(({ met, kind }) => met !== false || kind !== 'required' || values.quick);
+}
+
+if (values.child) {
+  const benchmark = benchmarks.find(({ name }) => name === positionals[0]);
+  const rows = await benchmark?.run({ isQuick: values.quick });
+  process.send?.(rows);
+} else {
+  process.exitCode = (await runAll()) ? 0 : 1;
 }

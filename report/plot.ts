@@ -20,7 +20,14 @@ const config = {
   font: 'Helvetica, Arial, sans-serif',
   background: 'white',
   axis: { labelFontSize: 11, titleFontSize: 12, grid: true, gridColor: '#e4e4e4' },
-  legend: { labelFontSize: 11, titleFontSize: 12, labelLimit: 260, symbolStrokeWidth: 2 },
+  legend: {
+    labelFontSize: 11,
+    titleFontSize: 12,
+    labelLimit: 260,
+    symbolType: 'stroke',
+    symbolStrokeWidth: 2,
+    symbolSize: 400,
+  },
   header: { labelFontSize: 12, titleFontSize: 12 },
   range: { category: colours },
   view: { stroke: '#bbbbbb' },
@@ -32,6 +39,8 @@ export interface LinePlot {
   readonly y: { readonly field: string; readonly title: string; readonly isLog?: boolean };
   /** The field that tells the lines apart. */
   readonly series: { readonly field: string; readonly title: string };
+  /** The fields of the ends of an error bar. */
+  readonly interval?: { readonly low: string; readonly high: string };
   /** A panel for each value of these fields. */
   readonly row?: { readonly field: string; readonly title: string };
   readonly column?: { readonly field: string; readonly title: string };
@@ -42,7 +51,11 @@ export interface LinePlot {
 }
 
 function scaleOf(isLog: boolean | undefined) {
-  return isLog ? { type: 'log' as const } : { zero: false };
+  return isLog ? { type: 'log' as const, nice: false, padding: 12 } : { zero: false };
+}
+
+function axisOf(isLog: boolean | undefined) {
+  return isLog ? { format: '.0e', tickCount: 6 } : { format: '~g' };
 }
 
 /** Values in order of appearance, which legends and panels keep. */
@@ -50,41 +63,51 @@ function domainOf(rows: readonly object[], field: string): unknown[] {
   return [...new Set(rows.map((row) => (row as Record<string, unknown>)[field]))];
 }
 
-function panels({ rows, row, column }: Pick<LinePlot, 'rows' | 'row' | 'column'>) {
+type Panels = Pick<LinePlot, 'rows' | 'row' | 'column'>;
+
+/** The unit in a panel for each value of the fields, or alone. */
+function inPanels({ rows, row, column }: Panels, unit: object): TopLevelSpec {
+  const data = { values: [...rows] };
   const panel = ({ field, title }: { field: string; title: string }) => ({
     field,
-    title,
-    type: 'nominal' as const,
-    sort: domainOf(rows, field) as string[],
+    title: title === '' ? null : title,
+    type: 'nominal',
+    sort: domainOf(rows, field),
   });
-  return {
+  if (row === undefined && column === undefined) return { data, ...unit } as TopLevelSpec;
+  const facet = {
     ...(row === undefined ? {} : { row: panel(row) }),
     ...(column === undefined ? {} : { column: panel(column) }),
   };
+  return { data, facet, spec: unit } as TopLevelSpec;
 }
 
 export async function linePlot(plot: LinePlot): Promise<string> {
-  const { rows, x, y, series, width = 380, height = 280, isDense = false } = plot;
+  const { rows, x, y, series, interval, width = 380, height = 280, isDense = false } = plot;
   const domain = domainOf(rows, series.field) as string[];
-  return svgOf({
-    data: { values: [...rows] },
-    mark: { type: 'line', point: isDense ? false : { size: 30, filled: true }, strokeWidth: 1.8, clip: true },
-    width,
-    height,
-    encoding: {
-      x: { field: x.field, type: 'quantitative', title: x.title, scale: scaleOf(x.isLog) },
-      y: {
-        field: y.field,
-        type: 'quantitative',
-        title: y.title,
-        scale: scaleOf(y.isLog),
-        axis: { format: y.isLog ? '.0e' : '~g' },
-      },
-      color: { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain },
-      strokeDash: { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain },
-      ...panels(plot),
-    },
-  });
+  const color = { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain };
+  const along = {
+    field: x.field,
+    type: 'quantitative',
+    title: x.title,
+    scale: scaleOf(x.isLog),
+    axis: { format: '~s', tickCount: 6 },
+  };
+  const up = { field: y.field, type: 'quantitative', title: y.title, scale: scaleOf(y.isLog), axis: axisOf(y.isLog) };
+  const line = {
+    mark: { type: 'line', point: isDense ? false : { size: 30, filled: true }, strokeWidth: 1.8 },
+    encoding: { x: along, y: up, color, strokeDash: color },
+  };
+  const bars =
+    interval === undefined
+      ? []
+      : [
+          {
+            mark: { type: 'rule', opacity: 0.6 },
+            encoding: { x: along, y: { ...up, field: interval.low }, y2: { field: interval.high }, color },
+          },
+        ];
+  return svgOf(inPanels(plot, { width, height, layer: [...bars, line] }));
 }
 
 export interface BarPlot extends Pick<LinePlot, 'rows' | 'row' | 'column' | 'width'> {
@@ -100,29 +123,37 @@ export async function barPlot(plot: BarPlot): Promise<string> {
   const { rows, name, x, series, width = 320 } = plot;
   const names = domainOf(rows, name.field) as string[];
   const domain = series === undefined ? undefined : (domainOf(rows, series.field) as string[]);
-  return svgOf({
-    data: { values: [...rows] },
-    mark: x.isLog ? { type: 'point', filled: true, size: 60 } : { type: 'bar' },
-    width,
-    height: { step: 20 },
-    encoding: {
-      y: { field: name.field, type: 'nominal', title: name.title, sort: names, axis: { labelLimit: 240, grid: true } },
-      x: {
-        field: x.field,
-        type: 'quantitative',
-        title: x.title,
-        scale: x.isLog ? { type: 'log' } : { zero: true },
-        axis: { format: x.isLog ? '.0e' : '~g' },
+  const color = series && {
+    field: series.field,
+    type: 'nominal',
+    title: series.title,
+    scale: { domain },
+    sort: domain,
+  };
+  return svgOf(
+    inPanels(plot, {
+      mark: x.isLog ? { type: 'point', filled: true, size: 60 } : { type: 'bar' },
+      width,
+      height: { step: 20 },
+      encoding: {
+        y: {
+          field: name.field,
+          type: 'nominal',
+          title: name.title || null,
+          sort: names,
+          axis: { labelLimit: 240, grid: true },
+        },
+        x: {
+          field: x.field,
+          type: 'quantitative',
+          title: x.title,
+          scale: x.isLog ? scaleOf(true) : { zero: true },
+          axis: axisOf(x.isLog),
+        },
+        ...(color === undefined ? {} : { color, shape: color }),
       },
-      ...(series === undefined || domain === undefined
-        ? {}
-        : {
-            color: { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain },
-            shape: { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain },
-          }),
-      ...panels(plot),
-    },
-  } as TopLevelSpec);
+    }),
+  );
 }
 
 async function svgOf(spec: TopLevelSpec): Promise<string> {

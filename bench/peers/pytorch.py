@@ -1,7 +1,8 @@
 """The PyTorch peer: times a causal byte language model, or attention alone, and prints one line of JSON.
 
-Both attentions are as fast as we could make them in float32 on a CPU: hand-written gradients, a task per head on
-single-threaded workers, nothing computed of the future. The length is a multiple of the chunk. The caller sets
+favor and blocks (exact softmax) are as fast as we could make them in float32 on a CPU: hand-written gradients, a task
+per head on single-threaded workers, nothing computed of the future. softmax is exact attention as it is commonly
+written: masked scores of all pairs, differentiated by autograd. The length is a multiple of the chunk. The caller sets
     ATEN_CPU_CAPABILITY=avx512 OPENBLAS_NUM_THREADS=2 OMP_NUM_THREADS=2 OPENBLAS_THREAD_TIMEOUT=4
     LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
 in the environment."""
@@ -24,7 +25,11 @@ class Workers:
     def __init__(self, threads):
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
-        self.threads, self.set_blas_threads = threads, ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads
+        self.threads = threads
+        try:
+            self.set_blas_threads, self.note = ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads, ""
+        except OSError:  # Workers then have one thread by torch's own setting, which other builds of BLAS heed or not.
+            self.set_blas_threads, self.note = lambda _: None, "without libopenblas.so.0 (Debian: libopenblas0-pthread)"
         self.pool = ThreadPoolExecutor(threads, initializer=self.start)
 
     def start(self):
@@ -95,7 +100,7 @@ class Favor:
         return dq, torch.mm(y, self.projection).addcmul_(x, y.sum(-1, keepdim=True), value=-1), dv
 
 
-class Softmax:
+class Blocks:
     """Exact attention of one head, a block of queries at a time, which only meets the keys up to its own."""
 
     def __init__(self, block):
@@ -124,6 +129,15 @@ class Softmax:
             torch.mm(y, k[past], out=dq[here])
             dk[past].addmm_(y.t(), q[here])
         return dq, dk, dv
+
+
+def plain_softmax(qkv, table, heads):
+    """Rotary positions and exact causal attention of qkv [batch * length, 3 * heads * size], left to autograd."""
+    length, size = len(table), 2 * table.shape[1]
+    q, k, v = qkv.view(-1, length, 3, heads, size).permute(2, 0, 3, 1, 4)
+    mask = torch.ones(length, length, dtype=torch.bool).triu_(1)
+    scores = torch.matmul(rotate(q, table), rotate(k, table).transpose(-1, -2)).masked_fill(mask, -float("inf"))
+    return torch.matmul(torch.softmax(scores, -1), v).transpose(1, 2).reshape(-1, heads * size)
 
 
 def heads_of(x, table, heads, parts=1):
@@ -178,7 +192,7 @@ def orthogonal_projection(features, size):
 
 
 def attention_of(o):
-    return Favor(orthogonal_projection(o.features, o.head_dim), o.chunk) if o.attention == "favor" else Softmax(o.block)
+    return Favor(orthogonal_projection(o.features, o.head_dim), o.chunk) if o.attention == "favor" else Blocks(o.block)
 
 
 class Block(nn.Module):
@@ -188,13 +202,16 @@ class Block(nn.Module):
         super().__init__()
         self.batch, inner, wide = o.batch, o.heads * o.head_dim, o.feed_forward * o.dim
         self.attention = table, o.heads, attention_of(o), workers
+        self.is_plain = o.attention == "softmax"
         self.norm1, self.norm2 = nn.LayerNorm(o.dim), nn.LayerNorm(o.dim)
         self.qkv, self.out = nn.Linear(o.dim, 3 * inner, bias=False), nn.Linear(inner, o.dim)
         self.up, self.down = nn.Linear(o.dim, wide), nn.Linear(wide, o.dim)
 
     def forward(self, x):
         qkv = self.qkv(shift(self.norm1(x), self.batch))
-        x = x + self.out(CausalAttention.apply(qkv, *self.attention))
+        table, heads = self.attention[:2]
+        y = plain_softmax(qkv, table, heads) if self.is_plain else CausalAttention.apply(qkv, *self.attention)
+        x = x + self.out(y)
         return x + self.down(nn.functional.gelu(self.up(shift(self.norm2(x), self.batch))))
 
 
@@ -227,22 +244,25 @@ def step_of(o, workers):
 
 def main():
     parser = argparse.ArgumentParser(description="One timing of PyTorch, as one line of JSON.")
-    parser.add_argument("--attention", choices=["favor", "softmax"], required=True)
+    parser.add_argument("--attention", choices=["favor", "blocks", "softmax"], required=True)
     parser.add_argument("--mode", choices=["train", "forward", "attention"], required=True)
     parser.add_argument("--length", type=int, required=True)
     sizes = dict(depth=6, dim=512, heads=8, head_dim=64, features=256, feed_forward=4, batch=1, chunk=64, block=256)
     for name, value in dict(sizes, vocabulary=256, repeats=5, warmup=3, threads=2).items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     o = parser.parse_args()
+    if o.attention == "softmax" and o.mode == "attention":
+        parser.error("attention alone is timed for favor and blocks")
     torch.manual_seed(0)
-    step, times = step_of(o, Workers(o.threads)), []
+    workers, times = Workers(o.threads), []
+    step = step_of(o, workers)
     for _ in range(o.warmup + o.repeats):
         start = time.perf_counter()
         step()
         times.append(round((time.perf_counter() - start) * 1e3, 2))
     times, peak = times[o.warmup :], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"attention": o.attention, "mode": o.mode, "length": o.length, "milliseconds": times,
-                      "median": statistics.median(times), "peakBytes": peak}))
+                      "median": statistics.median(times), "peakBytes": peak, "note": workers.note}))
 
 
 if __name__ == "__main__":

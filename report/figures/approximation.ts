@@ -41,37 +41,61 @@ const error = { field: 'meanSquaredError', title: 'relative mean squared error',
 export const paperFigure: FigureMaker = {
   name: 'approximation',
   async make(options): Promise<Figure> {
-    const { isQuick, seed } = options;
+    const { isQuick, seed, engine, note } = options;
     const length = isQuick ? 256 : 4096;
-    const draws = isQuick ? 3 : 15;
-    const rows = await sweep(
-      {
-        candidates: paperCandidates,
-        samples: [{ length, dim: 16, std: 1, seed }],
-        counts: () => (isQuick ? [16, 64] : [8, 16, 32, 64, 128, 256]),
-        draws,
-      },
-      options,
-    );
+    const samples = isQuick ? 3 : 15;
+    const counts = isQuick ? [16, 64] : [8, 16, 32, 64, 128, 256];
+    const rows: object[] = [];
+    for (const std of [0.6, 0.8, 1]) {
+      const errors = new Map<string, number[]>();
+      for (let index = 0; index < samples; index++) {
+        const drawn = drawRows({ length, dim: 16, std, seed: seed + index });
+        const reference = await exactOutput(engine, drawn);
+        for (const candidate of paperCandidates) {
+          for (const count of counts) {
+            const chosen = optionsFor(candidate, 16, count);
+            const outputs = await approximateOutputs(engine, drawn, chosen, { draws: 1, seed: seed + index });
+            const key = JSON.stringify({ map: candidate.label, features: count });
+            errors.set(key, [...(errors.get(key) ?? []), errorParts(outputs, reference).meanSquaredError]);
+          }
+        }
+        note(`std ${std}, sample ${index + 1}/${samples}`);
+      }
+      for (const [key, values] of errors) {
+        rows.push({ ...(JSON.parse(key) as object), norm: `std ${std}`, ...meanWithError(values) });
+      }
+    }
     return {
       name: this.name,
       title: 'Approximation error of attention: orthogonal under iid, positive under trigonometric',
       caption:
         `The mean squared error of the attention output against exact softmax attention, relative to its mean square, ` +
-        `for L = ${length}, d = 16, queries, keys and values of independent standard normal entries; ${draws} draws of ` +
-        `the features for each point. This is the setting of the paper's figure of the approximation error.`,
+        `for L = ${length}, d = 16, and queries and keys of independent normal entries of three sizes; means and standard ` +
+        `errors over ${samples} samples of rows and features. This is the setting of the paper's figure. Features are counted in ` +
+        `columns: a trigonometric map has a sine and a cosine for each ω. Positive features win where the kernel has ` +
+        `small values, which larger rows bring; for small rows and many features the trigonometric ones are better.`,
       svg: await linePlot({
         rows,
         x: features,
         y: error,
         series: { field: 'map', title: 'features' },
-        width: 460,
-        height: 320,
+        interval: { low: 'low', high: 'high' },
+        column: { field: 'norm', title: '' },
+        width: 250,
+        height: 280,
       }),
       rows,
     };
   },
 };
+
+/** The mean and the ends of an error bar of one standard error. */
+function meanWithError(values: readonly number[]) {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const variance = values.reduce((total, value) => total + (value - mean) ** 2, 0) / (values.length - 1);
+  const error = Math.sqrt(variance / values.length);
+  return { meanSquaredError: mean, low: Math.max(mean - error, mean / 10), high: mean + error };
+}
 
 export const mapsFigure: FigureMaker = {
   name: 'maps',

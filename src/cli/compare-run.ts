@@ -145,7 +145,7 @@ async function resume(
     throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);
   }
   closers.push(await lockFolder(out));
-  const plan = planSchema.safeParse(await readJson(path, path));
+  const plan = planSchema.safeParse(await readJson(path));
   if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 1.`);
   const note = await readRunNote(out);
   const named = files.length > 0 ? files : (note?.files ?? []);

@@ -50,7 +50,7 @@ export async function noteRun(
 export async function readRunNote(folder: string): Promise<RunNote | undefined> {
   const path = join(folder, 'run.json');
   if ((await stat(path).catch(() => undefined)) === undefined) return undefined;
-  const parsed = noteSchema.safeParse(await readJson(path, path));
+  const parsed = noteSchema.safeParse(await readJson(path));
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
   throw new PerformerError('CHECKPOINT', `${path}: expected the note of a run of version 1, got ${problems}.`);

@@ -32,8 +32,7 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
   const release = io.onStop(() => stop.abort());
   try {
     if (flags.loadState !== undefined) session.loadState(await readSafetensors(flags.loadState as string));
-    if (flags.echo !== false) io.stdout.write(prompt);
-    await stream(session, prompt, { ...options, signal: stop.signal }, io);
+    await stream(session, prompt, { ...options, signal: stop.signal }, { io, isEchoed: flags.echo !== false });
     if (flags.saveState !== undefined) {
       const { tensors, metadata } = await session.saveState();
       await writeSafetensors(flags.saveState as string, tensors, metadata);
@@ -44,13 +43,21 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
   }
 }
 
-async function stream(session: GenerationSession, prompt: Uint8Array, options: GenerateOptions, io: Io): Promise<void> {
+async function stream(
+  session: GenerationSession,
+  prompt: Uint8Array,
+  options: GenerateOptions,
+  { io, isEchoed }: { readonly io: Io; readonly isEchoed: boolean },
+): Promise<void> {
   let count = 0;
   let last = prompt.at(-1) === 0x0a ? '\n' : '';
   let first = performance.now();
   try {
     for await (const { text } of generate(session, prompt, options)) {
-      if (count === 0) first = performance.now(); // the prompt has been read
+      if (count === 0) {
+        first = performance.now(); // the prompt has been read, and nothing was wrong with it
+        if (isEchoed) io.stdout.write(prompt);
+      }
       count++;
       if (text === '') continue;
       io.stdout.write(text);
@@ -84,7 +91,7 @@ async function generateOptions(folder: string, flags: FlagValues): Promise<Gener
 async function readGenerationConfig(folder: string): Promise<z.output<typeof generationConfigSchema>> {
   const path = join(folder, 'generation_config.json');
   const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path, path) : {});
+  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path) : {});
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
   throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { messageOf } from '../base/errors.js';
+import { byteVocabularySize } from '../data/byte-tokenizer.js';
 import { type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
@@ -115,8 +116,9 @@ function checkFit(model: LanguageModelConfig, training: TrainingConfig, nameOf: 
       `${nameOf('window')}: expected at most the ${maxLength} tokens of ${nameOf('maxLength')}, got ${training.window}.`,
     );
   }
-  if (vocabularySize < 256) {
-    throw usageError(`${nameOf('vocabularySize')}: expected at least 256, one for each byte, got ${vocabularySize}.`);
+  if (vocabularySize !== byteVocabularySize) {
+    const expected = `${byteVocabularySize}, one for each byte`;
+    throw usageError(`${nameOf('vocabularySize')}: expected ${expected}, got ${vocabularySize}.`);
   }
 }
 

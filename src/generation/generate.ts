@@ -41,7 +41,8 @@ const documentStart = Int32Array.of(0x0a);
  *
  * Every token that was yielded has been read by the session, so that a later call goes on from there; as each draw is
  * keyed by the seed and the position, going on, even after saving and loading, equals not having stopped. Bytes of an
- * unfinished character and text that might begin a stop string are held back, and come with a later piece or the last.
+ * unfinished character are held back until it is whole, for ever where maxTokens cuts it; text that might begin a stop
+ * string comes with a later piece or the last.
  *
  * @param prompt text, or bytes of UTF-8.
  * @throws CONFIG for options out of range, and for a session of several rows or with more tokens than bytes; DATA when
@@ -57,13 +58,14 @@ export async function* generate(
   const given = typeof prompt === 'string' ? encodeBytes(prompt) : Int32Array.from(prompt);
   const tokens = given.length === 0 && session.position[0] === 0 ? documentStart : given;
   checkSession(session, tokens.length + maxTokens);
+  // A character that was left unfinished, by the tokens before or by the prompt, is finished by the model.
+  const characters = new Utf8Stream();
+  characters.push(Uint8Array.from([...session.recentTokens(), ...tokens]));
   for (let start = 0; start < tokens.length; start += session.readChunk) {
     signal?.throwIfAborted();
     await session.read(tokens.subarray(start, start + session.readChunk));
   }
   const random = Random.fromSeed(seed);
-  const characters = new Utf8Stream();
-  characters.push(Uint8Array.from(tokens)); // a character that the prompt leaves unfinished is finished by the model
   const stops = new StopStrings(stop);
   for (let count = 1; count <= maxTokens; count++) {
     signal?.throwIfAborted();
@@ -71,8 +73,7 @@ export async function* generate(
     const token = chooseToken(session.logits, sampling, seen, random.split(session.position[0] as number));
     await session.step(Int32Array.of(token));
     const isLast = count === maxTokens;
-    const completed = characters.push(Uint8Array.of(token)) + (isLast ? characters.flush() : '');
-    const { text, isStopped } = stops.push(completed);
+    const { text, isStopped } = stops.push(characters.push(Uint8Array.of(token)));
     yield { text: isLast ? text + stops.flush() : text, token };
     if (isStopped) return;
   }

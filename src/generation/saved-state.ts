@@ -3,33 +3,43 @@
  *
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
-import { type HostTensor, zeros } from '../base/array.js';
+import { z } from 'zod';
+import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
-import { drawProjections, initialState, languageModelLayout } from '../models/index.js';
+import { drawProjections, initialState, languageModelLayout, projectionsDigest } from '../models/index.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { longestRow } from './token-rows.js';
 
 /** What a safetensors file holds. */
 export interface SavedState {
-  /** `logits` [batch, vocabulary], `seen` bool [batch, vocabulary], and the model's state under `state.`. */
+  /** The parts of a `Memory` by name: `logits`, `seen`, `recent`, and the model's state under `state.`. */
   readonly tensors: ReadonlyMap<string, HostTensor>;
   /** What the state belongs to. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** All that a session keeps of its tokens. */
-export interface Memory<T = HostTensor> extends Reading<T> {
+/** What a session knows of its tokens beside what the model keeps. */
+export interface History<T = HostTensor> {
   /** Which tokens were read, for the repetition penalty: bool [batch, vocabulary]. */
   readonly seen: T;
+  /** The last tokens, which may be the beginning of a character: int32 [batch, 3], the newest last, −1 for none. */
+  readonly recent: T;
 }
+
+/** All that a session keeps of its tokens. */
+export interface Memory<T = HostTensor> extends Reading<T>, History<T> {}
+
+/** A character of UTF-8 has four bytes at most, so an unfinished one three. */
+export const recentCount = 3;
 
 /** The memory of a session that has read nothing. */
 export function emptyMemory({ config }: Model, batch: number): Memory {
   const row = [batch, config.vocabularySize];
-  return { logits: zeros('float32', row), seen: zeros('bool', row), state: initialState(config, batch) };
+  const recent = int32([batch, recentCount], new Int32Array(batch * recentCount).fill(-1));
+  return { logits: zeros('float32', row), seen: zeros('bool', row), recent, state: initialState(config, batch) };
 }
 
 /** What a state of this model belongs to. Reads every weight once. */
@@ -42,7 +52,7 @@ export function identityOf({ config, params, projections }: Model): Readonly<Rec
     version: '1',
     model: JSON.stringify(Object.fromEntries(Object.entries(model).sort())),
     weights: projectionDigest(weights.map(([, weight]) => weight)),
-    projections: projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>)),
+    projections: projectionsDigest(projections),
   };
 }
 
@@ -55,6 +65,20 @@ function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
   return { dtype, shape, data: data.slice() };
 }
 
+/** What sets the model of a saved state apart: `one with tokenShift true in place of false`. */
+function differences(expected: string, found: string | undefined): string {
+  const parse = (text: string) => z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+  try {
+    const [ours, theirs] = [parse(expected), parse(found ?? '')];
+    const keys = [...new Set([...Object.keys(ours), ...Object.keys(theirs)])].filter(
+      (key) => ours[key] !== theirs[key],
+    );
+    return `one with ${keys.map((key) => `${key} ${theirs[key]} in place of ${ours[key]}`).join(', ')}`;
+  } catch {
+    return 'one of no model';
+  }
+}
+
 /** A copy of a saved memory. Throws CHECKPOINT unless it belongs to this model and these projections, and is whole. */
 export function decodeMemory(
   where: string,
@@ -64,13 +88,12 @@ export function decodeMemory(
   identity: Readonly<Record<string, string>>,
 ): Memory {
   for (const [key, expected] of Object.entries(identity)) {
-    if (metadata[key] === expected) continue;
-    const got = metadata[key] === undefined ? 'none' : `"${metadata[key]}"`;
+    const found = metadata[key];
+    if (found === expected) continue;
+    const got = key === 'model' ? differences(expected, found) : found === undefined ? 'none' : `"${found}"`;
+    const wanted = key === 'model' ? 'this model' : `${key} "${expected}"`;
     const advice = 'Load it with the config, weights and projections that it was saved with.';
-    throw new PerformerError(
-      'CHECKPOINT',
-      `${where}: expected a state with ${key} "${expected}", got ${got}. ${advice}`,
-    );
+    throw new PerformerError('CHECKPOINT', `${where}: expected a state with ${wanted}, got ${got}. ${advice}`);
   }
   const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
   const longest = longestRow(model.config);

@@ -11,7 +11,17 @@ import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
 import { compileReader, type HeldReading, type Model, type Reader, type ReaderForm, type Reading } from './reader.js';
-import { checkModel, decodeMemory, emptyMemory, encodeMemory, identityOf, type SavedState } from './saved-state.js';
+import {
+  checkModel,
+  decodeMemory,
+  emptyMemory,
+  encodeMemory,
+  type History,
+  identityOf,
+  type Memory,
+  recentCount,
+  type SavedState,
+} from './saved-state.js';
 import { checkRows, longestRow, readerInputs, type TokenRows } from './token-rows.js';
 
 export interface GenerationSessionOptions {
@@ -35,7 +45,7 @@ export class GenerationSession {
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
   readonly #sets: readonly HeldReading[];
-  #seen: HostTensor;
+  #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
   private constructor(
@@ -50,7 +60,7 @@ export class GenerationSession {
     this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
     this.#engine = engine;
     this.#model = model;
-    ({ seen: this.#seen, ...this.#current } = emptyMemory(model, batch));
+    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
     this.#sets = sets;
   }
 
@@ -98,8 +108,14 @@ export class GenerationSession {
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
     const { vocabularySize } = this.config;
-    const marks = (this.#seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
+    const marks = (this.#history.seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
     return Array.from(marks.keys()).filter((token) => marks[token] === 1);
+  }
+
+  /** The last tokens of a row, three at most, in the order in which they were read. */
+  recentTokens(row = 0): Int32Array {
+    const recent = (this.#history.recent.data as Int32Array).slice(row * recentCount, (row + 1) * recentCount);
+    return recent.filter((token) => token >= 0);
   }
 
   /**
@@ -135,7 +151,7 @@ export class GenerationSession {
   /** Forgets all that was read. */
   reset(): void {
     this.#expectIdle();
-    ({ seen: this.#seen, ...this.#current } = emptyMemory(this.#model, this.batch));
+    ({ history: this.#history, current: this.#current } = parts(emptyMemory(this.#model, this.batch)));
   }
 
   /** A copy of all that is needed to go on from here: for a safetensors file. The first call reads every weight once. */
@@ -145,7 +161,7 @@ export class GenerationSession {
     this.#status = 'busy';
     try {
       const { logits, state } = this.#current;
-      const memory = { logits, state: await this.#engine.fetch(state), seen: this.#seen };
+      const memory = { logits, state: await this.#engine.fetch(state), ...this.#history };
       return encodeMemory(memory, this.#identity);
     } finally {
       this.#status = 'idle';
@@ -161,7 +177,7 @@ export class GenerationSession {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     const memory = decodeMemory('loadState', saved, this.#model, this.batch, this.#identity);
-    ({ seen: this.#seen, ...this.#current } = memory);
+    ({ history: this.#history, current: this.#current } = parts(memory));
   }
 
   /** Frees what was compiled. The session must not be used again. */
@@ -189,7 +205,7 @@ export class GenerationSession {
     const { vocabularySize } = this.config;
     rows.forEach((row, index) => {
       const start = index * vocabularySize;
-      for (const token of row) (this.#seen.data as Uint8Array)[start + token] = 1;
+      this.#note(row, index);
       if (row.length > 0) return;
       const before = (logits.data as Float32Array).subarray(start, start + vocabularySize);
       (next.logits.data as Float32Array).set(before, start);
@@ -197,11 +213,22 @@ export class GenerationSession {
     this.#current = next;
   }
 
+  #note(tokens: Int32Array, row: number): void {
+    const { seen, recent } = this.#history;
+    for (const token of tokens) (seen.data as Uint8Array)[row * this.config.vocabularySize + token] = 1;
+    const own = (recent.data as Int32Array).subarray(row * recentCount, (row + 1) * recentCount);
+    own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
+  }
+
   #expectIdle(): void {
     if (this.#status === 'idle') return;
     const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
     throw new PerformerError('USAGE', `GenerationSession: expected a session at rest, got ${got}.`);
   }
+}
+
+function parts({ seen, recent, ...current }: Memory): { history: History; current: Reading } {
+  return { history: { seen, recent }, current };
 }
 
 /** The float32 of a result, which the oracle gives in float64. */

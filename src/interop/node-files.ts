@@ -115,17 +115,18 @@ function writeError(path: string, cause: unknown): PerformerError {
 }
 
 /** The value of a JSON file in UTF-8, unchecked. Throws CHECKPOINT when it is missing, unreadable or malformed. */
-export async function readJson(path: string, where: string): Promise<unknown> {
+export async function readJson(path: string): Promise<unknown> {
+  const where = `read ${path}`;
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
   } catch (cause) {
-    throw readError('CHECKPOINT', `${where}: ${path}`, cause);
+    throw readError('CHECKPOINT', where, cause);
   }
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new PerformerError('CHECKPOINT', `${where}: expected JSON in ${path}, got other text. Get the file again.`, {
+    throw new PerformerError('CHECKPOINT', `${where}: expected JSON, got other text. Get the file again.`, {
       cause,
     });
   }

@@ -18,5 +18,6 @@ export {
   languageModelLayout,
   logitsOf,
   type Projections,
+  projectionsDigest,
   readTokens,
 } from './language-model.js';

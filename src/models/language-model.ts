@@ -11,6 +11,7 @@ import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { leavesOf } from '../base/tree.js';
 import {
   type AttendedRows,
   applyLayerNorm,
@@ -34,7 +35,14 @@ import {
   rotaryAngles,
   shiftWidth,
 } from '../blocks/index.js';
-import { drawFeatureParts, type FeatureMap, type FeatureMapParts, featureMap, isSignedMap } from '../features/index.js';
+import {
+  drawFeatureParts,
+  type FeatureMap,
+  type FeatureMapParts,
+  featureMap,
+  isSignedMap,
+  projectionDigest,
+} from '../features/index.js';
 import {
   add,
   broadcastTo,
@@ -128,6 +136,11 @@ export function drawProjections(config: LanguageModelConfig, random: Random): Pr
       attention: drawFeatureParts(options, config.heads, random.split(layer)),
     })),
   };
+}
+
+/** Tells one set of projections from another: a state means nothing to others than those it was made with. */
+export function projectionsDigest(projections: Projections<HostTensor<'float32'>>): string {
+  return projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>));
 }
 
 /** The state before the first token. */

@@ -32,11 +32,11 @@ export const trainingSchema = z
     checkpointInterval: count.optional(),
     keep: count.default(2),
   })
-  .transform((config) => ({
-    ...config,
-    warmup: config.warmup ?? Math.ceil(config.steps / 20),
-    evaluationInterval: config.evaluationInterval ?? Math.ceil(config.steps / 10),
-    checkpointInterval: config.checkpointInterval ?? Math.ceil(config.steps / 10),
+  .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
+    ...config, // and the others last, so that the order of the keys in files does not tell which were given
+    warmup: warmup ?? Math.ceil(config.steps / 20),
+    evaluationInterval: evaluationInterval ?? Math.ceil(config.steps / 10),
+    checkpointInterval: checkpointInterval ?? Math.ceil(config.steps / 10),
   }));
 
 export type TrainingConfig = z.output<typeof trainingSchema>;

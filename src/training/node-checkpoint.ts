@@ -15,6 +15,7 @@ import { messageOf, PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type Leaf, leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { byteTokenizerJson } from '../data/index.js';
+import { reasonOf } from '../data/node-read.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import {
   drawProjections,
@@ -41,6 +42,8 @@ const trainingFileSchema = z.strictObject({
   best: z.strictObject({ step: z.int().min(0), loss: z.number() }).optional(),
   /** How many carried states there are. */
   states: z.int().min(0),
+  /** The digest of the projections that they were made with. */
+  statesDigest: z.string(),
   options: z.unknown(),
 });
 
@@ -57,7 +60,7 @@ export async function loadModel(folder: string): Promise<LoadedModel> {
       `${folder}: expected a folder with a model, got one without config.json. Train one with: performer train <files…> --out ${folder}`,
     );
   }
-  const config = languageModelConfig(await readJson(configPath, configPath), configPath);
+  const config = languageModelConfig(await readJson(configPath), configPath);
   const path = join(folder, 'model.safetensors');
   const { tensors } = await readSafetensors(path);
   const like = { ...languageModelLayout(config) };
@@ -102,12 +105,12 @@ export async function loadLatestSnapshot(folder: string): Promise<Snapshot> {
   }
   const { config, params, projections } = await loadModel(latest.path);
   const jsonPath = join(latest.path, 'training.json');
-  const parsed = trainingFileSchema.safeParse(await readJson(jsonPath, jsonPath));
+  const parsed = trainingFileSchema.safeParse(await readJson(jsonPath));
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
     throw new PerformerError('CHECKPOINT', `${jsonPath}: expected the state of a run of version 1, got ${issues}.`);
   }
-  const { step, best, states, options } = parsed.data;
+  const { step, best, states, statesDigest, options } = parsed.data;
   const training = trainingConfig(options, jsonPath);
   const path = join(latest.path, 'training.safetensors');
   const { tensors } = await readSafetensors(path);
@@ -126,6 +129,7 @@ export async function loadLatestSnapshot(folder: string): Promise<Snapshot> {
     projections,
     moments: { firstMoment: loaded.firstMoment, secondMoment: loaded.secondMoment },
     states: loaded.states,
+    statesDigest,
     ...(best === undefined ? {} : { best }),
   };
 }
@@ -141,6 +145,14 @@ async function writeModel(folder: string, { model, params, projections }: Snapsh
 
 async function writeJson(path: string, value: unknown): Promise<void> {
   await writeFileAtomic(path, [`${JSON.stringify(value, undefined, 2)}\n`]);
+}
+
+/** One line about a save that failed, in place of what the system said of a file that only the save knows. */
+function saveError(place: string, cause: unknown, rest: string): PerformerError {
+  const reason = reasonOf(cause instanceof PerformerError ? (cause.cause ?? cause) : cause);
+  const isFull = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(reason);
+  const told = isFull ? `room on the disk, got ${reason}. Free some space.` : `to write a checkpoint, got ${reason}.`;
+  return new PerformerError('CHECKPOINT', `save ${place}: expected ${told} ${rest}`, { cause });
 }
 
 /** The checkpoints of a run, kept to the last few and the best. Lock the folder before (`lockFolder`). */
@@ -165,7 +177,7 @@ export class CheckpointFolder implements CheckpointStore {
   }
 
   async save(snapshot: Snapshot): Promise<string> {
-    const { step, best, training, moments, states } = snapshot;
+    const { step, best, training, moments, states, statesDigest } = snapshot;
     const name = `step-${String(step).padStart(8, '0')}`;
     const place = join(this.folder, 'checkpoints', name);
     const draft = join(this.folder, 'checkpoints', `.${name}.${process.pid}`);
@@ -175,31 +187,35 @@ export class CheckpointFolder implements CheckpointStore {
       await writeModel(draft, snapshot);
       const tensors = new Map([...named(moments), ...named({ states })]);
       await writeSafetensors(join(draft, 'training.safetensors'), tensors);
-      const file = { version: 1, step, best, states: states.length, options: training };
+      const file = { version: 1, step, best, states: states.length, statesDigest, options: training };
       await writeJson(join(draft, 'training.json'), file);
       await this.#discard(place);
       await rename(draft, place);
     } catch (cause) {
       await rm(draft, { recursive: true, force: true }).catch(() => undefined);
-      if (cause instanceof PerformerError) throw cause;
-      throw new PerformerError(
-        'CHECKPOINT',
-        `save ${place}: expected to write a checkpoint, got ${messageOf(cause)}. Earlier checkpoints are untouched.`,
-        { cause },
-      );
+      throw saveError(place, cause, 'Earlier checkpoints are untouched.');
     }
-    if (best === undefined || best.step === step) await this.#publish(place);
-    await this.#prune(best?.step);
+    try {
+      if (best === undefined || best.step === step) await this.#publish(place);
+      await this.#prune(best?.step);
+    } catch (cause) {
+      throw saveError(this.folder, cause, `The checkpoint ${place} is whole.`);
+    }
     return place;
   }
 
-  /** Makes the model of a checkpoint the one of the run's folder. */
+  /** Makes the model of a checkpoint the one of the run's folder; config.json comes last, as it says that there is one. */
   async #publish(place: string): Promise<void> {
-    for (const name of ['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']) {
+    for (const name of ['model.safetensors', 'tokenizer.json', 'generation_config.json', 'config.json']) {
       const draft = join(this.folder, `.${name}.${process.pid}`);
       await rm(draft, { force: true });
-      await link(join(place, name), draft).catch(() => copyFile(join(place, name), draft));
-      await rename(draft, join(this.folder, name));
+      try {
+        await link(join(place, name), draft).catch(() => copyFile(join(place, name), draft));
+        await rename(draft, join(this.folder, name));
+      } catch (cause) {
+        await rm(draft, { force: true }).catch(() => undefined);
+        throw cause;
+      }
     }
   }
 

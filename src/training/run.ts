@@ -24,15 +24,29 @@ export interface RunOptions {
  * Trains until `training.steps` are done or the signal is given. A checkpoint is written before the first step, at the
  * given interval, at each best evaluation, and at the end.
  *
- * @throws NUMERIC, with the last good checkpoint named, when the loss is no longer finite.
+ * @throws NUMERIC, with the last good checkpoint named, when the loss, in training or on held-out text, is no longer
+ *   finite; nothing is saved of such weights.
  */
 export async function* runTraining(trainer: Trainer, { store, signal }: RunOptions = {}): AsyncGenerator<RunEvent> {
   const { training, step: start } = trainer.snapshot;
   let saved: { step: number; location: string } | undefined;
+  let before: typeof saved;
+  /** A loss is that of the weights before the step: one that is not finite tells of the checkpoint just saved, too. */
+  const failure = (cause: unknown): PerformerError => {
+    const code = cause instanceof PerformerError ? cause.code : 'DEVICE';
+    const isSuspect = code === 'NUMERIC' && (saved?.step ?? start) === trainer.snapshot.step;
+    const good = isSuspect ? (training.keep > 1 ? before : undefined) : saved;
+    const own = saved?.location ?? `that of step ${start}, where this run went on`;
+    const last = isSuspect && good === undefined ? `The newest checkpoint, ${own}, gives it already.` : undefined;
+    const message = `${messageOf(cause)} ${last ?? `The last good checkpoint is ${good?.location ?? own}.`}`;
+    return new PerformerError(code, message, { cause });
+  };
   async function* save(): AsyncGenerator<RunEvent> {
     const { step } = trainer.snapshot;
     if (store === undefined) return;
-    saved = { step, location: await store.save(await trainer.fetchSnapshot()) };
+    const location = await store.save(await trainer.fetchSnapshot());
+    before = saved;
+    saved = { step, location };
     yield { kind: 'checkpoint', ...saved };
   }
   if (trainer.snapshot.step === 0) yield* save();
@@ -41,10 +55,7 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
     try {
       report = await trainer.step();
     } catch (cause) {
-      if (saved === undefined && start === 0) throw cause;
-      const code = cause instanceof PerformerError ? cause.code : 'DEVICE';
-      const last = `The last good checkpoint is ${saved?.location ?? `that of step ${start}, where this run went on`}.`;
-      throw new PerformerError(code, `${messageOf(cause)} ${last}`, { cause });
+      throw saved === undefined && start === 0 ? cause : failure(cause);
     }
     yield { kind: 'step', ...report };
     const { step } = report;
@@ -52,6 +63,14 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
     let isBest = false;
     if (isLast || step % training.evaluationInterval === 0) {
       const evaluation = await trainer.evaluate();
+      if (!Number.isFinite(evaluation.chosen)) {
+        const got = `${evaluation.chosen}. Lower the learning rate (${report.learningRate}).`;
+        const cause = new PerformerError(
+          'NUMERIC',
+          `step ${step}: expected a finite loss on held-out text, got ${got}`,
+        );
+        throw saved === undefined && start === 0 ? cause : failure(cause);
+      }
       isBest = evaluation.chosen < (trainer.snapshot.best?.loss ?? Number.POSITIVE_INFINITY);
       if (isBest) trainer.noteBest(evaluation.chosen);
       yield { kind: 'evaluation', step, isBest, ...evaluation };

@@ -25,5 +25,7 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly projections: Projections<HostTensor<'float32'>>;
   /** The carried state of each micro-batch; empty where none is carried. */
   readonly states: readonly LanguageModelState<T>[];
+  /** The `projectionsDigest` of the projections that the states were made with. */
+  readonly statesDigest: string;
   readonly best?: BestResult;
 }

@@ -18,6 +18,7 @@ import {
   type LanguageModelParams,
   type LanguageModelState,
   type Projections,
+  projectionsDigest,
 } from '../models/index.js';
 import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
 import type { TrainingConfig } from './config.js';
@@ -65,15 +66,28 @@ export interface TrainerOptions {
 export function initialSnapshot(model: LanguageModelConfig, training: TrainingConfig): Snapshot {
   const random = Random.fromSeed(training.seed);
   const params = initLanguageModel(model, random.split('parameters'));
+  const projections = drawProjections(model, random.split('projections').split(0));
   return {
     model,
     training,
     step: 0,
     params,
     moments: initMoments(params),
-    projections: drawProjections(model, random.split('projections').split(0)),
+    projections,
     states: [],
+    statesDigest: projectionsDigest(projections),
   };
+}
+
+/** Throws CHECKPOINT for carried states that were made with other projections: they would look right and be wrong. */
+function checkStates({ states, statesDigest, projections }: Snapshot): void {
+  const digest = projectionsDigest(projections);
+  if (states.length === 0 || statesDigest === digest) return;
+  throw new PerformerError(
+    'CHECKPOINT',
+    `training: expected carried states made with the projections ${digest}, got those of ${statesDigest}. ` +
+      'Resume from a checkpoint whose files belong together.',
+  );
 }
 
 /** Whether a state can be carried from window to window. Throws CONFIG where it is asked for and cannot. */
@@ -124,10 +138,15 @@ export class Trainer {
     this.parameterCount = leavesOf(snapshot.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
   }
 
-  /** Compiles the step for a snapshot, fresh or resumed. Where the engine computes on the host, its arrays are kept. */
+  /**
+   * Compiles the step for a snapshot, fresh or resumed, whose arrays are kept where the engine computes on the host.
+   *
+   * @throws CONFIG or CHECKPOINT where its states do not fit.
+   */
   static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
     const { model, training, params, moments, projections } = snapshot;
     checkCarrying(model, training);
+    checkStates(snapshot);
     const compiled = await compileStep(options.engine, model, training);
     const fresh = freshStates(model, training);
     const first = { params, moments, states: snapshot.states.length === 0 ? fresh : snapshot.states };
@@ -231,7 +250,7 @@ export class Trainer {
       projections = withShapes(drawn, shapesOf(projections));
     }
     if (isShaping) projections = await this.#shape(projections);
-    this.#snapshot = { ...this.#snapshot, projections, states: [] };
+    this.#snapshot = { ...this.#snapshot, projections, states: [], statesDigest: projectionsDigest(projections) };
     this.options.engine.free(this.#projections);
     this.#projections = await this.options.engine.place(projections);
   }

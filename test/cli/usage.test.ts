@@ -63,7 +63,7 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['learned positions without a length', ['--positions', 'learned'], /--max-length: learned positions need it/],
     ['a window beyond them', ['--positions', 'learned', '--max-length', '8'], /--window: expected at most the 8/],
     ['a carried state of softmax', ['--attention', 'softmax', '--carry-state'], /--carry-state: expected favor\+/],
-    ['too few tokens', ['--vocabulary-size', '100'], /--vocabulary-size: expected at least 256/],
+    ['other tokens than bytes', ['--vocabulary-size', '300'], /--vocabulary-size: expected 256, one for each byte/],
     ['a flag without its value', ['--seed'], /--seed <n>' argument missing/],
   ])('%s', async (_, words, message) => {
     const folder = await temporaryFolder();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { float32, symbol, zeros } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { add, matmul, multiply, reshape, spec, sum, takeRows } from '../../src/graph/index.js';
+import { add, matmul, multiply, reshape, scope, spec, sum, takeRows } from '../../src/graph/index.js';
 import { values } from '../support/compare.js';
 
 const engines = [referenceEngine(), nodeEngine({ threads: 1 })];
@@ -75,10 +75,12 @@ describe('the engine of Node', () => {
   it('says which op failed and where in the model', async () => {
     const engine = nodeEngine({ threads: 1 });
     const executable = await engine.compile(
-      ({ table, rows }) => takeRows(table, rows),
+      ({ table, rows }) => scope('blocks.1', () => scope('attention', () => takeRows(table, rows))),
       [{ table: spec('float32', [4, 2]), rows: spec('int32', [1]) }],
     );
     const rows = { dtype: 'int32' as const, shape: [1], data: Int32Array.of(9) };
-    await expect(executable.run([{ table: zeros('float32', [4, 2]), rows }])).rejects.toThrow(/run: Gather.*failed/);
+    await expect(executable.run([{ table: zeros('float32', [4, 2]), rows }])).rejects.toThrow(
+      /^run: Gather in blocks\.1\.attention: the engine failed: [^\n]+$/,
+    );
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type GenerateOptions, generate } from '../../src/generation/index.js';
 import { bytesOf, collect, say } from './collect.js';
-import { drawTokens, randomModel, sessionOf } from './models.js';
+import { drawTokens, randomModel, scriptedModel, sessionOf } from './models.js';
 
 const engine = nodeEngine({ threads: 1 });
 describe('generated text', () => {
@@ -17,14 +17,16 @@ describe('generated text', () => {
     expect(texts).toEqual(['', '', '한', '', '', '글', '', '', '', '🐋']);
   });
 
-  test('ends with U+FFFD for a syllable that maxTokens cut', async () => {
-    expect((await say('고래: 한글', bytesOf('고래: ').length, { maxTokens: 5 })).texts).toEqual([
-      '',
-      '',
-      '한',
-      '',
-      '\ufffd',
-    ]);
+  test('ends before a syllable that maxTokens cut, which comes whole when the session goes on', async () => {
+    const model = scriptedModel(bytesOf('고래: 한글🐋'));
+    const session = await sessionOf(engine, model);
+    const options = { temperature: 0, seed: 0 };
+    const first = await collect(session, '고래: ', { ...options, maxTokens: 5 });
+    expect(first.texts).toEqual(['', '', '한', '', '']);
+    const other = await sessionOf(engine, model);
+    other.loadState(await session.saveState());
+    expect((await collect(session, '', { ...options, maxTokens: 4 })).texts).toEqual(['글', '', '', '']);
+    expect((await collect(other, '', { ...options, maxTokens: 5 })).texts).toEqual(['글', '', '', '', '🐋']);
   });
 
   test('finishes a syllable that the prompt left unfinished', async () => {

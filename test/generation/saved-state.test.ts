@@ -94,7 +94,9 @@ describe('a saved state', () => {
     });
 
     test('by another model', async () => {
-      await expect(load(randomModel({ tokenShift: false }))).rejects.toThrow(/a state with model .*tokenShift/);
+      await expect(load(randomModel({ tokenShift: false }))).rejects.toThrow(
+        /a state with this model, got one with tokenShift true in place of false\. Load it/,
+      );
     });
 
     test('when it is no generation state', async () => {

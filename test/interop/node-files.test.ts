@@ -156,16 +156,16 @@ async function transpileRoom(room: string, target: string): Promise<void> {
 describe('a JSON file', () => {
   test('is read as the value that it holds', async () => {
     await writeFile(path, '\ufeff{"a": [1, "한"]}');
-    expect(await readJson(path, 'load')).toEqual({ a: [1, '한'] });
+    expect(await readJson(path)).toEqual({ a: [1, '한'] });
   });
 
   test('that is missing, a directory, malformed or no UTF-8 is refused in one clear line', async () => {
-    const refused = () => readJson(path, 'load').catch((error) => `${error.code} ${error.message}`);
-    expect(await refused()).toBe(`CHECKPOINT load: ${path}: expected a file, got none there. Check the path.`);
-    expect(await readJson(folder, 'load').catch((error) => error.message)).toContain('got a directory.');
+    const refused = () => readJson(path).catch((error) => `${error.code} ${error.message}`);
+    expect(await refused()).toBe(`CHECKPOINT read ${path}: expected a file, got none there. Check the path.`);
+    expect(await readJson(folder).catch((error) => error.message)).toContain('got a directory.');
     for (const content of ['', '{"a":\n', Buffer.from([0x22, 0xff, 0x22])]) {
       await writeFile(path, content);
-      expect(await refused()).toBe(`CHECKPOINT load: expected JSON in ${path}, got other text. Get the file again.`);
+      expect(await refused()).toBe(`CHECKPOINT read ${path}: expected JSON, got other text. Get the file again.`);
     }
   });
 });

@@ -103,8 +103,19 @@ describe('a checkpoint folder', () => {
     await release();
     const child = spawn(process.execPath, ['-e', '']);
     await new Promise((resolve) => child.on('exit', resolve));
-    await writeFile(join(folder, 'training.lock'), `${child.pid}\n`);
-    await (await lockFolder(folder))();
+    for (const owner of [child.pid, process.pid, '']) {
+      // As are a lock of this very number, which a container gives to each first process, and one that was cut short.
+      await writeFile(join(folder, 'training.lock'), `${owner}\n`);
+      await (await lockFolder(folder))();
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is given to one of many that ask at once, and never shown without its owner', async () => {
+    await writeFile(join(folder, 'training.lock'), '999999999\n');
+    const asked = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
+    expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await readFile(join(folder, 'training.lock'), 'utf8')).toBe(`${process.pid}\n`);
   });
 
   it('resumes from disk as if never stopped', async () => {

@@ -76,6 +76,16 @@ describe('training', () => {
     expect(four.end.states[0]!.position.data[0]).toBe(32);
   });
 
+  it('refuses carried states that were made with other projections', async () => {
+    const start = snapshotOf({}, { carryState: true });
+    const { end } = await steps(start, 1);
+    const { projections } = snapshotOf({}, { carryState: true, seed: 9 });
+    await expect(trainerFor({ ...end, projections })).rejects.toMatchObject({
+      code: 'CHECKPOINT',
+      message: expect.stringMatching(/carried states made with the projections [0-9a-f]{16}, got those of/),
+    });
+  });
+
   it('reads a long document with a carried state as if its windows were one', async () => {
     // At a learning rate of nearly zero the weights stay, so the loss of a window after the state is that of the
     // same tokens inside one long window.
@@ -120,6 +130,34 @@ describe('training', () => {
     await expect(run()).rejects.toThrow(/step 3: expected a finite loss.*last good checkpoint is runs\/x/s);
     expect(trainer.snapshot.step).toBe(2);
     expect(poisoned).toHaveLength(16);
+    await trainer.dispose();
+  });
+
+  it.each([
+    [
+      'the one before, when the newest holds the weights that gave it',
+      100,
+      'checkpoint',
+      /step 3: .*checkpoint is at 1\.$/,
+    ],
+    [
+      'the newest, when held-out text shows it before the save',
+      2,
+      'step',
+      /step 2: .* held-out text.*checkpoint is at 1\.$/,
+    ],
+  ] as const)('names as the last good checkpoint %s', async (_, evaluationInterval, poisonAt, message) => {
+    const trainer = await trainerFor(snapshotOf({}, { checkpointInterval: 1, evaluationInterval }));
+    const saved: number[] = [];
+    const store = { save: async ({ step }: Snapshot) => `at ${saved[saved.push(step) - 1]}` };
+    const run = async () => {
+      for await (const event of runTraining(trainer, { store })) {
+        if (event.kind !== poisonAt || event.step !== 2) continue;
+        ((await trainer.fetchSnapshot()).params.norm.weight.data as Float32Array)[0] = Number.NaN;
+      }
+    };
+    await expect(run()).rejects.toThrow(message);
+    expect(saved).toEqual(poisonAt === 'step' ? [0, 1] : [0, 1, 2]);
     await trainer.dispose();
   });
 });

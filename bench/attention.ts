@@ -1,0 +1,138 @@
+/** Attention alone, forward, from what linear layers give to what they take: FAVOR+ against exact attention. */
+import { bidirectionalAttention, causalAttention, exactAttention } from '../src/attention/index.js';
+import { float32 } from '../src/base/index.js';
+import { drawProjection, positiveFeatures } from '../src/features/index.js';
+import { reshape, spec, sum, type Tensor } from '../src/graph/index.js';
+import { fusedAttention } from './fused-attention.js';
+import { inTurns } from './measure.js';
+import { engine, random, referenceProduct } from './model.js';
+import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
+
+const [heads, dim, features] = [8, 64, 256] as const;
+
+type Form = 'favor' | 'fused' | 'exact';
+
+/** Compiled attention of [1, length, heads·dim] with a scalar output, so that no copy of an output is timed. */
+async function prepared(form: Form, length: number, isCausal: boolean) {
+  const shape = [1, length, heads * dim];
+  const draw = (name: string) => float32(shape, random.split(name).normals(length * heads * dim));
+  const inputs = { query: draw('query'), key: draw('key'), value: draw('value') };
+  const projection = drawProjection(random.split('projection'), features, dim);
+  const type = spec('float32', shape);
+  const executable = await engine.compile(
+    ({ query, key, value }, { projection: rows }) => {
+      if (form === 'fused') return { total: sum(fusedAttention(query, key, value, { heads, isCausal })) };
+      const split = (x: Tensor) => reshape(x, [1, length, heads, dim]);
+      const tokens = { query: split(query), key: split(key), value: split(value) };
+      if (form === 'exact') return { total: sum(exactAttention(tokens, { isCausal }).output) };
+      const map = positiveFeatures(rows);
+      const output = isCausal ? causalAttention(tokens, map).output : bidirectionalAttention(tokens, map);
+      return { total: sum(output) };
+    },
+    [{ query: type, key: type, value: type }, { projection: spec('float32', [features, dim]) }],
+  );
+  return { run: () => executable.run([inputs, { projection }]), dispose: () => executable.dispose() };
+}
+
+/** Floating-point operations of bidirectional attention: the features of queries and keys, and the two products. */
+function operations(length: number): number {
+  return heads * (2 * 2 * length * features * dim + 2 * 2 * length * features * (dim + 1));
+}
+
+const rounds = (length: number) => (length > 8192 ? { warmup: 1, rounds: 3 } : { warmup: 3, rounds: 11 });
+
+async function againstFused(length: number, isCausal: boolean, bound?: Bound): Promise<Row> {
+  const favor = await prepared('favor', length, isCausal);
+  const fused = await prepared('fused', length, isCausal);
+  const times = await inTurns({ favor: favor.run, fused: fused.run }, rounds(length));
+  await favor.dispose();
+  await fused.dispose();
+  return comparison(
+    {
+      what: `length ${length.toLocaleString('en-US')}`,
+      ours: times.favor.median,
+      theirs: times.fused.median,
+      unit: 'ms',
+      opponent: 'fused exact over FAVOR+',
+      ratio: 'theirs/ours',
+    },
+    bound,
+  );
+}
+
+export const bidirectional: Benchmark = {
+  name: 'bidirectional',
+  title: `bidirectional attention alone, ${heads} heads × ${dim}, ${features} features, forward, against ONNX Runtime's fused exact attention`,
+  async run({ isQuick }: BenchmarkOptions) {
+    if (isQuick) return [await againstFused(256, false)];
+    const rows: Row[] = [];
+    for (const [length, atLeast] of [
+      [512, undefined],
+      [768, 1],
+      [1024, 1.4],
+      [2048, 2.3],
+      [4096, 4.5],
+      [16384, 15],
+    ] as const) {
+      rows.push(await againstFused(length, false, atLeast === undefined ? undefined : { atLeast }));
+    }
+    const length = 4096;
+    const favor = await prepared('favor', length, false);
+    const product = await referenceProduct();
+    const times = await inTurns({ favor: favor.run, product: product.run }, { warmup: 2, rounds: 11 });
+    await favor.dispose();
+    rows.push(
+      comparison(
+        {
+          what: 'rate of arithmetic at length 4,096',
+          ours: operations(length) / times.favor.median / 1e6,
+          theirs: product.operations / times.product.median / 1e6,
+          unit: 'GFLOP/s',
+          opponent: 'chained 2048² products',
+          ratio: 'ours/theirs',
+        },
+        { atLeast: 0.6, kind: 'stretch' },
+      ),
+    );
+    return rows;
+  },
+};
+
+export const causal: Benchmark = {
+  name: 'causal',
+  title: `causal attention alone, ${heads} heads × ${dim}, ${features} features, forward, against fused exact attention and our bidirectional form`,
+  async run({ isQuick }: BenchmarkOptions) {
+    if (isQuick) return [await againstFused(256, true)];
+    const rows: Row[] = [];
+    for (const [length, atLeast] of [
+      [512, undefined],
+      [1024, 1],
+      [2048, undefined],
+      [4096, undefined],
+      [8192, undefined],
+    ] as const) {
+      rows.push(await againstFused(length, true, atLeast === undefined ? undefined : { atLeast }));
+    }
+    for (const length of [1024, 4096]) {
+      const own = await prepared('favor', length, true);
+      const other = await prepared('favor', length, false);
+      const times = await inTurns({ own: own.run, other: other.run }, rounds(length));
+      await own.dispose();
+      await other.dispose();
+      rows.push(
+        comparison(
+          {
+            what: `causal over bidirectional, length ${length.toLocaleString('en-US')}`,
+            ours: times.own.median,
+            theirs: times.other.median,
+            unit: 'ms',
+            opponent: 'our bidirectional form',
+            ratio: 'ours/theirs',
+          },
+          { atMost: 1.8 },
+        ),
+      );
+    }
+    return rows;
+  },
+};

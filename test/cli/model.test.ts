@@ -1,0 +1,183 @@
+/** `performer generate` and `performer evaluate` on a model that was trained here, and what every command refuses. */
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { performer, type Ran, small, temporaryFolder, textFile } from './support.js';
+
+/** The model's files by name, so that each test can have its own folder. */
+let files: ReadonlyMap<string, Buffer>;
+beforeAll(async () => {
+  const folder = await temporaryFolder();
+  const out = join(folder, 'run');
+  expect(await performer(['train', await textFile(folder), '--out', out, ...small])).toMatchObject({ code: 0 });
+  const names = (await readdir(out)).filter((name) => /json$|safetensors$/.test(name));
+  files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(out, name))] as const)));
+  await rm(folder, { recursive: true });
+});
+
+async function modelFolder(): Promise<string> {
+  const folder = await temporaryFolder();
+  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
+  return folder;
+}
+
+const generate = (folder: string, ...words: string[]) =>
+  performer(['generate', folder, '--threads', '1', '--seed', '5', ...words]);
+
+function expectRefusal({ code, out, err }: Ran, message: RegExp): void {
+  expect(err).toMatch(message);
+  expect(err.trimEnd()).not.toContain('\n');
+  expect({ code, out }).toEqual({ code: 1, out: '' });
+}
+
+describe('generating', () => {
+  test('writes the prompt and the text to one stream, and the speed to the other', async () => {
+    const folder = await modelFolder();
+    const { code, out, err } = await generate(folder, '--prompt', 'The whale', '--max-tokens', '20');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^The whale/);
+    expect(err).toMatch(/^20 tokens, [\d,]+ tokens per second, seed 5\n$/);
+    expect((await generate(folder, '--prompt', 'The whale', '--max-tokens', '20')).out).toBe(out);
+    const bare = await generate(folder, '--prompt', 'The whale', '--max-tokens', '20', '--no-echo');
+    expect(`The whale${bare.out}`).toBe(out);
+  });
+
+  test('reads the prompt from a file or from standard input', async () => {
+    const folder = await modelFolder();
+    await writeFile(join(folder, 'prompt.txt'), '고래');
+    const words = ['--threads', '1', '--max-tokens', '5', '--temperature', '0'];
+    const fromFile = await performer(['generate', folder, ...words, '--prompt-file', join(folder, 'prompt.txt')]);
+    const fromInput = await performer(['generate', folder, ...words, '--prompt', '-'], { stdin: '고래' });
+    expect(fromFile.out).toMatch(/^고래/);
+    expect(fromInput.out).toBe(fromFile.out);
+  });
+
+  test('goes on from a saved state as if it had never stopped', async () => {
+    const folder = await modelFolder();
+    const state = join(folder, 'state.safetensors');
+    const sampling = ['--top-k', '40', '--top-p', '0.9', '--repetition-penalty', '1.1'];
+    const whole = await generate(folder, '--prompt', 'The', '--max-tokens', '30', ...sampling);
+    const first = await generate(folder, '--prompt', 'The', '--max-tokens', '12', '--save-state', state, ...sampling);
+    const second = await generate(folder, '--load-state', state, '--max-tokens', '18', ...sampling);
+    expect(first.out.replace(/\n$/, '') + second.out).toBe(whole.out);
+  });
+
+  test('ends before a stop string', async () => {
+    const folder = await modelFolder();
+    const words = ['--prompt', 'The', '--no-echo', '--temperature', '0', '--max-tokens', '40'];
+    const { out } = await generate(folder, ...words);
+    const stop = out.slice(6, 8);
+    expect((await generate(folder, ...words, '--stop', stop)).out).toBe(`${out.slice(0, out.indexOf(stop))}\n`);
+  });
+
+  test('refuses a state of another model, and says by what it differs', async () => {
+    const [folder, other] = [await modelFolder(), await temporaryFolder()];
+    const state = join(folder, 'state.safetensors');
+    await generate(folder, '--prompt', 'a', '--max-tokens', '2', '--save-state', state);
+    const text = await textFile(other);
+    await performer(['train', text, '--out', join(other, 'run'), ...small, '--dim', '16']);
+    expectRefusal(
+      await generate(join(other, 'run'), '--load-state', state),
+      /a state with this model, got one with dim 32 in place of 16\./,
+    );
+    expectRefusal(await generate(folder, '--load-state', join(folder, 'model.safetensors')), /expected a state/);
+    await truncate(state, 2000);
+    expectRefusal(await generate(folder, '--load-state', state), /by its header, got one of 2000/);
+  });
+});
+
+describe('evaluating', () => {
+  test('tells the loss in windows and as one stream, as text or JSON', async () => {
+    const folder = await modelFolder();
+    const text = await textFile(folder, 'other.txt', 5);
+    const words = ['evaluate', folder, text, '--threads', '1'];
+    const { out } = await performer(words);
+    expect(out).toMatch(/^280 bytes\neach window of 16 on its own: loss [\d.]+, [\d.]+ bits per byte\nstreaming/);
+    const report = JSON.parse((await performer([...words, '--json'])).out);
+    expect(report).toMatchObject({ bytes: 280, predicted: 279, window: 16 });
+    expect(report.windows.bitsPerByte).toBeCloseTo(report.windows.loss / Math.LN2, 12);
+    const long = JSON.parse((await performer([...words, '--json', '--window', '279'])).out);
+    expect(long.windows.loss).toBeCloseTo(report.streaming.loss, 5); // one window is the stream
+  });
+});
+
+describe('a folder that is no whole model is refused by every command', () => {
+  const damages: readonly [string, RegExp, (folder: string) => Promise<unknown>][] = [
+    ['empty', /without config\.json/, async (folder) => rm(join(folder, 'config.json'))],
+    ['without weights', /model\.safetensors: expected a file, got none/, (f) => rm(join(f, 'model.safetensors'))],
+    ['cut short', /by its header, got one of 5000/, (folder) => truncate(join(folder, 'model.safetensors'), 5000)],
+    ['no JSON', /config\.json: expected JSON, got other text/, (f) => writeFile(join(f, 'config.json'), '{"dim"')],
+    ['of another version', /version: .*expected 1/, (folder) => change(folder, { version: 2 })],
+    ['of another shape', /embedding\.weight to be float32 \[256, 48\]/, (folder) => change(folder, { dim: 48 })],
+    ['of unknown options', /Unrecognized key: "dimension"/, (folder) => change(folder, { dimension: 48 })],
+    [
+      'of a header larger than the file',
+      /expected a header of at most \d+ bytes, got one of/,
+      (folder) => writeFile(join(folder, 'model.safetensors'), Buffer.from('ffffffffffffff7f7b7d', 'hex')),
+    ],
+  ];
+  const change = async (folder: string, changes: object) => {
+    const config = JSON.parse(files.get('config.json')!.toString());
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, ...changes }));
+  };
+
+  test.each(damages)('%s', async (_, message, damage) => {
+    const folder = await modelFolder();
+    const text = await textFile(folder);
+    await damage(folder);
+    expectRefusal(await generate(folder, '--prompt', 'a'), message);
+    expectRefusal(await performer(['evaluate', folder, text]), message);
+  });
+});
+
+describe('text that cannot be read is refused before anything is written', () => {
+  test.each<[string, string, RegExp]>([
+    ['that is not there', 'none.txt', /expected a file, got none there/],
+    ['that is empty', 'empty.txt', /expected some bytes, got an empty file/],
+    ['that is a directory', 'folder', /expected a file, got a directory/],
+    ['shorter than a window', 'short.txt', /expected at least 17 bytes \(window \+ 1\) in each part/],
+  ])('%s', async (_, name, message) => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'empty.txt'), '');
+    await writeFile(join(folder, 'short.txt'), 'twenty bytes of text');
+    await mkdir(join(folder, 'folder'));
+    const out = join(folder, 'run');
+    expectRefusal(await performer(['train', join(folder, name), '--out', out, ...small]), message);
+    expect(await readdir(folder)).not.toContain('run');
+  });
+});
+
+describe('a run', () => {
+  test('whose loss is no longer finite stops, names the step, and keeps its last good checkpoint', async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    const words = ['--learning-rate', '1e30', '--warmup', '0', '--clip-norm', '1e9'];
+    const { code, err } = await performer(['train', await textFile(folder), '--out', out, ...small, ...words]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/step 2: expected a finite loss.*last good checkpoint is .*step-00000000\.\n$/);
+    const good = join(out, 'checkpoints', 'step-00000000');
+    expect((await generate(good, '--prompt', 'a', '--max-tokens', '3')).code).toBe(0);
+  });
+
+  test('whose checkpoint is damaged is not resumed, and nothing is lost', async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    await performer(['train', await textFile(folder), '--out', out, ...small]);
+    const place = join(out, 'checkpoints', 'step-00000006');
+    await cp(place, join(folder, 'whole'), { recursive: true });
+    const more = ['train', '--out', out, '--resume', '--steps', '8'];
+    const training = await readFile(join(place, 'training.json'), 'utf8');
+    const cases: [string, string | Buffer, RegExp][] = [
+      ['training.json', '{}', /training\.json: expected the state of a run of version 1/],
+      ['training.json', training.replace('"version": 1', '"version": 2'), /version: .*expected 1/],
+      ['training.safetensors', Buffer.alloc(5), /expected at least 8 bytes, got 5/],
+    ];
+    for (const [name, content, message] of cases) {
+      await writeFile(join(place, name), content);
+      expectRefusal(await performer(more), message);
+      await cp(join(folder, 'whole', name), join(place, name));
+    }
+    expect(await readdir(out)).not.toContain('training.lock');
+    expect((await performer(more)).code).toBe(0);
+  });
+});

@@ -1,0 +1,140 @@
+/** The command as a process of its own, on the built package: killed, out of room, interrupted, and twice at once. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, watch } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { loadModel } from '../../src/training/node.js';
+import { performer, small, temporaryFolder, textFile } from './support.js';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const limit = { timeout: 60_000 };
+
+interface Process {
+  readonly child: ChildProcess;
+  /** What it wrote so far, to both streams. */
+  readonly text: () => string;
+  readonly ended: Promise<number | NodeJS.Signals>;
+}
+
+/** Starts the command; `shell` is put before it. */
+function start(words: readonly string[], shell?: string): Process {
+  const whole = [process.execPath, main, ...words];
+  const child =
+    shell === undefined
+      ? spawn(process.execPath, [main, ...words])
+      : spawn('bash', ['-c', `${shell}; exec "$@"`, 'bash', ...whole]);
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (text += String(piece)));
+  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
+  return { child, text: () => text, ended };
+}
+
+/** Resolves when the process has written this. */
+async function written({ child, text, ended }: Process, pattern: RegExp): Promise<void> {
+  let isOver = false;
+  void ended.then(() => (isOver = true));
+  while (!pattern.test(text())) {
+    if (isOver) throw new Error(`ended without ${pattern}: ${text()}`);
+    await Promise.race([once(child.stdout!, 'data'), ended]);
+  }
+}
+
+/** Kills the process as soon as the draft of its `count`-th checkpoint appears. */
+async function killWhileSaving({ child, ended }: Process, folder: string, count: number): Promise<void> {
+  const checkpoints = join(folder, 'checkpoints');
+  await mkdir(checkpoints, { recursive: true });
+  const drafts = new Set<string>();
+  const watcher = watch(checkpoints, (_, name) => {
+    if (name?.startsWith('.step-')) drafts.add(name);
+    if (drafts.size >= count) child.kill('SIGKILL');
+  });
+  expect(await ended).toBe('SIGKILL');
+  watcher.close();
+}
+
+const checkpointsOf = async (folder: string) =>
+  (await readdir(join(folder, 'checkpoints'))).filter((name) => name.startsWith('step-')).sort();
+
+/** Both files of the last checkpoint, and the losses of all steps. */
+async function resultOf(folder: string) {
+  const last = join(folder, 'checkpoints', (await checkpointsOf(folder)).at(-1) as string);
+  const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
+  return {
+    model: await readFile(join(last, 'model.safetensors')),
+    training: await readFile(join(last, 'training.safetensors')),
+    options: await readFile(join(last, 'training.json')),
+    losses: lines.map((line) => JSON.parse(line)).map(({ kind, step, loss }) => ({ kind, step, loss })),
+  };
+}
+
+beforeAll(() => {
+  if (!existsSync(main)) throw new Error('expected the built package, got no dist. Run npm run build first.');
+});
+
+describe('a run', () => {
+  const words = [...small, '--steps', '40', '--checkpoint-interval', '1', '--carry-state', '--redraw-interval', '5'];
+  const prepare = async () => {
+    const folder = await temporaryFolder();
+    const train = ['train', await textFile(folder)];
+    const whole = join(folder, 'whole');
+    expect(await performer([...train, '--out', whole, ...words])).toMatchObject({ code: 0 });
+    return { train, whole, out: join(folder, 'run') };
+  };
+
+  test(
+    'killed again and again in the middle of saving keeps a loadable checkpoint, and ends as if unbroken',
+    limit,
+    async () => {
+      const { train, whole, out } = await prepare();
+      await killWhileSaving(start([...train, '--out', out, ...words]), out, 3);
+      for (const count of [1, 2]) {
+        const place = join(out, 'checkpoints', (await checkpointsOf(out)).at(-1) as string);
+        await loadModel(place);
+        await loadModel(out);
+        await killWhileSaving(start(['train', '--out', out, '--resume', '--threads', '1']), out, count);
+      }
+      expect(await start(['train', '--out', out, '--resume', '--threads', '1']).ended).toBe(0);
+      expect(await resultOf(out)).toEqual(await resultOf(whole));
+      expect((await readdir(join(out, 'checkpoints'))).filter((name) => name.startsWith('.'))).toEqual([]);
+    },
+  );
+
+  test.skipIf(process.platform === 'win32')(
+    'that finds the disk full ends with 1 and one line, loses nothing, and goes on when there is room',
+    limit,
+    async () => {
+      const { train, whole, out } = await prepare();
+      await killWhileSaving(start([...train, '--out', out, ...words]), out, 3);
+      const before = await checkpointsOf(out);
+      // A limit on the size of a file stands for a disk without room: it fails the same write, with EFBIG.
+      const full = start(['train', '--out', out, '--resume', '--threads', '1'], "trap '' XFSZ; ulimit -f 40");
+      expect(await full.ended).toBe(1);
+      const error = full
+        .text()
+        .split('\n')
+        .filter((line) => line.startsWith('performer:'));
+      expect(error).toHaveLength(1);
+      expect(error[0]).toMatch(/save .*step-\d+: expected room on the disk, got EFBIG\. Free some space\. Earlier/);
+      expect(await checkpointsOf(out)).toEqual(before);
+      expect(await start(['train', '--out', out, '--resume', '--threads', '1']).ended).toBe(0);
+      expect(await resultOf(out)).toEqual(await resultOf(whole));
+    },
+  );
+
+  test('is the only one in its folder', limit, async () => {
+    const folder = await temporaryFolder();
+    const train = ['train', await textFile(folder), '--out', join(folder, 'run'), ...small, '--steps', '100000'];
+    const first = start(train);
+    await written(first, /step 1\//);
+    const second = await performer(train);
+    expect(second.err).toMatch(new RegExp(`expected no other training there, got process ${first.child.pid}\\.`));
+    expect(second.code).toBe(1);
+    first.child.kill('SIGTERM');
+    expect(await first.ended).toBe(0);
+    expect(first.text()).toMatch(/Stopped after step \d+ of 100000 .* and saved\. Go on with:\n {2}.*--resume/);
+    expect(await readdir(join(folder, 'run'))).not.toContain('training.lock');
+  });
+});
