@@ -10,11 +10,11 @@ import { defineConfig, type Plugin } from 'vitest/config';
 const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 const engineSuite = [
-  'test/attention/{conformance,gradients,leak}.test.ts',
+  'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
   'test/blocks/blocks.test.ts',
   'test/engine/{placing,training,generation}.test.ts',
   'test/features/positive.test.ts',
-  'test/graph/ops.test.ts',
+  'test/graph/{bodies,ops}.test.ts',
 ];
 
 const setupFiles = ['test/engines/skip-oracle.ts'];

@@ -13,6 +13,8 @@ export interface Figures {
   /** Absent where nothing is compared. */
   readonly theirs?: number;
   readonly unit: string;
+  /** Gigabytes, where memory is measured beside time. */
+  readonly memory?: number;
 }
 
 export interface Row {
@@ -118,6 +120,8 @@ export interface JsonRow {
   readonly ours: number | null;
   readonly theirs: number | null;
   readonly unit: string | null;
+  /** Gigabytes. */
+  readonly memory: number | null;
   readonly ratio: number | null;
   readonly target: string | null;
   readonly kind: 'required' | 'stretch' | null;
@@ -137,6 +141,7 @@ export function jsonRow(
     ours: figures?.ours ?? null,
     theirs: figures?.theirs ?? null,
     unit: figures?.unit ?? null,
+    memory: figures?.memory ?? null,
     ratio: ratio ?? null,
     target: target ?? null,
     kind: target === undefined ? null : (kind ?? 'required'),

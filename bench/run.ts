@@ -14,16 +14,18 @@ import { bidirectional, causal } from './attention.js';
 import { decode } from './decode.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
+import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { formatProfiles, readProfiles } from './profile.js';
 import { formatRows, jsonRow, type Row } from './report.js';
+import { measurePoint, type ScalingForm, type ScalingMode, scaling } from './scaling.js';
 import { startUp } from './start-up.js';
 import { streaming } from './streaming.js';
 import { trainingStep } from './training-step.js';
 
 const benchmarks = [
-  ...[trainingStep, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[peers],
+  ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
+  ...[scaling, peers],
 ];
 
 const { values, positionals } = parseArgs({
@@ -34,6 +36,7 @@ const { values, positionals } = parseArgs({
     device: { type: 'string', default: 'cpu' },
     profile: { type: 'boolean', default: false },
     child: { type: 'boolean', default: false },
+    point: { type: 'string' },
   },
 });
 
@@ -85,7 +88,10 @@ async function runAll(): Promise<boolean> {
   return all.every(({ met, kind }) => met !== false || kind !== 'required' || values.quick);
 }
 
-if (values.child) {
+if (values.point !== undefined) {
+  const [form, mode, length] = JSON.parse(values.point) as [ScalingForm, ScalingMode, number];
+  console.log(JSON.stringify(await measurePoint(form, mode, length)));
+} else if (values.child) {
   const benchmark = benchmarks.find(({ name }) => name === positionals[0]);
   const rows = await benchmark?.run({ isQuick: values.quick });
   process.send?.(rows);

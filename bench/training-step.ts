@@ -6,11 +6,14 @@ import { config, engine, forwardOperations, modelOf, referenceProduct, someToken
 import { type Benchmark, type BenchmarkOptions, comparison, figure } from './report.js';
 
 /** A training step of one window, to be called again and again, and how long it took to make. */
-export async function preparedStep(length: number): Promise<{ train: () => Promise<void>; creation: number }> {
-  const { params, projections } = modelOf();
+export async function preparedStep(
+  length: number,
+  settings = config,
+): Promise<{ train: () => Promise<void>; creation: number }> {
+  const { params, projections } = modelOf(settings);
   const training = trainingConfig({ steps: 100, batch: 1, window: length, learningRate: 1e-3 });
   const start = performance.now();
-  const step = await compileStep(engine, config, training);
+  const step = await compileStep(engine, settings, training);
   const creation = performance.now() - start;
   let current = { params, moments: initMoments(params) };
   let next: typeof current = mapTree(current, ({ shape }: HostTensor) => zeros('float32', shape));

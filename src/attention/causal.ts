@@ -10,15 +10,22 @@
  * Keys carry a factor e^{logScale}. R_c, its running maximum up to chunk c, is subtracted inside the chunk, and P_c
  * decays by e^{R_{c−1} − R_c}; R cancels exactly in num/den, so it needs no gradient, and an output depends on nothing
  * that comes later, except within its chunk through rounding. Axes: [chunks, batch, heads, chunk, ·].
+ *
+ * Where float32 loses weights that count (loss.ts says how this is known), which it does from a standard deviation of 5
+ * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
+ * (causal-log-space.ts): each is a branch of the graph, and the other one does not run. Which one does depends on the
+ * whole sequence, and changes an output by rounding alone.
  */
 import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
+import { elementCount, type Shape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
 import {
   add,
   broadcastTo,
   cast,
   concatenate,
+  conditional,
   constant,
   cumulativeSum,
   exp,
@@ -39,6 +46,7 @@ import {
   where,
   withGradient,
 } from '../graph/index.js';
+import { type CausalTwin, causalTwin } from './causal-twin.js';
 import { guarded, lastEntry } from './guard.js';
 import {
   type AttentionInputs,
@@ -49,8 +57,9 @@ import {
   refuseSequenceWide,
   toChunks,
 } from './layout.js';
-import { normalizeOutput } from './normalize.js';
-import { type AttentionState, emptyLogScale, headroom, maskedLogScale } from './state.js';
+import { isLossy, isLossyState } from './loss.js';
+import { normalizeOutput, weightedGradient } from './normalize.js';
+import { type AttentionState, emptyLogScale, headroom, maskedLogScale, normalizeState } from './state.js';
 
 export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
@@ -81,6 +90,18 @@ function minusOne(dim: Dim): Dim {
   return subtractDims(dim, 1);
 }
 
+/**
+ * No less than Σⱼ w_j over the keys that each row sees, [chunks, batch, heads, chunk, 1]: those of its chunk, those of
+ * the chunks before as if they had not decayed, and `read` [batch, heads, 1, 1], what a state holds.
+ */
+function seenWeight(weight: Tensor, mask: Tensor, read: Tensor): Tensor {
+  const [chunks, batch, heads, chunk] = weight.shape as [Dim, Dim, Dim, Dim];
+  const rows = reshape(weight, [elementCount([chunks, batch, heads] as Shape), chunk]);
+  const own = reshape(matmul(rows, mask, { transposeRight: true }), weight.shape);
+  const earlier = cumulativeSum(sum(weight, 3, true), 0, { exclusive: true }); // [chunks, batch, heads, 1, 1]
+  return add(own, add(earlier, multiply(reshape(read, [batch, heads, 1, 1]), headroom)));
+}
+
 interface CoreInputs {
   /** [chunks, batch, heads, chunk, features] */
   readonly query: Tensor;
@@ -96,16 +117,20 @@ interface CoreInputs {
   readonly before: Tensor;
   /** Whether the last feature is the mass of a guarded map. */
   readonly hasMass: boolean;
+  /** The log-space form, and the logarithms [chunks, batch, heads, chunk, features] that then get the gradients. */
+  readonly logSpace: { readonly twin: CausalTwin; readonly query: Tensor; readonly key: Tensor } | undefined;
 }
 
 interface CoreResult {
   readonly output: Tensor;
+  /** With the headroom in it. */
   readonly final: Tensor;
   readonly running: Tensor;
 }
 
 /** The chunked sums with a gradient of their own: six passes that reuse what the forward kept. */
-function chunkedCore({ query, key, logScale, value, visible, initial, before, hasMass }: CoreInputs): CoreResult {
+function chunkedCore(inputs: CoreInputs): CoreResult {
+  const { query, key, logScale, value, visible, initial, before, hasMass, logSpace } = inputs;
   const dim = value.staticDim(-1);
   const mask = causalMask(query.staticDim(3));
   const { running, decay } = stabilize(logScale, before);
@@ -116,10 +141,9 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, ha
   const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
   const mass = hasMass ? massUpTo(key, weight, prefix) : undefined;
-  const { output, gradient } = normalizeOutput(weighted, { visible, mass });
+  const normalize = () => normalizeOutput(weighted, { visible, mass });
 
-  const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-    const gWeighted = gradient(g!); // G
+  const gradients = (gWeighted: Tensor) => {
     const gScores = multiply(matmul(gWeighted, extended, { transposeRight: true }), mask);
     const gQuery = add(matmul(gScores, key), matmul(gWeighted, prefix, { transposeRight: true }));
     // The gradient of S is the sum over the later chunks of QᵀG: the same recurrence, from the end.
@@ -134,11 +158,54 @@ function chunkedCore({ query, key, logScale, value, visible, initial, before, ha
       matmul(extended, gSums, { transposeRight: true }),
     );
     const gExtended = add(matmul(scores, gWeighted, { transposeLeft: true }), matmul(key, gSums));
-    const gLogScale = sum(multiply(extended, gExtended), -1, true);
-    const gValue = multiply(slice(gExtended, -1, 0, dim), weight);
-    return [gQuery, gKey, gLogScale, gValue];
+    return { gQuery, gKey, gExtended, gValue: multiply(slice(gExtended, -1, 0, dim), weight) };
+  };
+
+  if (logSpace === undefined) {
+    const { output, gradient } = normalize();
+    const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
+      const { gQuery, gKey, gExtended, gValue } = gradients(gradient(g!));
+      return [gQuery, gKey, sum(multiply(extended, gExtended), -1, true), gValue];
+    });
+    return { output: result!, final, running };
+  }
+
+  const seen = seenWeight(weight, mask, sum(slice(initial, -1, dim), 2, true));
+  const lossy = isLossy(weighted, slice(weighted, -1, dim), seen, query.staticDim(-1), visible);
+  const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => {
+    const fast = normalize();
+    return [fast.output, fast.inverse];
+  }) as [Tensor, Tensor];
+  const [result] = withGradient([logSpace.query, logSpace.key, value], [output], ([g]) => {
+    const gWeighted = weightedGradient(g!, output, inverse); // G
+    return conditional(
+      lossy,
+      () => logSpace.twin.gradients(gWeighted),
+      () => {
+        const { gQuery, gKey, gValue } = gradients(gWeighted);
+        return [multiply(query, gQuery), multiply(key, gKey), gValue];
+      },
+    );
   });
-  return { output: result!, final: multiply(final, 1 / headroom), running };
+  return { output: result!, final, running };
+}
+
+/**
+ * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
+ * denominators takes the headroom away and leaves every feature the whole of float32's range.
+ */
+function finalState({ final, running }: CoreResult, twin: CausalTwin | undefined): AttentionState {
+  const [batch, heads, features] = final.shape as [Dim, Dim, Dim];
+  const last = slice(running, 0, minusOne(running.dim(0))); // [1, batch, heads, 1, 1]
+  const logScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, features]);
+  const chunked = { sum: multiply(final, 1 / headroom), logScale };
+  if (twin === undefined) return chunked;
+  const dim = final.staticDim(-1) - 1;
+  const [total, scale] = conditional(isLossyState(final, slice(final, -1, dim)), twin.state, () => {
+    const state = normalizeState(chunked);
+    return [state.sum, state.logScale];
+  });
+  return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
 }
 
 /** The mass of the keys up to each position: [chunks, batch, heads, chunk, 1]. */
@@ -152,6 +219,20 @@ function unify({ sum: total, logScale }: AttentionState): { initial: Tensor; bef
   const before = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
   const column = reshape(logScale, [...logScale.shape, 1]);
   return { initial: multiply(total, exp(subtract(column, before))), before };
+}
+
+/** The state to start from, without its gradient; normalized where the features have logarithms. */
+function startOf(
+  state: AttentionState | undefined,
+  { batch, heads, features, valueDim }: { batch: Dim; heads: Dim; features: number; valueDim: number },
+  isLogarithmic: boolean,
+): AttentionState {
+  if (state === undefined) {
+    const sum = broadcastTo(scalar(0), [batch, heads, features, valueDim + 1]);
+    return { sum, logScale: broadcastTo(scalar(emptyLogScale), [batch, heads, features]) };
+  }
+  const given = { sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) };
+  return isLogarithmic ? normalizeState(given) : given;
 }
 
 /** Whether each position [batch, length] has seen a key, counting what a state has read. */
@@ -186,8 +267,9 @@ export function causalAttention(
     throw new PerformerError('CONFIG', `causalAttention: expected positions after a state for ${map.name}, got none.`);
   }
   const position = positionsOf('causalAttention', inputs, map, (x) => toChunks(x, chunk));
-  const queryFeatures = map.query(toChunks(inputs.query, chunk), position.query);
-  const keyFeatures = map.key(toChunks(inputs.key, chunk), position.key);
+  const readQuery = () => map.query(toChunks(inputs.query, chunk), position.query);
+  const readKey = () => map.key(toChunks(inputs.key, chunk), position.key);
+  const [queryFeatures, keyFeatures] = [readQuery(), readKey()];
   const value = toChunks(inputs.value, chunk);
   const chunks = ceilDivide(length, chunk);
   const rows = [chunks, batch, heads, chunk, 1];
@@ -199,27 +281,31 @@ export function causalAttention(
     reshape(transpose(reshape(padLength(x, chunk), [batch, chunks, chunk]), [1, 0, 2]), [chunks, batch, 1, chunk, 1]);
   // Padding is written in int32, which every engine pads, and read back as a mask.
   const maskByChunk = (mask: Tensor) => less(0, byChunk(cast(mask, 'int32')));
-  const logScale = real === undefined ? plain : where(maskByChunk(real), plain, scalar(maskedLogScale));
+  const mask = real === undefined ? undefined : maskByChunk(real);
+  const logScale = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
   const visible = inputs.keyMask === undefined ? undefined : maskByChunk(seenKeys(inputs.keyMask, state));
 
-  const { initial, before } =
-    state === undefined
-      ? {
-          initial: broadcastTo(scalar(0), [batch, heads, map.featureCount, valueDim + 1]),
-          before: broadcastTo(scalar(emptyLogScale), [batch, heads, 1, 1]),
-        }
-      : unify({ sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) });
+  const [queryLog, keyLog] = [queryFeatures.logValues, keyFeatures.logFeatures];
+  const isLogarithmic = queryLog !== undefined && keyLog !== undefined;
+  const start = startOf(state, { batch, heads, features: map.featureCount, valueDim }, isLogarithmic);
+  const twin = isLogarithmic
+    ? causalTwin({
+        query: () => readQuery().logValues!,
+        key: () => readKey().logFeatures!,
+        value,
+        mask,
+        state: start,
+      })
+    : undefined;
   const core = chunkedCore({
     query: queryFeatures.values,
     key: keyFeatures.values,
     logScale,
     value,
     visible,
-    initial,
-    before,
+    ...unify(start),
     hasMass: map.isSigned === true,
+    logSpace: twin === undefined ? undefined : { twin, query: queryLog!, key: keyLog! },
   });
-  const last = slice(core.running, 0, minusOne(chunks), chunks); // [1, batch, heads, 1, 1]
-  const finalScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, map.featureCount]);
-  return { output: fromChunks(core.output, length), state: { sum: core.final, logScale: finalScale } };
+  return { output: fromChunks(core.output, length), state: finalState(core, twin) };
 }

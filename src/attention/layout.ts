@@ -3,7 +3,18 @@ import { ceilDivide, type Dim, roundUp, sameDim, subtractDims } from '../base/di
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
-import { broadcastTo, cast, pad, range, reshape, slice, type Tensor, transpose } from '../graph/index.js';
+import {
+  broadcastTo,
+  cast,
+  concatenate,
+  pad,
+  range,
+  reshape,
+  scalar,
+  slice,
+  type Tensor,
+  transpose,
+} from '../graph/index.js';
 
 export interface AttentionInputs {
   /** [batch, queries, heads, dim] */
@@ -70,6 +81,11 @@ export function positionsOf(
 /** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */
 export function swapHeads(x: Tensor): Tensor {
   return transpose(x, [0, 2, 1, 3]);
+}
+
+/** [V, 1]: values with a column of ones, which carries the denominator. */
+export function withOnes(value: Tensor): Tensor {
+  return concatenate([value, broadcastTo(scalar(1), [...value.shape.slice(0, -1), 1])], -1);
 }
 
 /** [batch, length, ...] with zeros (or `value`) appended up to a multiple of `chunk`. */

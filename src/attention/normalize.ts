@@ -11,6 +11,8 @@ export interface NormalizeOptions {
 
 export interface Normalized {
   readonly output: Tensor;
+  /** 1/den [..., 1]; zero for rows that see no key. */
+  readonly inverse: Tensor;
   /** The gradient of the weighted sums: [g/den, −(g·output)/den], given the gradient g of the output. */
   gradient(g: Tensor): Tensor;
 }
@@ -23,12 +25,12 @@ export function normalizeOutput(weighted: Tensor, { visible, mass }: NormalizeOp
   const plain = reciprocal(visible === undefined ? guarded : where(visible, guarded, scalar(1)));
   const inverse = visible === undefined ? plain : where(visible, plain, scalar(0));
   const output = multiply(slice(weighted, -1, 0, dim), inverse);
-  return {
-    output,
-    gradient(g) {
-      const scaled = multiply(g, inverse);
-      const gDenominator = negate(sum(multiply(scaled, output), -1, true));
-      return concatenate([scaled, isOwn === undefined ? gDenominator : where(isOwn, gDenominator, scalar(0))], -1);
-    },
-  };
+  return { output, inverse, gradient: (g) => weightedGradient(g, output, inverse, isOwn) };
+}
+
+/** [g/den, −(g·output)/den], given the gradient g of the output; the latter zero where a denominator is not the row's own. */
+export function weightedGradient(g: Tensor, output: Tensor, inverse: Tensor, isOwn?: Tensor): Tensor {
+  const scaled = multiply(g, inverse);
+  const gDenominator = negate(sum(multiply(scaled, output), -1, true));
+  return concatenate([scaled, isOwn === undefined ? gDenominator : where(isOwn, gDenominator, scalar(0))], -1);
 }

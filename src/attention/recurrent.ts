@@ -60,7 +60,7 @@ export function recurrentAttention(
   const extended = concatenate([value, one], -1); // [batch, heads, 1, dim + 1]
   const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), extended));
-  const queryWeight = query.logFeatures === undefined ? query.values : softmax(add(query.logFeatures, top));
+  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
   const mass = map.isSigned ? lastEntry(sum) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });

@@ -4,7 +4,7 @@
  * With log-features a_j of the keys so far, sum = Σⱼ exp(aⱼ − logScale) [vⱼ, 1]: the numerator and, in the last
  * column, the denominator. States of consecutive stretches merge associatively.
  */
-import type { Tensor } from '../graph/index.js';
+import { add, divide, less, log, reshape, scalar, slice, type Tensor, where } from '../graph/index.js';
 
 export interface AttentionState<T = Tensor> {
   /** [batch, heads, features, dim + 1] */
@@ -25,3 +25,13 @@ export const maskedLogScale = -2e30;
  * lose its denominator from std 5 of queries and keys on.
  */
 export const headroom = 2 ** 58;
+
+/**
+ * The same state with denominators of 1: the scale of a feature is then the logarithm of its whole weight, which no
+ * later sum of states or of keys can make vanish. A feature without any weight stays as it is.
+ */
+export function normalizeState({ sum: total, logScale }: AttentionState): AttentionState {
+  const denominator = slice(total, -1, total.staticDim(-1) - 1); // [batch, heads, features, 1]
+  const safe = where(less(0, denominator), denominator, scalar(1));
+  return { sum: divide(total, safe), logScale: add(logScale, reshape(log(safe), logScale.shape)) };
+}

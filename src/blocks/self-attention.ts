@@ -9,7 +9,7 @@ import {
 import type { Dim } from '../base/dimension.js';
 import { internalError } from '../base/errors.js';
 import type { FeatureMap, LearnedFeatureParams } from '../features/index.js';
-import { reshape, rotary, type Tensor } from '../graph/index.js';
+import { add, multiply, reshape, rotary, type Tensor } from '../graph/index.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 import { diagonal, type ParameterSpec } from './parameter.js';
 import type { RotaryAngles } from './position.js';
@@ -36,13 +36,16 @@ export interface LearnedFeatureSizes {
   readonly headDim: number;
 }
 
-export type SelfAttentionState<T = Tensor> = AttentionState<T> | ExactState<T>;
+/** Attention that passes its values on keeps nothing. */
+export type SelfAttentionState<T = Tensor> = AttentionState<T> | ExactState<T> | Readonly<Record<string, never>>;
 
 export interface SelfAttentionOptions {
   readonly heads: number;
   readonly headDim: number;
   readonly chunk: number;
-  /** The features of linear attention; exact softmax attention without. */
+  /** none: the values pass through, at the cost of all that is not attention (the paper's X). */
+  readonly attention: 'favor+' | 'softmax' | 'none';
+  /** Of linear attention. */
   readonly features?: FeatureMap;
   /** [batch, length] int32, for features that use positions. */
   readonly tokenPositions?: Tensor;
@@ -70,11 +73,20 @@ function isExact(state: SelfAttentionState): state is ExactState {
   return 'key' in state;
 }
 
+function isLinear(state: SelfAttentionState): state is AttentionState {
+  return 'sum' in state;
+}
+
+/** The values. Queries and keys are computed and add nothing, so that only attention itself is left out. */
+function passValues({ query, key, value }: { query: Tensor; key: Tensor; value: Tensor }): Tensor {
+  return add(value, multiply(add(query, key), 0));
+}
+
 /** x [batch, length, dim] → the output [batch, length, dim] and the state after the last token. */
 export function selfAttention(
   params: SelfAttentionParams,
   x: Tensor,
-  { heads, headDim, chunk, features, tokenPositions, angles, keyMask, state }: SelfAttentionOptions,
+  { heads, headDim, chunk, attention, features, tokenPositions, angles, keyMask, state }: SelfAttentionOptions,
 ): { output: Tensor; state: SelfAttentionState; attended: AttendedRows } {
   const [batch, length] = x.shape as [Dim, Dim, Dim];
   const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
@@ -92,11 +104,13 @@ export function selfAttention(
   return { output: linear(params.output, joined), state: attended.state, attended: { query, key } };
 
   function attend(): { output: Tensor; state: SelfAttentionState } {
-    if (features === undefined) {
+    if (attention === 'none') return { output: passValues(inputs), state: {} };
+    if (attention === 'softmax') {
       if (state !== undefined && !isExact(state)) throw internalError('exact attention was given a linear state');
       return exactAttention(inputs, { isCausal: true, ...(state === undefined ? {} : { state }) });
     }
-    if (state !== undefined && isExact(state)) throw internalError('linear attention was given an exact state');
+    if (features === undefined) throw internalError('linear attention was given no features');
+    if (state !== undefined && !isLinear(state)) throw internalError('linear attention was given another state');
     if (state !== undefined && length === 1) return recurrentAttention(inputs, features, state);
     return causalAttention(inputs, features, { chunk, ...(state === undefined ? {} : { state }) });
   }

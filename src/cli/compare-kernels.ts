@@ -40,9 +40,10 @@ function optionOf(kernel: string, word: string): readonly [string, unknown] {
 
 function kernelOf(text: string): ComparedKernel {
   const [name, ...words] = text.split(':') as [string, ...string[]];
-  if (name === 'softmax' && words.length === 0) return { name: text, options: { attention: 'softmax' } };
+  if ((name === 'softmax' || name === 'none') && words.length === 0)
+    return { name: text, options: { attention: name } };
   if (!featureMapNames.includes(name as FeatureMapName)) {
-    throw usageError(`--kernels: expected softmax, ${featureMapNames.join(', ')}, got ${JSON.stringify(text)}.`);
+    throw usageError(`--kernels: expected softmax, none, ${featureMapNames.join(', ')}, got ${JSON.stringify(text)}.`);
   }
   return {
     name: text,

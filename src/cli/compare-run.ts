@@ -241,7 +241,7 @@ async function finish(
     step,
     steps: training.steps,
     parameters: trainer.parameterCount,
-    ...(model.attention === 'softmax' ? {} : { features: model.featureCount }),
+    ...(model.attention === 'favor+' ? { features: model.featureCount } : {}),
     tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
     heldOut: curve.heldOut,
     train: curve.train,

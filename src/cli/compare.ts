@@ -29,7 +29,8 @@ const compareFlags = flagsOf('Comparison:', compareSchema.shape, {
 });
 
 const notes = `The models are equal but for the kernel of their attention: the same first weights, batches and schedule for each
-seed. A kernel is softmax (exact) or the name of a feature map, with options of its own behind colons:
+seed. A kernel is softmax (exact), none (no attention: the values pass through) or the name of a feature map, with options of
+its own behind colons:
 
   --kernels softmax,positive,positive:row-norm=root,relu,relu:projection-kind=none,polynomial:polynomial-degree=4
 

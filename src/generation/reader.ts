@@ -36,7 +36,7 @@ export interface HeldReading {
 export interface ReaderInputs<T = HostTensor> {
   /** [batch, length] int32 */
   readonly tokens: T;
-  /** How many tokens of each row are real, [batch] int32; read with FAVOR+ alone. */
+  /** How many tokens of each row are real, [batch] int32; not read with exact attention. */
   readonly lengths?: T;
 }
 
@@ -46,7 +46,7 @@ export interface Model {
   readonly projections: Projections<HostTensor<'float32'>>;
 }
 
-/** Pieces of any length (whose rows may be ragged with FAVOR+), or one token in the recurrent form. */
+/** Pieces of any length (whose rows may be ragged but with exact attention), or one token in the recurrent form. */
 export type ReaderForm = 'piece' | 'token';
 
 export type Reader = Awaited<ReturnType<typeof compileReader>>;
@@ -64,10 +64,10 @@ function stateSpecs(config: LanguageModelConfig, batch: number) {
   );
 }
 
-/** Compiles a reader for `batch` rows; one of pieces has the input `lengths` with FAVOR+. */
+/** Compiles a reader for `batch` rows; one of pieces has the input `lengths` but with exact attention. */
 export function compileReader(engine: Engine, { config, params, projections }: Model, batch: number, form: ReaderForm) {
   const length: Dim = form === 'piece' ? symbol('length') : 1;
-  const hasLengths = form === 'piece' && config.attention === 'favor+';
+  const hasLengths = form === 'piece' && config.attention !== 'softmax';
   const inputs: ReaderInputs<TensorSpec> = {
     tokens: spec('int32', [batch, length]),
     ...(hasLengths ? { lengths: spec('int32', [batch]) } : {}),

@@ -86,7 +86,7 @@ export class GenerationSession {
       const { logits, state } = emptyMemory(model, batch);
       return { logits, state: { ...state, blocks: await engine.place(state.blocks) } };
     };
-    const sets = config.attention === 'favor+' ? [await set(), await set()] : [];
+    const sets = config.attention === 'softmax' ? [] : [await set(), await set()];
     return new GenerationSession(engine, model, sets, { batch, readChunk });
   }
 

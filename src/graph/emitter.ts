@@ -17,7 +17,7 @@ export type EmitAttribute =
   | { readonly float: number }
   | { readonly graph: Subgraph };
 
-/** The body of a Scan: its nodes are written by `build`, which gets the names of the body's inputs. */
+/** The body of a Scan or a branch of an If: written by `build`, which gets the names of the body's inputs. */
 export interface Subgraph {
   readonly inputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
   readonly outputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
@@ -33,6 +33,8 @@ export interface EmitOptions {
 
 export interface Emitter {
   readonly target: Target;
+  /** The model path of the nodes that are being written. */
+  path: string;
   /** Appends a node and returns the name of its first output. An input of '' is an absent optional one. */
   emit(
     type: string,

@@ -3,7 +3,7 @@ import type { DimBindings } from '../base/dimension.js';
 import { internalError } from '../base/errors.js';
 import { resolveShape } from '../base/shape.js';
 import { inputOp } from './ops/constant.js';
-import { type DenseArray, sortNodes, type Tensor } from './tensor.js';
+import { type DenseArray, type Node, sortNodes, type Tensor, valueInputs } from './tensor.js';
 
 /** The values of `outputs`, given arrays for the inputs by name and values for the symbols of their shapes. */
 export function evaluate(
@@ -11,24 +11,34 @@ export function evaluate(
   inputs: ReadonlyMap<string, DenseArray>,
   bindings: DimBindings,
 ): DenseArray[] {
+  const nodes = sortNodes(outputs, valueInputs);
   const values = new Map<Tensor, DenseArray>();
+  for (const { op, outputs: to, attributes } of nodes) {
+    if (op.name !== inputOp.name) continue;
+    const { name } = attributes as { name: string };
+    const given = inputs.get(name);
+    if (given === undefined) throw internalError(`no value for the input ${name}`);
+    values.set(to[0] as Tensor, given);
+  }
+  evaluateNodes(nodes, values, bindings);
+  return outputs.map((tensor) => values.get(tensor) as DenseArray);
+}
+
+/** Evaluates sorted nodes into `values`; those whose outputs have a value there are left out. */
+export function evaluateNodes(nodes: readonly Node[], values: Map<Tensor, DenseArray>, bindings: DimBindings): void {
   const arrayOf = (tensor: Tensor): DenseArray => {
     const value = values.get(tensor);
     if (value === undefined) throw internalError('a tensor was used before it was evaluated');
     return value;
   };
-  for (const { op, inputs: from, outputs: to, attributes } of sortNodes(outputs)) {
-    if (op.name === inputOp.name) {
-      const { name } = attributes as { name: string };
-      const given = inputs.get(name);
-      if (given === undefined) throw internalError(`no value for the input ${name}`);
-      values.set(to[0] as Tensor, given);
-      continue;
-    }
-    const outputShapes = to.map(({ shape }) => resolveShape(shape, bindings));
-    const context = { bindings, outputTypes: to, outputShapes, inputTypes: from };
+  for (const node of nodes) {
+    const { op, outputs, attributes } = node;
+    if (values.has(outputs[0] as Tensor)) continue;
+    const from = valueInputs(node);
+    const outputShapes = outputs.map(({ shape }) => resolveShape(shape, bindings));
+    const context = { bindings, outputTypes: outputs, outputShapes, inputTypes: from };
     const results = op.evaluate(from.map(arrayOf), attributes, context);
-    to.forEach((tensor, index) => {
+    outputs.forEach((tensor, index) => {
       const data = results[index] as Float64Array;
       const shape = outputShapes[index] as number[];
       if (data.length !== shape.reduce((a, b) => a * b, 1)) {
@@ -37,5 +47,4 @@ export function evaluate(
       values.set(tensor, { shape, data });
     });
   }
-  return outputs.map(arrayOf);
 }

@@ -42,6 +42,8 @@ export interface DifferentiateContext<A> {
 export interface Op<A = unknown> {
   readonly name: string;
   infer(inputs: readonly TensorType[], attributes: A): readonly TensorType[];
+  /** How many of the inputs, from the first, the values depend on; the others serve the gradient alone. Default: all. */
+  valueInputCount?(attributes: A): number;
   evaluate(inputs: readonly DenseArray[], attributes: A, context: EvaluateContext): readonly Float64Array[];
   /** Gradients of the inputs, undefined for an input that gets none; or the reason why there is no such rule. */
   readonly differentiate: ((context: DifferentiateContext<A>) => readonly (Tensor | undefined)[]) | NotDifferentiable;
@@ -69,6 +71,8 @@ export interface Node {
   readonly attributes: unknown;
   /** The model path under which the node was written, such as `blocks.0.attention`. */
   readonly path: string;
+  /** The body of a loop or branch in which the node was written; undefined in the graph itself. */
+  readonly region: Region | undefined;
   readonly outputs: readonly Tensor[];
 }
 
@@ -108,6 +112,35 @@ export class Tensor implements TensorType {
   }
 }
 
+/** Where nodes are written: the body of a loop or of a branch, within the region that holds it. */
+export class Region {
+  readonly outer: Region | undefined;
+
+  constructor(outer: Region | undefined) {
+    this.outer = outer;
+  }
+}
+
+let currentRegion: Region | undefined;
+
+/** Runs `build` so that new nodes belong to a region of their own inside the current one. */
+export function inRegion<T>(build: () => T): { result: T; region: Region } {
+  const region = new Region(currentRegion);
+  currentRegion = region;
+  try {
+    return { result: build(), region };
+  } finally {
+    currentRegion = region.outer;
+  }
+}
+
+/** Whether a node exists around the region, where its body can read it; any other node belongs to the body. */
+export function isAround({ outer }: Region, node: Node): boolean {
+  let region = outer;
+  while (region !== undefined && region !== node.region) region = region.outer;
+  return region === node.region;
+}
+
 let currentPath = '';
 
 /** Runs `build` with `name` appended to the path that new nodes carry (for errors, profiles and printing). */
@@ -130,7 +163,7 @@ export function here(opName: string): string {
 export function applyMany<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): readonly Tensor[] {
   const types = op.infer(inputs, attributes);
   const outputs: Tensor[] = [];
-  const node: Node = { op: op as Op, inputs, attributes, path: currentPath, outputs };
+  const node: Node = { op: op as Op, inputs, attributes, path: currentPath, region: currentRegion, outputs };
   for (const type of types) outputs.push(new Tensor(node, type));
   return outputs;
 }
@@ -157,25 +190,33 @@ export function shapeError(opName: string, expected: string, ...got: readonly Te
   );
 }
 
+/** The inputs that the node's values are computed from. */
+export function valueInputs({ op, inputs, attributes }: Node): readonly Tensor[] {
+  return op.valueInputCount === undefined ? inputs : inputs.slice(0, op.valueInputCount(attributes));
+}
+
 /** Every node that the roots need, inputs before users. Iterative, since graphs are thousands of nodes deep. */
-export function sortNodes(roots: readonly Tensor[]): Node[] {
+export function sortNodes(
+  roots: readonly Tensor[],
+  inputsOf: (node: Node) => readonly Tensor[] = ({ inputs }) => inputs,
+): Node[] {
   const sorted: Node[] = [];
   const seen = new Set<Node>();
-  const stack: { node: Node; next: number }[] = [];
+  const stack: { node: Node; inputs: readonly Tensor[]; next: number }[] = [];
+  const visit = (node: Node) => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    stack.push({ node, inputs: inputsOf(node), next: 0 });
+  };
   for (const root of roots) {
-    if (seen.has(root.node)) continue;
-    seen.add(root.node);
-    stack.push({ node: root.node, next: 0 });
+    visit(root.node);
     while (stack.length > 0) {
-      const top = stack[stack.length - 1] as { node: Node; next: number };
-      const input = top.node.inputs[top.next++];
+      const top = stack[stack.length - 1] as (typeof stack)[number];
+      const input = top.inputs[top.next++];
       if (input === undefined) {
         sorted.push(top.node);
         stack.pop();
-      } else if (!seen.has(input.node)) {
-        seen.add(input.node);
-        stack.push({ node: input.node, next: 0 });
-      }
+      } else visit(input.node);
     }
   }
   return sorted;

@@ -26,7 +26,7 @@ export const languageModelSchema = z
     heads: count,
     headDim: count,
     feedForwardMultiplier: z.number().positive().max(64).default(4),
-    attention: z.enum(['favor+', 'softmax']).default('favor+'),
+    attention: z.enum(['favor+', 'softmax', 'none']).default('favor+'),
     featureMap: z.enum(featureMapNames).default('positive'),
     featureCount: count.optional(),
     projectionKind: z.enum([...projectionKinds, 'none']).default('orthogonal'),

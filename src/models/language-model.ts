@@ -129,7 +129,7 @@ export function initLanguageModel(config: LanguageModelConfig, random: Random): 
 
 /** One projection per layer, shared by its heads; none for exact attention and for maps without one. */
 export function drawProjections(config: LanguageModelConfig, random: Random): Projections<HostTensor<'float32'>> {
-  if (config.attention === 'softmax') return { blocks: [] };
+  if (config.attention !== 'favor+') return { blocks: [] };
   const options = featureMapOptions(config);
   return {
     blocks: Array.from({ length: config.depth }, (_, layer) => ({
@@ -151,6 +151,7 @@ export function initialState(config: LanguageModelConfig, batch: number): Langua
     isSigned: isSignedMap(featureMapOptions(config)),
   });
   const attention = () => {
+    if (config.attention === 'none') return {};
     if (config.attention === 'softmax') {
       const nothing = () => zeros('float32', [batch, heads, 0, headDim]);
       return { key: nothing(), value: nothing() };
@@ -250,13 +251,13 @@ export function readTokens(
   };
 }
 
-/** The feature map of a block; none for exact attention. */
+/** The feature map of a block; none for attention without one. */
 function featuresOf(
   config: LanguageModelConfig,
   { attention }: BlockParams,
   parts: Projections['blocks'][number]['attention'] | undefined,
 ): FeatureMap | undefined {
-  if (config.attention === 'softmax') return undefined;
+  if (config.attention !== 'favor+') return undefined;
   return featureMap(featureMapOptions(config), {
     ...parts,
     ...(attention.features === undefined ? {} : { learned: attention.features }),

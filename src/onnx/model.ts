@@ -10,8 +10,9 @@ import {
 import type { HostTensor } from '../base/array.js';
 import { internalError } from '../base/errors.js';
 import type { Target } from '../graph/emitter.js';
+import { lowerNodes } from '../graph/lower.js';
 import { onnxDtypes } from '../graph/ops/select.js';
-import { sortNodes, type Tensor } from '../graph/tensor.js';
+import { sortNodes, type Tensor, valueInputs } from '../graph/tensor.js';
 import type { TracedGraph } from '../graph/trace.js';
 import { GraphWriter, valueInfo } from './writer.js';
 
@@ -76,18 +77,13 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
   const writer = new GraphWriter(target);
   for (const { name, tensor } of [...inputs, ...constants]) writer.declareInput(name, tensor.dtype, tensor.shape);
   const values = new Map<Tensor, string>();
-  const used = new Set<string>();
-  for (const { op, inputs: from, outputs: to, attributes, path } of sortNodes(outputs.map(({ tensor }) => tensor))) {
-    writer.path = path;
-    const names = op.lower(
-      writer,
-      from.map((tensor) => values.get(tensor) as string),
-      attributes,
-      { inputs: from, outputs: to },
-    );
-    to.forEach((tensor, index) => values.set(tensor, names[index] as string));
-    if (from.length === 0) for (const name of names) used.add(name);
-  }
+  const nodes = sortNodes(
+    outputs.map(({ tensor }) => tensor),
+    valueInputs,
+  );
+  lowerNodes(nodes, writer, values);
+  const sources = nodes.filter(({ inputs: from }) => from.length === 0).flatMap(({ outputs: to }) => to);
+  const used = new Set(sources.map((tensor) => values.get(tensor)));
   nameOutputs(
     writer,
     outputs.map(({ name, tensor }) => ({ name, value: values.get(tensor) as string })),

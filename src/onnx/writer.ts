@@ -201,7 +201,15 @@ export class GraphWriter implements Emitter {
     const body = new GraphWriter(this.target, this.#shared);
     body.path = this.path;
     const inputNames = inputs.map(() => this.#newName());
-    const outputNames = build(body, inputNames);
+    // A body's outputs must be values that it computes itself, each once: anything else is copied.
+    const named = new Set<string>();
+    const outputNames = build(body, inputNames).map((value) => {
+      const isOwn = body.nodes.some(({ output }) => output.includes(value));
+      let name = isOwn ? value : body.emit('Identity', [value]);
+      while (named.has(name)) name = body.emit('Identity', [name]);
+      named.add(name);
+      return name;
+    });
     return create(GraphProtoSchema, {
       name: `${this.path}/body`,
       node: body.nodes,

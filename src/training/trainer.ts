@@ -233,7 +233,7 @@ export class Trainer {
    */
   async #renewFeatures(): Promise<void> {
     const { model, training, step } = this.#snapshot;
-    if (model.attention === 'softmax') return;
+    if (model.attention !== 'favor+') return;
     const { redrawInterval } = training;
     const isRedraw = redrawInterval > 0 && step > 0 && step % redrawInterval === 0;
     const isShaping = isShaped(model.featureMap) && (isRedraw || isEarly(step));

@@ -1,50 +1,16 @@
-/**
- * Every form of attention, on every engine, against the definition in float64.
- *
- * Tolerances, absolute, on values of size 1: 1e-9 on the float64 oracle; on float32 what `float32Tolerance` derives from
- * the size of the exponents, which is some 1e-5 at std ≤ 1 and some 1e-4 at std 4.
- */
+/** Every form of attention, on every engine, against the definition in float64, at the sizes that models have. */
 import { describe, expect, it } from 'vitest';
 import { bidirectionalAttention, causalAttention } from '../../src/attention/index.js';
 import { type HostTensor, symbol } from '../../src/base/index.js';
-import type { Engine } from '../../src/engine/engine.js';
-import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { positiveFeatures } from '../../src/features/index.js';
 import { spec, type Tensor } from '../../src/graph/index.js';
-import {
-  type DrawnAttention,
-  drawAttention,
-  float32Tolerance,
-  maskOf,
-  projectionOf,
-} from '../support/attention-inputs.js';
+import { type AttentionCase, describeConformance, distance, engines, masks } from '../support/attention-conformance.js';
+import { drawAttention, float32Tolerance, maskOf, projectionOf } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
-import { type AttentionForm, attentionForms, caseLength, runOnce } from '../support/attention-run.js';
+import { attentionForms, runOnce } from '../support/attention-run.js';
 
-const engines: readonly { readonly name: string; readonly engine: Engine; readonly isFloat64: boolean }[] = [
-  { name: 'the oracle', engine: referenceEngine(), isFloat64: true },
-  { name: 'ONNX Runtime', engine: nodeEngine({ threads: 1 }), isFloat64: false },
-];
-
-interface Case {
-  readonly name: string;
-  readonly dim: number;
-  readonly features: number;
-  readonly std: number;
-  readonly batch: number;
-  readonly heads: number;
-  readonly isVisible?: (item: number, position: number) => boolean;
-}
-
-const masks: Readonly<Record<string, NonNullable<Case['isVisible']>>> = {
-  'ragged padding on the right': (item, position) => position < caseLength - 3 * item,
-  'padding on the left': (item, position) => position >= 6 * item - 1,
-  'one row without any key': (item) => item !== 1,
-  'keys hidden here and there': (item, position) => (position * 7 + item) % 3 !== 0,
-};
-
-const cases: readonly Case[] = [
+const cases: readonly AttentionCase[] = [
   ...[4, 64, 128].flatMap((dim) =>
     [0.5, 1, 4].map((std) => ({
       name: `dim ${dim}, std ${std}`,
@@ -60,51 +26,7 @@ const cases: readonly Case[] = [
   ),
 ];
 
-/** The largest |got − expected|, infinite for anything that is not a number. */
-function distance(got: HostTensor, expected: HostTensor): number {
-  expect(got.shape).toEqual(expected.shape);
-  return Array.from(expected.data as Float64Array).reduce((worst, value, at) => {
-    const error = Math.abs(Number(got.data[at]) - value);
-    return Number.isNaN(error) ? Number.POSITIVE_INFINITY : Math.max(worst, error);
-  }, 0);
-}
-
-function inputsOf(
-  { name: _, isVisible, features, ...sizes }: Case,
-  { isCross = false }: AttentionForm,
-): DrawnAttention {
-  const drawn = drawAttention({ ...sizes, length: caseLength, ...(isCross ? { queries: 9 } : {}) });
-  return isVisible === undefined ? drawn : { ...drawn, keyMask: maskOf(sizes.batch, caseLength, isVisible) };
-}
-
-describe.each(attentionForms)('$name', (form) => {
-  const { readsMaskedState } = form;
-  const canRun = ({ isVisible, batch }: Case) =>
-    readsMaskedState === undefined ||
-    isVisible === undefined ||
-    Array.from({ length: batch * readsMaskedState.end }).every((_, at) =>
-      isVisible(at % batch, Math.floor(at / batch)),
-    );
-
-  for (const each of cases) {
-    if (!canRun(each)) {
-      it.skip(`${each.name}: ${readsMaskedState?.reason}`);
-      continue;
-    }
-    const inputs = inputsOf(each, form);
-    const projection = projectionOf(each.features, each.dim);
-    const used = form.isExact ? undefined : projection;
-    it.each(engines)(`${each.name}: is what the definition says on $name`, async ({ engine, isFloat64 }) => {
-      const expected = attentionOracle(inputs, {
-        isCausal: form.isCausal,
-        ...(used === undefined ? {} : { projection: used }),
-      });
-      const got = await form.run(engine, inputs, projection);
-      const error = distance(got, expected);
-      expect(error).toBeLessThan(isFloat64 ? 1e-9 : float32Tolerance(inputs, used));
-    });
-  }
-});
+describeConformance(cases);
 
 describe('a length that is known when the graph runs', () => {
   const [batch, heads, dim, features] = [2, 2, 8, 16];

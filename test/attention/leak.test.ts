@@ -11,6 +11,7 @@ import type { Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
 import { type DrawnAttention, drawAttention, float32Tolerance, projectionOf } from '../support/attention-inputs.js';
 import { runOnce } from '../support/attention-run.js';
+import { lossCondition } from '../support/branches.js';
 
 const engine = nodeEngine({ threads: 1 });
 const [batch, heads, length, dim, features, chunk] = [1, 2, 256, 16, 64, 64];
@@ -62,9 +63,10 @@ const outliers: Readonly<Record<string, Float64Array>> = {
   'a token along a row of the projection': Float64Array.from(projection.data.slice(0, dim), (w) => w * dim ** 0.25),
 };
 
-describe.each([0.5, 4])('queries and keys of std %d', (std) => {
+describe.each([0.5, 4, 8])('queries and keys of std %d', (std) => {
   const inputs = drawAttention({ batch, heads, length, dim, std });
-  const visible = std < 1 ? 1e-3 : 0; // at std 4 a row may give a token hardly any weight
+  // At std 4 a row may give a token hardly any weight, at std 8 none that float32 can show.
+  const visible = { 0.5: 1e-3, 4: 0, 8: -1 }[std]!;
 
   for (const [outlier, token] of Object.entries(outliers)) {
     it.each(['query', 'key', 'value'] as const)(
@@ -81,6 +83,22 @@ describe.each([0.5, 4])('queries and keys of std %d', (std) => {
       },
     );
   }
+});
+
+it('a later token that changes the branch changes earlier outputs by rounding alone', async () => {
+  const inputs = drawAttention({ batch, heads, length, dim, std: 0.5 });
+  const huge = replaceToken(inputs, 'value', length - 1, new Float32Array(dim).fill(1e25));
+  const both: Attend = (given) => {
+    const { output } = ours(given);
+    return { output, lossy: lossCondition(output) };
+  };
+  const run = async (given: DrawnAttention) =>
+    (await runOnce(engine, both as never, { ...given, projection })) as { output: HostTensor; lossy: HostTensor };
+  const [before, after] = [await run(inputs), await run(huge)];
+  expect([before, after].map(({ lossy }) => Number(lossy.data[0]))).toEqual([0, 1]);
+  const changed = change(before.output, after.output, 0, length - 1);
+  expect(changed).toBeLessThan(float32Tolerance(inputs, projection));
+  expect(changed, 'the branches round differently').toBeGreaterThan(0);
 });
 
 describe('the test has teeth', () => {

@@ -21,13 +21,13 @@ const timeless = (results: { runs: Record<string, unknown>[] }) =>
 
 describe('a comparison', () => {
   test('trains each kernel with each seed from equal weights and ranks them', async () => {
-    const kernels = 'softmax,positive,relu:projection-kind=none,hedgehog';
+    const kernels = 'softmax,none,positive,relu:projection-kind=none,hedgehog';
     const { out, ran } = await comparison(['--kernels', kernels, '--seeds', '2', '--seed', '5']);
     expect(ran.err).toBe('');
     expect(ran.code).toBe(0);
     const { ranking, runs } = await resultsOf(out);
-    expect(runs).toHaveLength(8);
-    expect(runs.map(({ seed }: { seed: number }) => seed)).toEqual([5, 5, 5, 5, 6, 6, 6, 6]);
+    expect(runs).toHaveLength(10);
+    expect(runs.map(({ seed }: { seed: number }) => seed)).toEqual([5, 5, 5, 5, 5, 6, 6, 6, 6, 6]);
     expect(ranking.map(({ kernel }: { kernel: string }) => kernel).sort()).toEqual(kernels.split(',').sort());
     const losses = ranking.map(({ loss }: { loss: number }) => loss);
     expect(losses).toEqual([...losses].sort((a, b) => a - b));
@@ -70,7 +70,7 @@ describe('a comparison', () => {
   });
 
   test.each([
-    [['--kernels', 'sofmax'], /--kernels: expected softmax, positive.*got "sofmax"/],
+    [['--kernels', 'sofmax'], /--kernels: expected softmax, none, positive.*got "sofmax"/],
     [['--kernels', 'relu,relu'], /got relu twice/],
     [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],
     [['--kernels', 'positive:projection-kind=none'], /--projection-kind of positive:.*need a projection/],

@@ -15,6 +15,7 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'a tied embedding': { tiedEmbedding: true },
   'independent projections': { projectionKind: 'iid' },
   'exact attention': { attention: 'softmax' },
+  'no attention': { attention: 'none' },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
 };
 

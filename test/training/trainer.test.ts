@@ -46,6 +46,7 @@ describe('training', () => {
     ['a carried state and redrawn projections', {}, { carryState: true, redrawInterval: 3 }],
     ['dropout and accumulation', { feedForwardDropout: 0.2, embeddingDropout: 0.1 }, { accumulation: 2 }],
     ['exact softmax attention', { attention: 'softmax' }, {}],
+    ['no attention', { attention: 'none' }, {}],
   ] as const)('resumed equals unbroken, bit for bit: %s', async (_, model, training) => {
     const whole = await steps(snapshotOf(model, training), 6);
     const first = await steps(snapshotOf(model, training), 4);

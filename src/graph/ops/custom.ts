@@ -11,6 +11,7 @@ interface CustomAttributes {
 const customOp: Op<CustomAttributes> = {
   name: 'custom',
   infer: (inputs, { outputCount }) => inputs.slice(0, outputCount),
+  valueInputCount: ({ outputCount }) => outputCount,
   evaluate: (inputs, { outputCount }) => inputs.slice(0, outputCount).map(({ data }) => data),
   differentiate: ({ gradients, inputs, attributes: { outputCount, gradient } }) => {
     const own = gradient(gradients);

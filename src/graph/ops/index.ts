@@ -1,6 +1,7 @@
 /** Every op and composite of the graph. */
 export * from './bits.js';
 export * from './compare.js';
+export * from './conditional.js';
 export { constant, input, range, scalar, size } from './constant.js';
 export * from './custom.js';
 export * from './elementwise.js';
@@ -12,4 +13,5 @@ export * from './prefix.js';
 export * from './reduce.js';
 export * from './rotary.js';
 export * from './rows.js';
+export * from './scan.js';
 export { cast, stopGradient, where } from './select.js';

@@ -1,0 +1,64 @@
+/**
+ * Whether float32 lost weights that count: what decides between a fast form of attention and its form in log space.
+ *
+ * The fast forms add up weights q_f k_jf w_j of a feature f and a key j, with values q, k in [0, 1] of the features and
+ * w_j ≤ headroom the key's own weight. ONNX Runtime flushes what is below 2⁻¹²⁶ to zero: q_f, k_jf or their product,
+ * so that a row loses at most 3·features·2⁻¹²⁶·Σⱼ w_j over the keys that it sees. Its denominator is trusted where this
+ * is at most 2⁻²⁰ of it, the size of a few roundings of an exponent. The bound is sharp in its order alone: a row that
+ * passes has mostly lost nothing.
+ *
+ * A weight w_j that is itself flushed loses less than 2⁻¹²⁶, and an initial state, whose features have weights of at
+ * most 1 before the headroom, at most 2⁻⁶⁸; `smallest` holds both below 2⁻²⁰. It also keeps gradients, which carry the
+ * inverse of a denominator beside a weight, below 2¹⁰⁶ times the values and their gradients.
+ */
+import {
+  abs,
+  and,
+  less,
+  lessOrEqual,
+  max,
+  maximum,
+  multiply,
+  not,
+  scalar,
+  subtract,
+  sum,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+
+const flushed = 2 ** -126;
+const tolerated = 2 ** -20;
+const smallest = 2 ** -48;
+const largest = 2 ** 127;
+
+/** True where x has no NaN and no infinity, and its sum none either: bool scalar. */
+function isAllFinite(x: Tensor): Tensor {
+  return less(abs(sum(x)), largest);
+}
+
+/**
+ * Whether some row lost weights, or is not finite. weighted [..., dim + 1] has its denominators in `denominator`
+ * [..., 1]; seen [..., 1] is Σⱼ w_j; `visible` is false for rows that see no key, which lose nothing.
+ */
+export function isLossy(
+  weighted: Tensor,
+  denominator: Tensor,
+  seen: Tensor,
+  features: number,
+  visible: Tensor | undefined,
+): Tensor {
+  const needed = maximum(multiply(seen, (3 * features * flushed) / tolerated), smallest);
+  const missing = subtract(needed, denominator);
+  const counted = visible === undefined ? missing : where(visible, missing, scalar(0));
+  return not(and(lessOrEqual(max(counted), 0), isAllFinite(weighted)));
+}
+
+/**
+ * Whether some feature of a state [batch, heads, features, dim + 1] lost weights of keys: its denominators [..., 1], at
+ * one scale per head, add up to at least the weights of all keys. A state that has read nothing lost nothing.
+ */
+export function isLossyState(state: Tensor, denominator: Tensor): Tensor {
+  const needed = multiply(sum(denominator, 2, true), flushed / tolerated);
+  return not(and(lessOrEqual(max(subtract(needed, denominator)), 0), isAllFinite(state)));
+}
