@@ -4,22 +4,24 @@ import { elementCount, leavesOf } from '../../src/base/index.js';
 import { randomModel, sessionOf } from '../generation/models.js';
 import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
 
-interface Prototype {
-  [name: string]: (...args: never[]) => unknown;
+type Method = (...args: never[]) => unknown;
+interface Page {
+  readonly GPUBuffer: { readonly prototype: { getMappedRange: Method } };
+  readonly GPUQueue: { readonly prototype: { writeBuffer: Method } };
 }
 
 /** Bytes that are written to buffers of the GPU or mapped from them while `work` runs. */
 async function bytesCrossing(work: () => Promise<unknown>): Promise<number> {
-  const page = globalThis as unknown as Record<'GPUBuffer' | 'GPUQueue', { prototype: Prototype }>;
+  const page = globalThis as unknown as Page;
   const [buffer, queue] = [page.GPUBuffer.prototype, page.GPUQueue.prototype];
-  const kept = { getMappedRange: buffer['getMappedRange']!, writeBuffer: queue['writeBuffer']! };
+  const kept = { getMappedRange: buffer.getMappedRange, writeBuffer: queue.writeBuffer };
   let bytes = 0;
-  buffer['getMappedRange'] = function (...args: never[]) {
+  buffer.getMappedRange = function (...args: never[]) {
     const range = kept.getMappedRange.apply(this, args) as ArrayBuffer;
     bytes += range.byteLength;
     return range;
   };
-  queue['writeBuffer'] = function (...args: never[]) {
+  queue.writeBuffer = function (...args: never[]) {
     const [, , data, , size] = args as unknown as [unknown, unknown, ArrayBufferView, number?, number?];
     bytes += size ?? data.byteLength;
     return kept.writeBuffer.apply(this, args);
@@ -27,8 +29,8 @@ async function bytesCrossing(work: () => Promise<unknown>): Promise<number> {
   try {
     await work();
   } finally {
-    buffer['getMappedRange'] = kept.getMappedRange;
-    queue['writeBuffer'] = kept.writeBuffer;
+    buffer.getMappedRange = kept.getMappedRange;
+    queue.writeBuffer = kept.writeBuffer;
   }
   return bytes;
 }
