@@ -57,10 +57,10 @@ describe('the ops without a kernel on the GPU', () => {
     });
   });
 
-  it('are of a training step the recurrence over chunks and the handling of tokens', async () => {
+  it('are of a training step the recurrence over chunks, a choice and the handling of tokens', async () => {
     const { model, training } = snapshotOf();
     const { gpu, processor } = await placementOf(await compiledBy((engine) => compileStep(engine, model, training)));
-    expect(names(processor)).toEqual(['Scan', 'Slice', 'Unsqueeze']);
+    expect(names(processor)).toEqual(['If', 'Scan', 'Slice', 'Unsqueeze']);
     expect(gpu.get('Gemm')).toBeGreaterThan(10);
     expect(gpu.get('MatMul')).toBeGreaterThan(10);
   });
