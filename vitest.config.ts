@@ -58,7 +58,8 @@ const isolation: Plugin = {
   },
 };
 
-function inChromium(engine: string, include: readonly string[], flags: readonly string[]) {
+/** In the order of `groupOrder`, after the tests in Node: each has the machine for itself. */
+function inChromium(engine: string, groupOrder: number, include: readonly string[], flags: readonly string[]) {
   const name = `chromium-${engine}`;
   return {
     plugins: [engineOf(engine), isolation],
@@ -70,6 +71,7 @@ function inChromium(engine: string, include: readonly string[], flags: readonly 
       name,
       include: [...include],
       setupFiles,
+      sequence: { groupOrder },
       fileParallelism: false,
       browser: {
         enabled: true,
@@ -84,8 +86,8 @@ function inChromium(engine: string, include: readonly string[], flags: readonly 
 
 const swiftShader = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const browsers = [
-  inChromium('web-wasm', engineSuite, ['--disable-gpu']),
-  inChromium('web-webgpu', [...engineSuite, gpuSuite], swiftShader),
+  inChromium('web-wasm', 1, engineSuite, ['--disable-gpu']),
+  inChromium('web-webgpu', 2, [...engineSuite, gpuSuite], swiftShader),
 ];
 
 export default defineConfig({
