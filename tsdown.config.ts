@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsdown';
 
 const rooms = [
-  ...['base', 'graph', 'onnx', 'engine', 'features', 'attention', 'blocks', 'models', 'data', 'training'],
+  ...['base', 'graph', 'onnx', 'engine', 'kernels', 'features', 'attention', 'blocks', 'models', 'data', 'training'],
   ...['generation', 'interop'],
 ].map((room) => `src/${room}/index.ts`);
 

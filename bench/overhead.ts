@@ -10,7 +10,9 @@ export const overhead: Benchmark = {
   async run({ isQuick }: BenchmarkOptions) {
     const length = isQuick ? 128 : 4096;
     const favor = await preparedStep(length);
-    const identity = await preparedStep(length, languageModelConfig({ ...presets.small.model, attention: 'none' }));
+    const identity = await preparedStep(length, {
+      settings: languageModelConfig({ ...presets.small.model, attention: 'none' }),
+    });
     const times = await inTurns(
       { favor: favor.train, identity: identity.train },
       { warmup: isQuick ? 1 : 6, rounds: isQuick ? 1 : 9 },

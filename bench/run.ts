@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { writeFileAtomic } from '../src/interop/node.js';
 import { bidirectional, causal } from './attention.js';
 import { decode } from './decode.js';
+import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
 import { overhead } from './overhead.js';
@@ -25,7 +26,7 @@ import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[scaling, peers],
+  ...[features, scaling, peers],
 ];
 
 const { values, positionals } = parseArgs({

@@ -32,7 +32,7 @@ interface Measured {
 export async function measurePoint(form: ScalingForm, mode: ScalingMode, length: number): Promise<Measured> {
   const settings = languageModelConfig({ ...presets.small.model, attention: form });
   const run =
-    mode === 'forward' ? await preparedForward(length, settings) : (await preparedStep(length, settings)).train;
+    mode === 'forward' ? await preparedForward(length, settings) : (await preparedStep(length, { settings })).train;
   const times: number[] = [];
   const began = performance.now();
   for (let i = 0; i < 9 && (i < 4 || performance.now() - began < 20_000); i++) {

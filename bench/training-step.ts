@@ -1,5 +1,6 @@
 /** A training step at length 4,096 against the machine's own matrix product. */
 import { float32Scalar, type HostTensor, int32, mapTree, zeros } from '../src/base/index.js';
+import type { LanguageModelConfig } from '../src/models/index.js';
 import { compileStep, initMoments, trainingConfig } from '../src/training/index.js';
 import { inTurns } from './measure.js';
 import { config, engine, forwardOperations, modelOf, referenceProduct, someTokens } from './model.js';
@@ -8,10 +9,10 @@ import { type Benchmark, type BenchmarkOptions, comparison, figure } from './rep
 /** A training step of one window, to be called again and again, and how long it took to make. */
 export async function preparedStep(
   length: number,
-  settings = config,
+  { settings = config, recompute = false }: { settings?: LanguageModelConfig; recompute?: boolean } = {},
 ): Promise<{ train: () => Promise<void>; creation: number }> {
   const { params, projections } = modelOf(settings);
-  const training = trainingConfig({ steps: 100, batch: 1, window: length, learningRate: 1e-3 });
+  const training = trainingConfig({ steps: 100, batch: 1, window: length, learningRate: 1e-3, recompute });
   const start = performance.now();
   const step = await compileStep(engine, settings, training);
   const creation = performance.now() - start;
@@ -22,7 +23,7 @@ export async function preparedStep(
   const train = async () => {
     update++;
     const scalars = { learningRate: float32Scalar(1e-3), update: float32Scalar(update) };
-    await step.run({ ...current, projections, states: [], batches, scalars, next: { ...next, states: [] } });
+    await step.run({ ...current, projections, states: [], batches, scalars, next });
     [current, next] = [next, current];
   };
   return { train, creation };

@@ -51,6 +51,7 @@ import { guarded, lastEntry } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
+  expectPositions,
   fromChunks,
   padLength,
   positionsOf,
@@ -248,7 +249,7 @@ function seenKeys(keyMask: Tensor, state: AttentionState | undefined): Tensor {
  * Causal attention of [batch, length, heads, dim] through a feature map, in time and memory linear in the length.
  * Returns the output [batch, length, heads, valueDim] and the state after the last token.
  *
- * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon).
+ * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon), or need positions and got none.
  */
 export function causalAttention(
   inputs: AttentionInputs,
@@ -263,9 +264,7 @@ export function causalAttention(
   const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const valueDim = inputs.value.staticDim(-1);
   const map = guarded(features);
-  if (map.usesPosition && state !== undefined && inputs.queryPosition === undefined) {
-    throw new PerformerError('CONFIG', `causalAttention: expected positions after a state for ${map.name}, got none.`);
-  }
+  expectPositions('causalAttention', inputs, map, state !== undefined);
   const position = positionsOf('causalAttention', inputs, map, (x) => toChunks(x, chunk));
   const readQuery = () => map.query(toChunks(inputs.query, chunk), position.query);
   const readKey = () => map.key(toChunks(inputs.key, chunk), position.key);

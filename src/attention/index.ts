@@ -1,8 +1,24 @@
 /** Attention: exact, and through feature maps in its bidirectional, causal and recurrent forms. */
 export { bidirectionalAttention } from './bidirectional.js';
 export { type CausalOptions, causalAttention, defaultChunk } from './causal.js';
+export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
+export { predictAttentionError } from './error.js';
 export { type ExactOptions, type ExactState, exactAttention } from './exact.js';
 export { denominatorFloor, stateFeatureCount } from './guard.js';
+export { kernelAttention } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
+export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';
+export { type MeasureOptions, measureAttentionError, shapeOfSamples } from './measure.js';
+export {
+  type CandidateReport,
+  defaultCandidates,
+  defaultFeatureCounts,
+  type FeatureCandidate,
+  type FeatureEstimate,
+  type Recommendation,
+  type RecommendOptions,
+  recommendFeatures,
+} from './recommend.js';
 export { recurrentAttention } from './recurrent.js';
+export type { AttentionSamples } from './samples.js';
 export { type AttentionState, emptyLogScale } from './state.js';

@@ -78,6 +78,25 @@ export function positionsOf(
   return { query: laidOut(query, queryPosition), key: laidOut(key, keyPosition) };
 }
 
+/**
+ * Throws CONFIG unless features that use positions get those of queries and of keys: after a state, where counting from 0
+ * would repeat the first positions, both are needed; elsewhere both or none.
+ */
+export function expectPositions(
+  where: string,
+  { queryPosition, keyPosition }: AttentionInputs,
+  { name, usesPosition }: FeatureMap,
+  hasState: boolean,
+): void {
+  if (!usesPosition) return;
+  const given = [queryPosition, keyPosition].filter((position) => position !== undefined).length;
+  if (given === 2 || (given === 0 && !hasState)) return;
+  const wanted = hasState
+    ? 'queryPosition and keyPosition after a state'
+    : 'both queryPosition and keyPosition, or none,';
+  throw new PerformerError('CONFIG', `${where}: expected ${wanted} for ${name} features, got ${given} of the two.`);
+}
+
 /** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */
 export function swapHeads(x: Tensor): Tensor {
   return transpose(x, [0, 2, 1, 3]);

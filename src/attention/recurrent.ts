@@ -27,7 +27,14 @@ import {
   where,
 } from '../graph/index.js';
 import { guarded, lastEntry } from './guard.js';
-import { type AttentionInputs, checkInputs, positionsOf, refuseSequenceWide, swapHeads } from './layout.js';
+import {
+  type AttentionInputs,
+  checkInputs,
+  expectPositions,
+  positionsOf,
+  refuseSequenceWide,
+  swapHeads,
+} from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
 
@@ -42,6 +49,7 @@ export function recurrentAttention(
 ): { output: Tensor; state: AttentionState } {
   checkInputs('recurrentAttention', inputs, true);
   refuseSequenceWide('recurrentAttention', features);
+  expectPositions('recurrentAttention', inputs, features, true);
   const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const map = guarded(features);
   const count = map.featureCount;

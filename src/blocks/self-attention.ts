@@ -29,6 +29,7 @@ export interface SelfAttentionParams<T = Tensor> {
 export interface AttendedRows {
   readonly query: Tensor;
   readonly key: Tensor;
+  readonly value: Tensor;
 }
 
 export interface LearnedFeatureSizes {
@@ -100,8 +101,8 @@ export function selfAttention(
   };
   const attended = attend();
   const joined = reshape(attended.output, [batch, length, heads * headDim]);
-  const { query, key } = inputs;
-  return { output: linear(params.output, joined), state: attended.state, attended: { query, key } };
+  const { query, key, value } = inputs;
+  return { output: linear(params.output, joined), state: attended.state, attended: { query, key, value } };
 
   function attend(): { output: Tensor; state: SelfAttentionState } {
     if (attention === 'none') return { output: passValues(inputs), state: {} };

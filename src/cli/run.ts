@@ -9,12 +9,13 @@ import { messageOf, PerformerError } from '../base/errors.js';
 import type { Command } from './command.js';
 import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
+import { featuresCommand } from './features.js';
 import { type Flag, parseNumber } from './flags.js';
 import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
 import { trainCommand } from './train.js';
 
-const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, compareCommand];
+const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], io: Io): Promise<number> {

@@ -13,7 +13,14 @@ import { type LearnedFeatureParams, learnedFeatures } from './learned.js';
 import { neutralShape, type ShapeMethod, shapeMethods } from './moments.js';
 import { polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 import { exponentialMap, hyperbolicFeatures, positiveFeatures } from './positive.js';
-import { defaultFeatureCount, drawProjection, drawSigns, type ProjectionKind } from './projection.js';
+import {
+  defaultFeatureCount,
+  drawProjection,
+  drawSigns,
+  type ProjectionKind,
+  projectionKinds,
+  rowNorms,
+} from './projection.js';
 import { type FeatureShape, shapedFeatures } from './shaped.js';
 import { trigonometricFeatures } from './trigonometric.js';
 
@@ -190,8 +197,20 @@ export function featureCountOf({
 /** What is wrong with options, as [option, message] pairs: empty for those that can be built. */
 export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof FeatureMapOptions, string])[] {
   const { name, featureCount, projectionKind, headDim } = options;
-  const { multiple = 1, projection } = families[name];
   const problems: (readonly [keyof FeatureMapOptions, string])[] = [];
+  const oneOf = (key: keyof FeatureMapOptions, allowed: readonly string[]) => {
+    if (!allowed.includes(String(options[key])))
+      problems.push([key, `expected one of ${allowed.join(', ')}, got ${options[key]}`]);
+  };
+  oneOf('name', featureMapNames);
+  oneOf('projectionKind', [...projectionKinds, 'none']);
+  oneOf('rowNorm', rowNorms);
+  for (const key of ['headDim', 'featureCount'] as const) {
+    const value = options[key];
+    if (!Number.isSafeInteger(value) || value < 1) problems.push([key, `expected a positive integer, got ${value}`]);
+  }
+  if (problems.length > 0) return problems;
+  const { multiple = 1, projection } = families[name];
   const only = (key: keyof FeatureMapOptions, isFitting: boolean, whose: string) => {
     if (options[key] !== undefined && !isFitting) problems.push([key, `only ${whose} have it`]);
   };
@@ -210,13 +229,32 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
   return problems;
 }
 
-/** Builds a map for one head's rows. Throws CONFIG for parts or options that do not fit it. */
+/** Throws SHAPE for parts that are not of the sizes that the options give them. */
+function checkParts(options: FeatureMapOptions, { projection, shape, learned }: FeatureMapParts): void {
+  const { name, headDim: dim } = options;
+  const expectSize = (what: string, part: Tensor | undefined, expected: readonly (number | 'heads')[]) => {
+    if (part === undefined) return;
+    const fits =
+      part.rank === expected.length && expected.every((size, axis) => size === 'heads' || part.dim(axis) === size);
+    if (!fits)
+      throw new PerformerError('SHAPE', `${name} features: expected ${what} [${expected.join(', ')}], got ${part}.`);
+  };
+  expectSize('a projection', projection, families[name].projection?.(options) ?? []);
+  for (const side of ['query', 'key'] as const) {
+    expectSize(`a shape of the ${side}`, shape?.[side], ['heads', dim, dim]);
+    expectSize(`weights of the ${side}`, learned?.[side], ['heads', dim, dim]);
+  }
+  expectSize('a curvature', shape?.curvature, ['heads', dim]);
+}
+
+/** Builds a map for one head's rows. Throws CONFIG for options that do not fit or a part that is missing, SHAPE for one of another size. */
 export function featureMap(options: FeatureMapOptions, parts: FeatureMapParts): FeatureMap {
   const problems = featureMapProblems(options);
   if (problems.length > 0) {
     const text = problems.map(([key, message]) => `${key}: ${message}`).join('; ');
     throw new PerformerError('CONFIG', `featureMap: expected options that fit, got ${text}.`);
   }
+  checkParts(options, parts);
   return families[options.name].build(options, parts);
 }
 

@@ -4,10 +4,12 @@
  */
 import {
   add,
+  broadcastTo,
   log,
   max,
   multiply,
   negate,
+  scalar,
   softmax,
   square,
   subtract,
@@ -42,6 +44,11 @@ export function halfSquaredNorm(x: Tensor, scale: number): Tensor {
   const norm = multiply(sum(square(x), -1, true), 0.5 * scale * scale);
   const [result] = withGradient([x], [norm], ([g]) => [multiply(x, multiply(g!, scale * scale))]);
   return result!;
+}
+
+/** A factor of all features as a logScale [..., 1] of the rows x, which costs no pass over the features. */
+export function constantLogScale(x: Tensor, factor: number): Tensor {
+  return broadcastTo(scalar(Math.log(factor)), [...x.shape.slice(0, -1), 1]);
 }
 
 /** The factor of queries and keys that makes exp(q·k/√dim) of exp(q·k). */

@@ -12,13 +12,16 @@ export interface GaussianOptions {
   readonly gamma?: number;
 }
 
-/** The factor of x, and how often |x|²/2 of the scaled x is subtracted: `softmaxWeight`, and 1 more for the Gaussian. */
+/**
+ * For a projection [rows, dim]: the factor of x, and how often |x|²/2 of the scaled x is subtracted, `softmaxWeight` times
+ * and once more for the Gaussian. Throws CONFIG for a γ that is not positive.
+ */
 export function gaussianScale(
-  x: Tensor,
+  projection: Tensor,
   { gamma }: GaussianOptions,
   softmaxWeight: number,
 ): { readonly scale: number; readonly normWeight: number } {
-  if (gamma === undefined) return { scale: attentionScale(x), normWeight: softmaxWeight };
+  if (gamma === undefined) return { scale: attentionScale(projection), normWeight: softmaxWeight };
   if (!(gamma > 0 && gamma < Number.POSITIVE_INFINITY)) {
     throw new PerformerError('CONFIG', `features: expected gamma > 0, got ${gamma}.`);
   }

@@ -1,7 +1,7 @@
 /**
  * Generalised attention (section 2.3 and appendix B.3 of the paper): φ(x) = (f(Ωx) + ε) / √features for x scaled by dim^(−1/4),
  * or f(x) + ε without a projection. The kernel is whatever E[f(ωᵀq) f(ωᵀk)] is: for relu half the arc-cosine kernel of
- * degree 1 (Cho & Saul 2009), for tanh, gelu and sigmoid one without a name.
+ * degree 1 (Cho & Saul 2009), for step half that of degree 0 (`kernels/arc-cosine.ts`), for tanh, gelu and sigmoid one without a name.
  *
  * ε (google-research: 1e-3) keeps the denominators of maps that are never negative above zero, and is part of their kernel.
  */
@@ -9,6 +9,7 @@ import { PerformerError } from '../base/errors.js';
 import {
   abs,
   add,
+  cast,
   cos,
   exp,
   gelu,
@@ -26,7 +27,12 @@ import {
   where,
 } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
-import { attentionScale } from './gauge.js';
+import { attentionScale, constantLogScale } from './gauge.js';
+
+/** 1 above zero, 0 elsewhere. It has no gradient: queries and keys behind it learn nothing. */
+function step(x: Tensor): Tensor {
+  return cast(less(0, x), 'float32');
+}
 
 /** exp(x) below zero, x + 1 above. */
 function eluPlusOne(x: Tensor): Tensor {
@@ -42,6 +48,7 @@ interface Nonlinearity {
 /** The functions that have a name. `exponential` is one too, and has a file of its own since it can overflow. */
 export const nonlinearities = {
   relu: { f: relu, isSigned: false },
+  step: { f: step, isSigned: false },
   elu: { f: eluPlusOne, isSigned: false },
   sigmoid: { f: sigmoid, isSigned: false },
   softplus: { f: softplus, isSigned: false },
@@ -102,8 +109,8 @@ export function generalizedFeatures(
   const features = (x: Tensor) => {
     const scale = attentionScale(x);
     const u = frozen === undefined ? multiply(x, scale) : matmul(x, frozen, { transposeRight: true, scale });
-    const y = epsilon === 0 ? f(u) : add(f(u), epsilon);
-    return { values: frozen === undefined ? y : multiply(y, count ** -0.5) };
+    const values = epsilon === 0 ? f(u) : add(f(u), epsilon);
+    return frozen === undefined ? { values } : { values, logScale: constantLogScale(x, count ** -0.5) };
   };
   // Without ε, features that are never negative can all be zero.
   return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };

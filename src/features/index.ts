@@ -1,5 +1,16 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
 export { cosformerFeatures } from './cosformer.js';
+export { effectiveRank } from './effective-rank.js';
+export {
+  applyRows,
+  curvatureTerms,
+  type HeadShape,
+  headShape,
+  type KernelErrorOptions,
+  kernelError,
+  orthogonalErrorBound,
+} from './error.js';
+export { expansionFeatures } from './expansion.js';
 export {
   drawFeatureParts,
   type FeatureMapName,
@@ -22,7 +33,10 @@ export {
   nonlinearities,
   type UserNonlinearity,
 } from './generalized.js';
+export type { KernelError } from './kernel-error.js';
+export { drawCauchy, laplacianFeatures } from './laplacian.js';
 export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
+export { type MeasuredKernelError, measureKernelError } from './measure.js';
 export {
   curvatureOf,
   type FeatureMoments,
@@ -44,5 +58,6 @@ export {
   projectionDigest,
   projectionKinds,
 } from './projection.js';
+export { type ProjectionLaw, projectionLaw } from './projection-law.js';
 export { type FeatureShape, shapedFeatures } from './shaped.js';
 export { trigonometricFeatures } from './trigonometric.js';

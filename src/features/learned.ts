@@ -2,8 +2,8 @@
  * Learned features (Hedgehog, Zhang et al. 2024, arXiv 2402.04347): φ(x) = [softmax(Wx), softmax(−Wx)], W trained with
  * the model or to a teacher's attention. W = 2·I is their first value.
  */
-import { concatenate, matmul, negate, softmax, type Tensor } from '../graph/index.js';
-import type { FeatureMap } from './feature-map.js';
+import { concatenate, logSumExp, matmul, negate, softmax, subtract, type Tensor } from '../graph/index.js';
+import type { FeatureMap, Features } from './feature-map.js';
 
 export interface LearnedFeatureParams<T = Tensor> {
   /** [heads, dim, dim], of the queries and of the keys. */
@@ -13,9 +13,18 @@ export interface LearnedFeatureParams<T = Tensor> {
 
 /** Features [..., 2·dim] of rows [..., heads, length, dim]. */
 export function learnedFeatures({ query, key }: LearnedFeatureParams): FeatureMap {
-  const features = (weight: Tensor) => (x: Tensor) => {
-    const u = matmul(x, weight);
-    return { values: concatenate([softmax(u), softmax(negate(u))], -1) };
-  };
+  const features =
+    (weight: Tensor) =>
+    (x: Tensor): Features => {
+      const u = matmul(x, weight);
+      const sides = [u, negate(u)];
+      return {
+        values: concatenate(sides.map(softmax), -1),
+        logFeatures: concatenate(
+          sides.map((side) => subtract(side, logSumExp(side, -1, true))),
+          -1,
+        ),
+      };
+    };
   return { name: 'hedgehog', featureCount: 2 * query.staticDim(-1), query: features(query), key: features(key) };
 }

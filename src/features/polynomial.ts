@@ -19,7 +19,7 @@ import {
   type Tensor,
 } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
-import { attentionScale } from './gauge.js';
+import { attentionScale, constantLogScale } from './gauge.js';
 
 /** 1 + dim + dim(dim + 1)/2 */
 export function taylorFeatureCount(dim: number): number {
@@ -33,7 +33,7 @@ function pairsOf(dim: number): (readonly [number, number])[] {
 
 /** A matrix [dim, columns] that picks one entry of a row for each column. */
 function picks(dim: number, entries: readonly (readonly [row: number, weight: number])[]): Tensor {
-  const values = new Float32Array(dim * entries.length);
+  const values = new Float64Array(dim * entries.length);
   entries.forEach(([row, weight], column) => {
     values[row * entries.length + column] = weight;
   });
@@ -92,12 +92,7 @@ export function polynomialFeatures(signs: Tensor, options: PolynomialOptions): F
     const extended = concatenate([multiply(x, attentionScale(x)), edge], -1); // [..., dim + 1]
     const u = matmul(extended, frozen, { transposeRight: true }); // [..., degree·features]
     const factors = Array.from({ length: degree }, (_, t) => slice(u, -1, t * count, (t + 1) * count));
-    return {
-      values: multiply(
-        factors.reduce((a, b) => multiply(a, b)),
-        count ** -0.5,
-      ),
-    };
+    return { values: factors.reduce((a, b) => multiply(a, b)), logScale: constantLogScale(x, count ** -0.5) };
   };
   return { name: 'polynomial', featureCount: count, isSigned: true, query: features, key: features };
 }

@@ -52,13 +52,12 @@ export function positiveFeatures(
     throw new PerformerError('CONFIG', 'positiveFeatures: expected epsilon or gamma, got both.');
   }
   const frozen = stopGradient(projection);
-  const plain = (x: Tensor) => {
-    const { scale, normWeight } = gaussianScale(x, options, 1);
-    return exponentialFeatures(
+  const { scale, normWeight } = gaussianScale(projection, options, 1);
+  const plain = (x: Tensor) =>
+    exponentialFeatures(
       matmul(x, frozen, { transposeRight: true, scale }),
       halfSquaredNorm(x, scale * Math.sqrt(normWeight)),
     );
-  };
   return {
     name: epsilon === 0 ? 'positive' : 'positive with epsilon',
     featureCount: projection.staticDim(0),
@@ -72,8 +71,8 @@ export function positiveFeatures(
 /** Hyperbolic features, [exp(Ωx), exp(−Ωx)], over a projection Ω [features/2, dim]. */
 export function hyperbolicFeatures(projection: Tensor, options: GaussianOptions = {}): FeatureMap {
   const frozen = stopGradient(projection);
+  const { scale, normWeight } = gaussianScale(projection, options, 1);
   const features = (x: Tensor) => {
-    const { scale, normWeight } = gaussianScale(x, options, 1);
     const u = matmul(x, frozen, { transposeRight: true, scale }); // [..., features/2]
     return exponentialFeatures(concatenate([u, negate(u)], -1), halfSquaredNorm(x, scale * Math.sqrt(normWeight)));
   };

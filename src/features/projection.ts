@@ -13,11 +13,13 @@ import { arrangeDirections, norm, type RotationKind, rotationKinds, scaleTo } fr
 export const projectionKinds = ['iid', ...rotationKinds] as const;
 export type ProjectionKind = 'iid' | RotationKind;
 
+export const rowNorms = ['chi', 'root'] as const;
+
 export interface ProjectionOptions {
   /** How the rows of one block of dim are arranged; iid: not at all. */
   readonly kind: ProjectionKind;
   /** chi: lengths as independent normal rows have them, unbiased · root: all √dim, regularised (biased, less variance). */
-  readonly rowNorm: 'chi' | 'root';
+  readonly rowNorm: (typeof rowNorms)[number];
 }
 
 /** ⌈dim·ln dim⌉, the order of the number of features that a given error needs (theorem 4 of the paper). */
@@ -25,7 +27,8 @@ export function defaultFeatureCount(dim: number): number {
   return Math.max(1, Math.ceil(dim * Math.log(dim)));
 }
 
-function expectCounts(where: string, counts: Readonly<Record<string, number>>): void {
+/** Throws CONFIG unless every count is a positive integer. */
+export function expectCounts(where: string, counts: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(counts)) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new PerformerError('CONFIG', `${where}: expected a positive integer as ${name}, got ${value}.`);
@@ -45,6 +48,10 @@ export function drawProjection(
   { kind, rowNorm }: ProjectionOptions = { kind: 'orthogonal', rowNorm: 'chi' },
 ): HostTensor<'float32'> {
   expectCounts('drawProjection', { count, dim });
+  if (!projectionKinds.includes(kind) || !rowNorms.includes(rowNorm)) {
+    const wanted = `a kind of ${projectionKinds.join(', ')} and a rowNorm of ${rowNorms.join(', ')}`;
+    throw new PerformerError('CONFIG', `drawProjection: expected ${wanted}, got ${kind} and ${rowNorm}.`);
+  }
   const blocks = Math.ceil(count / dim);
   const values = random.split('directions').normals(blocks * dim * dim);
   const rows = Array.from({ length: blocks * dim }, (_, row) => values.subarray(row * dim, (row + 1) * dim));

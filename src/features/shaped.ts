@@ -10,10 +10,13 @@
  */
 import {
   add,
+  broadcastTo,
+  concatenate,
   log,
   matmul,
   multiply,
   reshape,
+  scalar,
   sqrt,
   square,
   stopGradient,
@@ -23,6 +26,7 @@ import {
 } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
+import type { ShapeMethod } from './moments.js';
 
 /** The shape of the features of each head; see `shapeFromMoments`. */
 export interface FeatureShape<T = Tensor> {
@@ -33,28 +37,38 @@ export interface FeatureShape<T = Tensor> {
   readonly curvature: T;
 }
 
-/** Features shaped by moments over a projection Ω [features, dim]; rows come as [..., heads, length, dim]. */
-export function shapedFeatures(name: string, projection: Tensor, shape: FeatureShape): FeatureMap {
+/**
+ * Features shaped by moments over a projection Ω [features, dim]; rows come as [..., heads, length, dim]. T of OPRF and
+ * SDERF must be a rotation, so that |Tx| = |x|.
+ *
+ * The logarithm is one product: [x, 1]·[√(1 − 4a)∘Ω·T, Σ aω² + ¼ Σ log(1 − 4a)]ᵀ, the right side small.
+ */
+export function shapedFeatures(method: ShapeMethod, projection: Tensor, shape: FeatureShape): FeatureMap {
   const frozen = stopGradient(projection);
   const [heads, dim] = [shape.curvature.staticDim(0), shape.curvature.staticDim(1)];
+  const scale = attentionScale(projection);
   const curvature = reshape(stopGradient(shape.curvature), [heads, 1, dim]);
   const widening = subtract(1, multiply(curvature, 4)); // 1 − 4a: [heads, 1, dim]
-  const root = sqrt(widening);
-  // Σ_l a_l ω_l² + ¼ Σ_l log(1 − 4a_l): [heads, 1, features]
+  const widened = multiply(frozen, sqrt(widening)); // [heads, features, dim]
   const offset = add(
-    matmul(curvature, square(frozen), { transposeRight: true }),
+    matmul(square(frozen), curvature, { transposeRight: true }), // Σ_l a_l ω_l²: [heads, features, 1]
     multiply(sum(log(widening), -1, true), 0.25),
   );
   const features = (transform: Tensor) => {
     const fixed = stopGradient(transform);
+    const weights = concatenate([matmul(widened, fixed, { scale }), offset], -1); // [heads, features, dim + 1]
     return (x: Tensor): Features => {
-      const z = matmul(x, fixed, { transposeRight: true, scale: attentionScale(x) }); // [..., length, dim]
-      const u = add(matmul(multiply(z, root), frozen, { transposeRight: true }), offset); // [..., length, features]
-      return exponentialFeatures(u, halfSquaredNorm(z, 1));
+      const one = broadcastTo(scalar(1), [...x.shape.slice(0, -1), 1]);
+      const u = matmul(concatenate([x, one], -1), weights, { transposeRight: true }); // [..., length, features]
+      const halfNorm =
+        method === 'aderf'
+          ? halfSquaredNorm(matmul(x, fixed, { transposeRight: true, scale }), 1)
+          : halfSquaredNorm(x, scale);
+      return exponentialFeatures(u, halfNorm);
     };
   };
   return {
-    name,
+    name: method,
     featureCount: projection.staticDim(0),
     query: features(shape.query),
     key: features(shape.key),

@@ -6,22 +6,26 @@
  *
  * Unbiased, and signed: a small kernel value drowns in the noise, and a denominator can come out negative. For the
  * Gaussian kernel there is no factor in front, and |φ(x)| = 1.
+ *
+ * Keys weigh e^{|k|²/(2√dim)} and nothing tames that: with queries and keys of standard deviation σ the logarithm of the
+ * weights has a standard deviation of σ²/√2, so that one key takes all from σ = 4 on. From σ = 8 on, float32 gives zeros
+ * (never NaN) in causal attention where all that a row sees lies e^{−128} below a later key of its chunk.
  */
-import { concatenate, cos, matmul, multiply, sin, stopGradient, type Tensor } from '../graph/index.js';
+import { add, concatenate, cos, matmul, sin, stopGradient, type Tensor } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
-import { halfSquaredNorm } from './gauge.js';
+import { constantLogScale, halfSquaredNorm } from './gauge.js';
 import { type GaussianOptions, gaussianScale } from './gaussian.js';
 
 /** sin/cos features over a projection Ω [features/2, dim]. */
 export function trigonometricFeatures(projection: Tensor, options: GaussianOptions = {}): FeatureMap {
   const frozen = stopGradient(projection);
   const count = projection.staticDim(0);
+  const { scale, normWeight } = gaussianScale(projection, options, -1);
   const features = (x: Tensor): Features => {
-    const { scale, normWeight } = gaussianScale(x, options, -1);
     const u = matmul(x, frozen, { transposeRight: true, scale }); // [..., features/2]
-    const values = multiply(concatenate([sin(u), cos(u)], -1), count ** -0.5);
-    if (normWeight === 0) return { values };
-    return { values, logScale: halfSquaredNorm(x, scale) };
+    const values = concatenate([sin(u), cos(u)], -1);
+    const factor = constantLogScale(x, count ** -0.5);
+    return { values, logScale: normWeight === 0 ? factor : add(halfSquaredNorm(x, scale), factor) };
   };
   return { name: 'trigonometric', featureCount: 2 * count, isSigned: true, query: features, key: features };
 }

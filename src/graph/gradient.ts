@@ -1,10 +1,10 @@
-/** Reverse-mode differentiation: a walk from the loss back to what it depends on, producing ordinary graph. */
+/** Reverse-mode differentiation: a walk from results back to what they depend on, producing ordinary graph. */
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
-import { type MapLeaves, mapTree } from '../base/tree.js';
+import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
 import { add, scalar } from './ops/index.js';
 import { broadcastTo } from './ops/layout.js';
-import { type Node, scope, sortNodes, type Tensor } from './tensor.js';
+import { type Node, sortNodes, type Tensor, withPath } from './tensor.js';
 
 /**
  * The gradient of a scalar float32 `loss` with respect to every leaf of `parameters`: a tree of the same form.
@@ -14,34 +14,45 @@ export function gradient<T>(loss: Tensor, parameters: T): MapLeaves<T, Tensor> {
   if (loss.rank !== 0 || loss.dtype !== 'float32') {
     throw new PerformerError('SHAPE', `gradient: expected a float32 scalar as the loss, got ${loss}.`);
   }
-  const found = new Map<Tensor, Tensor>([[loss, scalar(1)]]);
-  const nodes = sortNodes([loss]);
-  const relevant = nodesThatReach(nodes, parameters);
-  for (const node of nodes.reverse()) {
-    if (!relevant.has(node)) continue;
-    const gradients = node.outputs.map((output) => found.get(output));
-    if (gradients.every((one) => one === undefined)) continue;
-    scope(node.path === '' ? 'gradient' : `${node.path}.gradient`, () => accumulate(node, gradients, found, relevant));
-  }
+  const leaves = leavesOf(parameters).map(([, leaf]) => leaf as unknown as Tensor);
+  const found = new Map(pullback(loss, scalar(1), leaves).map((own, index) => [leaves[index], own]));
   return mapTree(parameters, (leaf: Tensor) => found.get(leaf) ?? broadcastTo(scalar(0), leaf.shape));
 }
 
-/** The nodes through which a change of some parameter passes. */
-function nodesThatReach(nodes: readonly Node[], parameters: unknown): Set<Node> {
-  const leaves = new Set<Node>();
-  mapTree(parameters, (leaf: Tensor) => leaves.add(leaf.node));
-  const reached = new Set<Node>();
-  for (const node of nodes) {
-    if (leaves.has(node) || node.inputs.some((input) => reached.has(input.node))) reached.add(node);
+/**
+ * The vector–Jacobian product of the function that computes `result` from `inputs`: given the gradient of a loss with
+ * respect to `result`, that with respect to each input, undefined for one on which the result does not depend. The
+ * inputs are taken as independent of each other, and nothing before them is walked through.
+ */
+export function pullback(result: Tensor, given: Tensor, inputs: readonly Tensor[]): readonly (Tensor | undefined)[] {
+  const leaves = new Set(inputs);
+  const found = new Map<Tensor, Tensor>([[result, given]]);
+  const isBefore = (tensor: Tensor) => !leaves.has(tensor);
+  const nodes = sortNodes([result].filter(isBefore), ({ inputs: from }) => from.filter(isBefore));
+  const isRelevant = dependence(nodes, leaves);
+  for (const node of nodes.reverse()) {
+    if (!node.outputs.some(isRelevant)) continue;
+    const gradients = node.outputs.map((output) => (leaves.has(output) ? undefined : found.get(output)));
+    if (gradients.every((one) => one === undefined)) continue;
+    const path = node.path === '' ? 'gradient' : `${node.path}.gradient`;
+    withPath(path, () => accumulate(node, gradients, found, isRelevant));
   }
-  return reached;
+  return inputs.map((input) => found.get(input));
+}
+
+/** Whether a tensor changes with some leaf. */
+function dependence(nodes: readonly Node[], leaves: ReadonlySet<Tensor>): (tensor: Tensor) => boolean {
+  const reached = new Set<Node>();
+  const isRelevant = (tensor: Tensor) => leaves.has(tensor) || reached.has(tensor.node);
+  for (const node of nodes) if (node.inputs.some(isRelevant)) reached.add(node);
+  return isRelevant;
 }
 
 function accumulate(
   node: Node,
   gradients: readonly (Tensor | undefined)[],
   found: Map<Tensor, Tensor>,
-  relevant: ReadonlySet<Node>,
+  isRelevant: (tensor: Tensor) => boolean,
 ): void {
   const { op, inputs, outputs, attributes } = node;
   if (typeof op.differentiate !== 'function') {
@@ -54,7 +65,7 @@ function accumulate(
   const own = op.differentiate({ inputs, outputs, gradients, attributes });
   own.forEach((part, index) => {
     const input = inputs[index] as Tensor;
-    if (part === undefined || !relevant.has(input.node)) return;
+    if (part === undefined || !isRelevant(input)) return;
     if (!sameShape(part.shape, input.shape)) {
       throw new PerformerError('INTERNAL', `internal: ${op.name} gave a gradient ${part} for an input ${input}`);
     }

@@ -145,8 +145,13 @@ let currentPath = '';
 
 /** Runs `build` with `name` appended to the path that new nodes carry (for errors, profiles and printing). */
 export function scope<T>(name: string, build: () => T): T {
+  return withPath(currentPath === '' ? name : `${currentPath}.${name}`, build);
+}
+
+/** Runs `build` with `path` as the path that new nodes carry, wherever it was called. */
+export function withPath<T>(path: string, build: () => T): T {
   const outer = currentPath;
-  currentPath = outer === '' ? name : `${outer}.${name}`;
+  currentPath = path;
   try {
     return build();
   } finally {

@@ -52,7 +52,9 @@ import {
   matmul,
   minimum,
   pad,
+  type RecomputedInputs,
   range,
+  recomputed,
   reshape,
   scalar,
   scope,
@@ -100,6 +102,8 @@ export interface LanguageModelInputs {
   readonly lengths?: Tensor;
   /** Given in training alone. */
   readonly dropout?: DropoutKey;
+  /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there. */
+  readonly recompute?: boolean;
 }
 
 /** The parameters of a model without their values. */
@@ -186,7 +190,7 @@ export interface LanguageModelResult {
 export function readTokens(
   config: LanguageModelConfig,
   params: LanguageModelParams,
-  { tokens, projections, state, lengths, dropout: dropoutKey }: LanguageModelInputs,
+  { tokens, projections, state, lengths, dropout: dropoutKey, recompute = false }: LanguageModelInputs,
 ): LanguageModelResult {
   const [batch, length] = tokens.shape as [Dim, Dim];
   if (config.maxLength !== undefined && typeof length === 'number' && length > config.maxLength) {
@@ -222,10 +226,10 @@ export function readTokens(
   const attended: AttendedRows[] = [];
   params.blocks.forEach((blockParams, layer) => {
     const path = `blocks.${layer}`;
-    const features = featuresOf(config, blockParams, projections?.blocks[layer]?.attention);
     const blockState = state?.blocks[layer];
-    const result = scope(path, () =>
-      block(blockParams, x, {
+    const run = ({ activations, params: own }: BlockInputs) => {
+      const features = featuresOf(config, own, projections?.blocks[layer]?.attention);
+      return block(own, activations.x, {
         ...config,
         path,
         takeLast,
@@ -234,9 +238,11 @@ export function readTokens(
         ...(angles === undefined ? {} : { angles }),
         ...(keyMask === undefined ? {} : { keyMask }),
         ...(blockState === undefined ? {} : { state: blockState }),
-        ...(dropoutKey === undefined ? {} : { dropoutKey }),
-      }),
-    );
+        ...(activations.dropoutKey === undefined ? {} : { dropoutKey: activations.dropoutKey }),
+      });
+    };
+    const inputs = { activations: { x, ...(dropoutKey === undefined ? {} : { dropoutKey }) }, params: blockParams };
+    const result = scope(path, () => (recompute ? recomputed(inputs, run) : run(inputs)));
     x = result.output;
     states.push(result.state);
     attended.push(result.attended);
@@ -250,6 +256,8 @@ export function readTokens(
     mask: keyMask,
   };
 }
+
+type BlockInputs = RecomputedInputs<{ readonly x: Tensor; readonly dropoutKey?: DropoutKey }, BlockParams>;
 
 /** The feature map of a block; none for attention without one. */
 function featuresOf(

@@ -72,6 +72,26 @@ function identity(from: string, to: string): NodeProto {
   return node;
 }
 
+/**
+ * The nodes that the outputs need, in their order. A composite with a gradient of its own names all of its outputs, and
+ * the engine would run those that nobody reads and keep what they are computed from until it does.
+ */
+function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
+  const needed = new Set(outputs);
+  const read = ({ input, attribute }: NodeProto) => {
+    for (const name of input) needed.add(name);
+    for (const { g } of attribute) g?.node.forEach(read);
+  };
+  return nodes
+    .toReversed()
+    .filter((node) => {
+      const isNeeded = node.output.some((name) => needed.has(name));
+      if (isNeeded) read(node);
+      return isNeeded;
+    })
+    .reverse();
+}
+
 /** Writes the graph as an ONNX model (opset 23) for a target. */
 export function encodeModel({ inputs, constants, outputs }: TracedGraph, target: Target): OnnxModel {
   const writer = new GraphWriter(target);
@@ -99,7 +119,10 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
     ],
     graph: {
       name: 'performer',
-      node: writer.nodes,
+      node: neededNodes(
+        writer.nodes,
+        outputs.map(({ name }) => name),
+      ),
       input: inputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
       output: outputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
       initializer: [

@@ -33,17 +33,18 @@ export interface StepArguments {
   /** One for each micro-batch. */
   readonly batches: readonly StepInputs<HostTensor>[];
   readonly scalars: UpdateScalars<HostTensor>;
-  /** What receives the next parameters, moments and carried states; not those that are read. */
+  /** What receives the next parameters, moments and carried states (new arrays unless given); not those that are read. */
   readonly next: {
     readonly params: LanguageModelParams<EngineTensor>;
     readonly moments: Moments<LanguageModelParams<EngineTensor>>;
-    readonly states: readonly LanguageModelState<EngineTensor>[];
+    readonly states?: readonly LanguageModelState<EngineTensor>[];
   };
 }
 
 export interface StepValues {
   readonly loss: number;
   readonly gradientNorm: number;
+  readonly states: readonly LanguageModelState<EngineTensor>[];
 }
 
 export interface CompiledStep {
@@ -109,7 +110,10 @@ async function compileWhole(
   const specs = stepSpecs(model, training);
   const step = await engine.compile(
     (params, moments, projections, { states }, inputs) => {
-      const result = trainingStep(model, optimizer, params, moments, inputs, projections, states[0]);
+      const result = trainingStep(model, optimizer, params, moments, inputs, projections, {
+        state: states[0],
+        recompute: training.recompute,
+      });
       const { loss, gradientNorm, state } = result;
       const next = { params: result.params, moments: result.moments };
       return { next, loss, gradientNorm, states: training.carryState ? [state] : [] };
@@ -119,9 +123,10 @@ async function compileWhole(
   return {
     async run({ params, moments, projections, states, batches, scalars, next }) {
       const inputs = { ...(batches[0] as StepInputs<HostTensor>), ...scalars };
-      const outputs = { next: { params: next.params, moments: next.moments }, states: next.states };
+      const { states: nextStates, ...weights } = next;
+      const outputs = { next: weights, ...(nextStates === undefined ? {} : { states: nextStates }) };
       const result = await step.run([params, moments, projections, { states }, inputs], { outputs });
-      return { loss: numberOf(result.loss), gradientNorm: numberOf(result.gradientNorm) };
+      return { loss: numberOf(result.loss), gradientNorm: numberOf(result.gradientNorm), states: result.states };
     },
     dispose: () => step.dispose(),
   };
@@ -137,7 +142,10 @@ async function compileHalves(
   const specs = stepSpecs(model, training);
   const half = await engine.compile(
     (params, { total }, projections, { states }, inputs) => {
-      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, states[0]);
+      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, {
+        state: states[0],
+        recompute: training.recompute,
+      });
       const next = accumulateGradients(total, gradients, 1 / training.accumulation);
       return { next, loss, states: training.carryState ? [state] : [] };
     },
@@ -159,17 +167,20 @@ async function compileHalves(
     async run({ params, moments, projections, states, batches, scalars, next }) {
       let total = buffers[2] as LanguageModelParams<EngineTensor>; // stays zero
       let loss = 0;
+      const { states: nextStates, ...weights } = next;
+      const written: LanguageModelState<EngineTensor>[] = [];
       for (const [index, inputs] of batches.entries()) {
         const target = buffers[index % 2] as LanguageModelParams<EngineTensor>;
-        const own = { states: states.slice(index, index + 1) };
-        const outputs = { next: target, states: next.states.slice(index, index + 1) };
-        const result = await half.run([params, { total }, projections, own, inputs], { outputs });
+        const before = { states: states.slice(index, index + 1) };
+        const own = nextStates?.slice(index, index + 1);
+        const outputs = { next: target, ...(own === undefined ? {} : { states: own }) };
+        const result = await half.run([params, { total }, projections, before, inputs], { outputs });
         total = target;
         loss += numberOf(result.loss) / batches.length;
+        written.push(...result.states);
       }
-      const outputs = { next: { params: next.params, moments: next.moments } };
-      const result = await update.run([params, { total }, moments, scalars], { outputs });
-      return { loss, gradientNorm: numberOf(result.gradientNorm) };
+      const result = await update.run([params, { total }, moments, scalars], { outputs: { next: weights } });
+      return { loss, gradientNorm: numberOf(result.gradientNorm), states: written };
     },
     async dispose() {
       engine.free(buffers);
@@ -203,7 +214,7 @@ export async function compileEvaluation(
 ): Promise<CompiledEvaluation> {
   const evaluation = await engine.compile(
     (params, projections, { states }, { tokens, mask }) => {
-      const { losses, state } = windowLosses(model, params, { tokens }, projections, states[0]);
+      const { losses, state } = windowLosses(model, params, { tokens }, projections, { state: states[0] });
       const counted = where(less(0, mask), losses, scalar(0));
       return { total: sum(counted), states: carryState ? [state] : [] };
     },

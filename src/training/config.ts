@@ -26,6 +26,7 @@ export const trainingSchema = z
     weightDecay: z.number().min(0).default(0.1),
     clipNorm: z.number().positive().default(1),
     carryState: z.boolean().default(false),
+    recompute: z.boolean().default(false),
     redrawInterval: z.int().min(0).default(1000),
     heldOut: fraction.gt(0).lt(1).default(0.05),
     evaluationInterval: count.optional(),

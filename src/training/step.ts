@@ -34,6 +34,14 @@ export interface UpdateScalars<T = Tensor> {
   readonly update: T;
 }
 
+/** How a window is read. */
+export interface WindowOptions {
+  /** The state after the window before, taken as given. */
+  readonly state?: LanguageModelState | undefined;
+  /** Blocks keep nothing but their inputs for the gradient; see docs/memory.md. */
+  readonly recompute?: boolean;
+}
+
 export interface LossResult {
   /** Nats a token: [batch, window]. */
   readonly losses: Tensor;
@@ -46,12 +54,13 @@ export function windowLosses(
   params: LanguageModelParams,
   { tokens, dropout }: StepInputs,
   projections: Projections,
-  state?: LanguageModelState,
+  { state, recompute = false }: WindowOptions = {},
 ): LossResult {
   const length: Dim = tokens.staticDim(1);
   const read = readTokens(config, params, {
     tokens: slice(tokens, 1, 0, length - 1),
     projections,
+    recompute,
     ...(state === undefined ? {} : { state }),
     ...(dropout === undefined ? {} : { dropout }),
   });
@@ -66,15 +75,15 @@ export interface GradientResult {
   readonly state: LanguageModelState;
 }
 
-/** The mean loss of a window and its gradient; a carried state is taken as given. */
+/** The mean loss of a window and its gradient. */
 export function lossGradient(
   config: LanguageModelConfig,
   params: LanguageModelParams,
   inputs: StepInputs,
   projections: Projections,
-  state?: LanguageModelState,
+  options?: WindowOptions,
 ): GradientResult {
-  const result = windowLosses(config, params, inputs, projections, state);
+  const result = windowLosses(config, params, inputs, projections, options);
   const loss = mean(result.losses);
   return { loss, gradients: gradient(loss, params), state: result.state };
 }
@@ -92,10 +101,10 @@ export function trainingStep(
   moments: Moments<LanguageModelParams>,
   inputs: StepInputs & UpdateScalars,
   projections: Projections,
-  state?: LanguageModelState,
+  options?: WindowOptions,
 ): StepResult {
-  const { loss, gradients, state: next } = lossGradient(config, params, inputs, projections, state);
-  return { ...updateParams(params, gradients, moments, inputs, optimizer), loss, state: next };
+  const { loss, gradients, state } = lossGradient(config, params, inputs, projections, options);
+  return { ...updateParams(params, gradients, moments, inputs, optimizer), loss, state };
 }
 
 /** total + gradients·weight, leaf by leaf. */

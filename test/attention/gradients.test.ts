@@ -14,7 +14,7 @@ import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';
 import type { Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
 import { cutLength, drawAttention, maskOf, projectionOf } from '../support/attention-inputs.js';
-import { cutInputs, runOnce, stream } from '../support/attention-run.js';
+import { cutInputs, positiveMap, runOnce, stream } from '../support/attention-run.js';
 import { lossCondition } from '../support/branches.js';
 import { normal } from '../support/cases.js';
 import { largestError } from '../support/compare.js';
@@ -134,7 +134,7 @@ describe.each(settings)('gradients at std $std $name', ({ std, keyMask }) => {
     const before = 5;
     const all = drawAttention({ batch, heads, length: before + length, dim, std });
     const past = cutInputs(all, 0, before);
-    const { state } = await stream(oracle, past, projection, [before], { chunk: 2 });
+    const { state } = await stream(oracle, past, positiveMap(projection), [before], { chunk: 2 });
     const now = { ...cutInputs(all, before, before + length), ...(keyMask === undefined ? {} : { keyMask }) };
     const expected = await gradientsOf(oracle, composition(true), { ...now, past, projection, lossWeight });
     const withState = { ...now, state, projection, lossWeight };
@@ -169,7 +169,7 @@ describe('more gradients', () => {
   it('of the recurrent form for its own token are those of the composition with the past', async () => {
     const before = 5;
     const past = cutInputs(drawn, 0, before);
-    const { state } = await stream(oracle, past, projection, [before], { chunk: 2 });
+    const { state } = await stream(oracle, past, positiveMap(projection), [before], { chunk: 2 });
     const rest = { ...cutInputs(drawn, before, before + 1), projection, lossWeight: cutLength(lossWeight, 0, 1) };
     const recurrent = ({ projection: rows, state: read, ...tokens }: Arguments) =>
       recurrentAttention(tokens, positiveFeatures(rows), read!).output;

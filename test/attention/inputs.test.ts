@@ -8,7 +8,7 @@ import {
   recurrentAttention,
 } from '../../src/attention/index.js';
 import { type ErrorCode, PerformerError } from '../../src/base/index.js';
-import { positiveFeatures } from '../../src/features/index.js';
+import { cosformerFeatures, positiveFeatures } from '../../src/features/index.js';
 import { input } from '../../src/graph/index.js';
 
 const map = positiveFeatures(input('projection', 'float32', [6, 4]));
@@ -83,5 +83,38 @@ describe('recurrent attention', () => {
       value: float('value', [2, 1, 3, 7]),
     };
     expect(codeOf(() => recurrentAttention(token, map, { ...state, sum: float('sum', [2, 3, 6, 7]) }))).toBe('SHAPE');
+  });
+});
+
+describe('features that use positions', () => {
+  const positional = cosformerFeatures(4, 8);
+  const position = input('position', 'int32', [2, 5]);
+  const read = { sum: float('sum', [2, 3, 9, 8]), logScale: float('logScale', [2, 3, 9]) };
+  const token: AttentionInputs = {
+    query: float('query', [2, 1, 3, 4]),
+    key: float('key', [2, 1, 3, 4]),
+    value: float('value', [2, 1, 3, 7]),
+  };
+
+  it('are refused after a state without the positions of queries and keys, which would count from 0 again', () => {
+    const one = input('one', 'int32', [2, 1]);
+    expect(codeOf(() => causalAttention(good, positional, { state: read }))).toBe('CONFIG');
+    expect(codeOf(() => causalAttention({ ...good, queryPosition: position }, positional, { state: read }))).toBe(
+      'CONFIG',
+    );
+    expect(codeOf(() => recurrentAttention(token, positional, read))).toBe('CONFIG');
+    expect(codeOf(() => recurrentAttention({ ...token, queryPosition: one }, positional, read))).toBe('CONFIG');
+    const both = { ...token, queryPosition: one, keyPosition: one };
+    expect(codeOf(() => recurrentAttention(both, positional, read))).toBeUndefined();
+  });
+
+  it('are refused in causal attention with the positions of one side alone', () => {
+    expect(codeOf(() => causalAttention({ ...good, keyPosition: position }, positional))).toBe('CONFIG');
+    expect(codeOf(() => causalAttention(good, positional))).toBeUndefined();
+  });
+
+  it.each(['queryPosition', 'keyPosition'])('are refused with a %s of another length', (name) => {
+    const inputs = { ...good, [name]: input('wrong', 'int32', [2, 6]) };
+    expect(codeOf(() => bidirectionalAttention(inputs, positional))).toBe('SHAPE');
   });
 });

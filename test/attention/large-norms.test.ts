@@ -17,7 +17,7 @@ import {
   projectionOf,
 } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
-import { runOnce, stream } from '../support/attention-run.js';
+import { positiveMap, runOnce, stream } from '../support/attention-run.js';
 import { lossCondition } from '../support/branches.js';
 
 describeConformance([
@@ -130,8 +130,11 @@ describe('the state', () => {
     expect(await isLossy(engine, 'causal', given), 'the outputs of the tokens before lose nothing').toBe(false);
     const expected = attentionOracle(inputs, { isCausal: true, projection });
     for (const next of [{ chunk: 4 }, 'recurrent'] as const) {
-      const before = await stream(engine, inputs, projection, [length - 1], { chunk: 16 });
-      const after = await stream(engine, inputs, projection, [length], next, { at: length - 1, state: before.state });
+      const before = await stream(engine, inputs, positiveMap(projection), [length - 1], { chunk: 16 });
+      const after = await stream(engine, inputs, positiveMap(projection), [length], next, {
+        at: length - 1,
+        state: before.state,
+      });
       const output = joinLength([before.output, after.output]);
       expect(distance(output, expected)).toBeLessThan(isFloat64 ? 1e-9 : float32Tolerance(inputs, projection));
     }

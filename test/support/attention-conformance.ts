@@ -11,7 +11,7 @@ import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type DrawnAttention, drawAttention, float32Tolerance, maskOf, projectionOf } from './attention-inputs.js';
 import { attentionOracle } from './attention-oracle.js';
-import { type AttentionForm, attentionForms, caseLength } from './attention-run.js';
+import { type AttentionForm, attentionForms, caseLength, positiveMap } from './attention-run.js';
 
 export const engines: readonly { readonly name: string; readonly engine: Engine; readonly isFloat64: boolean }[] = [
   { name: 'the oracle', engine: referenceEngine(), isFloat64: true },
@@ -76,7 +76,7 @@ export function describeConformance(cases: readonly AttentionCase[]): void {
           isCausal: form.isCausal,
           ...(used === undefined ? {} : { projection: used }),
         });
-        const got = await form.run(engine, inputs, projection);
+        const got = await form.run(engine, inputs, positiveMap(projection));
         const error = distance(got, expected);
         expect(error).toBeLessThan(isFloat64 ? 1e-9 : float32Tolerance(inputs, used));
       });

@@ -9,6 +9,9 @@ export interface DrawnAttention {
   readonly key: HostTensor<'float32'>;
   readonly value: HostTensor<'float32'>;
   readonly keyMask?: HostTensor<'bool'>;
+  /** [batch, queries] and [batch, keys] */
+  readonly queryPosition?: HostTensor;
+  readonly keyPosition?: HostTensor;
 }
 
 export interface AttentionSizes {

@@ -28,7 +28,7 @@ export interface OracleOptions {
 }
 
 /** The vectors of one batch item and head, one for each position: float64. */
-function vectorsOf({ shape, data }: HostTensor, item: number, head: number): Float64Array[] {
+export function vectorsOf({ shape, data }: HostTensor, item: number, head: number): Float64Array[] {
   const [, length, heads, dim] = shape as [number, number, number, number];
   return Array.from({ length }, (_, at) => {
     const start = ((item * length + at) * heads + head) * dim;
@@ -36,7 +36,7 @@ function vectorsOf({ shape, data }: HostTensor, item: number, head: number): Flo
   });
 }
 
-function dot(left: Float64Array, right: Float64Array): number {
+export function dot(left: Float64Array, right: Float64Array): number {
   let total = 0;
   for (let i = 0; i < left.length; i++) total += left[i]! * right[i]!;
   return total;

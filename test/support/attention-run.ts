@@ -11,11 +11,9 @@ import {
 } from '../../src/attention/index.js';
 import { type HostTensor, type MapLeaves, symbol, zeros } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
-import { positiveFeatures } from '../../src/features/index.js';
+import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';
 import { spec, type Tensor, type TensorSpec } from '../../src/graph/index.js';
 import { cutLength, type DrawnAttention, joinLength } from './attention-inputs.js';
-
-type Arrays = Readonly<Record<string, unknown>>;
 
 /** Compiles for the shapes of `inputs`, runs once and frees the session. */
 export async function runOnce<I extends object, R>(
@@ -42,6 +40,23 @@ function specsOf(tree: object): unknown {
   );
 }
 
+/** A feature map that a test runs: the arrays it is made of, and how. */
+export interface TestedMap {
+  readonly parts: object;
+  readonly build: (parts: never) => FeatureMap;
+  /** The features that its state keeps. */
+  readonly stateFeatures: number;
+}
+
+/** SM+ over a projection. */
+export function positiveMap(projection: HostTensor): TestedMap {
+  return {
+    parts: { projection },
+    build: ({ projection: rows }: { projection: Tensor }) => positiveFeatures(rows),
+    stateFeatures: projection.shape[0]!,
+  };
+}
+
 /** The state of a causal attention that has read nothing. */
 export function emptyState(
   batch: number,
@@ -54,15 +69,14 @@ export function emptyState(
   return { sum: zeros('float32', [batch, heads, features, valueDim + 1]), logScale };
 }
 
-/** Specifications for any length: [batch, length, heads, dim], and the mask where there is one. */
-function streamSpecs({ query, key, value, keyMask }: DrawnAttention, length: ReturnType<typeof symbol> | 1) {
+/** Specifications for any length: [batch, length, heads, dim], and the mask and positions where there are some. */
+function streamSpecs(inputs: DrawnAttention, length: ReturnType<typeof symbol> | 1) {
   const free = ({ dtype, shape }: HostTensor): TensorSpec =>
     spec(
       dtype,
       shape.map((size, axis) => (axis === 1 ? length : size)),
     );
-  const specs = { query: free(query), key: free(key), value: free(value) };
-  return keyMask === undefined ? specs : { ...specs, keyMask: free(keyMask) };
+  return Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, free(tensor)]));
 }
 
 /** The inputs from `start` to `end`. */
@@ -81,30 +95,27 @@ export interface StreamResult {
 export async function stream(
   engine: Engine,
   inputs: DrawnAttention,
-  projection: HostTensor,
+  map: TestedMap,
   ends: readonly number[],
   form: { chunk: number } | 'recurrent',
   start: { at: number; state: AttentionState<HostTensor> | undefined } = { at: 0, state: undefined },
 ): Promise<StreamResult> {
   const [batch, , heads, valueDim] = inputs.value.shape as [number, number, number, number];
-  const features = projection.shape[0]!;
-  let state = start.state ?? emptyState(batch, heads, features, valueDim);
-  const build = (
-    { projection: rows, state: before }: { projection: Tensor; state: AttentionState },
-    tokens: AttentionInputs,
-  ) => {
-    const map = positiveFeatures(rows);
-    if (form === 'recurrent') return recurrentAttention(tokens, map, before);
-    return causalAttention(tokens, map, { chunk: form.chunk, state: before });
+  const { parts } = map;
+  let state = start.state ?? emptyState(batch, heads, map.stateFeatures, valueDim);
+  const build = (given: { parts: never; state: AttentionState }, tokens: AttentionInputs) => {
+    const features = map.build(given.parts);
+    if (form === 'recurrent') return recurrentAttention(tokens, features, given.state);
+    return causalAttention(tokens, features, { chunk: form.chunk, state: given.state });
   };
   const length = form === 'recurrent' ? 1 : symbol('length');
-  const fixed = specsOf({ projection, state });
+  const fixed = specsOf({ parts, state });
   const step = await engine.compile(build as never, [fixed, streamSpecs(inputs, length)] as never);
   const pieces: HostTensor[] = [];
   let at = start.at;
   for (const end of ends) {
     const piece = cutInputs(inputs, at, end);
-    const result = (await step.run([{ projection, state }, piece] as never)) as unknown as StreamResult;
+    const result = (await step.run([{ parts, state }, piece] as never)) as unknown as StreamResult;
     pieces.push(result.output);
     state = result.state;
     at = end;
@@ -121,25 +132,26 @@ export interface AttentionForm {
   readonly isCross?: boolean;
   /** Why a mask that hides keys before position `end` cannot be run; absent where every mask can. */
   readonly readsMaskedState?: { readonly end: number; readonly reason: string };
-  run(engine: Engine, inputs: DrawnAttention, projection: HostTensor): Promise<HostTensor>;
+  run(engine: Engine, inputs: DrawnAttention, map: TestedMap): Promise<HostTensor>;
 }
 
 /** The `output` of a function that has one. */
-async function outputOf(engine: Engine, build: (inputs: never) => unknown, inputs: Arrays): Promise<HostTensor> {
+async function outputOf(engine: Engine, build: (inputs: never) => unknown, inputs: object): Promise<HostTensor> {
   return ((await runOnce(engine, build as never, inputs)) as { output: HostTensor }).output;
 }
 
-/** Inputs with the projection among them, and the attention's inputs back. */
-const withProjection = (inputs: DrawnAttention, projection: HostTensor) => ({ ...inputs, projection }) as Arrays;
+interface MapInputs {
+  readonly parts: never;
+  readonly tokens: AttentionInputs;
+}
 
 function causal(chunk: number): AttentionForm {
   return {
     name: `causal, chunks of ${chunk}`,
     isCausal: true,
-    run: async (engine, inputs, projection) => {
-      const build = ({ projection: rows, ...rest }: AttentionInputs & { projection: Tensor }) =>
-        causalAttention(rest, positiveFeatures(rows), { chunk });
-      return outputOf(engine, build as never, withProjection(inputs, projection));
+    run: async (engine, tokens, map) => {
+      const build = (given: MapInputs) => causalAttention(given.tokens, map.build(given.parts), { chunk });
+      return outputOf(engine, build, { parts: map.parts, tokens });
     },
   };
 }
@@ -149,11 +161,9 @@ function bidirectional(name: string, isCross: boolean): AttentionForm {
     name,
     isCausal: false,
     isCross,
-    run: async (engine, inputs, projection) => {
-      const build = ({ projection: rows, ...rest }: AttentionInputs & { projection: Tensor }) => ({
-        output: bidirectionalAttention(rest, positiveFeatures(rows)),
-      });
-      return outputOf(engine, build as never, withProjection(inputs, projection));
+    run: async (engine, tokens, map) => {
+      const build = (given: MapInputs) => ({ output: bidirectionalAttention(given.tokens, map.build(given.parts)) });
+      return outputOf(engine, build, { parts: map.parts, tokens });
     },
   };
 }
@@ -186,32 +196,25 @@ export const attentionForms: readonly AttentionForm[] = [
     (chunk): AttentionForm => ({
       name: `causal with a carried state, any length, pieces ending at ${cuts}, chunks of ${chunk}`,
       isCausal: true,
-      run: async (engine, inputs, projection) => (await stream(engine, inputs, projection, cuts, { chunk })).output,
+      run: async (engine, inputs, map) => (await stream(engine, inputs, map, cuts, { chunk })).output,
     }),
   ),
   {
     name: 'recurrent, token by token',
     isCausal: true,
-    run: async (engine, inputs, projection) =>
-      (await stream(engine, inputs, projection, tokenEnds(0, caseLength), 'recurrent')).output,
+    run: async (engine, inputs, map) =>
+      (await stream(engine, inputs, map, tokenEnds(0, caseLength), 'recurrent')).output,
   },
   {
     name: 'prefill in chunks, then recurrent, then chunks again',
     isCausal: true,
-    run: async (engine, inputs, projection) => {
-      const prefill = await stream(engine, inputs, projection, [10], { chunk: 4 });
-      const generated = await stream(engine, inputs, projection, tokenEnds(10, 17), 'recurrent', {
+    run: async (engine, inputs, map) => {
+      const prefill = await stream(engine, inputs, map, [10], { chunk: 4 });
+      const generated = await stream(engine, inputs, map, tokenEnds(10, 17), 'recurrent', {
         at: 10,
         state: prefill.state,
       });
-      const rest = await stream(
-        engine,
-        inputs,
-        projection,
-        [caseLength],
-        { chunk: 4 },
-        { at: 17, state: generated.state },
-      );
+      const rest = await stream(engine, inputs, map, [caseLength], { chunk: 4 }, { at: 17, state: generated.state });
       return joinLength([prefill.output, generated.output, rest.output]);
     },
   },

@@ -49,6 +49,7 @@ export const opCases: readonly OpCase[] = [
     ['negate', 'exp', 'sin', 'cos', 'tanh', 'sigmoid', 'softplus', 'erf', 'abs', 'relu', 'gelu', 'square'] as const
   ).map((name) => unary(name)),
   ...(['log', 'sqrt', 'reciprocal'] as const).map((name) => unary(name, positive)),
+  unary('acos', normal('x', [2, 3, 4], 0.2)),
   ...(['sign', 'floor'] as const).map((name) => unary(name, x, false)),
   ...(['add', 'subtract', 'multiply', 'divide', 'maximum', 'minimum'] as const).flatMap((name) => [
     binary(name, x, row, ' over a row'),

@@ -47,6 +47,12 @@ export const sign = unary('sign', { onnx: 'Sign', evaluate: Math.sign, gradient:
 export const floor = unary('floor', { onnx: 'Floor', evaluate: Math.floor, gradient: () => undefined });
 export const sin = unary('sin', { onnx: 'Sin', evaluate: Math.sin, gradient: (g, x) => multiply(g, cos(x)) });
 export const cos = unary('cos', { onnx: 'Cos', evaluate: Math.cos, gradient: (g, x) => negate(multiply(g, sin(x))) });
+/** The angle from 0 to π; the gradient is infinite at ±1. */
+export const acos = unary('acos', {
+  onnx: 'Acos',
+  evaluate: Math.acos,
+  gradient: (g, x) => negate(divide(g, sqrt(subtract(1, multiply(x, x))))),
+});
 export const tanh = unary('tanh', {
   onnx: 'Tanh',
   evaluate: Math.tanh,

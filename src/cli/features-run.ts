@@ -1,0 +1,214 @@
+/** `performer features` at work. */
+import { z } from 'zod';
+import {
+  type AttentionSamples,
+  type CandidateReport,
+  type FeatureCandidate,
+  type PredictableMap,
+  predictableMaps,
+  type Recommendation,
+  recommendFeatures,
+} from '../attention/index.js';
+import { float32, type HostTensor, int32 } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import type { ByteSource } from '../data/index.js';
+import { openFiles } from '../data/node.js';
+import type { Engine } from '../engine/index.js';
+import { effectiveRank, type ProjectionKind, projectionKinds } from '../features/index.js';
+import { attentionSamples } from '../models/index.js';
+import { loadModel } from '../training/node.js';
+import { usageError } from './command.js';
+import { chooseEngine } from './engine-flags.js';
+import { featuresDefaults } from './features.js';
+import { type FlagValues, parseNumber } from './flags.js';
+import { formatCount } from './format.js';
+import type { Io } from './io.js';
+
+const optionsSchema = z.object(featuresDefaults);
+type Options = z.output<typeof optionsSchema>;
+
+interface LayerReport extends Recommendation {
+  readonly layer: string;
+  /** Root mean squares of the lengths of queries and keys. */
+  readonly queryNorm: number;
+  readonly keyNorm: number;
+  /** Means over the heads. */
+  readonly queryRank: number;
+  readonly keyRank: number;
+  readonly keys: number;
+}
+
+export async function runFeatures(
+  folder: string | undefined,
+  files: readonly string[],
+  flags: FlagValues,
+  io: Io,
+): Promise<void> {
+  const options = optionsSchema.parse(flags);
+  const candidates = candidatesOf(options);
+  const featureCounts = countsOf(options);
+  const isDrawn = options.dim !== undefined;
+  if (isDrawn === (folder !== undefined)) {
+    throw usageError('features: expected a folder with a model, or --dim for samples without one, and not both.');
+  }
+  if (!isDrawn && files.length === 0) throw usageError('features: expected files that the model reads, got none.');
+  const engine = await chooseEngine(flags);
+  const layers = isDrawn
+    ? [drawnSamples(options, options.dim as number)]
+    : await modelSamples(engine, folder as string, files, options);
+  const reports: LayerReport[] = [];
+  for (const [index, samples] of layers.entries()) {
+    const { tolerance, measure, draws, seed } = options;
+    const settings = { tolerance, candidates, featureCounts, measuresAll: measure === true, draws, seed };
+    const found = await recommendFeatures(engine, samples, settings);
+    reports.push({ layer: isDrawn ? 'drawn samples' : `layer ${index}`, ...statisticsOf(samples), ...found });
+  }
+  io.stdout.write(options.json ? `${JSON.stringify({ layers: reports })}\n` : reports.map(textOf).join('\n'));
+}
+
+function listOf<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
+  return text.split(',').map((word) => {
+    const name = word.trim() as T;
+    if (!known.includes(name)) throw usageError(`--${flag}: expected ${known.join(', ')}, got ${name}.`);
+    return name;
+  });
+}
+
+function candidatesOf({ maps, projectionKinds: kinds, rowNorm }: Options): FeatureCandidate[] {
+  const names: readonly PredictableMap[] = maps === undefined ? predictableMaps : listOf('maps', maps, predictableMaps);
+  return names.flatMap((name) => {
+    // Taylor features have no projection, and are one candidate.
+    const own: readonly ProjectionKind[] =
+      name === 'taylor' ? ['orthogonal'] : listOf('projection-kinds', kinds, projectionKinds);
+    return own.map((projectionKind) => ({ name, projectionKind, rowNorm }));
+  });
+}
+
+function countsOf({ featureCounts }: Options): number[] {
+  const counts = featureCounts.split(',').map((word) => parseNumber(word.trim()) ?? Number.NaN);
+  const isFitting = counts.every((count, at) => count > (counts[at - 1] ?? 0) && count % 2 === 0 && count <= 2 ** 16);
+  if (!isFitting) throw usageError(`--feature-counts: expected ascending even numbers, got ${featureCounts}.`);
+  return counts;
+}
+
+function drawnSamples({ std, length, seed, causal }: Options, dim: number): AttentionSamples {
+  const random = Random.fromSeed(seed).split('samples');
+  const normal = (name: string, scale: number) =>
+    float32(
+      [1, length, 1, dim],
+      random
+        .split(name)
+        .normals(length * dim)
+        .map((value) => value * scale),
+    );
+  return { query: normal('query', std), key: normal('key', std), value: normal('value', 1), isCausal: causal };
+}
+
+async function modelSamples(
+  engine: Engine,
+  folder: string,
+  files: readonly string[],
+  { window, windows }: Options,
+): Promise<AttentionSamples[]> {
+  const model = await loadModel(folder);
+  const { maxLength = Number.POSITIVE_INFINITY } = model.config;
+  if (window > maxLength) {
+    throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${window}.`);
+  }
+  const text = await openFiles(files);
+  try {
+    return await attentionSamples(engine, model, await readWindows(text, window, windows));
+  } finally {
+    await text.close();
+  }
+}
+
+async function readWindows(text: ByteSource, window: number, windows: number): Promise<HostTensor<'int32'>> {
+  if (text.length < window) {
+    throw new PerformerError(
+      'DATA',
+      `features: expected at least the ${window} bytes of a window, got ${text.length}.`,
+    );
+  }
+  const tokens = new Int32Array(windows * window);
+  for (let row = 0; row < windows; row++) {
+    const offset = Math.floor(((text.length - window) * (row + 0.5)) / windows);
+    tokens.set(await text.read(offset, window), row * window);
+  }
+  return int32([windows, window], tokens);
+}
+
+function statisticsOf({ query, key }: AttentionSamples) {
+  const norm = ({ data, shape }: HostTensor) =>
+    Math.sqrt(
+      ((data as Float32Array).reduce((total, value) => total + value * value, 0) / data.length) * (shape[3] as number),
+    );
+  const rank = ({ data, shape }: HostTensor) => {
+    const [, , heads, dim] = shape as [number, number, number, number];
+    const rows = Array.from(
+      { length: data.length / dim },
+      (_, row) => data.subarray(row * dim, (row + 1) * dim) as Float32Array,
+    );
+    const ranks = Array.from({ length: heads }, (_, head) =>
+      effectiveRank(rows.filter((_row, at) => at % heads === head)),
+    );
+    return ranks.reduce((a, b) => a + b) / heads;
+  };
+  return {
+    queryNorm: norm(query),
+    keyNorm: norm(key),
+    queryRank: rank(query),
+    keyRank: rank(key),
+    keys: key.shape[1] as number,
+  };
+}
+
+function titleOf({ name, projectionKind, rowNorm }: FeatureCandidate): string {
+  return name === 'taylor' ? name : `${name} ${projectionKind}${rowNorm === 'root' ? ' root' : ''}`;
+}
+
+/** `0.123`, or `–` for what is not known; errors of 1 or more leave nothing of the signal. */
+function errorText(error: number | undefined): string {
+  if (error === undefined) return '–';
+  if (error < 0.001) return error.toExponential(0);
+  return error >= 100 ? '>100' : error.toPrecision(3).slice(0, 5);
+}
+
+function tableOf(candidates: readonly CandidateReport[]): string[] {
+  const counts = [...new Set(candidates.flatMap(({ estimates }) => estimates.map(({ featureCount }) => featureCount)))];
+  counts.sort((a, b) => a - b);
+  const header = ['predicted / measured', ...counts.map(String)];
+  const rows = candidates.map((candidate) => [
+    titleOf(candidate),
+    ...counts.map((count) => {
+      const found = candidate.estimates.find(({ featureCount }) => featureCount === count);
+      return found === undefined ? '' : `${errorText(found.predicted)} / ${errorText(found.measured)}`;
+    }),
+  ]);
+  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => (row[column] as string).length)));
+  return [header, ...rows].map((row) =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function textOf(report: LayerReport): string {
+  const { layer, queryNorm, keyNorm, queryRank, keyRank, best, tolerance, candidates, keys } = report;
+  const most = Math.max(...candidates.flatMap(({ estimates }) => estimates.map(({ featureCount }) => featureCount)));
+  const answer =
+    best === undefined
+      ? `no map is within ${tolerance} by ${formatCount(most)} features: use exact attention, or more features than that`
+      : `for ${tolerance}: ${titleOf(best)} with ${best.featureCount} features (measured ${errorText(best.error)})` +
+        (best.featureCount >= keys ? `; for ${formatCount(keys)} keys exact attention is no dearer` : '');
+  const lines = [
+    `${layer}: |q| ${queryNorm.toFixed(2)}, |k| ${keyNorm.toFixed(2)}, effective rank ${queryRank.toFixed(1)} and ${keyRank.toFixed(1)}`,
+    ...tableOf(candidates),
+    answer,
+  ];
+  return `${lines.join('\n')}\n`;
+}
