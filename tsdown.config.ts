@@ -2,7 +2,7 @@ import { defineConfig } from 'tsdown';
 
 const rooms = [
   ...['base', 'graph', 'onnx', 'engine', 'kernels', 'features', 'attention', 'blocks', 'models', 'data', 'training'],
-  ...['generation', 'interop'],
+  ...['generation', 'interop', 'machines'],
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({
@@ -13,6 +13,7 @@ export default defineConfig({
     'src/data/node.ts',
     'src/training/node.ts',
     'src/interop/node.ts',
+    'src/machines/node.ts',
     'src/cli/main.ts',
   ],
   format: 'esm',

@@ -17,7 +17,7 @@ const engineSuite = [
   'test/graph/{bodies,ops}.test.ts',
 ];
 
-const setupFiles = ['test/engines/skip-oracle.ts'];
+const setupFiles = ['test/engines/skips.ts'];
 
 /** Tests of WebGPU alone. */
 const gpuSuite = 'test/webgpu/*.test.ts';

@@ -34,3 +34,11 @@ export async function inTurns<K extends string>(
   }
   return Object.fromEntries(names.map((name) => [name, summarize(times.get(name) ?? [])])) as Record<K, Timing>;
 }
+
+/** Seconds of processor time: other work on the machine does not count. */
+export async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly seconds: number }> {
+  const start = process.cpuUsage();
+  const result = await work();
+  const { user, system } = process.cpuUsage(start);
+  return { result, seconds: (user + system) / 1e6 };
+}

@@ -15,6 +15,9 @@ import { decode } from './decode.js';
 import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
+import { kernelMachines } from './kernel-machines.js';
+import { kernelSolver } from './kernel-solver.js';
+import { largeSoftmax } from './large-softmax.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { formatProfiles, readProfiles } from './profile.js';
@@ -26,7 +29,7 @@ import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[features, scaling, peers],
+  ...[features, kernelMachines, kernelSolver, largeSoftmax, scaling, peers],
 ];
 
 const { values, positionals } = parseArgs({

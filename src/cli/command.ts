@@ -25,6 +25,13 @@ export interface Command {
   run(given: Given, io: Io): Promise<void>;
 }
 
+/** Commands under a word of their own: `performer kernel fit`. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly text: string;
+  readonly commands: readonly Command[];
+}
+
 /** An error of the person at the keyboard: exit code 2. */
 export function usageError(message: string, options?: ErrorOptions): PerformerError {
   return new PerformerError('USAGE', message, options);

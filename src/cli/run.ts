@@ -6,16 +6,20 @@
 import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
-import type { Command } from './command.js';
+import type { Command, CommandGroup } from './command.js';
 import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
 import { featuresCommand } from './features.js';
 import { type Flag, parseNumber } from './flags.js';
 import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
+import { kernelCommands } from './kernel.js';
 import { trainCommand } from './train.js';
 
-const commands: readonly Command[] = [trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand];
+const commands: readonly (Command | CommandGroup)[] = [
+  ...[trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand],
+  kernelCommands,
+];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], io: Io): Promise<number> {
@@ -64,12 +68,21 @@ function buildProgram(io: Io): CommanderCommand {
         ),
     })
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called wrongly. Each command has its own --help.');
-  for (const command of commands) addCommand(program, command, io);
+  const debug = () => program.setOptionValue('debug', true);
+  for (const command of commands) {
+    if ('commands' in command) addGroup(program, command, io, debug);
+    else addCommand(program, command, io, debug);
+  }
   return program;
 }
 
-function addCommand(program: CommanderCommand, command: Command, io: Io): void {
-  const added = program
+function addGroup(program: CommanderCommand, group: CommandGroup, io: Io, debug: () => void): void {
+  const added = program.command(group.name).description(group.text).helpOption('-h, --help', 'print this help');
+  for (const command of group.commands) addCommand(added, command, io, debug);
+}
+
+function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug: () => void): void {
+  const added = parent
     .command(command.name)
     .description(command.text)
     .helpOption('-h, --help', 'print this help')
@@ -80,7 +93,7 @@ function addCommand(program: CommanderCommand, command: Command, io: Io): void {
   added.option('--debug', 'print the stack of an error');
   added.action(async (...all: unknown[]) => {
     const { debug, ...flags } = added.opts();
-    if (debug) program.setOptionValue('debug', true);
+    if (debug) onDebug();
     const given = all.slice(0, command.arguments.length) as (string | string[])[];
     await command.run({ arguments: given, flags }, io);
   });

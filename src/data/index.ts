@@ -12,3 +12,4 @@ export {
 } from './batches.js';
 export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
 export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from './byte-tokenizer.js';
+export type { Table, TableRow } from './table.js';

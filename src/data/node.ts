@@ -1,2 +1,3 @@
 /** The part of the data room that reads files, for Node. */
+export { type CsvOptions, openCsv } from './node-csv.js';
 export { openFiles } from './node-files.js';

@@ -18,12 +18,14 @@ export function learnedFeatures({ query, key }: LearnedFeatureParams): FeatureMa
     (x: Tensor): Features => {
       const u = matmul(x, weight);
       const sides = [u, negate(u)];
+      const logFeatures = concatenate(
+        sides.map((side) => subtract(side, logSumExp(side, -1, true))),
+        -1,
+      );
       return {
         values: concatenate(sides.map(softmax), -1),
-        logFeatures: concatenate(
-          sides.map((side) => subtract(side, logSumExp(side, -1, true))),
-          -1,
-        ),
+        logValues: logFeatures,
+        logFeatures,
       };
     };
   return { name: 'hedgehog', featureCount: 2 * query.staticDim(-1), query: features(query), key: features(key) };

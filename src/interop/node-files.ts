@@ -68,12 +68,15 @@ export async function writeSafetensors(
  * failure the temporary file is removed and CHECKPOINT is thrown; whatever was at `path` is untouched, even if the
  * process is killed. Two writes of one path must not overlap in one process. Strings are written as UTF-8.
  */
-export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {
-      for (const chunk of chunks) {
+      for await (const chunk of chunks) {
         await writeFully(file, typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk);
       }
       await file.sync();

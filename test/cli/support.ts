@@ -46,7 +46,7 @@ export async function performer(words: readonly string[], around: Circumstances 
     stop();
   };
   const out = new Collector(around.isTTY ?? false, watch);
-  const err = new Collector(false, () => undefined);
+  const err = new Collector(around.isTTY ?? false, () => undefined);
   const io: Io = {
     stdin: Readable.from([Buffer.from(around.stdin ?? '')]),
     stdout: out as unknown as Output,

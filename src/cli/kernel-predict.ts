@@ -1,0 +1,121 @@
+/** `performer kernel predict` and `evaluate` at work. */
+import { PerformerError } from '../base/errors.js';
+import type { Table } from '../data/index.js';
+import { openCsv } from '../data/node.js';
+import { writeFileAtomic } from '../interop/node.js';
+import {
+  classesOf,
+  type KernelMachine,
+  MachinePredictor,
+  measure,
+  type TableNames,
+  tableInputs,
+  tableLabels,
+} from '../machines/index.js';
+import { loadMachine } from '../machines/node.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { formatCount } from './format.js';
+import type { Io } from './io.js';
+import { metricsJson, metricsText } from './kernel-metrics.js';
+import { rowProgress } from './row-progress.js';
+
+interface Opened {
+  readonly machine: KernelMachine;
+  readonly names: TableNames;
+  readonly table: Table;
+}
+
+async function open(folder: string, path: string): Promise<Opened> {
+  const machine = await loadMachine(folder);
+  const { names } = machine.config;
+  if (names === undefined) {
+    throw new PerformerError(
+      'CHECKPOINT',
+      `${folder}: expected a machine that was fitted to a table, got one without names of columns.`,
+    );
+  }
+  return { machine, names, table: await openCsv(path, names) };
+}
+
+export async function runPredict(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
+  const { machine, names, table } = await open(folder, path);
+  const engine = await chooseEngine(flags);
+  const predictor = await MachinePredictor.create(engine, machine);
+  const out = flags.out as string | undefined;
+  const progress = rowProgress(io.stderr);
+  let rows = 0;
+  const watched = async function* () {
+    for await (const { text, count } of predictionText(predictor, table, names)) {
+      rows += count;
+      progress.show('predicting', rows);
+      yield text;
+    }
+  };
+  try {
+    if (out === undefined) for await (const text of watched()) await write(io, text);
+    else await writeFileAtomic(out, watched());
+  } finally {
+    progress.close();
+    await predictor.dispose();
+  }
+  if (out !== undefined) io.stdout.write(`${formatCount(rows)} predictions are in ${out}.\n`);
+}
+
+/** Waits where the reader is slower than the predictions. */
+async function write({ stdout }: Io, text: string): Promise<void> {
+  if (stdout.write(text)) return;
+  await new Promise<void>((resolve) => {
+    stdout.once('drain', resolve);
+    stdout.once('close', resolve);
+  });
+}
+
+async function* predictionText(
+  predictor: MachinePredictor,
+  table: Table,
+  names: TableNames,
+): AsyncGenerator<{ readonly text: string; readonly count: number }> {
+  const line = (fields: readonly string[]) =>
+    `${fields.map((field) => quoted(field, names.delimiter)).join(names.delimiter)}\n`;
+  yield { text: names.header ? line(names.targets) : '', count: 0 };
+  let first = 0;
+  for await (const inputs of tableInputs(table, names)) {
+    const predictions = await predictor.predict(inputs, first);
+    const [count, outputs] = predictions.shape as [number, number];
+    first += count;
+    const { classes } = names;
+    const rows =
+      classes === undefined
+        ? Array.from({ length: count }, (_, row) =>
+            Array.from(predictions.data.subarray(row * outputs, (row + 1) * outputs), (value) => formatValue(value)),
+          )
+        : Array.from(classesOf(predictions), (index) => [classes[index] as string]);
+    yield { text: rows.map(line).join(''), count };
+  }
+}
+
+/** As many digits as float32 has. */
+function formatValue(value: number): string {
+  return String(Number(value.toPrecision(8)));
+}
+
+/** A field of CSV, in quotes where it needs them. */
+function quoted(field: string, delimiter: string): string {
+  const isPlain = !/["\r\n]/.test(field) && !field.includes(delimiter) && field.trim() === field;
+  return isPlain ? field : `"${field.replaceAll('"', '""')}"`;
+}
+
+export async function runEvaluateMachine(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
+  const { machine, names, table } = await open(folder, path);
+  const engine = await chooseEngine(flags);
+  const predictor = await MachinePredictor.create(engine, machine);
+  try {
+    const metrics = await measure(predictor, tableLabels(table, names));
+    io.stdout.write(
+      flags.json ? metricsJson(metrics, names) : `${formatCount(metrics.rows)} rows\n${metricsText(metrics, names)}`,
+    );
+  } finally {
+    await predictor.dispose();
+  }
+}

@@ -1,0 +1,20 @@
+/** A fitted machine: its configuration and its tensors, plain data. */
+import type { HostTensor } from '../base/array.js';
+import type { MachineConfig } from './config.js';
+
+export interface MachineTensors {
+  /** What is taken from each input column, and what it is divided by: [dim]. */
+  readonly mean: HostTensor<'float64'>;
+  readonly scale: HostTensor<'float64'>;
+  /** Of maps with random features. */
+  readonly projection?: HostTensor<'float32'>;
+  /** [features, outputs] */
+  readonly weight: HostTensor<'float32'>;
+  /** [outputs] */
+  readonly intercept: HostTensor<'float64'>;
+}
+
+export interface KernelMachine {
+  readonly config: MachineConfig;
+  readonly tensors: MachineTensors;
+}

@@ -1,0 +1,2 @@
+/** Machines on disk, for Node. */
+export { checkMachineFolder, loadMachine, saveMachine } from './node-model.js';
