@@ -17,6 +17,9 @@ const engineSuite = [
   'test/graph/{bodies,ops}.test.ts',
 ];
 
+/** On SwiftShader these take minutes: what they show is shown on the other engines. */
+const slowOnGpu = ['test/attention/{large-norms,leak}.test.ts'];
+
 const setupFiles = ['test/engines/skips.ts'];
 
 /** Tests of WebGPU alone. */
@@ -59,7 +62,13 @@ const isolation: Plugin = {
 };
 
 /** In the order of `groupOrder`, after the tests in Node: each has the machine for itself. */
-function inChromium(engine: string, groupOrder: number, include: readonly string[], flags: readonly string[]) {
+function inChromium(
+  engine: string,
+  groupOrder: number,
+  include: readonly string[],
+  flags: readonly string[],
+  exclude: readonly string[] = [],
+) {
   const name = `chromium-${engine}`;
   return {
     plugins: [engineOf(engine), isolation],
@@ -70,6 +79,7 @@ function inChromium(engine: string, groupOrder: number, include: readonly string
       ...common,
       name,
       include: [...include],
+      exclude: [...exclude],
       setupFiles,
       sequence: { groupOrder },
       fileParallelism: false,
@@ -87,7 +97,7 @@ function inChromium(engine: string, groupOrder: number, include: readonly string
 const swiftShader = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const browsers = [
   inChromium('web-wasm', 1, engineSuite, ['--disable-gpu']),
-  inChromium('web-webgpu', 2, [...engineSuite, gpuSuite], swiftShader),
+  inChromium('web-webgpu', 2, [...engineSuite, gpuSuite], swiftShader, slowOnGpu),
 ];
 
 export default defineConfig({
