@@ -15,7 +15,7 @@ import {
   positionsFrom,
   rotaryAngles,
 } from '../src/blocks/index.js';
-import { drawProjection } from '../src/features/index.js';
+import { drawProjection, positiveFeatures } from '../src/features/index.js';
 import {
   broadcastTo,
   gradient,
@@ -107,7 +107,8 @@ export function hiddenOf(body: Body, read: Read): Tensor {
     heads,
     headDim,
     chunk: 64,
-    projection: read.attention,
+    attention: 'favor+',
+    features: positiveFeatures(read.attention),
     angles: rotaryAngles(positions, headDim),
     tokenShift: true,
     attentionDropout: 0,

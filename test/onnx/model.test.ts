@@ -4,7 +4,21 @@ import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { float32, int32, Random, symbol } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { gradient, matmul, multiply, spec, sum, type Tensor, trace } from '../../src/graph/index.js';
+import {
+  exp,
+  gradient,
+  linearRecurrence,
+  log,
+  matmul,
+  multiply,
+  scalar,
+  spec,
+  sqrt,
+  sum,
+  type Tensor,
+  trace,
+  withGradient,
+} from '../../src/graph/index.js';
 import {
   drawProjections,
   initLanguageModel,
@@ -70,6 +84,20 @@ describe('an ONNX model', () => {
     );
     const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
     expect(proto.graph!.node.filter(({ opType }) => opType === 'MatMul')).toHaveLength(1);
+  });
+
+  it('leaves out what only unread outputs of a composite need, and keeps what a loop reads', () => {
+    const { graph } = trace(
+      ({ a }) => {
+        const [read] = withGradient([a], [exp(a), log(a)], ([g]) => [g]);
+        const [before] = linearRecurrence(scalar(0), sqrt(sum(a, -1)), sum(read!, -1));
+        return { before };
+      },
+      [{ a: spec('float32', [3, 2]) }],
+    );
+    const types = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes).graph!.node.map((n) => n.opType);
+    expect(types).not.toContain('Log');
+    expect(types).toEqual(expect.arrayContaining(['Exp', 'Sqrt', 'Scan']));
   });
 
   it('names each node after the place in the model that it came from', () => {

@@ -170,7 +170,7 @@ describe('the proposal', () => {
       return values((await features.run([table, { projection }])).features);
     };
     const right = await of([-1, 2, 0, 1], 0);
-    const products = (await of([1, 1, -0.5, 0.5], 0.7)).map((value, i) => value * right[i]!);
+    const products = (await of([1, 1, -0.5, 0.5], 0.7)).map((value, i) => count * value * right[i]!);
     const mean = products.reduce((a, b) => a + b) / count;
     const variance = products.reduce((total, value) => total + (value - mean) ** 2, 0) / count;
     const cosine = 1.5 / Math.sqrt(3.5 * 7); // (−1 + 2 + 1/2) / √((1 + 2.5)·(1 + 6))
