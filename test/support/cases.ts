@@ -3,6 +3,7 @@ import type { HostTensor } from '../../src/base/index.js';
 import { float32, Random } from '../../src/base/index.js';
 import type { Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
+import { inBlocksOf } from '../../src/graph/ops/in-blocks.js';
 
 export interface OpCase {
   readonly name: string;
@@ -104,6 +105,17 @@ export const opCases: readonly OpCase[] = [
     name: 'layerNorm',
     inputs: { x, weight: row, bias: normal('bias', [4]) },
     build: ({ x, weight, bias }) => g.layerNorm(x!, weight!, bias!),
+  },
+  {
+    name: 'inBlocks of 2 rows, two results, with a vector read whole',
+    inputs: { x, scale: normal('scale', [2, 3, 1]), weight: row },
+    build: ({ x, scale, weight }) => {
+      const [weighted, total] = inBlocksOf(2, [x!, scale!], ([rows, factor]) => {
+        const product = g.multiply(g.multiply(rows, factor), weight!);
+        return [product, g.tanh(g.sum(product, -1, true))];
+      });
+      return g.multiply(weighted, total);
+    },
   },
   { name: 'where', inputs: { x, y: positive }, build: ({ x, y }) => g.where(g.less(x!, 0), g.multiply(x!, 2), y!) },
   {

@@ -6,6 +6,7 @@ export { constant, input, range, scalar, size } from './constant.js';
 export * from './custom.js';
 export * from './elementwise.js';
 export * from './gelu.js';
+export { inBlocks } from './in-blocks.js';
 export * from './layout.js';
 export * from './matmul.js';
 export * from './normalization.js';
