@@ -51,7 +51,7 @@ describe('the ops without a kernel on the GPU', () => {
       BitShift: ['bits'],
       BitwiseXor: ['bits'],
       Cos: ['sin', 'cos'],
-      Scan: ['linearRecurrence', 'runningMax'],
+      Scan: ['inBlocks', 'linearRecurrence', 'runningMax'],
       Sign: ['abs'],
       Sin: ['sin', 'cos'],
       Unsqueeze: ['takeRows'],
