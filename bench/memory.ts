@@ -25,9 +25,9 @@ function bytesPerToken(settings: LanguageModelConfig, recompute: boolean): numbe
   const { dim, depth, heads, headDim, featureCount, feedForwardMultiplier, chunk } = settings;
   const hidden = dim * feedForwardMultiplier;
   const prefix = (featureCount * (headDim + 1)) / chunk;
-  const kept = 4 * dim + heads * (2 * featureCount + prefix + chunk + 6 * headDim + 1) + 2 * hidden;
-  const gradient = 4 * dim + heads * (3 * featureCount + prefix + chunk + 3 * (headDim + 1));
-  const block = 13 * dim + heads * (6 * featureCount + 4 * prefix + 2 * chunk + 10 * headDim + 6) + 4 * hidden;
+  const kept = 4 * dim + heads * (prefix + 6 * headDim + 1) + 2 * hidden;
+  const gradient = 4 * dim + heads * 7 * headDim;
+  const block = 13 * dim + heads * (2 * prefix + 6 * headDim) + 4 * hidden;
   return 4 * (recompute ? (depth - 1) * dim + block : depth * kept + gradient);
 }
 
