@@ -4,12 +4,12 @@
  * and outside of the time; then both are fitted to all of them. One thread, so that the time is that of the processor.
  */
 import { nodeEngine } from '../src/engine/node.js';
+import { gaussianKernel } from '../src/kernels/index.js';
 import {
   arraySamples,
   type ClassificationMetrics,
   fitExactMachine,
   fitKernelMachine,
-  gaussianPairs,
   MachinePredictor,
   measure,
   type Predictor,
@@ -74,7 +74,7 @@ function validation({ inputs, targets }: SampleBatch): Split {
 }
 
 async function withKernel(data: Split, gamma: number): Promise<Contender> {
-  const kernel = gaussianPairs(gamma);
+  const kernel = gaussianKernel({ gamma });
   const options = { task: 'classification', kernel, standardize: false } as const;
   const parts = validation(data.train);
   let best = { lambda: 0, accuracy: -1 };

@@ -65,7 +65,7 @@ export async function shapeOfSamples(
 
 /**
  * √(Σ|ô − o|²/Σ|o|²) over all queries, heads and draws: of the outputs, or without values of rows of the attention matrix.
- * Infinity where float32 lost a row.
+ * Infinity where features overflow.
  *
  * @throws SHAPE for samples that do not fit; CONFIG for options that do not.
  */

@@ -15,7 +15,7 @@ import { Random } from '../base/random.js';
 import type { ByteSource } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
-import { effectiveRank, type ProjectionKind, projectionKinds } from '../features/index.js';
+import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
 import { attentionSamples } from '../models/index.js';
 import { loadModel } from '../training/node.js';
 import { usageError } from './command.js';
@@ -76,11 +76,15 @@ function listOf<T extends string>(flag: string, text: string, known: readonly T[
 }
 
 function candidatesOf({ maps, projectionKinds: kinds, rowNorm }: Options): FeatureCandidate[] {
-  const names: readonly PredictableMap[] = maps === undefined ? predictableMaps : listOf('maps', maps, predictableMaps);
-  return names.flatMap((name) => {
+  const fitting: readonly PredictableMap[] =
+    rowNorm === 'root' ? predictableMaps.filter((name) => !isShaped(name)) : predictableMaps;
+  const names: readonly PredictableMap[] = maps === undefined ? fitting : listOf('maps', maps, predictableMaps);
+  const misfit = names.find((name) => !fitting.includes(name));
+  if (misfit !== undefined) throw usageError(`--row-norm: expected chi for ${misfit} features, got root.`);
+  return names.flatMap((name): FeatureCandidate[] => {
     // Taylor features have no projection, and are one candidate.
-    const own: readonly ProjectionKind[] =
-      name === 'taylor' ? ['orthogonal'] : listOf('projection-kinds', kinds, projectionKinds);
+    if (name === 'taylor') return [{ name, projectionKind: 'orthogonal', rowNorm: 'chi' }];
+    const own = listOf('projection-kinds', kinds, projectionKinds);
     return own.map((projectionKind) => ({ name, projectionKind, rowNorm }));
   });
 }

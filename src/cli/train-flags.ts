@@ -37,7 +37,7 @@ const modelFlags = flagsOf('Model:', modelShape, {
   headDim: { text: 'width of a head; even for rotary positions', fallback: fromPreset },
   feedForwardMultiplier: { text: 'hidden width of the feed-forward layers, in dims' },
   attention: { text: 'linear-time FAVOR+; or exact softmax, or none at all (the values pass), for comparison' },
-  featureMap: { text: 'the features that stand for the kernel of attention' },
+  featureMap: { text: 'the features that stand for the kernel of attention; step trains no queries and keys' },
   featureCount: { text: 'features of a head', fallback: 'from the preset, or headDim·ln(headDim)' },
   projectionKind: { text: 'rows of the random projections; none: the function of the features itself' },
   rowNorm: { text: 'norms of those rows: as of normal vectors, or √headDim' },

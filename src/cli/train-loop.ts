@@ -1,4 +1,5 @@
 /** The loop of a training as the terminal and metrics.jsonl see it. */
+import { isFlatMap } from '../features/index.js';
 import { type CheckpointStore, type RunEvent, runTraining, type Trainer } from '../training/index.js';
 import { bitsPerByte, formatLoss } from './format.js';
 import type { Io } from './io.js';
@@ -14,7 +15,13 @@ export interface LoopOptions {
 
 /** Trains until the last step, or until the user asks to stop; both end with a checkpoint. */
 export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOptions): Promise<void> {
-  const { step: start, training } = trainer.snapshot;
+  const { step: start, training, model } = trainer.snapshot;
+  if (model.attention === 'favor+' && isFlatMap(model.featureMap)) {
+    io.stderr.write(
+      `note: ${model.featureMap} features have no gradient, so that the weights of queries and keys stay as they were ` +
+        'drawn, but for weight decay.\n',
+    );
+  }
   const progress = trainingProgress(io.stdout, start, training.steps);
   const stop = new AbortController();
   const release = io.onStop(() => {

@@ -181,6 +181,11 @@ export function isSignedMap({ name, kernelEpsilon }: Pick<FeatureMapOptions, 'na
   return ['trigonometric', 'polynomial', 'cosformer'].includes(name);
 }
 
+/** Whether φ is constant between jumps, so that no gradient reaches the queries and keys behind it. */
+export function isFlatMap(name: FeatureMapName): boolean {
+  return name === 'step';
+}
+
 /** The number of features of a map: as asked for, or what its head's dim gives. */
 export function featureCountOf({
   name,
@@ -196,7 +201,7 @@ export function featureCountOf({
 
 /** What is wrong with options, as [option, message] pairs: empty for those that can be built. */
 export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof FeatureMapOptions, string])[] {
-  const { name, featureCount, projectionKind, headDim } = options;
+  const { name, featureCount, projectionKind, rowNorm, headDim } = options;
   const problems: (readonly [keyof FeatureMapOptions, string])[] = [];
   const oneOf = (key: keyof FeatureMapOptions, allowed: readonly string[]) => {
     if (!allowed.includes(String(options[key])))
@@ -222,6 +227,10 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
     problems.push(['projectionKind', `${name} features need a projection`]);
   if (projectionKind === 'structured' && projection !== undefined && (headDim & (headDim - 1)) !== 0)
     problems.push(['projectionKind', 'structured projections need a headDim that is a power of two']);
+  if (rowNorm === 'root' && isShaped(name))
+    problems.push(['rowNorm', `${name} features need rows of norm chi: others scale what they estimate`]);
+  else if (rowNorm === 'root' && (projection === undefined || projectionKind === 'none' || name === 'polynomial'))
+    problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
   only('kernelEpsilon', name in nonlinearities, 'generalised features');
   only('degree', name === 'polynomial', 'polynomial features');
   only('offset', name === 'polynomial', 'polynomial features');

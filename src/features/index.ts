@@ -20,6 +20,7 @@ export {
   featureMap,
   featureMapNames,
   featureMapProblems,
+  isFlatMap,
   isShaped,
   isSignedMap,
 } from './family.js';

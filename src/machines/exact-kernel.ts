@@ -1,38 +1,60 @@
 /**
- * The kernels themselves, over all pairs of rows in a graph: [n, dim] and [m, dim] → [n, m]. For z = x·y/√dim,
+ * What the features of a machine estimate, E[φ(x)·φ(y)] to the factor, so that the exact twin (`exact.ts`) with the same λ
+ * solves the problem that more and more features come to:
  *
- *   gaussian    exp(−γ|x − y|²)      softmax   exp(z)      polynomial   (z + offset)^degree      linear   z
+ *   gaussian, softmax, polynomial, linear   the kernel of the name
+ *   taylor        1 + z + z²/2 = ((z + 1)² + 1)/2, z = x·y/√dim
+ *   arc-cosine    relu features have half the arc-cosine kernel of degree 1, step features half that of degree 0
  */
+import { PerformerError } from '../base/errors.js';
+import { add, multiply } from '../graph/index.js';
 import {
-  add,
-  exp,
-  matmul,
-  maximum,
-  multiply,
-  power,
-  reshape,
-  square,
-  subtract,
-  sum,
-  type Tensor,
-} from '../graph/index.js';
+  arcCosineKernel,
+  gaussianKernel,
+  type Kernel,
+  linearKernel,
+  polynomialKernel,
+  softmaxKernel,
+} from '../kernels/index.js';
+import type { MachineConfig } from './config.js';
 
-export type PairKernel = (x: Tensor, y: Tensor) => Tensor;
+/** K of all pairs of rows in a graph: [n, dim] and [m, dim] → [n, m]. */
+export type KernelMatrix = Pick<Kernel, 'matrix'>;
 
-const scaledProducts: PairKernel = (x, y) => matmul(x, y, { transposeRight: true, scale: x.staticDim(-1) ** -0.5 });
-
-export function gaussianPairs(gamma: number): PairKernel {
-  return (x, y) => {
-    const norms = add(sum(square(x), -1, true), reshape(sum(square(y), -1, true), [1, y.dim(0)]));
-    const distance = subtract(norms, matmul(x, y, { transposeRight: true, scale: 2 }));
-    return exp(multiply(maximum(distance, 0), -gamma)); // rounding can make a distance negative
-  };
+function half({ matrix }: KernelMatrix, offset: number): KernelMatrix {
+  return { matrix: (x, y) => multiply(add(matrix(x, y), offset), 0.5) };
 }
 
-export const softmaxPairs: PairKernel = (x, y) => exp(scaledProducts(x, y));
-
-export function polynomialPairs(degree: number, offset: number): PairKernel {
-  return (x, y) => power(add(scaledProducts(x, y), offset), degree);
+/**
+ * The exact kernel of a machine, for `fitExactMachine`.
+ *
+ * @throws CONFIG for a gaussian kernel without gamma, and for maps whose kernel has no closed form here.
+ */
+export function exactKernel({
+  kernel,
+  map,
+  gamma,
+  degree = 2,
+  offset = 1,
+}: Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>): KernelMatrix {
+  switch (kernel) {
+    case 'gaussian':
+      return gaussianKernel({ gamma: gamma ?? Number.NaN });
+    case 'softmax':
+      return softmaxKernel();
+    case 'polynomial':
+      return polynomialKernel({ degree, offset });
+    case 'linear':
+      return linearKernel();
+    case 'taylor':
+      return half(polynomialKernel({ degree: 2 }), 1);
+    case 'arc-cosine':
+      return half(arcCosineKernel({ degree: 1 }), 0);
+    default:
+      if (map === 'step') return half(arcCosineKernel({ degree: 0 }), 0);
+      throw new PerformerError(
+        'CONFIG',
+        `exactKernel: expected a kernel with a closed form, got that of ${map} features.`,
+      );
+  }
 }
-
-export const linearPairs: PairKernel = scaledProducts;

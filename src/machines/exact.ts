@@ -12,6 +12,7 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine, Executable } from '../engine/index.js';
 import { matmul, spec, type Tensor } from '../graph/index.js';
+import type { KernelMatrix } from './exact-kernel.js';
 import { checkPredictions, type Predictor } from './predictor.js';
 import { standardizeRow } from './rows.js';
 import { arraySamples, checkInputs, type SampleBatch, type Task } from './samples.js';
@@ -23,8 +24,8 @@ export const mostExactRows = 8192;
 
 export interface ExactOptions {
   readonly task: Task;
-  /** K of all pairs of standardised rows in a graph: [n, dim] and [m, dim] → [n, m]. */
-  readonly kernel: (x: Tensor, y: Tensor) => Tensor;
+  /** One of `performer-ts/kernels`, or what the features of a machine estimate (`exactKernel`); of standardised rows. */
+  readonly kernel: KernelMatrix;
   /** λ > 0 */
   readonly lambda: number;
   /** Default true. */
@@ -84,7 +85,10 @@ async function kernelMatrix(
   rows: HostTensor<'float32'>,
   kernel: ExactOptions['kernel'],
 ): Promise<Float64Array> {
-  const executable = await engine.compile(({ x }: { x: Tensor }) => kernel(x, x), [{ x: spec('float32', rows.shape) }]);
+  const executable = await engine.compile(
+    ({ x }: { x: Tensor }) => kernel.matrix(x, x),
+    [{ x: spec('float32', rows.shape) }],
+  );
   try {
     const { data } = (await executable.run([{ x: rows }])) as unknown as HostTensor<'float32'>;
     return Float64Array.from(data);
@@ -167,7 +171,7 @@ class ExactPredictor implements Predictor {
     );
     const executable = await engine.compile(
       (fixed: { weight: Tensor; support: Tensor }, { inputs }: { inputs: Tensor }) =>
-        matmul(kernel(inputs, fixed.support), fixed.weight),
+        matmul(kernel.matrix(inputs, fixed.support), fixed.weight),
       [{ weight: float32([rows, outputs], weight), support }, { inputs: spec('float32', [symbol('rows'), dim]) }],
     );
     return new ExactPredictor(parts, executable as unknown as Executable<readonly unknown[], Tensor>);

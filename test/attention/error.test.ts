@@ -117,8 +117,9 @@ describe('the predicted error of attention', () => {
       const [predicted] = predictAttentionError(samples, { name: 'positive', projectionKind: 'orthogonal' }, [64]);
       expect(predicted!).toBeGreaterThan(0.7);
       expect(predicted!).toBeLessThan(10);
-      // At std 30 float32 loses whole rows: an infinite error.
-      expect(await measured(samples, { name: 'positive', projectionKind: 'orthogonal' }, 64, 4)).toBeGreaterThan(0.7);
+      const found = await measured(samples, { name: 'positive', projectionKind: 'orthogonal' }, 64, 4);
+      expect(found).toBeGreaterThan(0.7);
+      expect(found, 'no row is lost').toBeLessThan(10);
     }
   });
 });

@@ -89,6 +89,36 @@ describe.each(forms)('%s attention', (form) => {
   });
 });
 
+describe('bidirectional attention at any norm', () => {
+  it.each([
+    [8, 30],
+    [64, 30],
+    [256, 30],
+    [64, 1000],
+  ])(
+    'of dim %i and std %i is never NaN: outputs and gradients are finite, and no row is without its weights',
+    async (dim, std) => {
+      const build = (given: Arguments) => {
+        const output = attend.bidirectional(given);
+        const { query, key, value } = given;
+        return { output, ...gradient(sum(square(output)), { query, key, value }) };
+      };
+      // Values of 1 give outputs of 1, whatever the weights.
+      const { value, ...inputs } = drawn(dim, std);
+      const ones = { ...value, data: value.data.map(() => 1) };
+      const found = await run(nodeEngine({ threads: 1 }), build, { ...inputs, value: ones });
+      for (const output of found.output!.data) expect(Math.abs(Number(output) - 1)).toBeLessThan(1e-4);
+      const drawnValues = await run(nodeEngine({ threads: 1 }), build, { ...inputs, value });
+      for (const [name, { data }] of Object.entries(drawnValues)) {
+        expect(
+          data.findIndex((entry) => !Number.isFinite(entry)),
+          name,
+        ).toBe(-1);
+      }
+    },
+  );
+});
+
 describe.each(Object.entries({ hyperbolicFeatures, exponentialMap: (rows: Tensor) => exponentialMap(16, rows) }))(
   'with %s at std 8',
   (_, map) => {

@@ -67,6 +67,11 @@ describe('features', () => {
       /--feature-counts: expected ascending even numbers/,
     ],
     ['numbers that are none', ['--dim', '8', '--feature-counts', '64,x'], /--feature-counts: .*got 64,x/],
+    [
+      'root of a shaped map',
+      ['--dim', '8', '--maps', 'oprf', '--row-norm', 'root'],
+      /--row-norm: expected chi for oprf/,
+    ],
     ['a tolerance of 0', ['--dim', '8', '--tolerance', '0'], /--tolerance.*>0/],
   ])('called with %s ends with 2 and one line', async (_, words, message) => {
     const { code, out, err } = await performer(['features', ...words]);

@@ -83,6 +83,14 @@ describe('training', () => {
   });
 });
 
+test('says so where the feature map passes no gradient', async () => {
+  const folder = await temporaryFolder();
+  const text = await textFile(folder);
+  const ran = await performer(['train', text, '--out', join(folder, 'run'), ...small, '--feature-map', 'step']);
+  expect(ran.code).toBe(0);
+  expect(ran.err).toMatch(/^note: step features have no gradient, .*queries and keys stay as they were drawn/);
+});
+
 describe('going on', () => {
   test.each([
     ['random windows', []],

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
+import { gaussianKernel } from '../../src/kernels/index.js';
 import {
   arraySamples,
   type ClassificationMetrics,
@@ -7,7 +8,6 @@ import {
   type FitOptions,
   fitExactMachine,
   fitKernelMachine,
-  gaussianPairs,
   MachinePredictor,
   measure,
 } from '../../src/machines/index.js';
@@ -55,7 +55,7 @@ test('the scores of a row sum to one, as the classes of its neighbours do', asyn
 test('the exact kernel tells them apart too', async () => {
   const exact = await fitExactMachine(engine, train, {
     task: 'classification',
-    kernel: gaussianPairs(0.5),
+    kernel: gaussianKernel({ gamma: 0.5 }),
     lambda: 1e-4,
   });
   const metrics = await measure(exact, arraySamples(fresh.inputs, fresh.targets));

@@ -4,22 +4,21 @@ import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { estimatedKernel, trigonometricFeatures } from '../../src/features/index.js';
 import { constant, type Tensor } from '../../src/graph/index.js';
+import { gaussianKernel, linearKernel } from '../../src/kernels/index.js';
 import {
   arraySamples,
+  exactKernel,
   type FitOptions,
   fitExactMachine,
   fitKernelMachine,
-  gaussianPairs,
   type KernelMachine,
+  type KernelMatrix,
   kernelNames,
-  linearPairs,
   MachinePredictor,
   mapsOfKernel,
   measure,
-  polynomialPairs,
   type RegressionMetrics,
   type SampleBatch,
-  softmaxPairs,
 } from '../../src/machines/index.js';
 import { curve, reused, rowsOf } from './data.js';
 
@@ -38,7 +37,7 @@ async function randomFeatures(options: FitOptions, samples = arraySamples(train.
   return (await fitKernelMachine(engine, samples, options)).machine;
 }
 
-async function exactly(kernel: (x: Tensor, y: Tensor) => Tensor, lambda: number): Promise<Float64Array> {
+async function exactly(kernel: KernelMatrix, lambda: number): Promise<Float64Array> {
   const exact = await fitExactMachine(engine, train, { task: 'regression', kernel, lambda });
   const { data } = await exact.predict(fresh.inputs);
   await exact.dispose();
@@ -56,14 +55,14 @@ describe('the exact twin', () => {
     const [gamma, lambda, featureCount, seed] = [0.3, 1e-4, 64, 5];
     const machine = await randomFeatures({ gamma, lambda, featureCount, seed, heldOut: 0 });
     const drawn = machine.tensors.projection as HostTensor<'float32'>;
-    const kernel = (x: Tensor, y: Tensor) =>
+    const matrix = (x: Tensor, y: Tensor) =>
       estimatedKernel(trigonometricFeatures(constant('float32', drawn.shape, drawn.data), { gamma }), x, y);
-    expect(distance(await predictions(machine, fresh), await exactly(kernel, lambda))).toBeLessThan(2e-4);
+    expect(distance(await predictions(machine, fresh), await exactly({ matrix }, lambda))).toBeLessThan(2e-4);
   });
 
   test('is what random features come to as their number grows', async () => {
     const [gamma, lambda] = [0.2, 1e-3];
-    const exact = await exactly(gaussianPairs(gamma), lambda);
+    const exact = await exactly(gaussianKernel({ gamma }), lambda);
     const distances: number[] = [];
     for (const featureCount of [32, 256, 2048]) {
       const machine = await randomFeatures({ gamma, lambda, featureCount, heldOut: 0 });
@@ -76,21 +75,30 @@ describe('the exact twin', () => {
   });
 
   test.each([
-    ['positive features', { kernel: 'gaussian', map: 'positive', gamma: 0.05 }, gaussianPairs(0.05), 0.04],
-    ['hyperbolic features', { kernel: 'gaussian', map: 'hyperbolic', gamma: 0.05 }, gaussianPairs(0.05), 0.04],
-    ['features of the softmax kernel', { kernel: 'softmax' }, softmaxPairs, 0.2],
-    ['random Maclaurin features', { kernel: 'polynomial', degree: 2, offset: 1 }, polynomialPairs(2, 1), 0.01],
-    ['the rows themselves', { kernel: 'linear' }, linearPairs, 1e-4],
-  ] as const)('is near a machine of %s', async (_, options, kernel, bound) => {
+    ['positive features', { kernel: 'gaussian', map: 'positive', gamma: 0.05 }, 0.04],
+    ['hyperbolic features', { kernel: 'gaussian', map: 'hyperbolic', gamma: 0.05 }, 0.04],
+    ['features of the softmax kernel', { kernel: 'softmax' }, 0.2],
+    ['random Maclaurin features', { kernel: 'polynomial', degree: 2, offset: 1 }, 0.01],
+    ['relu features', { kernel: 'arc-cosine' }, 0.025],
+    ['step features', { kernel: 'generalized', map: 'step' }, 0.04],
+    ['Taylor features', { kernel: 'taylor' }, 1e-5],
+    ['the rows themselves', { kernel: 'linear' }, 1e-5],
+  ] as const)('is near a machine of %s', async (_, options, bound) => {
     const lambda = 1e-2;
-    const count = options.kernel === 'linear' ? {} : { featureCount: 2048 };
+    const count = ['linear', 'taylor'].includes(options.kernel) ? {} : { featureCount: 2048 };
     const machine = await randomFeatures({ ...options, lambda, heldOut: 0, ...count });
-    expect(distance(await predictions(machine, fresh), await exactly(kernel, lambda))).toBeLessThan(bound);
+    const exact = await exactly(exactKernel(machine.config), lambda);
+    expect(distance(await predictions(machine, fresh), exact)).toBeLessThan(bound);
+  });
+
+  test('does not exist for features whose kernel has no closed form', () => {
+    expect(() => exactKernel({ kernel: 'generalized', map: 'tanh' })).toThrow(/closed form, got that of tanh features/);
+    expect(() => exactKernel({ kernel: 'gaussian', map: 'positive' })).toThrow(/gamma above 0/);
   });
 
   test('refuses more rows than a kernel matrix should have', async () => {
     const many = curve(8193);
-    const fit = fitExactMachine(engine, many, { task: 'regression', kernel: linearPairs, lambda: 1 });
+    const fit = fitExactMachine(engine, many, { task: 'regression', kernel: linearKernel(), lambda: 1 });
     await expect(fit).rejects.toThrow(/at most 8192 rows.*got 8193.*Use fitKernelMachine/);
   });
 });
