@@ -12,12 +12,10 @@
  *
  * R cancels exactly in num/den and needs no gradient. Axes: [batch, heads, chunk, ·]; rows come as [batch, chunk, heads, ·].
  */
-import type { FeatureMap, Features } from '../features/index.js';
+import type { FeatureMap } from '../features/index.js';
 import {
   add,
-  broadcastTo,
   cast,
-  concatenate,
   cumulativeSum,
   exp,
   matmul,
@@ -25,31 +23,29 @@ import {
   maximum,
   multiply,
   pullback,
-  scalar,
   slice,
   subtract,
   sum,
   type Tensor,
-  where,
 } from '../graph/index.js';
 import { lastEntry } from './guard.js';
 import { swapHeads } from './layout.js';
 import { isLossy } from './loss.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
-import { headroom, maskedLogScale } from './state.js';
+import {
+  extend,
+  type KeyTokens,
+  keyResults,
+  keyRows,
+  orNothing,
+  type QueryTokens,
+  queryResults,
+  queryRows,
+} from './rows.js';
 
-export interface ChunkTokens {
-  /** [batch, chunk, heads, dim] */
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly value: Tensor;
-  /** [batch, 1, chunk, 1]: false for keys that are hidden, and for padding. */
-  readonly mask?: Tensor;
+export interface ChunkTokens extends QueryTokens, KeyTokens {
   /** [batch, 1, chunk, 1]: false for queries that see no key. */
   readonly visible?: Tensor;
-  /** [batch, chunk, 1, 1], for features that use positions. */
-  readonly queryPosition?: Tensor;
-  readonly keyPosition?: Tensor;
 }
 
 export interface ChunkForm {
@@ -66,33 +62,6 @@ export interface ChunkState {
   readonly sum: Tensor;
   readonly scale: Tensor;
   readonly seen: Tensor;
-}
-
-interface Weighed {
-  readonly rows: { readonly query: Tensor; readonly key: Tensor };
-  readonly query: Features;
-  readonly key: Features;
-  /** [batch, heads, chunk, 1] */
-  readonly logScale: Tensor;
-  readonly value: Tensor;
-}
-
-/** The features of a chunk's rows. */
-function weigh({ map }: ChunkForm, tokens: ChunkTokens): Weighed {
-  const position = (x: Tensor | undefined) => (x === undefined ? undefined : swapHeads(x));
-  const rows = { query: swapHeads(tokens.query), key: swapHeads(tokens.key) };
-  const query = map.query(rows.query, position(tokens.queryPosition));
-  const key = map.key(rows.key, position(tokens.keyPosition));
-  const value = swapHeads(tokens.value);
-  const plain = key.logScale ?? broadcastTo(scalar(0), [...value.shape.slice(0, 3), 1]);
-  const logScale = tokens.mask === undefined ? plain : where(tokens.mask, plain, scalar(maskedLogScale));
-  return { rows, query, key, logScale, value };
-}
-
-/** Ṽ, and the weights in its last column. */
-function extend({ value, logScale }: Weighed, scale: Tensor): { extended: Tensor; weight: Tensor } {
-  const weight = multiply(exp(subtract(logScale, scale)), headroom); // [batch, heads, chunk, 1]
-  return { extended: concatenate([multiply(value, weight), weight], -1), weight };
 }
 
 export interface ChunkResult {
@@ -116,12 +85,13 @@ export interface ChunkSaved {
 /** Reads a chunk after a state. */
 export function readChunk(form: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
   const { map, tril, isLogarithmic } = form;
-  const weighed = weigh(form, tokens);
-  const [query, key] = [weighed.query.values, weighed.key.values];
-  const dim = weighed.value.staticDim(-1);
-  const scale = maximum(state.scale, max(weighed.logScale, 2, true));
+  const query = queryRows(map, tokens).features.values;
+  const keys = keyRows(map, tokens);
+  const key = keys.features.values;
+  const dim = keys.value.staticDim(-1);
+  const scale = maximum(state.scale, max(keys.logScale, 2, true));
   const decay = exp(subtract(state.scale, scale)); // [batch, heads, 1, 1]
-  const { extended, weight } = extend(weighed, scale);
+  const { extended, weight } = extend(keys, scale);
   const prefix = multiply(state.sum, decay); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril); // [batch, heads, chunk, chunk]
   const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [batch, heads, chunk, dim + 1]
@@ -164,10 +134,10 @@ export function chunkGradients(
   { output, gOutput, later }: { readonly output: Tensor; readonly gOutput: Tensor; readonly later: Tensor },
 ): ChunkGradients {
   const { map, tril, isLogarithmic } = form;
-  const weighed = weigh(form, tokens);
-  const [query, key] = [weighed.query.values, weighed.key.values];
-  const dim = weighed.value.staticDim(-1);
-  const { extended, weight } = extend(weighed, scale);
+  const [queries, keys] = [queryRows(map, tokens), keyRows(map, tokens)];
+  const [query, key] = [queries.features.values, keys.features.values];
+  const dim = keys.value.staticDim(-1);
+  const { extended, weight } = extend(keys, scale);
   const owned = isOwn === undefined ? undefined : cast(isOwn, 'bool');
   const g = weightedGradient(swapHeads(gOutput), swapHeads(output), inverse, owned); // G
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril);
@@ -175,23 +145,15 @@ export function chunkGradients(
   const gQuery = add(matmul(gScores, key), matmul(g, prefix, { transposeRight: true }));
   const gKey = add(matmul(gScores, query, { transposeLeft: true }), matmul(extended, later, { transposeRight: true }));
   const gExtended = add(matmul(scores, g, { transposeLeft: true }), matmul(key, later));
-  const { logScale } = weighed.key;
-  const results: readonly (readonly [Tensor, Tensor])[] = isLogarithmic
-    ? [
-        [weighed.query.logValues!, multiply(query, gQuery)],
-        [weighed.key.logFeatures!, multiply(key, gKey)],
-      ]
-    : [
-        [query, gQuery],
-        [key, gKey],
-        ...(logScale === undefined ? [] : [[logScale, sum(multiply(extended, gExtended), -1, true)] as const]),
-      ];
   const learned = map.learned ?? [];
-  const [queryRows, keyRows, ...rest] = pullback(results, [weighed.rows.query, weighed.rows.key, ...learned]);
-  const orNothing = (gradient: Tensor | undefined, like: Tensor) => gradient ?? broadcastTo(scalar(0), like.shape);
+  const results = [
+    ...queryResults(queries.features, gQuery, isLogarithmic),
+    ...keyResults(keys.features, gKey, sum(multiply(extended, gExtended), -1, true), isLogarithmic),
+  ];
+  const [ofQuery, ofKey, ...rest] = pullback(results, [queries.rows, keys.rows, ...learned]);
   return {
-    query: swapHeads(orNothing(queryRows, weighed.rows.query)),
-    key: swapHeads(orNothing(keyRows, weighed.rows.key)),
+    query: swapHeads(orNothing(ofQuery, queries.rows)),
+    key: swapHeads(orNothing(ofKey, keys.rows)),
     value: swapHeads(multiply(slice(gExtended, -1, 0, dim), weight)),
     learned: learned.map((like, index) => orNothing(rest[index], like)),
     earlier: multiply(add(later, matmul(query, g, { transposeLeft: true })), decay),

@@ -12,7 +12,7 @@
  * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
  * (causal-log-space.ts): each is a branch of the graph, and the other one does not run.
  */
-import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
+import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { FeatureMap } from '../features/index.js';
 import {
@@ -35,7 +35,6 @@ import {
   subtract,
   sum,
   type Tensor,
-  transpose,
   withGradient,
 } from '../graph/index.js';
 import { type ChunkForm, type ChunkSaved, type ChunkTokens, chunkGradients, readChunk } from './causal-chunk.js';
@@ -46,10 +45,11 @@ import {
   checkInputs,
   expectPositions,
   fromChunks,
-  padLength,
+  fromSequence,
   positionsOf,
   refuseSequenceWide,
   toChunks,
+  toSequence,
 } from './layout.js';
 import { isLossyState } from './loss.js';
 import { weightedGradient } from './normalize.js';
@@ -68,19 +68,6 @@ export const defaultChunk = 64;
 function lowerTriangle(chunk: number): Tensor {
   const values = Array.from({ length: chunk * chunk }, (_, at) => Number(at % chunk <= Math.floor(at / chunk)));
   return constant('float32', [chunk, chunk], values);
-}
-
-/** [batch, length, ...] → [chunks, batch, chunk, ...], the length padded to whole chunks; and back. */
-function toSequence(x: Tensor, chunk: number): Tensor {
-  const [batch, length, ...rest] = x.shape as [Dim, Dim, ...Dim[]];
-  const split = reshape(padLength(x, chunk), [batch, ceilDivide(length, chunk), chunk, ...rest]);
-  return transpose(split, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
-}
-
-function fromSequence(x: Tensor, length: Dim): Tensor {
-  const [, batch, chunk, ...rest] = x.shape as [Dim, Dim, number, ...Dim[]];
-  const joined = transpose(x, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
-  return slice(reshape(joined, [batch, roundUp(length, chunk), ...rest]), 1, 0, length);
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */

@@ -6,7 +6,7 @@ import type { Engine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { exponentialMap, hyperbolicFeatures, positiveFeatures } from '../../src/features/index.js';
-import type { Tensor } from '../../src/graph/index.js';
+import { gradient, square, sum, type Tensor } from '../../src/graph/index.js';
 import { describeConformance, distance, engines, masks } from '../support/attention-conformance.js';
 import {
   cutLength,
