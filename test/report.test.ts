@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
-const names = ['approximation', 'kernel-bias', 'attention-error'];
+const names = ['approximation', 'attention-error'];
 let folder: string;
 let page: string;
 

@@ -110,6 +110,21 @@ async function compareAll(
 }
 
 const panels = { row: { field: 'dim', title: '' }, column: { field: 'rows', title: '' } } as const;
+
+/** Lines of what was predicted, points of what was measured. */
+function comparisonPlot(rows: readonly object[]): Promise<string> {
+  return linePlot({
+    rows,
+    x: { field: 'features', title: 'features', isLog: true },
+    y: { field: 'predicted', title: 'relative mean squared error', isLog: true },
+    measured: 'measured',
+    series: { field: 'map', title: 'map' },
+    ...panels,
+    width: 320,
+    height: 300,
+  });
+}
+
 const sizes = 'queries and keys of normal entries, so small that |q + k|²/√d is 1 in the mean';
 
 export const kernelErrorFigure: FigureMaker = {
@@ -133,16 +148,7 @@ export const kernelErrorFigure: FigureMaker = {
         `The mean squared error of φ(q)·φ(k) relative to the square of the kernel, over ${pairs} pairs of ${sizes}. Lines are ` +
         `the closed forms of kernelError, points are means over ${draws} draws. Sderf has none for orthogonal rows: ` +
         `its line there is that of independent rows, an upper estimate. Signs of the polynomial map are independent always.`,
-      svg: await linePlot({
-        rows,
-        x: { field: 'features', title: 'features', isLog: true },
-        y: { field: 'predicted', title: 'relative mean squared error', isLog: true },
-        measured: 'measured',
-        series: { field: 'map', title: 'map' },
-        ...panels,
-        width: 320,
-        height: 300,
-      }),
+      svg: await comparisonPlot(rows),
       rows,
     };
   },
@@ -212,16 +218,7 @@ export const attentionErrorFigure: FigureMaker = {
       caption:
         `The squared error of the attention output relative to its mean square, L = ${length}, ${sizes}. Lines are what ` +
         `predictAttentionError says of samples before anything is drawn, points are means over ${draws} draws.`,
-      svg: await linePlot({
-        rows,
-        x: { field: 'features', title: 'features', isLog: true },
-        y: { field: 'predicted', title: 'relative mean squared error', isLog: true },
-        measured: 'measured',
-        series: { field: 'map', title: 'map' },
-        ...panels,
-        width: 320,
-        height: 260,
-      }),
+      svg: await comparisonPlot(rows),
       rows,
     };
   },
