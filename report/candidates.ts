@@ -35,6 +35,22 @@ export const softmaxCandidates: readonly Candidate[] = [
   candidate('aderf (FAVOR#)', 'aderf'),
 ];
 
+/** Those whose error `kernelError` knows. */
+export const closedFormCandidates: readonly Candidate[] = [
+  candidate('positive (FAVOR+)', 'positive'),
+  candidate('positive, √d norms', 'positive', 'orthogonal', 'root'),
+  candidate('hyperbolic', 'hyperbolic'),
+  candidate('trigonometric', 'trigonometric'),
+  candidate('oprf (FAVOR++)', 'oprf'),
+  candidate('sderf (FAVOR#)', 'sderf'),
+  candidate('aderf (FAVOR#)', 'aderf'),
+  candidate('exponential', 'exponential'),
+  candidate('relu', 'relu'),
+  candidate('step', 'step'),
+  candidate('polynomial, degree 2', 'polynomial'),
+  candidate('taylor, order 2', 'taylor'),
+];
+
 /** Ways to draw the rows of one map. */
 export const projectionCandidates: readonly Candidate[] = [
   candidate('iid', 'positive', 'iid'),

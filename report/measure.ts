@@ -4,7 +4,7 @@
  * All errors are squared and relative to the mean square of the reference output. With ō the mean over R draws,
  * bias² = |ō − reference|² − variance/R, variance = Σ|o_r − ō|²/(R − 1), and the mean squared error is their sum.
  */
-import { bidirectionalAttention, exactAttention } from '../src/attention/index.js';
+import { bidirectionalAttention, exactAttention, shapeOfSamples } from '../src/attention/index.js';
 import { float32, type HostTensor, Random } from '../src/base/index.js';
 import type { Engine } from '../src/engine/index.js';
 import {
@@ -14,8 +14,6 @@ import {
   featureCountOf,
   featureMap,
   isShaped,
-  rowMoments,
-  shapeFromMoments,
 } from '../src/features/index.js';
 import { spec } from '../src/graph/index.js';
 import type { Candidate } from './candidates.js';
@@ -61,15 +59,8 @@ export async function exactOutput(engine: Engine, rows: Rows): Promise<Float32Ar
 
 type Parts = FeatureMapParts<HostTensor<'float32'>>;
 
-async function shapeOf(engine: Engine, rows: Rows, options: FeatureMapOptions): Promise<Parts> {
-  if (!isShaped(options.name)) return {};
-  const measure = await engine.compile(
-    ({ query, key }) => ({ query: rowMoments(query), key: rowMoments(key) }),
-    [{ query: specOf(rows.query), key: specOf(rows.key) }],
-  );
-  const moments = await measure.run([rows]);
-  await measure.dispose();
-  return { shape: shapeFromMoments(options.name, moments) };
+async function shapeOf(engine: Engine, rows: Rows, { name }: FeatureMapOptions): Promise<Parts> {
+  return isShaped(name) ? { shape: await shapeOfSamples(engine, name, { ...rows, isCausal: false }) } : {};
 }
 
 function learnedOf({ name, headDim: dim }: FeatureMapOptions): Parts {

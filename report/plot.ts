@@ -39,6 +39,8 @@ export interface LinePlot {
   readonly y: { readonly field: string; readonly title: string; readonly isLog?: boolean };
   /** The field that tells the lines apart. */
   readonly series: { readonly field: string; readonly title: string };
+  /** The field of points beside the line, which then has none of its own. */
+  readonly measured?: string;
   /** The fields of the ends of an error bar. */
   readonly interval?: { readonly low: string; readonly high: string };
   /** A panel for each value of these fields. */
@@ -83,7 +85,7 @@ function inPanels({ rows, row, column }: Panels, unit: object): TopLevelSpec {
 }
 
 export async function linePlot(plot: LinePlot): Promise<string> {
-  const { rows, x, y, series, interval, width = 380, height = 280, isDense = false } = plot;
+  const { rows, x, y, series, measured, interval, width = 380, height = 280, isDense = false } = plot;
   const domain = domainOf(rows, series.field) as string[];
   const color = { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain };
   const along = {
@@ -95,7 +97,11 @@ export async function linePlot(plot: LinePlot): Promise<string> {
   };
   const up = { field: y.field, type: 'quantitative', title: y.title, scale: scaleOf(y.isLog), axis: axisOf(y.isLog) };
   const line = {
-    mark: { type: 'line', point: isDense ? false : { size: 30, filled: true }, strokeWidth: 1.8 },
+    mark: {
+      type: 'line',
+      point: isDense || measured !== undefined ? false : { size: 30, filled: true },
+      strokeWidth: 1.8,
+    },
     encoding: { x: along, y: up, color, strokeDash: color },
   };
   const bars =
@@ -107,7 +113,16 @@ export async function linePlot(plot: LinePlot): Promise<string> {
             encoding: { x: along, y: { ...up, field: interval.low }, y2: { field: interval.high }, color },
           },
         ];
-  return svgOf(inPanels(plot, { width, height, layer: [...bars, line] }));
+  const points =
+    measured === undefined
+      ? []
+      : [
+          {
+            mark: { type: 'point', filled: true, size: 36, opacity: 0.9 },
+            encoding: { x: along, y: { ...up, field: measured }, color },
+          },
+        ];
+  return svgOf(inPanels(plot, { width, height, layer: [...bars, line, ...points] }));
 }
 
 export interface BarPlot extends Pick<LinePlot, 'rows' | 'row' | 'column' | 'width'> {

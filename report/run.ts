@@ -13,6 +13,7 @@ import { mapsFigure, paperFigure } from './figures/approximation.js';
 import { biasFigure } from './figures/bias.js';
 import { curvesFigure } from './figures/curves.js';
 import { distanceFigure, kernelsFigure } from './figures/kernels.js';
+import { attentionErrorFigure, kernelBiasFigure, kernelErrorFigure } from './figures/predictions.js';
 import { projectionsFigure } from './figures/projections.js';
 import { reportPage } from './page.js';
 
@@ -31,6 +32,9 @@ const makers: readonly FigureMaker[] = [
   mapsFigure,
   biasFigure,
   projectionsFigure,
+  kernelErrorFigure,
+  kernelBiasFigure,
+  attentionErrorFigure,
   kernelsFigure,
   distanceFigure,
   ...(values.compare === undefined ? [] : [curvesFigure(values.compare)]),
