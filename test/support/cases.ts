@@ -132,20 +132,6 @@ export const opCases: readonly OpCase[] = [
     differentiable: false,
   },
   { name: 'range', inputs: { x }, build: ({ x }) => g.add(x!, g.cast(g.range(4), 'float32')) },
-  ...[false, true].flatMap((reverse) =>
-    [0, 1].map((output) => ({
-      name: `linearRecurrence ${output} reverse ${reverse}`,
-      inputs: { initial: normal('i', [2, 3]), decay: normal('d', [5, 2, 1], 0.3, 0.6), values: normal('v', [5, 2, 3]) },
-      build: ({ initial, decay, values }: Record<string, Tensor>) =>
-        g.linearRecurrence(initial!, decay!, values!, { reverse })[output]!,
-    })),
-  ),
-  {
-    name: 'runningMax',
-    inputs: { initial: normal('i', [3]), values: normal('v', [6, 3]) },
-    build: ({ initial, values }) => g.runningMax(initial!, values!),
-    differentiable: false,
-  },
   {
     name: 'rotary',
     inputs: { x: normal('x', [2, 3, 8]), cosine: normal('c', [2, 3, 2]), sine: normal('s', [2, 3, 2]) },

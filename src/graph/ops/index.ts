@@ -10,7 +10,6 @@ export { inBlocks } from './in-blocks.js';
 export * from './layout.js';
 export * from './matmul.js';
 export * from './normalization.js';
-export * from './prefix.js';
 export * from './reduce.js';
 export * from './rotary.js';
 export * from './rows.js';
