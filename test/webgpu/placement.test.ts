@@ -51,6 +51,7 @@ describe('the ops without a kernel on the GPU', () => {
       BitShift: ['bits'],
       BitwiseXor: ['bits'],
       Cos: ['sin', 'cos'],
+      Equal: ['takeRows'],
       Scan: ['inBlocks'],
       Sign: ['abs'],
       Sin: ['sin', 'cos'],
@@ -61,7 +62,7 @@ describe('the ops without a kernel on the GPU', () => {
   it('are of a training step the recurrence over chunks, a choice and the handling of tokens', async () => {
     const { model, training } = snapshotOf();
     const { gpu, processor } = await placementOf(await compiledBy((engine) => compileStep(engine, model, training)));
-    expect(names(processor)).toEqual(['If', 'Scan', 'Slice', 'Unsqueeze']);
+    expect(names(processor)).toEqual(['Equal', 'If', 'Scan', 'Slice', 'Unsqueeze']);
     expect(gpu.get('Gemm')).toBeGreaterThan(10);
     expect(gpu.get('MatMul')).toBeGreaterThan(10);
   });
