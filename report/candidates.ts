@@ -64,7 +64,20 @@ export const projectionCandidates: readonly Candidate[] = [
 /** Maps of kernels other than softmax's. */
 export const otherCandidates: readonly Candidate[] = [
   ...(
-    ['relu', 'elu', 'softplus', 'sigmoid', 'abs', 'square', 'exponential', 'gelu', 'tanh', 'cos', 'identity'] as const
+    [
+      'relu',
+      'step',
+      'elu',
+      'softplus',
+      'sigmoid',
+      'abs',
+      'square',
+      'exponential',
+      'gelu',
+      'tanh',
+      'cos',
+      'identity',
+    ] as const
   ).map((name) => candidate(name, name)),
   { label: 'polynomial, degree 2', options: { name: 'polynomial', projectionKind: 'iid', rowNorm: 'chi' } },
   {

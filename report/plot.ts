@@ -16,6 +16,17 @@ const colours = [
   '#5E3C99',
 ];
 
+/** Seven, so that with ten colours no two of seventy lines look alike. */
+const dashes = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+  [8, 3, 2, 3],
+  [1, 3],
+  [12, 4],
+  [8, 3, 2, 3, 2, 3],
+];
+
 const config = {
   font: 'Helvetica, Arial, sans-serif',
   background: 'white',
@@ -57,7 +68,7 @@ function scaleOf(isLog: boolean | undefined) {
 }
 
 function axisOf(isLog: boolean | undefined) {
-  return isLog ? { format: '.0e', tickCount: 6 } : { format: '~g' };
+  return isLog ? { format: '~g', tickCount: 6 } : { format: '~g' };
 }
 
 /** Values in order of appearance, which legends and panels keep. */
@@ -88,12 +99,15 @@ export async function linePlot(plot: LinePlot): Promise<string> {
   const { rows, x, y, series, measured, interval, width = 380, height = 280, isDense = false } = plot;
   const domain = domainOf(rows, series.field) as string[];
   const color = { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain };
+  const dash = { ...color, scale: { domain, range: domain.map((_, at) => dashes[at % dashes.length]) } };
+  // On a logarithmic axis the values themselves are marked: numbers of features, mostly powers of two.
+  const ticks = x.isLog ? { values: domainOf(rows, x.field), labelOverlap: true } : { tickCount: 6 };
   const along = {
     field: x.field,
     type: 'quantitative',
     title: x.title,
     scale: scaleOf(x.isLog),
-    axis: { format: '~s', tickCount: 6 },
+    axis: { format: '~s', ...ticks },
   };
   const up = { field: y.field, type: 'quantitative', title: y.title, scale: scaleOf(y.isLog), axis: axisOf(y.isLog) };
   const line = {
@@ -102,7 +116,7 @@ export async function linePlot(plot: LinePlot): Promise<string> {
       point: isDense || measured !== undefined ? false : { size: 30, filled: true },
       strokeWidth: 1.8,
     },
-    encoding: { x: along, y: up, color, strokeDash: color },
+    encoding: { x: along, y: up, color, strokeDash: dash },
   };
   const bars =
     interval === undefined
@@ -147,7 +161,7 @@ export async function barPlot(plot: BarPlot): Promise<string> {
   };
   return svgOf(
     inPanels(plot, {
-      mark: x.isLog ? { type: 'point', filled: true, size: 60 } : { type: 'bar' },
+      mark: x.isLog ? { type: 'point', filled: false, size: 60, strokeWidth: 1.8 } : { type: 'bar' },
       width,
       height: { step: 20 },
       encoding: {

@@ -90,7 +90,7 @@ async function compareAll(
   candidates: readonly Candidate[],
   countsOf: (dim: number) => readonly number[],
 ) {
-  const [pairs, draws] = isQuick ? [4, 20] : [16, 250];
+  const [pairs, draws] = isQuick ? [4, 20] : [16, 120];
   const found: (KernelComparison & { map: string; dim: number; rows: string; features: number })[] = [];
   for (const dim of dims) {
     const samples = await samplesOf(engine, 256, dim, seed);
@@ -146,8 +146,8 @@ export const kernelErrorFigure: FigureMaker = {
       title: 'The error of a kernel estimate: closed forms and measurements',
       caption:
         `The mean squared error of φ(q)·φ(k) relative to the square of the kernel, over ${pairs} pairs of ${sizes}. Lines are ` +
-        `the closed forms of kernelError, points are means over ${draws} draws. Sderf has none for orthogonal rows: ` +
-        `its line there is that of independent rows, an upper estimate. Signs of the polynomial map are independent always.`,
+        `the closed forms of kernelError, points are means over ${draws} draws. Sderf, relu and step have none for orthogonal rows: ` +
+        `their lines there are those of independent rows, upper estimates. Signs of the polynomial map are independent always.`,
       svg: await comparisonPlot(rows),
       rows,
     };
@@ -174,7 +174,8 @@ export const kernelBiasFigure: FigureMaker = {
       title: 'Bias beside variance of a kernel estimate, by closed form and measured',
       caption:
         `As above, with 4·dim features, over ${pairs} pairs and ${draws} draws. Maps without a mark of bias have none for the ` +
-        `kernel that is theirs. Regularised rows have a bias that no number of features lowers; Taylor features have nothing but bias.`,
+        `kernel that is theirs. Regularised rows have a bias that no number of features lowers; Taylor features have nothing but bias. ` +
+        `Sderf, relu and step as above.`,
       svg: await barPlot({
         rows,
         name: { field: 'map', title: '' },

@@ -15,7 +15,7 @@
  *   shaped          s = T_q q + T_k k: E g² = Π(1−4a_l)(1−8a_l)^{−½}·exp(Σ 2(1−4a_l)/(1−8a_l)·s_l² − |s|²)
  *
  * For one a in all directions (OPRF, ADERF) r is that of SM+; for others (SDERF) no closed form of r is known, and the
- * variance is given as that of independent rows. Orthogonality helps all of them.
+ * variance is given as that of independent rows, as it is for relu and step features. Orthogonality helps all of them.
  */
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
