@@ -151,7 +151,7 @@ export const largeSoftmax: Benchmark = {
   title: 'softmax over 100,000 classes: words and word pairs, 512 predictions a step, dim 256, 1,024 negatives',
   async run({ isQuick }: BenchmarkOptions) {
     const sharedSteps = isQuick ? 6 : 24;
-    const stream = readWordStream(isQuick ? 4000 : 100_000);
+    const stream = readWordStream(isQuick ? 40_000 : 100_000);
     const { train, heldOut } = splitStream(stream.tokens);
     const setting = settingOf(stream.classes, train);
     const uniform = setting.counts.map(() => 1);
