@@ -9,6 +9,7 @@ export default defineConfig({
   entry: [
     ...rooms,
     'src/engine/node.ts',
+    'src/engine/web.ts',
     'src/data/node.ts',
     'src/training/node.ts',
     'src/interop/node.ts',
@@ -17,7 +18,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/] },
+  deps: { neverBundle: [/^node:/, '#onnxruntime-web'] },
   target: 'node20.19',
   fixedExtension: false,
   dts: true,

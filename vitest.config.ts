@@ -1,5 +1,112 @@
-import { defineConfig } from 'vitest/config';
+/**
+ * The tests run in Node. Those that hold an engine against the oracle, train or generate run again on each engine of
+ * browsers: in Node, and in headless Chromium where it is installed.
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { playwright } from '@vitest/browser-playwright';
+import { defineConfig, type Plugin } from 'vitest/config';
+
+const common = { testTimeout: 60_000, hookTimeout: 60_000 };
+
+const engineSuite = [
+  'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
+  'test/blocks/blocks.test.ts',
+  'test/engine/{placing,training,generation}.test.ts',
+  'test/features/positive.test.ts',
+  'test/graph/{bodies,ops}.test.ts',
+];
+
+/** On SwiftShader these take minutes: what they show is shown on the other engines. */
+const slowOnGpu = ['test/attention/{large-norms,leak}.test.ts'];
+
+const setupFiles = ['test/engines/skips.ts'];
+
+/** Tests of WebGPU alone. */
+const gpuSuite = 'test/webgpu/*.test.ts';
+
+/** Puts another engine in the place of Node's: `test/engines/<name>.ts`. */
+function engineOf(name: string): Plugin {
+  const stand = fileURLToPath(new URL(`test/engines/${name}.ts`, import.meta.url));
+  return {
+    name: 'engine',
+    enforce: 'pre',
+    resolveId: (source) => (/\/src\/engine\/node\.js$/.test(source) ? stand : undefined),
+  };
+}
+
+/** Debian's. */
+const chromium = '/usr/bin/chromium';
+
+const chromiumFlags = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Threads need a page that shares memory with no other origin. */
+const isolation: Plugin = {
+  name: 'isolation',
+  enforce: 'pre',
+  configureServer: ({ middlewares }) => {
+    middlewares.use((_, response, next) => {
+      response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+      response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+      response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
+      next();
+    });
+  },
+};
+
+/** In the order of `groupOrder`, after the tests in Node: each has the machine for itself. */
+function inChromium(
+  engine: string,
+  groupOrder: number,
+  include: readonly string[],
+  flags: readonly string[],
+  exclude: readonly string[] = [],
+) {
+  const name = `chromium-${engine}`;
+  return {
+    plugins: [engineOf(engine), isolation],
+    cacheDir: `node_modules/.vite/${name}`,
+    // The runtime loads its own files; the others are bundled before the tests, since a page that is reloaded loses them.
+    optimizeDeps: { include: ['@bufbuild/protobuf', 'ml-matrix', 'onnx-buf', 'zod'], exclude: ['onnxruntime-web'] },
+    test: {
+      ...common,
+      name,
+      include: [...include],
+      exclude: [...exclude],
+      setupFiles,
+      sequence: { groupOrder },
+      fileParallelism: false,
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        provider: playwright({ launchOptions: { executablePath: chromium, args: [...chromiumFlags, ...flags] } }),
+        instances: [{ browser: 'chromium' as const }],
+      },
+    },
+  };
+}
+
+const swiftShader = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+const browsers = [
+  inChromium('web-wasm', 1, engineSuite, ['--disable-gpu']),
+  inChromium('web-webgpu', 2, [...engineSuite, gpuSuite], swiftShader, slowOnGpu),
+];
 
 export default defineConfig({
-  test: { include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2 },
+  test: {
+    maxWorkers: 2,
+    projects: [
+      { test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
+      { plugins: [engineOf('web-wasm-node')], test: { ...common, name: 'web-wasm', include: engineSuite, setupFiles } },
+      ...(existsSync(chromium) ? browsers : []),
+    ],
+  },
 });

@@ -9,7 +9,7 @@ import { drawMachineProjection, type MachineFeatures, machineFeatures } from '..
 import { BatchProducts, NormalEquations } from '../src/machines/normal-equations.js';
 import { ConjugateGradients, choleskySolver } from '../src/machines/solve.js';
 import { timed } from './measure.js';
-import type { Benchmark, Row } from './report.js';
+import type { Benchmark, BenchmarkOptions, Row } from './report.js';
 
 const engine = nodeEngine({ threads: 1 });
 const random = Random.fromSeed(1);
@@ -107,7 +107,8 @@ async function solving(size: number): Promise<Row> {
 export const kernelSolver: Benchmark = {
   name: 'kernel-solver',
   title: 'kernel machines: rounding and solving (seconds of processor time, one thread)',
-  async run() {
+  async run({ isQuick }: BenchmarkOptions) {
+    if (isQuick) return [await solving(256)];
     const rows = await rounding();
     for (const size of [256, 512, 1024, 2048]) rows.push(await solving(size));
     return rows;

@@ -50,7 +50,9 @@ function meets(
 }
 
 function targetText({ atLeast, atMost, kind }: Bound): string {
-  return `${atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`}${kind === 'stretch' ? ' (stretch)' : ''}`;
+  const range =
+    atMost === undefined ? `≥ ${atLeast}` : atLeast === undefined ? `≤ ${atMost}` : `${atLeast} – ${atMost}`;
+  return `${range}${kind === 'stretch' ? ' (stretch)' : ''}`;
 }
 
 /** A row with a target that is a lower or an upper bound on the ratio. */

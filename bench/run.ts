@@ -18,6 +18,7 @@ import { generation } from './generation.js';
 import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
+import { memory } from './memory.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { formatProfiles, readProfiles } from './profile.js';
@@ -29,7 +30,7 @@ import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[features, kernelMachines, kernelSolver, largeSoftmax, scaling, peers],
+  ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers],
 ];
 
 const { values, positionals } = parseArgs({

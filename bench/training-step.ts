@@ -6,25 +6,41 @@ import { inTurns } from './measure.js';
 import { config, engine, forwardOperations, modelOf, referenceProduct, someTokens } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure } from './report.js';
 
+interface PreparedStepOptions {
+  readonly settings?: LanguageModelConfig;
+  readonly recompute?: boolean;
+  readonly weights?: Weights;
+}
+
+/** Parameters and moments, and buffers for the next ones, all resident: steps swap the two. */
+export function someWeights(settings: LanguageModelConfig) {
+  const { params, projections } = modelOf(settings);
+  const current = { params, moments: initMoments(params) };
+  const next: typeof current = mapTree(current, ({ shape }: HostTensor) => zeros('float32', shape));
+  const touch = (leaf: HostTensor) => leaf.data.fill(0 as never); // memory fresh from the system is not resident yet
+  mapTree(next, touch);
+  mapTree(current.moments, touch);
+  return { current, next, projections, update: 0 };
+}
+
+export type Weights = ReturnType<typeof someWeights>;
+
 /** A training step of one window, to be called again and again, and how long it took to make. */
 export async function preparedStep(
   length: number,
-  { settings = config, recompute = false }: { settings?: LanguageModelConfig; recompute?: boolean } = {},
+  { settings = config, recompute = false, weights = someWeights(settings) }: PreparedStepOptions = {},
 ): Promise<{ train: () => Promise<void>; creation: number }> {
-  const { params, projections } = modelOf(settings);
   const training = trainingConfig({ steps: 100, batch: 1, window: length, learningRate: 1e-3, recompute });
   const start = performance.now();
   const step = await compileStep(engine, settings, training);
   const creation = performance.now() - start;
-  let current = { params, moments: initMoments(params) };
-  let next: typeof current = mapTree(current, ({ shape }: HostTensor) => zeros('float32', shape));
-  let update = 0;
   const batches = [{ tokens: int32([1, length + 1], someTokens(length + 1)) }];
   const train = async () => {
-    update++;
+    weights.update++;
+    const { current, next, projections, update } = weights;
     const scalars = { learningRate: float32Scalar(1e-3), update: float32Scalar(update) };
     await step.run({ ...current, projections, states: [], batches, scalars, next });
-    [current, next] = [next, current];
+    [weights.current, weights.next] = [next, current];
   };
   return { train, creation };
 }

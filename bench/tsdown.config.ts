@@ -5,7 +5,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export default defineConfig({
   cwd: root,
-  entry: ['bench/run.ts'],
+  entry: ['bench/run.ts', 'bench/memory-step.ts'],
   format: 'esm',
   platform: 'node',
   target: 'node20.19',

@@ -12,7 +12,7 @@ export interface ChunkedTokens {
   readonly query: () => Tensor;
   readonly key: () => Tensor;
   /** [chunks, batch, heads, chunk, dim] */
-  readonly value: Tensor;
+  readonly value: () => Tensor;
   /** [chunks, batch, 1, chunk, 1], false for keys that are hidden and for padding; absent where there are none. */
   readonly mask: Tensor | undefined;
   /** Normalized. */
@@ -44,13 +44,13 @@ export function causalTwin({ query, key, value, mask, state }: ChunkedTokens): C
   const keysAndValues = () => {
     const plain = key();
     const visible = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
-    return { key: toPositions(visible), value: toPositions(value), state };
+    return { key: toPositions(visible), value: toPositions(value()), state };
   };
   const all = (): LogSpaceInputs => ({
     query: toPositions(query()),
     ...keysAndValues(),
   });
-  const back = (x: Tensor) => fromPositions(x, value.shape);
+  const back = (x: Tensor) => fromPositions(x, value().shape);
   return {
     outputs: () =>
       scope('logSpace', () => {

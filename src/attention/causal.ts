@@ -2,65 +2,58 @@
  * Causal FAVOR+ in chunks: exact, leak-free, linear in the length (Choromanski et al. 2021, section 2.5.1 and app. B.1,
  * in the chunk-parallel form with a stabiliser for each chunk).
  *
- * Position i gets o_i = Σ_{j≤i} φ(q_i)·φ(k_j) v_j / Σ_{j≤i} φ(q_i)·φ(k_j). With values extended by a column of ones,
- * Ṽ = [V, 1], and c running over chunks,
- *
- *   S_c = K_cᵀ Ṽ_c,   P_c = Σ_{b<c} S_b,   [num, den]_c = tril(Q_c K_cᵀ) Ṽ_c + Q_c P_c.
- *
- * Keys carry a factor e^{logScale}. R_c, its running maximum up to chunk c, is subtracted inside the chunk, and P_c
- * decays by e^{R_{c−1} − R_c}; R cancels exactly in num/den, so it needs no gradient, and an output depends on nothing
- * that comes later, except within its chunk through rounding. Axes: [chunks, batch, heads, chunk, ·].
+ * Position i gets o_i = Σ_{j≤i} φ(q_i)·φ(k_j) v_j / Σ_{j≤i} φ(q_i)·φ(k_j). A loop over the chunks carries the sums of the keys
+ * before (causal-chunk.ts has the formulas): features and scores of a chunk stay in cache and are never written out. The
+ * gradient is a loop from the last chunk to the first, which computes the features again. Keys carry a factor
+ * e^{logScale}, of which the largest so far is taken out; it cancels exactly, so an output depends on nothing that comes
+ * later, except within its chunk through rounding.
  *
  * Where float32 loses weights that count (loss.ts says how this is known), which it does from a standard deviation of 5
  * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
- * (causal-log-space.ts): each is a branch of the graph, and the other one does not run. Which one does depends on the
- * whole sequence, and changes an output by rounding alone.
+ * (causal-log-space.ts): each is a branch of the graph, and the other one does not run.
  */
-import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
+import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { elementCount, type Shape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
 import {
   add,
   broadcastTo,
   cast,
-  concatenate,
   conditional,
   constant,
   cumulativeSum,
   exp,
   less,
-  linearRecurrence,
-  matmul,
   max,
   multiply,
+  pullback,
   reshape,
-  runningMax,
   scalar,
+  scan,
   slice,
   stopGradient,
   subtract,
   sum,
   type Tensor,
-  transpose,
-  where,
   withGradient,
 } from '../graph/index.js';
+import { type ChunkForm, type ChunkSaved, type ChunkTokens, chunkGradients, readChunk } from './causal-chunk.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
-import { guarded, lastEntry } from './guard.js';
+import { guarded } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
   expectPositions,
   fromChunks,
-  padLength,
+  fromSequence,
   positionsOf,
   refuseSequenceWide,
   toChunks,
+  toSequence,
 } from './layout.js';
-import { isLossy, isLossyState } from './loss.js';
-import { normalizeOutput, weightedGradient } from './normalize.js';
-import { type AttentionState, emptyLogScale, headroom, maskedLogScale, normalizeState } from './state.js';
+import { isLossyState } from './loss.js';
+import { weightedGradient } from './normalize.js';
+import { type AttentionState, emptyLogScale, headroom, normalizeState } from './state.js';
 
 export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
@@ -69,150 +62,12 @@ export interface CausalOptions {
   readonly state?: AttentionState;
 }
 
-export const defaultChunk = 128;
+export const defaultChunk = 64;
 
 /** 1 where a key is at or before the query: [chunk, chunk]. */
-function causalMask(chunk: number): Tensor {
+function lowerTriangle(chunk: number): Tensor {
   const values = Array.from({ length: chunk * chunk }, (_, at) => Number(at % chunk <= Math.floor(at / chunk)));
   return constant('float32', [chunk, chunk], values);
-}
-
-/** The stabilisers: R [chunks, batch, heads, 1, 1] and the decays e^{R_{c−1} − R_c}, from the keys' scales. */
-function stabilize(logScale: Tensor, before: Tensor): { running: Tensor; decay: Tensor } {
-  const running = runningMax(before, max(logScale, 3, true));
-  const previous = concatenate(
-    [reshape(before, [1, ...before.shape]), slice(running, 0, 0, minusOne(running.dim(0)))],
-    0,
-  );
-  return { running, decay: exp(subtract(previous, running)) };
-}
-
-function minusOne(dim: Dim): Dim {
-  return subtractDims(dim, 1);
-}
-
-/**
- * No less than Σⱼ w_j over the keys that each row sees, [chunks, batch, heads, chunk, 1]: those of its chunk, those of
- * the chunks before as if they had not decayed, and `read` [batch, heads, 1, 1], what a state holds.
- */
-function seenWeight(weight: Tensor, mask: Tensor, read: Tensor): Tensor {
-  const [chunks, batch, heads, chunk] = weight.shape as [Dim, Dim, Dim, Dim];
-  const rows = reshape(weight, [elementCount([chunks, batch, heads] as Shape), chunk]);
-  const own = reshape(matmul(rows, mask, { transposeRight: true }), weight.shape);
-  const earlier = cumulativeSum(sum(weight, 3, true), 0, { exclusive: true }); // [chunks, batch, heads, 1, 1]
-  return add(own, add(earlier, multiply(reshape(read, [batch, heads, 1, 1]), headroom)));
-}
-
-interface CoreInputs {
-  /** [chunks, batch, heads, chunk, features] */
-  readonly query: Tensor;
-  readonly key: Tensor;
-  /** [chunks, batch, heads, chunk, 1] */
-  readonly logScale: Tensor;
-  /** [chunks, batch, heads, chunk, dim] */
-  readonly value: Tensor;
-  /** [chunks, batch, 1, chunk, 1], true where a query sees a key; absent where all do. */
-  readonly visible: Tensor | undefined;
-  /** The sum of a state at the scale `before`: [batch, heads, features, dim + 1] and [batch, heads, 1, 1]. */
-  readonly initial: Tensor;
-  readonly before: Tensor;
-  /** Whether the last feature is the mass of a guarded map. */
-  readonly hasMass: boolean;
-  /** The log-space form, and the logarithms [chunks, batch, heads, chunk, features] that then get the gradients. */
-  readonly logSpace: { readonly twin: CausalTwin; readonly query: Tensor; readonly key: Tensor } | undefined;
-}
-
-interface CoreResult {
-  readonly output: Tensor;
-  /** With the headroom in it. */
-  readonly final: Tensor;
-  readonly running: Tensor;
-}
-
-/** The chunked sums with a gradient of their own: six passes that reuse what the forward kept. */
-function chunkedCore(inputs: CoreInputs): CoreResult {
-  const { query, key, logScale, value, visible, initial, before, hasMass, logSpace } = inputs;
-  const dim = value.staticDim(-1);
-  const mask = causalMask(query.staticDim(3));
-  const { running, decay } = stabilize(logScale, before);
-  const weight = multiply(exp(subtract(logScale, running)), headroom); // [chunks, batch, heads, chunk, 1]
-  const extended = concatenate([multiply(value, weight), weight], -1); // Ṽ, weighted: [..., chunk, dim + 1]
-  const sums = matmul(key, extended, { transposeLeft: true }); // S: [..., features, dim + 1]
-  const [prefix, final] = linearRecurrence(multiply(initial, headroom), decay, sums); // P
-  const scores = multiply(matmul(query, key, { transposeRight: true }), mask); // [..., chunk, chunk]
-  const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [..., chunk, dim + 1]
-  const mass = hasMass ? massUpTo(key, weight, prefix) : undefined;
-  const normalize = () => normalizeOutput(weighted, { visible, mass });
-
-  const gradients = (gWeighted: Tensor) => {
-    const gScores = multiply(matmul(gWeighted, extended, { transposeRight: true }), mask);
-    const gQuery = add(matmul(gScores, key), matmul(gWeighted, prefix, { transposeRight: true }));
-    // The gradient of S is the sum over the later chunks of QᵀG: the same recurrence, from the end.
-    const gPrefix = matmul(query, gWeighted, { transposeLeft: true });
-    const chunks = decay.dim(0);
-    const edge = broadcastTo(scalar(1), [1, ...decay.shape.slice(1)]);
-    const later = concatenate([slice(decay, 0, 1, chunks), edge], 0);
-    const nothing = broadcastTo(scalar(0), initial.shape);
-    const [gSums] = linearRecurrence(nothing, later, gPrefix, { reverse: true });
-    const gKey = add(
-      matmul(gScores, query, { transposeLeft: true }),
-      matmul(extended, gSums, { transposeRight: true }),
-    );
-    const gExtended = add(matmul(scores, gWeighted, { transposeLeft: true }), matmul(key, gSums));
-    return { gQuery, gKey, gExtended, gValue: multiply(slice(gExtended, -1, 0, dim), weight) };
-  };
-
-  if (logSpace === undefined) {
-    const { output, gradient } = normalize();
-    const [result] = withGradient([query, key, logScale, value], [output], ([g]) => {
-      const { gQuery, gKey, gExtended, gValue } = gradients(gradient(g!));
-      return [gQuery, gKey, sum(multiply(extended, gExtended), -1, true), gValue];
-    });
-    return { output: result!, final, running };
-  }
-
-  const seen = seenWeight(weight, mask, sum(slice(initial, -1, dim), 2, true));
-  const lossy = isLossy(weighted, slice(weighted, -1, dim), seen, query.staticDim(-1), visible);
-  const [output, inverse] = conditional(lossy, logSpace.twin.outputs, () => {
-    const fast = normalize();
-    return [fast.output, fast.inverse];
-  }) as [Tensor, Tensor];
-  const [result] = withGradient([logSpace.query, logSpace.key, value], [output], ([g]) => {
-    const gWeighted = weightedGradient(g!, output, inverse); // G
-    return conditional(
-      lossy,
-      () => logSpace.twin.gradients(gWeighted),
-      () => {
-        const { gQuery, gKey, gValue } = gradients(gWeighted);
-        return [multiply(query, gQuery), multiply(key, gKey), gValue];
-      },
-    );
-  });
-  return { output: result!, final, running };
-}
-
-/**
- * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
- * denominators takes the headroom away and leaves every feature the whole of float32's range.
- */
-function finalState({ final, running }: CoreResult, twin: CausalTwin | undefined): AttentionState {
-  const [batch, heads, features] = final.shape as [Dim, Dim, Dim];
-  const last = slice(running, 0, minusOne(running.dim(0))); // [1, batch, heads, 1, 1]
-  const logScale = broadcastTo(reshape(last, [batch, heads, 1]), [batch, heads, features]);
-  const chunked = { sum: multiply(final, 1 / headroom), logScale };
-  if (twin === undefined) return chunked;
-  const dim = final.staticDim(-1) - 1;
-  const [total, scale] = conditional(isLossyState(final, slice(final, -1, dim)), twin.state, () => {
-    const state = normalizeState(chunked);
-    return [state.sum, state.logScale];
-  });
-  return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
-}
-
-/** The mass of the keys up to each position: [chunks, batch, heads, chunk, 1]. */
-function massUpTo(key: Tensor, weight: Tensor, prefix: Tensor): Tensor {
-  const own = slice(key, -1, key.staticDim(-1) - 1); // |φ(k)|
-  return add(cumulativeSum(multiply(own, weight), 3), lastEntry(prefix));
 }
 
 /** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */
@@ -229,8 +84,8 @@ function startOf(
   isLogarithmic: boolean,
 ): AttentionState {
   if (state === undefined) {
-    const sum = broadcastTo(scalar(0), [batch, heads, features, valueDim + 1]);
-    return { sum, logScale: broadcastTo(scalar(emptyLogScale), [batch, heads, features]) };
+    const nothing = broadcastTo(scalar(0), [batch, heads, features, valueDim + 1]);
+    return { sum: nothing, logScale: broadcastTo(scalar(emptyLogScale), [batch, heads, features]) };
   }
   const given = { sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) };
   return isLogarithmic ? normalizeState(given) : given;
@@ -245,11 +100,96 @@ function seenKeys(keyMask: Tensor, state: AttentionState | undefined): Tensor {
   return less(0, add(counts, reshape(cast(read, 'float32'), [batch, 1])));
 }
 
+/** The tokens of all chunks as sequences of a loop, in the order of their names. */
+type Sequences = { readonly [K in keyof ChunkTokens]: Tensor };
+
+function tokensOf(names: readonly string[], items: readonly Tensor[]): ChunkTokens {
+  return Object.fromEntries(names.map((name, at) => [name, items[at] as Tensor])) as unknown as ChunkTokens;
+}
+
+interface CoreInputs {
+  readonly form: ChunkForm;
+  readonly tokens: Sequences;
+  readonly start: AttentionState;
+  readonly length: Dim;
+  readonly twin: CausalTwin | undefined;
+}
+
+const savedNames = ['inverse', 'prefix', 'scale', 'decay', 'isOwn'] as const;
+
+/** The loop over the chunks: the outputs [batch, length, heads, dim] before their gradient, and how to get it. */
+function chunkLoop({ form, tokens, start, length, twin }: CoreInputs) {
+  const { initial, before } = unify(start);
+  const seen = multiply(sum(slice(initial, -1, initial.staticDim(-1) - 1), 2, true), headroom);
+  const names = Object.keys(tokens);
+  const sequences = Object.values(tokens);
+  const kept = savedNames.filter((name) => name !== 'isOwn' || form.map.isSigned);
+  const forward = scan([multiply(initial, headroom), before, seen], sequences, ([total, scale, weight], items) => {
+    const { next, output, saved, isLossy } = readChunk(
+      form,
+      { sum: total!, scale: scale!, seen: weight! },
+      tokensOf(names, items),
+    );
+    return {
+      states: [next.sum, next.scale, next.seen],
+      items: [output, ...kept.map((name) => saved[name]!), ...(isLossy === undefined ? [] : [isLossy])],
+    };
+  });
+  const [output, ...items] = forward.items as [Tensor, ...Tensor[]];
+  const saved = items.slice(0, kept.length);
+  const lossy = twin === undefined ? undefined : less(0, max(items.at(-1)!));
+
+  /** The gradients of queries, keys, values and learned tensors, from the last chunk to the first. */
+  const gradients = (gOutput: Tensor): readonly Tensor[] => {
+    const learned = form.map.learned ?? [];
+    const nothing = [initial, ...learned].map((like) => broadcastTo(scalar(0), like.shape));
+    const chunk = form.tril.staticDim(0);
+    const backward = scan(
+      nothing,
+      [...sequences, ...saved, output, toSequence(gOutput, chunk)],
+      ([later, ...totals], all) => {
+        const [own, rest] = [all.slice(0, names.length), all.slice(names.length)];
+        const held = Object.fromEntries(kept.map((name, at) => [name, rest[at]])) as unknown as ChunkSaved;
+        const result = chunkGradients(form, tokensOf(names, own), held, {
+          output: rest[kept.length]!,
+          gOutput: rest[kept.length + 1]!,
+          later: later!,
+        });
+        return {
+          states: [result.earlier, ...totals.map((total, at) => add(total, result.learned[at]!))],
+          items: [result.query, result.key, result.value],
+        };
+      },
+      { reverse: true },
+    );
+    return [...backward.items.map((item) => fromSequence(item, length)), ...backward.states.slice(1)];
+  };
+  const [total, scale] = forward.states as [Tensor, Tensor];
+  return { output, inverse: saved[0]!, lossy, gradients, final: total, running: scale };
+}
+
+/**
+ * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
+ * denominators takes the headroom away and leaves every feature the whole of float32's range.
+ */
+function finalState(final: Tensor, running: Tensor, twin: CausalTwin | undefined): AttentionState {
+  const [batch, heads, features] = final.shape as [Dim, Dim, Dim];
+  const logScale = broadcastTo(reshape(running, [batch, heads, 1]), [batch, heads, features]);
+  const chunked = { sum: multiply(final, 1 / headroom), logScale };
+  if (twin === undefined) return { sum: stopGradient(chunked.sum), logScale: stopGradient(logScale) };
+  const dim = final.staticDim(-1) - 1;
+  const [total, scale] = conditional(isLossyState(final, slice(final, -1, dim)), twin.state, () => {
+    const state = normalizeState(chunked);
+    return [state.sum, state.logScale];
+  });
+  return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
+}
+
 /**
  * Causal attention of [batch, length, heads, dim] through a feature map, in time and memory linear in the length.
- * Returns the output [batch, length, heads, valueDim] and the state after the last token.
+ * Returns the output [batch, length, heads, valueDim] and the state after the last token, whose gradient is not followed.
  *
- * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon), or need positions and got none.
+ * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon).
  */
 export function causalAttention(
   inputs: AttentionInputs,
@@ -265,46 +205,84 @@ export function causalAttention(
   const valueDim = inputs.value.staticDim(-1);
   const map = guarded(features);
   expectPositions('causalAttention', inputs, map, state !== undefined);
-  const position = positionsOf('causalAttention', inputs, map, (x) => toChunks(x, chunk));
-  const readQuery = () => map.query(toChunks(inputs.query, chunk), position.query);
-  const readKey = () => map.key(toChunks(inputs.key, chunk), position.key);
-  const [queryFeatures, keyFeatures] = [readQuery(), readKey()];
-  const value = toChunks(inputs.value, chunk);
-  const chunks = ceilDivide(length, chunk);
-  const rows = [chunks, batch, heads, chunk, 1];
-  const plain = keyFeatures.logScale ?? broadcastTo(scalar(0), rows);
+  const position = positionsOf('causalAttention', inputs, map, (x) => x);
 
   const isPadded = subtractDims(roundUp(length, chunk), length) !== 0;
   const real = inputs.keyMask ?? (isPadded ? broadcastTo(cast(scalar(1), 'bool'), [batch, length]) : undefined);
-  const byChunk = (x: Tensor) =>
-    reshape(transpose(reshape(padLength(x, chunk), [batch, chunks, chunk]), [1, 0, 2]), [chunks, batch, 1, chunk, 1]);
-  // Padding is written in int32, which every engine pads, and read back as a mask.
-  const maskByChunk = (mask: Tensor) => less(0, byChunk(cast(mask, 'int32')));
-  const mask = real === undefined ? undefined : maskByChunk(real);
-  const logScale = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
-  const visible = inputs.keyMask === undefined ? undefined : maskByChunk(seenKeys(inputs.keyMask, state));
-
-  const [queryLog, keyLog] = [queryFeatures.logValues, keyFeatures.logFeatures];
-  const isLogarithmic = queryLog !== undefined && keyLog !== undefined;
+  // Padding is written in int32, which every engine pads, and read back as a mask: [chunks, batch, 1, chunk, 1].
+  const byChunk = (mask: Tensor) => {
+    const rows = toSequence(cast(mask, 'int32'), chunk);
+    return less(0, reshape(rows, [rows.dim(0), batch, 1, chunk, 1]));
+  };
+  const mask = real === undefined ? undefined : byChunk(real);
+  const visible = inputs.keyMask === undefined ? undefined : byChunk(seenKeys(inputs.keyMask, state));
+  const optional = {
+    ...(mask === undefined ? {} : { mask }),
+    ...(visible === undefined ? {} : { visible }),
+    ...(position.query === undefined ? {} : { queryPosition: toSequence(position.query, chunk) }),
+    ...(position.key === undefined ? {} : { keyPosition: toSequence(position.key, chunk) }),
+  };
+  const chunked = (x: Tensor | undefined) => (x === undefined ? undefined : toChunks(x, chunk));
+  const queryRows = () => toChunks(inputs.query, chunk); // [chunks, batch, heads, chunk, dim]
+  const keyRows = () => toChunks(inputs.key, chunk);
+  const readQuery = (x: Tensor) => map.query(x, chunked(position.query)).logValues;
+  const readKey = (x: Tensor) => map.key(x, chunked(position.key)).logFeatures;
+  const isLogarithmic = readQuery(queryRows()) !== undefined && readKey(keyRows()) !== undefined;
   const start = startOf(state, { batch, heads, features: map.featureCount, valueDim }, isLogarithmic);
   const twin = isLogarithmic
     ? causalTwin({
-        query: () => readQuery().logValues!,
-        key: () => readKey().logFeatures!,
-        value,
+        query: () => readQuery(queryRows())!,
+        key: () => readKey(keyRows())!,
+        value: () => toChunks(inputs.value, chunk),
         mask,
         state: start,
       })
     : undefined;
-  const core = chunkedCore({
-    query: queryFeatures.values,
-    key: keyFeatures.values,
-    logScale,
-    value,
-    visible,
-    ...unify(start),
-    hasMass: map.isSigned === true,
-    logSpace: twin === undefined ? undefined : { twin, query: queryLog!, key: keyLog! },
+  const loop = chunkLoop({
+    form: { map, tril: lowerTriangle(chunk), isLogarithmic },
+    tokens: {
+      query: toSequence(inputs.query, chunk),
+      key: toSequence(inputs.key, chunk),
+      value: toSequence(inputs.value, chunk),
+      ...optional,
+    },
+    start,
+    length,
+    twin,
   });
-  return { output: fromChunks(core.output, length), state: finalState(core, twin) };
+  const learned = map.learned ?? [];
+  const { lossy } = loop;
+  const leaves = [inputs.query, inputs.key, inputs.value, ...learned];
+  const finish = (output: Tensor, gradient: (g: Tensor) => readonly (Tensor | undefined)[]) => ({
+    output: withGradient(leaves, [output], ([g]) => gradient(g!))[0]!,
+    state: finalState(loop.final, loop.running, twin),
+  });
+  if (twin === undefined || lossy === undefined) return finish(fromSequence(loop.output, length), loop.gradients);
+
+  const [output, inverse] = conditional(
+    lossy,
+    () => {
+      const [own, ownInverse] = twin.outputs() as [Tensor, Tensor];
+      return [fromChunks(own, length), ownInverse];
+    },
+    () => [fromSequence(loop.output, length), loop.inverse],
+  ) as [Tensor, Tensor];
+  return finish(output, (g) =>
+    conditional(
+      lossy,
+      () => {
+        const gWeighted = weightedGradient(toChunks(g, chunk), toChunks(output, chunk), inverse);
+        const [gQuery, gKey, gValue] = twin.gradients(gWeighted) as [Tensor, Tensor, Tensor];
+        const [query, key] = [queryRows(), keyRows()];
+        const results = [
+          [readQuery(query)!, gQuery],
+          [readKey(key)!, gKey],
+        ] as const;
+        const [ofQuery, ofKey, ...rest] = pullback(results, [query, key, ...learned]);
+        const rows = [ofQuery!, ofKey!, gValue].map((x) => fromChunks(x, length));
+        return [...rows, ...learned.map((like, at) => rest[at] ?? broadcastTo(scalar(0), like.shape))];
+      },
+      () => loop.gradients(g),
+    ),
+  );
 }

@@ -113,6 +113,19 @@ export function padLength(x: Tensor, chunk: number, value = 0): Tensor {
   return pad(x, 1, 0, subtractDims(roundUp(length, chunk), length), value);
 }
 
+/** [batch, length, ...] → [chunks, batch, chunk, ...], the length padded to whole chunks; and back. */
+export function toSequence(x: Tensor, chunk: number): Tensor {
+  const [batch, length, ...rest] = x.shape as [Dim, Dim, ...Dim[]];
+  const split = reshape(padLength(x, chunk), [batch, ceilDivide(length, chunk), chunk, ...rest]);
+  return transpose(split, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
+}
+
+export function fromSequence(x: Tensor, length: Dim): Tensor {
+  const [, batch, chunk, ...rest] = x.shape as [Dim, Dim, number, ...Dim[]];
+  const joined = transpose(x, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
+  return slice(reshape(joined, [batch, roundUp(length, chunk), ...rest]), 1, 0, length);
+}
+
 /** [batch, length, heads, dim] → [chunks, batch, heads, chunk, dim], the length padded to whole chunks. */
 export function toChunks(x: Tensor, chunk: number): Tensor {
   const [batch, length, heads, dim] = x.shape;

@@ -13,6 +13,8 @@ export interface Normalized {
   readonly output: Tensor;
   /** 1/den [..., 1]; zero for rows that see no key. */
   readonly inverse: Tensor;
+  /** Where a guarded denominator is the row's own; absent without a guard. */
+  readonly isOwn: Tensor | undefined;
   /** The gradient of the weighted sums: [g/den, −(g·output)/den], given the gradient g of the output. */
   gradient(g: Tensor): Tensor;
 }
@@ -25,7 +27,7 @@ export function normalizeOutput(weighted: Tensor, { visible, mass }: NormalizeOp
   const plain = reciprocal(visible === undefined ? guarded : where(visible, guarded, scalar(1)));
   const inverse = visible === undefined ? plain : where(visible, plain, scalar(0));
   const output = multiply(slice(weighted, -1, 0, dim), inverse);
-  return { output, inverse, gradient: (g) => weightedGradient(g, output, inverse, isOwn) };
+  return { output, inverse, isOwn, gradient: (g) => weightedGradient(g, output, inverse, isOwn) };
 }
 
 /** [g/den, −(g·output)/den], given the gradient g of the output; the latter zero where a denominator is not the row's own. */

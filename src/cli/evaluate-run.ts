@@ -1,8 +1,8 @@
 /** `performer evaluate` at work. */
 import { type ByteSource, evaluationWindows } from '../data/index.js';
 import { openFiles } from '../data/node.js';
-import type { Engine } from '../engine/index.js';
-import { initialState } from '../models/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
+import { initialState, type LanguageModelState } from '../models/index.js';
 import { compileEvaluation } from '../training/index.js';
 import { type LoadedModel, loadModel } from '../training/node.js';
 import { usageError } from './command.js';
@@ -86,11 +86,13 @@ async function meanLoss(
 ): Promise<number> {
   const compiled = await compileEvaluation(engine, config, reading);
   try {
-    let states = reading.carryState ? [initialState(config, reading.batch)] : [];
+    let states: readonly LanguageModelState<EngineTensor>[] = reading.carryState
+      ? [initialState(config, reading.batch)]
+      : [];
     let total = 0;
     for await (const { tokens, mask } of evaluationWindows(text, reading)) {
       const result = await compiled.run({ params, projections, states, tokens, mask });
-      states = [...result.states];
+      states = result.states;
       total += result.total;
     }
     return total / (text.length - 1);

@@ -34,7 +34,7 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
     if (flags.loadState !== undefined) session.loadState(await readSafetensors(flags.loadState as string));
     await stream(session, prompt, { ...options, signal: stop.signal }, { io, isEchoed: flags.echo !== false });
     if (flags.saveState !== undefined) {
-      const { tensors, metadata } = session.saveState();
+      const { tensors, metadata } = await session.saveState();
       await writeSafetensors(flags.saveState as string, tensors, metadata);
     }
   } finally {

@@ -71,7 +71,7 @@ const trainingFlags = flagsOf('Training:', trainingShape, {
   weightDecay: { text: 'AdamW: decay of the weights, times the learning rate' },
   clipNorm: { text: 'the largest norm of the gradient' },
   carryState: { text: 'read the text in order, and carry the state from window to window' },
-  recompute: { text: 'compute the blocks again for the gradient: less memory, about a quarter more time' },
+  recompute: { text: 'compute the blocks again for the gradient: less memory, a fifth more time' },
   redrawInterval: { text: 'steps between new random projections; 0: never' },
   heldOut: { text: 'the part at the end of the text that is held out' },
   evaluationInterval: { text: 'steps between evaluations on it', fallback: 'a tenth of the steps' },

@@ -1,20 +1,20 @@
 /** Matching the arrays of a run to the inputs that were compiled. */
-import type { HostTensor } from '../base/array.js';
 import { type Dim, evaluateDim, formatDim, symbolName } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { formatShape } from '../base/shape.js';
+import { elementCount, formatShape, resolveShape } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
 import type { TracedGraph } from '../graph/trace.js';
+import type { EngineTensor } from './engine.js';
 
-/** The arrays of all arguments by name. */
-export function arraysByName(args: readonly unknown[]): Map<string, HostTensor> {
-  return new Map(args.flatMap((argument) => leavesOf(argument) as unknown as [string, HostTensor][]));
+/** The tensors of all arguments by name. */
+export function arraysByName(args: readonly unknown[]): Map<string, EngineTensor> {
+  return new Map(args.flatMap((argument) => leavesOf(argument) as unknown as [string, EngineTensor][]));
 }
 
 /** Checks the arrays against the inputs and returns the values of the symbols. */
 export function bindSymbols(
   inputs: TracedGraph['inputs'],
-  arrays: ReadonlyMap<string, HostTensor>,
+  arrays: ReadonlyMap<string, EngineTensor>,
 ): Map<string, number> {
   const bindings = new Map<string, number>();
   const expected: [string, Dim, number][] = [];
@@ -44,4 +44,20 @@ export function bindSymbols(
     }
   }
   return bindings;
+}
+
+/** The caller's tensors for outputs, by path. Throws SHAPE for one of another size than its output will have. */
+export function bindTargets(
+  outputs: TracedGraph['outputs'],
+  tree: unknown,
+  bindings: ReadonlyMap<string, number>,
+): Map<string, EngineTensor> {
+  const targets = arraysByName(tree === undefined ? [] : [tree]);
+  for (const { path, name, tensor } of outputs) {
+    const target = targets.get(path);
+    if (target === undefined || elementCount(target.shape) === elementCount(resolveShape(tensor.shape, bindings)))
+      continue;
+    throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
+  }
+  return targets;
 }

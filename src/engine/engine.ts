@@ -1,23 +1,46 @@
 /** The engine: what turns a function over symbolic tensors into one that runs. Engines are passed in, never imported. */
-import type { HostTensor } from '../base/array.js';
+import type { Dtype, HostTensor } from '../base/array.js';
 import type { Leaf, MapLeaves } from '../base/tree.js';
 import type { SymbolicArguments } from '../graph/trace.js';
 
 /** A tree from which any part may be missing. */
 export type PartialTree<T> = T extends Leaf ? T : { readonly [K in keyof T]?: PartialTree<T[K]> };
 
-export interface RunOptions<R> {
-  /** Buffers of the caller that receive the outputs: a tree like the result, of which any part may be absent. */
-  readonly outputs?: PartialTree<MapLeaves<R, HostTensor>>;
+/** A tensor in the memory of an engine's device. */
+export interface PlacedTensor {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly isPlaced: true;
 }
 
-/** The arguments of a compiled function: arrays for the leaves that were specifications. */
-export type RunArguments<A extends readonly unknown[]> = { readonly [I in keyof A]: MapLeaves<A[I], HostTensor> };
+/** What a run reads and writes: an array of the host, or what the engine made of one by `place`. */
+export type EngineTensor = HostTensor | PlacedTensor;
+
+/** Tensors that receive outputs: a tree like the result, of which any part may be absent. */
+export type RunOutputs<R> = PartialTree<MapLeaves<R, EngineTensor>>;
+
+export interface RunOptions<O> {
+  /** The caller's tensors that receive outputs; not those that the run reads. */
+  readonly outputs?: O | undefined;
+}
+
+/** The arguments of a compiled function: tensors for the leaves that were specifications. */
+export type RunArguments<A extends readonly unknown[]> = { readonly [I in keyof A]: MapLeaves<A[I], EngineTensor> };
+
+/** The result of a run: the caller's tensor where there was one, else a new array. */
+export type RunResult<R, O> = R extends Leaf
+  ? O extends Leaf
+    ? O
+    : HostTensor
+  : { [K in keyof R]: RunResult<R[K], K extends keyof O ? O[K] : undefined> };
 
 /** A function that was compiled once and runs many times, for any sizes of its symbolic dimensions. */
 export interface Executable<A extends readonly unknown[], R> {
   /** Runs the function. A leaf that was compiled as a constant is passed over. Throws SHAPE for arrays that do not fit. */
-  run(args: RunArguments<A>, options?: RunOptions<R>): Promise<MapLeaves<R, HostTensor>>;
+  run<O extends RunOutputs<R> | undefined = undefined>(
+    args: RunArguments<A>,
+    options?: RunOptions<O>,
+  ): Promise<RunResult<R, O>>;
   /** Frees the session. It must not run again. */
   dispose(): Promise<void>;
 }
@@ -33,4 +56,20 @@ export interface Engine {
     build: (...inputs: SymbolicArguments<A>) => R,
     args: A,
   ): Promise<Executable<A, R>>;
+  /**
+   * Takes arrays to where the engine computes, so that runs read and write them without a copy over the host. An engine
+   * that computes on the host returns the arrays themselves.
+   */
+  place<T>(tree: T): Promise<MapLeaves<T, EngineTensor>>;
+  /** The arrays of placed tensors; arrays are returned as they are. */
+  fetch<T>(tree: T): Promise<MapLeaves<T, HostTensor>>;
+  /** Frees what `place` took elsewhere. It must not be read again. */
+  free(tree: unknown): void;
 }
+
+/** Placing for an engine that computes on the host: nothing is to be done. */
+export const onHost: Pick<Engine, 'place' | 'fetch' | 'free'> = {
+  place: async <T>(tree: T) => tree as MapLeaves<T, EngineTensor>,
+  fetch: async <T>(tree: T) => tree as MapLeaves<T, HostTensor>,
+  free: () => {},
+};

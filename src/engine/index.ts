@@ -1,3 +1,12 @@
 /** Engines compile functions over symbolic tensors and run them. */
-export type { Engine, Executable, RunArguments, RunOptions } from './engine.js';
+export type {
+  Engine,
+  EngineTensor,
+  Executable,
+  PlacedTensor,
+  RunArguments,
+  RunOptions,
+  RunOutputs,
+  RunResult,
+} from './engine.js';
 export { referenceEngine } from './reference.js';

@@ -17,8 +17,9 @@ export interface NodeEngineOptions {
 export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEngineOptions = {}): Engine {
   return ortEngine({
     name: `node-${provider}`,
-    target: 'native',
+    target: provider === 'webgpu' ? 'webgpu' : 'native',
     tensorClass: Tensor,
+    fillsOutputs: true,
     createSession: ({ bytes, externalData }) =>
       InferenceSession.create(bytes, {
         executionProviders: [provider],

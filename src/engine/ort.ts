@@ -1,22 +1,56 @@
 /** What the engines on ONNX Runtime share: graphs encoded, sessions kept, arrays handed over, errors translated. */
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
-import type { Dtype, HostTensor } from '../base/array.js';
+import { byteLength, type Dtype, type HostTensor, zeros } from '../base/array.js';
 import { internalError, messageOf, PerformerError } from '../base/errors.js';
-import { elementCount, resolveShape } from '../base/shape.js';
-import { type MapLeaves, mapTree } from '../base/tree.js';
+import { leavesOf, mapTree } from '../base/tree.js';
 import type { Target } from '../graph/emitter.js';
 import type { Tensor } from '../graph/tensor.js';
 import { type TracedGraph, trace } from '../graph/trace.js';
 import { encodeModel, type OnnxModel } from '../onnx/index.js';
-import { arraysByName, bindSymbols } from './bindings.js';
-import type { Engine, Executable, RunArguments, RunOptions } from './engine.js';
+import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
+import {
+  type Engine,
+  type EngineTensor,
+  type Executable,
+  onHost,
+  type PlacedTensor,
+  type RunArguments,
+  type RunOptions,
+  type RunOutputs,
+  type RunResult,
+} from './engine.js';
 
 export interface OrtEngineOptions {
   readonly name: string;
   readonly target: Target;
   /** The runtime's own tensor class: it takes no other for an output. */
   readonly tensorClass: TensorConstructor;
-  createSession(model: OnnxModel): Promise<InferenceSession>;
+  /** Whether the runtime writes into arrays that are given for outputs; where not, they are copied there. */
+  readonly fillsOutputs: boolean;
+  /** Where placed tensors lie, unless it is the host. */
+  readonly memory?: DeviceMemory;
+  createSession(model: OnnxModel): Promise<Session>;
+}
+
+type Session = Pick<InferenceSession, 'run' | 'release'>;
+
+/** The memory of a device: tensors of the runtime there. */
+export interface DeviceMemory {
+  /** A copy of an array. */
+  place(array: HostTensor): OrtTensor;
+  /** The bytes of a tensor. */
+  fetch(tensor: OrtTensor, byteLength: number): Promise<ArrayBuffer>;
+}
+
+/** A placed tensor. */
+class DeviceTensor implements PlacedTensor {
+  readonly isPlaced = true;
+
+  constructor(
+    readonly dtype: Dtype,
+    readonly shape: readonly number[],
+    readonly tensor: OrtTensor,
+  ) {}
 }
 
 /** "… running MatMul node. Name:'blocks.0.attention/MatMul_3' Status Message: why" → what, where and why. */
@@ -28,7 +62,9 @@ function translate(where: string, cause: unknown): PerformerError {
   return new PerformerError('DEVICE', `${place}: the engine failed: ${(why ?? message).trim()}`, { cause });
 }
 
-function toOrt(tensorClass: TensorConstructor, { dtype, shape, data }: HostTensor, expected: Dtype): OrtTensor {
+function toOrt(tensorClass: TensorConstructor, given: EngineTensor, expected: Dtype): OrtTensor {
+  if (given instanceof DeviceTensor) return given.tensor;
+  const { dtype, shape, data } = given as HostTensor;
   if (dtype === 'float64' && expected === 'float32') {
     return new tensorClass('float32', Float32Array.from(data as Float64Array), shape);
   }
@@ -37,14 +73,14 @@ function toOrt(tensorClass: TensorConstructor, { dtype, shape, data }: HostTenso
 
 /** Sessions by the digest of their model, each closed when its last user is disposed of. */
 class SessionCache {
-  readonly #entries = new Map<string, { session: Promise<InferenceSession>; users: number }>();
+  readonly #entries = new Map<string, { session: Promise<Session>; users: number }>();
   readonly #create: OrtEngineOptions['createSession'];
 
   constructor(create: OrtEngineOptions['createSession']) {
     this.#create = create;
   }
 
-  async acquire(model: OnnxModel): Promise<{ session: InferenceSession; release: () => Promise<void> }> {
+  async acquire(model: OnnxModel): Promise<{ session: Session; release: () => Promise<void> }> {
     if (model.externalData.length > 0) {
       const session = await this.#create(model);
       return { session, release: () => session.release() };
@@ -69,33 +105,40 @@ class SessionCache {
   }
 }
 
+function copyInto({ data }: HostTensor, value: OrtTensor): void {
+  (data as Float32Array).set(value.data as Float32Array);
+}
+
 class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R> {
   #released = false;
 
   constructor(
     private readonly graph: TracedGraph,
     private readonly result: R,
-    private readonly tensorClass: TensorConstructor,
-    private readonly session: InferenceSession,
+    private readonly options: Pick<OrtEngineOptions, 'tensorClass' | 'fillsOutputs'>,
+    private readonly session: Session,
     private readonly release: () => Promise<void>,
   ) {}
 
-  async run(args: RunArguments<A>, options: RunOptions<R> = {}): Promise<MapLeaves<R, HostTensor>> {
+  async run<O extends RunOutputs<R> | undefined>(
+    args: RunArguments<A>,
+    options: RunOptions<O> = {},
+  ): Promise<RunResult<R, O>> {
     if (this.#released) throw new PerformerError('DEVICE', 'run: expected a live executable, got one disposed of.');
     const { inputs, outputs } = this.graph;
-    const arrays = arraysByName(args);
-    const bindings = bindSymbols(inputs, arrays);
+    const { tensorClass, fillsOutputs } = this.options;
+    const given = arraysByName(args);
+    const bindings = bindSymbols(inputs, given);
     const feeds: Record<string, OrtTensor> = {};
-    for (const { name, tensor } of inputs)
-      feeds[name] = toOrt(this.tensorClass, arrays.get(name) as HostTensor, tensor.dtype);
-    const targets = arraysByName(options.outputs === undefined ? [] : [options.outputs]);
+    for (const { name, tensor } of inputs) {
+      feeds[name] = toOrt(tensorClass, given.get(name) as EngineTensor, tensor.dtype);
+    }
+    const targets = bindTargets(outputs, options.outputs, bindings);
     const fetches: Record<string, OrtTensor | null> = {};
     for (const { path, name, tensor } of outputs) {
       const target = targets.get(path);
-      if (target !== undefined && target.data.length !== elementCount(resolveShape(tensor.shape, bindings))) {
-        throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
-      }
-      fetches[name] = target === undefined ? null : toOrt(this.tensorClass, target, tensor.dtype);
+      const isWritten = target !== undefined && (fillsOutputs || target instanceof DeviceTensor);
+      fetches[name] = isWritten ? toOrt(tensorClass, target, tensor.dtype) : null;
     }
     let values: Awaited<ReturnType<InferenceSession['run']>>;
     try {
@@ -103,17 +146,16 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
     } catch (cause) {
       throw translate('run', cause);
     }
-    const results = new Map(
-      outputs.map(({ path, name, tensor }) => {
-        const value = values[name];
-        if (value === undefined) throw internalError(`the session gave no ${name}`);
-        return [
-          path,
-          targets.get(path) ?? ({ dtype: tensor.dtype, shape: value.dims, data: value.data } as HostTensor),
-        ];
-      }),
-    );
-    return mapTree(this.result, (_: Tensor, path) => results.get(path) as HostTensor) as MapLeaves<R, HostTensor>;
+    const results = new Map<string, EngineTensor>();
+    for (const { path, name, tensor } of outputs) {
+      const value = values[name];
+      if (value === undefined) throw internalError(`the session gave no ${name}`);
+      const target = targets.get(path);
+      if (target !== undefined && fetches[name] === null) copyInto(target as HostTensor, value);
+      const fresh = () => ({ dtype: tensor.dtype, shape: value.dims, data: value.data }) as HostTensor;
+      results.set(path, target ?? fresh());
+    }
+    return mapTree(this.result, (_: Tensor, path) => results.get(path)) as RunResult<R, O>;
   }
 
   async dispose(): Promise<void> {
@@ -123,11 +165,48 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
   }
 }
 
+/** Placing tensors in the memory of a device. */
+function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'> {
+  const fetch = async (leaf: EngineTensor): Promise<HostTensor> => {
+    if (!(leaf instanceof DeviceTensor)) return leaf as HostTensor;
+    const array = zeros(leaf.dtype, leaf.shape);
+    const bytes = await memory.fetch(leaf.tensor, byteLength(array));
+    new Uint8Array(array.data.buffer).set(new Uint8Array(bytes));
+    return array;
+  };
+  return {
+    async place(tree) {
+      return mapTree(tree, (leaf: EngineTensor) => {
+        if (leaf instanceof DeviceTensor) return leaf;
+        return new DeviceTensor(leaf.dtype, leaf.shape, memory.place(leaf as HostTensor));
+      });
+    },
+    async fetch(tree) {
+      const arrays = new Map<string, HostTensor>();
+      for (const [path, leaf] of leavesOf(tree)) arrays.set(path, await fetch(leaf as unknown as EngineTensor));
+      return mapTree(tree, (_, path) => arrays.get(path) as HostTensor);
+    },
+    free(tree) {
+      for (const [, leaf] of leavesOf(tree)) {
+        if ((leaf as unknown) instanceof DeviceTensor) (leaf as unknown as DeviceTensor).tensor.dispose();
+      }
+    },
+  };
+}
+
 /** An engine on ONNX Runtime, given how sessions are made there. */
-export function ortEngine({ name, target, tensorClass, createSession }: OrtEngineOptions): Engine {
+export function ortEngine({
+  name,
+  target,
+  tensorClass,
+  fillsOutputs,
+  memory,
+  createSession,
+}: OrtEngineOptions): Engine {
   const cache = new SessionCache(createSession);
   return {
     name,
+    ...(memory === undefined ? onHost : onDevice(memory)),
     async compile<const A extends readonly unknown[], R>(
       build: Parameters<typeof trace<A, R>>[0],
       args: A,
@@ -136,7 +215,7 @@ export function ortEngine({ name, target, tensorClass, createSession }: OrtEngin
       const model = encodeModel(graph, target);
       try {
         const { session, release } = await cache.acquire(model);
-        return new OrtExecutable<A, R>(graph, result, tensorClass, session, release);
+        return new OrtExecutable<A, R>(graph, result, { tensorClass, fillsOutputs }, session, release);
       } catch (cause) {
         throw cause instanceof PerformerError ? cause : translate('compile', cause);
       }

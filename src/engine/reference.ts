@@ -1,11 +1,19 @@
 /** The float64 oracle behind the interface of an engine: slow, plain, and what the others are held against. */
 import type { DataOf, HostTensor } from '../base/array.js';
-import { type MapLeaves, mapTree } from '../base/tree.js';
+import { mapTree } from '../base/tree.js';
 import { type DenseArray, evaluate } from '../graph/index.js';
 import type { Tensor } from '../graph/tensor.js';
 import { trace } from '../graph/trace.js';
-import { arraysByName, bindSymbols } from './bindings.js';
-import type { Engine, Executable, RunArguments, RunOptions } from './engine.js';
+import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
+import {
+  type Engine,
+  type Executable,
+  onHost,
+  type RunArguments,
+  type RunOptions,
+  type RunOutputs,
+  type RunResult,
+} from './engine.js';
 
 function dense({ shape, data }: HostTensor): DenseArray {
   return { shape, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
@@ -23,14 +31,15 @@ function host({ dtype }: Tensor, { shape, data }: DenseArray): HostTensor {
 export function referenceEngine(): Engine {
   return {
     name: 'reference',
+    ...onHost,
     async compile<const A extends readonly unknown[], R>(
       build: Parameters<typeof trace<A, R>>[0],
       args: A,
     ): Promise<Executable<A, R>> {
       const { graph, result } = trace(build, args);
       return {
-        async run(inputs: RunArguments<A>, options?: RunOptions<R>) {
-          const arrays = arraysByName(inputs);
+        async run<O extends RunOutputs<R> | undefined>(inputs: RunArguments<A>, options?: RunOptions<O>) {
+          const arrays = arraysByName(inputs) as Map<string, HostTensor>;
           for (const { name, value } of graph.constants) arrays.set(name, value);
           const bindings = bindSymbols(graph.inputs, arrays);
           const given = new Map([...arrays].map(([name, array]) => [name, dense(array)]));
@@ -39,7 +48,7 @@ export function referenceEngine(): Engine {
             given,
             bindings,
           );
-          const targets = arraysByName(options?.outputs === undefined ? [] : [options.outputs]);
+          const targets = bindTargets(graph.outputs, options?.outputs, bindings) as Map<string, HostTensor>;
           const results = new Map(
             graph.outputs.map(({ path, tensor }, index) => {
               const value = host(tensor, outputs[index] as DenseArray);
@@ -48,7 +57,7 @@ export function referenceEngine(): Engine {
               return [path, target ?? value];
             }),
           );
-          return mapTree(result, (_: Tensor, path) => results.get(path) as HostTensor) as MapLeaves<R, HostTensor>;
+          return mapTree(result, (_: Tensor, path) => results.get(path) as HostTensor) as RunResult<R, O>;
         },
         async dispose() {},
       };

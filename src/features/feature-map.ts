@@ -35,6 +35,8 @@ export interface FeatureMap {
   readonly isSigned?: boolean;
   /** Set when the features of a key depend on the whole sequence, which causal attention refuses. */
   readonly isSequenceWide?: boolean;
+  /** Tensors with gradients that the features depend on beside their rows. */
+  readonly learned?: readonly Tensor[];
   /** Set when features depend on the position of a token. */
   readonly usesPosition?: boolean;
   query(x: Tensor, position?: Tensor): Features;

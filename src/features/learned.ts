@@ -28,5 +28,11 @@ export function learnedFeatures({ query, key }: LearnedFeatureParams): FeatureMa
         logFeatures,
       };
     };
-  return { name: 'hedgehog', featureCount: 2 * query.staticDim(-1), query: features(query), key: features(key) };
+  return {
+    name: 'hedgehog',
+    featureCount: 2 * query.staticDim(-1),
+    learned: [query, key],
+    query: features(query),
+    key: features(key),
+  };
 }

@@ -7,7 +7,8 @@ import type { HostTensor } from '../base/array.js';
 import { type Dim, symbol } from '../base/dimension.js';
 import type { Shape } from '../base/shape.js';
 import { mapTree } from '../base/tree.js';
-import type { Engine } from '../engine/index.js';
+import type { BlockState } from '../blocks/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
 import { reshape, spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import {
   initialState,
@@ -24,6 +25,12 @@ export interface Reading<T = HostTensor> {
   /** Of the token that follows: [batch, vocabulary]. */
   readonly logits: T;
   readonly state: LanguageModelState<T>;
+}
+
+/** A reading whose logits and positions are on the host, and the rest where the engine computes. */
+export interface HeldReading {
+  readonly logits: HostTensor;
+  readonly state: { readonly position: HostTensor; readonly blocks: readonly BlockState<EngineTensor>[] };
 }
 
 export interface ReaderInputs<T = HostTensor> {

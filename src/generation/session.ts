@@ -2,14 +2,15 @@
  * A generation session: a model that reads tokens and keeps of them what the next ones need.
  *
  * With FAVOR+ that is one state of fixed size, so a token costs the same time and memory at any position: two sets of
- * buffers take turns as what is read and what is written. The state of exact softmax attention grows with the text.
+ * tensors, which lie where the engine computes, take turns as what is read and what is written. The state of exact softmax
+ * attention grows with the text, and comes to the host after each run.
  */
 import { float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
-import { compileReader, type Model, type Reader, type ReaderForm, type Reading } from './reader.js';
+import { compileReader, type HeldReading, type Model, type Reader, type ReaderForm, type Reading } from './reader.js';
 import {
   checkModel,
   decodeMemory,
@@ -41,13 +42,18 @@ export class GenerationSession {
   readonly #model: Model;
   readonly #readers: Partial<Record<ReaderForm, Promise<Reader>>> = {};
   #identity: Readonly<Record<string, string>> | undefined;
-  #current: Reading;
-  /** The other set of buffers; none where the state grows. */
-  #spare: Reading | undefined;
+  #current: HeldReading;
+  /** What readings are written into, in turns; nothing where the state grows. */
+  readonly #sets: readonly HeldReading[];
   #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
-  private constructor(engine: Engine, model: Model, batch: number, readChunk: number) {
+  private constructor(
+    engine: Engine,
+    model: Model,
+    sets: readonly HeldReading[],
+    { batch, readChunk }: Required<GenerationSessionOptions>,
+  ) {
     const { chunk } = model.config;
     this.config = model.config;
     this.batch = batch;
@@ -55,7 +61,7 @@ export class GenerationSession {
     this.#engine = engine;
     this.#model = model;
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
-    if (model.config.attention !== 'softmax') this.#spare = emptyMemory(model, batch);
+    this.#sets = sets;
   }
 
   /**
@@ -76,7 +82,12 @@ export class GenerationSession {
     }
     const model = { config, params, projections };
     checkModel('GenerationSession', model);
-    return new GenerationSession(engine, model, batch, readChunk);
+    const set = async (): Promise<HeldReading> => {
+      const { logits, state } = emptyMemory(model, batch);
+      return { logits, state: { ...state, blocks: await engine.place(state.blocks) } };
+    };
+    const sets = config.attention === 'softmax' ? [] : [await set(), await set()];
+    return new GenerationSession(engine, model, sets, { batch, readChunk });
   }
 
   /** How many tokens each row has read: [batch]. */
@@ -144,10 +155,17 @@ export class GenerationSession {
   }
 
   /** A copy of all that is needed to go on from here: for a safetensors file. The first call reads every weight once. */
-  saveState(): SavedState {
+  async saveState(): Promise<SavedState> {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
-    return encodeMemory({ ...this.#current, ...this.#history }, this.#identity);
+    this.#status = 'busy';
+    try {
+      const { logits, state } = this.#current;
+      const memory = { logits, state: await this.#engine.fetch(state), ...this.#history };
+      return encodeMemory(memory, this.#identity);
+    } finally {
+      this.#status = 'idle';
+    }
   }
 
   /**
@@ -169,6 +187,7 @@ export class GenerationSession {
     this.#status = 'disposed';
     const readers = await Promise.allSettled(Object.values(this.#readers));
     for (const reader of readers) if (reader.status === 'fulfilled') await reader.value.dispose();
+    this.#engine.free(this.#sets);
   }
 
   #reader(form: ReaderForm): Promise<Reader> {
@@ -180,10 +199,9 @@ export class GenerationSession {
     const { form, inputs } = readerInputs(rows, this.config);
     const reader = await this.#reader(form);
     const { logits, state } = this.#current;
-    const spare = this.#spare;
-    const options = spare === undefined ? {} : { outputs: spare };
-    const written = await reader.run([constants, constants, state, inputs], options);
-    const next = spare ?? mapTree(written, inSinglePrecision);
+    const outputs = this.#sets.find((set) => set !== this.#current);
+    const written = await reader.run([constants, constants, state, inputs], { outputs });
+    const next: HeldReading = outputs ?? mapTree(written as Reading, inSinglePrecision);
     const { vocabularySize } = this.config;
     rows.forEach((row, index) => {
       const start = index * vocabularySize;
@@ -192,7 +210,6 @@ export class GenerationSession {
       const before = (logits.data as Float32Array).subarray(start, start + vocabularySize);
       (next.logits.data as Float32Array).set(before, start);
     });
-    if (spare !== undefined) this.#spare = this.#current;
     this.#current = next;
   }
 

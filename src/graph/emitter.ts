@@ -3,8 +3,11 @@ import type { Dtype } from '../base/array.js';
 import type { Dim } from '../base/dimension.js';
 import type { Shape } from '../base/shape.js';
 
-/** standard: the ONNX operator set alone · native, web: with the fused com.microsoft ops of ONNX Runtime there. */
-export type Target = 'standard' | 'native' | 'web';
+/**
+ * standard: the ONNX operator set alone · native, web: with the fused com.microsoft ops that ONNX Runtime has there ·
+ * webgpu: without those that have no kernel on the GPU, since they would run on the processor.
+ */
+export type Target = 'standard' | 'native' | 'web' | 'webgpu';
 
 /** An attribute of an ONNX node; a bare number is an integer. */
 export type EmitAttribute =

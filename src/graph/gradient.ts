@@ -15,20 +15,25 @@ export function gradient<T>(loss: Tensor, parameters: T): MapLeaves<T, Tensor> {
     throw new PerformerError('SHAPE', `gradient: expected a float32 scalar as the loss, got ${loss}.`);
   }
   const leaves = leavesOf(parameters).map(([, leaf]) => leaf as unknown as Tensor);
-  const found = new Map(pullback(loss, scalar(1), leaves).map((own, index) => [leaves[index], own]));
+  const found = new Map(pullback([[loss, scalar(1)]], leaves).map((own, index) => [leaves[index], own]));
   return mapTree(parameters, (leaf: Tensor) => found.get(leaf) ?? broadcastTo(scalar(0), leaf.shape));
 }
 
 /**
- * The vector–Jacobian product of the function that computes `result` from `inputs`: given the gradient of a loss with
- * respect to `result`, that with respect to each input, undefined for one on which the result does not depend. The
- * inputs are taken as independent of each other, and nothing before them is walked through.
+ * The vector–Jacobian product of the function that computes some results from `inputs`: given the gradient of a loss with
+ * respect to each result, that with respect to each input, undefined for one on which no result depends. The inputs are
+ * taken as independent of each other, and nothing before them is walked through.
  */
-export function pullback(result: Tensor, given: Tensor, inputs: readonly Tensor[]): readonly (Tensor | undefined)[] {
+export function pullback(
+  results: readonly (readonly [result: Tensor, gradient: Tensor])[],
+  inputs: readonly Tensor[],
+): readonly (Tensor | undefined)[] {
   const leaves = new Set(inputs);
-  const found = new Map<Tensor, Tensor>([[result, given]]);
+  const found = new Map<Tensor, Tensor>(results);
   const isBefore = (tensor: Tensor) => !leaves.has(tensor);
-  const nodes = sortNodes([result].filter(isBefore), ({ inputs: from }) => from.filter(isBefore));
+  const nodes = sortNodes(results.map(([result]) => result).filter(isBefore), ({ inputs: from }) =>
+    from.filter(isBefore),
+  );
   const isRelevant = dependence(nodes, leaves);
   for (const node of nodes.reverse()) {
     if (!node.outputs.some(isRelevant)) continue;

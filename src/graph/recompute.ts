@@ -33,7 +33,7 @@ export function recomputed<A, P, R extends { readonly output: Tensor }>(
     scope('recomputed', () => {
       const activations = mapTree(inputs.activations, (leaf: Tensor) => waitFor(g!, leaf)) as A;
       const again = { activations, params: inputs.params };
-      return pullback(build(again).output, g!, differentiable(again));
+      return pullback([[build(again).output, g!]], differentiable(again));
     }),
   );
   return { ...result, output: output! };

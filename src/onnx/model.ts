@@ -78,9 +78,17 @@ function identity(from: string, to: string): NodeProto {
  */
 function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
   const needed = new Set(outputs);
-  const read = ({ input, attribute }: NodeProto) => {
+  const addInputs = ({ input, attribute }: NodeProto) => {
     for (const name of input) needed.add(name);
-    for (const { g } of attribute) g?.node.forEach(read);
+    for (const { g } of attribute) g?.node.forEach(addInputs);
+  };
+  const read = (node: NodeProto) => {
+    if (node.opType === 'Scan') dropItems(node, needed);
+    for (const { g } of node.attribute) {
+      const own = g?.output.map(({ name }) => name) ?? [];
+      if (g !== undefined) g.node = neededNodes(g.node, own);
+    }
+    addInputs(node);
   };
   return nodes
     .toReversed()
@@ -90,6 +98,19 @@ function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): N
       return isNeeded;
     })
     .reverse();
+}
+
+/** Takes the items of a loop that nobody reads out of its body, with what they alone are computed from. */
+function dropItems(node: NodeProto, needed: ReadonlySet<string>): void {
+  const attribute = (name: string) => node.attribute.find((each) => each.name === name);
+  const body = attribute('body')?.g;
+  const directions = attribute('scan_output_directions');
+  if (body === undefined || directions === undefined) throw internalError('a Scan without a body');
+  const states = node.input.length - Number(attribute('num_scan_inputs')?.i);
+  const isKept = (at: number) => at < states || needed.has(node.output[at] as string);
+  directions.ints = directions.ints.filter((_, at) => isKept(states + at));
+  body.output = body.output.filter((_, at) => isKept(at));
+  node.output = node.output.filter((_, at) => isKept(at));
 }
 
 /** Writes the graph as an ONNX model (opset 23) for a target. */

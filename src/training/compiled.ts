@@ -2,7 +2,7 @@
 import { type HostTensor, zeros } from '../base/array.js';
 import { Random } from '../base/random.js';
 import { mapTree } from '../base/tree.js';
-import type { Engine } from '../engine/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
 import { less, scalar, spec, sum, type TensorSpec, where } from '../graph/index.js';
 import {
   drawProjections,
@@ -25,25 +25,26 @@ import {
 } from './step.js';
 
 export interface StepArguments {
-  readonly params: LanguageModelParams<HostTensor>;
-  readonly moments: Moments<LanguageModelParams<HostTensor>>;
-  readonly projections: Projections<HostTensor>;
+  readonly params: LanguageModelParams<EngineTensor>;
+  readonly moments: Moments<LanguageModelParams<EngineTensor>>;
+  readonly projections: Projections<EngineTensor>;
   /** The carried state of each micro-batch, or none. */
-  readonly states: readonly LanguageModelState<HostTensor>[];
+  readonly states: readonly LanguageModelState<EngineTensor>[];
   /** One for each micro-batch. */
   readonly batches: readonly StepInputs<HostTensor>[];
   readonly scalars: UpdateScalars<HostTensor>;
-  /** Buffers that receive the next parameters and moments; not those that are read. */
+  /** What receives the next parameters, moments and carried states (new arrays unless given); not those that are read. */
   readonly next: {
-    readonly params: LanguageModelParams<HostTensor>;
-    readonly moments: Moments<LanguageModelParams<HostTensor>>;
+    readonly params: LanguageModelParams<EngineTensor>;
+    readonly moments: Moments<LanguageModelParams<EngineTensor>>;
+    readonly states?: readonly LanguageModelState<EngineTensor>[];
   };
 }
 
 export interface StepValues {
   readonly loss: number;
   readonly gradientNorm: number;
-  readonly states: readonly LanguageModelState<HostTensor>[];
+  readonly states: readonly LanguageModelState<EngineTensor>[];
 }
 
 export interface CompiledStep {
@@ -122,7 +123,9 @@ async function compileWhole(
   return {
     async run({ params, moments, projections, states, batches, scalars, next }) {
       const inputs = { ...(batches[0] as StepInputs<HostTensor>), ...scalars };
-      const result = await step.run([params, moments, projections, { states }, inputs], { outputs: { next } });
+      const { states: nextStates, ...weights } = next;
+      const outputs = { next: weights, ...(nextStates === undefined ? {} : { states: nextStates }) };
+      const result = await step.run([params, moments, projections, { states }, inputs], { outputs });
       return { loss: numberOf(result.loss), gradientNorm: numberOf(result.gradientNorm), states: result.states };
     },
     dispose: () => step.dispose(),
@@ -155,26 +158,32 @@ async function compileHalves(
     },
     [specs.params, { total: specs.params }, specs.moments, scalarSpecs],
   );
-  const buffers = [0, 1, 2].map(() =>
-    mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape)),
+  const buffers = await engine.place(
+    [0, 1, 2].map(() =>
+      mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape)),
+    ),
   );
   return {
     async run({ params, moments, projections, states, batches, scalars, next }) {
-      let total = buffers[2] as LanguageModelParams<HostTensor>; // stays zero
+      let total = buffers[2] as LanguageModelParams<EngineTensor>; // stays zero
       let loss = 0;
-      const nextStates: LanguageModelState<HostTensor>[] = [];
+      const { states: nextStates, ...weights } = next;
+      const written: LanguageModelState<EngineTensor>[] = [];
       for (const [index, inputs] of batches.entries()) {
-        const target = buffers[index % 2] as LanguageModelParams<HostTensor>;
-        const own = { states: states.slice(index, index + 1) };
-        const result = await half.run([params, { total }, projections, own, inputs], { outputs: { next: target } });
+        const target = buffers[index % 2] as LanguageModelParams<EngineTensor>;
+        const before = { states: states.slice(index, index + 1) };
+        const own = nextStates?.slice(index, index + 1);
+        const outputs = { next: target, ...(own === undefined ? {} : { states: own }) };
+        const result = await half.run([params, { total }, projections, before, inputs], { outputs });
         total = target;
         loss += numberOf(result.loss) / batches.length;
-        nextStates.push(...result.states);
+        written.push(...result.states);
       }
-      const result = await update.run([params, { total }, moments, scalars], { outputs: { next } });
-      return { loss, gradientNorm: numberOf(result.gradientNorm), states: nextStates };
+      const result = await update.run([params, { total }, moments, scalars], { outputs: { next: weights } });
+      return { loss, gradientNorm: numberOf(result.gradientNorm), states: written };
     },
     async dispose() {
+      engine.free(buffers);
       await half.dispose();
       await update.dispose();
     },
@@ -184,14 +193,16 @@ async function compileHalves(
 export interface CompiledEvaluation {
   /** The sum of the losses of the real targets, and the state after the window. */
   run(args: {
-    readonly params: LanguageModelParams<HostTensor>;
-    readonly projections: Projections<HostTensor>;
-    readonly states: readonly LanguageModelState<HostTensor>[];
+    readonly params: LanguageModelParams<EngineTensor>;
+    readonly projections: Projections<EngineTensor>;
+    readonly states: readonly LanguageModelState<EngineTensor>[];
     /** [batch, window + 1] int32 */
     readonly tokens: HostTensor;
     /** [batch, window] float32, 1 where a target counts. */
     readonly mask: HostTensor;
-  }): Promise<{ readonly total: number; readonly states: readonly LanguageModelState<HostTensor>[] }>;
+    /** What receives the state after the window; new arrays unless given. */
+    readonly nextStates?: readonly LanguageModelState<EngineTensor>[];
+  }): Promise<{ readonly total: number; readonly states: readonly LanguageModelState<EngineTensor>[] }>;
   dispose(): Promise<void>;
 }
 
@@ -215,8 +226,9 @@ export async function compileEvaluation(
     ],
   );
   return {
-    async run({ params, projections, states, tokens, mask }) {
-      const result = await evaluation.run([params, projections, { states }, { tokens, mask }]);
+    async run({ params, projections, states, tokens, mask, nextStates }) {
+      const options = nextStates === undefined ? {} : { outputs: { states: nextStates } };
+      const result = await evaluation.run([params, projections, { states }, { tokens, mask }], options);
       return { total: numberOf(result.total), states: result.states };
     },
     dispose: () => evaluation.dispose(),

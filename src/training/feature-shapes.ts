@@ -4,7 +4,7 @@
  */
 import type { HostTensor } from '../base/array.js';
 import { Random } from '../base/random.js';
-import type { Engine } from '../engine/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
 import { type FeatureMoments, type FeatureShape, rowMoments } from '../features/index.js';
 import { slice, spec } from '../graph/index.js';
 import {
@@ -21,8 +21,8 @@ import type { TrainingConfig } from './config.js';
 export interface CompiledMoments {
   /** The moments of each block. */
   run(args: {
-    readonly params: LanguageModelParams<HostTensor>;
-    readonly projections: Projections<HostTensor>;
+    readonly params: LanguageModelParams<EngineTensor>;
+    readonly projections: Projections<EngineTensor>;
     /** [batch, window + 1] int32, of which the last is not read. */
     readonly tokens: HostTensor;
   }): Promise<readonly FeatureMoments<HostTensor>[]>;

@@ -4,6 +4,7 @@ import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
 import {
   add,
   divide,
+  inBlocks,
   minimum,
   multiply,
   power,
@@ -83,21 +84,23 @@ export function updateParams<P>(
     const rate = divide(multiply(learningRate, correction), subtract(1, power(scalar(beta1), update)));
     const floor = multiply(correction, epsilon);
     const keep = subtract(1, multiply(learningRate, weightDecay));
-    const next = new Map<string, { param: Tensor; first: Tensor; second: Tensor }>();
+    const next = new Map<string, readonly [param: Tensor, first: Tensor, second: Tensor]>();
     for (const [path, param] of leavesOf(params) as unknown as [string, Tensor][]) {
-      const raw = gradientOf.get(path) as Tensor;
-      const gradient = clip === undefined ? raw : multiply(raw, clip);
-      const first = add(multiply(firstOf.get(path) as Tensor, beta1), multiply(gradient, 1 - beta1));
-      const second = add(multiply(secondOf.get(path) as Tensor, beta2), multiply(square(gradient), 1 - beta2));
-      const step = divide(multiply(first, rate), add(sqrt(second), floor));
-      const decayed = weightDecay > 0 && param.rank > 1 ? multiply(param, keep) : param;
-      next.set(path, { param: subtract(decayed, step), first, second });
+      const decay = weightDecay > 0 && param.rank > 1;
+      const tensors = [param, gradientOf.get(path)!, firstOf.get(path)!, secondOf.get(path)!] as const;
+      const updated = inBlocks(tensors, ([weights, raw, mean, meanSquare]) => {
+        const gradient = clip === undefined ? raw : multiply(raw, clip);
+        const first = add(multiply(mean, beta1), multiply(gradient, 1 - beta1));
+        const second = add(multiply(meanSquare, beta2), multiply(square(gradient), 1 - beta2));
+        const step = divide(multiply(first, rate), add(sqrt(second), floor));
+        return [subtract(decay ? multiply(weights, keep) : weights, step), first, second];
+      });
+      next.set(path, updated);
     }
-    const pick = (which: 'param' | 'first' | 'second') =>
-      mapTree(params, (_: Tensor, path) => next.get(path)?.[which] as Tensor) as P;
+    const pick = (which: 0 | 1 | 2) => mapTree(params, (_: Tensor, path) => next.get(path)![which]) as P;
     return {
-      params: pick('param'),
-      moments: { firstMoment: pick('first'), secondMoment: pick('second') },
+      params: pick(0),
+      moments: { firstMoment: pick(1), secondMoment: pick(2) },
       gradientNorm,
     };
   });

@@ -44,7 +44,7 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
   async function* save(): AsyncGenerator<RunEvent> {
     const { step } = trainer.snapshot;
     if (store === undefined) return;
-    const location = await store.save(trainer.snapshot);
+    const location = await store.save(await trainer.fetchSnapshot());
     before = saved;
     saved = { step, location };
     yield { kind: 'checkpoint', ...saved };

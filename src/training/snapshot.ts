@@ -1,5 +1,6 @@
 /** All that a run needs to go on as if it had never stopped. */
 import type { HostTensor } from '../base/array.js';
+import type { EngineTensor } from '../engine/index.js';
 import type { LanguageModelConfig, LanguageModelParams, LanguageModelState, Projections } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
 import type { Moments } from './optimizer.js';
@@ -10,17 +11,20 @@ export interface BestResult {
   readonly loss: number;
 }
 
-/** Everything random and every batch is a function of the seed and the step, so that neither needs a position. */
-export interface Snapshot {
+/**
+ * Everything random and every batch is a function of the seed and the step, so that neither needs a position. `T` is
+ * what weights and states are held in: arrays, or tensors where an engine computes.
+ */
+export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly model: LanguageModelConfig;
   readonly training: TrainingConfig;
   /** Steps done. */
   readonly step: number;
-  readonly params: LanguageModelParams<HostTensor>;
-  readonly moments: Moments<LanguageModelParams<HostTensor>>;
+  readonly params: LanguageModelParams<T>;
+  readonly moments: Moments<LanguageModelParams<T>>;
   readonly projections: Projections<HostTensor<'float32'>>;
   /** The carried state of each micro-batch; empty where none is carried. */
-  readonly states: readonly LanguageModelState<HostTensor>[];
+  readonly states: readonly LanguageModelState<T>[];
   /** The `projectionsDigest` of the projections that the states were made with. */
   readonly statesDigest: string;
   readonly best?: BestResult;

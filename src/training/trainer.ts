@@ -1,6 +1,6 @@
 /**
- * Training a causal language model: parameters, moments and carried states in memory, one method for a step and one
- * for an evaluation. It knows no files: batches come from byte sources, and checkpoints are snapshots.
+ * Training a causal language model: parameters, moments and carried states where the engine computes, one method for a
+ * step and one for an evaluation. It knows no files: batches come from byte sources, and checkpoints are snapshots.
  */
 import { float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
@@ -8,7 +8,7 @@ import { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
 import { leavesOf, mapTree } from '../base/tree.js';
 import { type ByteSource, evaluationWindows, type LaneWindows, laneWindows, randomWindows } from '../data/index.js';
-import type { Engine } from '../engine/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
 import { isShaped, shapeFromMoments } from '../features/index.js';
 import {
   drawProjections,
@@ -17,6 +17,7 @@ import {
   type LanguageModelConfig,
   type LanguageModelParams,
   type LanguageModelState,
+  type Projections,
   projectionsDigest,
 } from '../models/index.js';
 import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
@@ -48,9 +49,11 @@ export interface Evaluation {
   readonly chosen: number;
 }
 
-interface Weights {
-  readonly params: LanguageModelParams<HostTensor>;
-  readonly moments: Moments<LanguageModelParams<HostTensor>>;
+/** What a step reads in one set of tensors and writes into another. */
+interface Held {
+  readonly params: LanguageModelParams<EngineTensor>;
+  readonly moments: Moments<LanguageModelParams<EngineTensor>>;
+  readonly states: readonly LanguageModelState<EngineTensor>[];
 }
 
 export interface TrainerOptions {
@@ -100,10 +103,21 @@ function checkCarrying({ attention, positions }: LanguageModelConfig, { carrySta
   return possible;
 }
 
+/** The states before the first tokens, one for each micro-batch, or none where none is carried. */
+function freshStates(
+  model: LanguageModelConfig,
+  { batch, accumulation, carryState }: Pick<TrainingConfig, 'batch' | 'accumulation' | 'carryState'>,
+): readonly LanguageModelState<HostTensor>[] {
+  return carryState ? Array.from({ length: accumulation }, () => initialState(model, batch)) : [];
+}
+
 export class Trainer {
   readonly parameterCount: number;
-  #snapshot: Snapshot;
-  #spare: Weights;
+  #snapshot: Snapshot<EngineTensor>;
+  /** The tensors of the snapshot, and those that the next step writes into. */
+  #held: Held;
+  #spare: Held;
+  #projections: Projections<EngineTensor>;
   #streams: boolean;
   #moments: CompiledMoments | undefined;
   #evaluations: { windows: CompiledEvaluation; streaming: CompiledEvaluation | undefined } | undefined;
@@ -112,25 +126,47 @@ export class Trainer {
     private readonly options: TrainerOptions,
     private readonly compiled: CompiledStep,
     snapshot: Snapshot,
+    [held, spare, projections]: readonly [Held, Held, Projections<EngineTensor>],
   ) {
-    this.#snapshot = snapshot;
+    const { params, moments } = held;
+    const states = snapshot.states.length === 0 ? [] : held.states;
+    this.#snapshot = { ...snapshot, params, moments, states };
     this.#streams = checkCarrying(snapshot.model, snapshot.training);
-    this.#spare = mapTree({ params: snapshot.params, moments: snapshot.moments }, (leaf: HostTensor) =>
-      zeros('float32', leaf.shape),
-    );
+    this.#held = held;
+    this.#spare = spare;
+    this.#projections = projections;
     this.parameterCount = leavesOf(snapshot.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
   }
 
-  /** Compiles the step for a snapshot, fresh or resumed. Throws CONFIG or CHECKPOINT where its states do not fit. */
+  /**
+   * Compiles the step for a snapshot, fresh or resumed, whose arrays are kept where the engine computes on the host.
+   *
+   * @throws CONFIG or CHECKPOINT where its states do not fit.
+   */
   static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
-    checkCarrying(snapshot.model, snapshot.training);
+    const { model, training, params, moments, projections } = snapshot;
+    checkCarrying(model, training);
     checkStates(snapshot);
-    return new Trainer(options, await compileStep(options.engine, snapshot.model, snapshot.training), snapshot);
+    const compiled = await compileStep(options.engine, model, training);
+    const fresh = freshStates(model, training);
+    const first = { params, moments, states: snapshot.states.length === 0 ? fresh : snapshot.states };
+    const second = mapTree(first, ({ dtype, shape }: HostTensor) => zeros(dtype, shape));
+    const placed = await options.engine.place([first, second, projections] as const);
+    return new Trainer(options, compiled, snapshot, placed);
   }
 
-  /** The state of the run after the last step. Its arrays are overwritten by the step after the next one. */
-  get snapshot(): Snapshot {
+  /**
+   * The state of the run after the last step, its tensors where the engine computes. They are overwritten by the step
+   * after the next one.
+   */
+  get snapshot(): Snapshot<EngineTensor> {
     return this.#snapshot;
+  }
+
+  /** The snapshot with its tensors as arrays, which may be overwritten as those of `snapshot` are. */
+  async fetchSnapshot(): Promise<Snapshot> {
+    const { params, moments, states } = this.#snapshot;
+    return { ...this.#snapshot, ...(await this.options.engine.fetch({ params, moments, states })) };
   }
 
   /** Notes the best result, which later snapshots carry. */
@@ -142,13 +178,13 @@ export class Trainer {
   async step(): Promise<StepReport> {
     const { training, step } = this.#snapshot;
     await this.#renewFeatures();
-    const { params, moments, projections } = this.#snapshot;
+    const { params, moments } = this.#snapshot;
     const learningRate = learningRateAt(step, training);
     const { batches, states } = await this.#read();
     const result = await this.compiled.run({
       params,
       moments,
-      projections,
+      projections: this.#projections,
       states,
       batches,
       scalars: { learningRate: float32Scalar(learningRate), update: float32Scalar(step + 1) },
@@ -161,9 +197,8 @@ export class Trainer {
           `${result.gradientNorm}. Lower the learning rate (${learningRate}) or clip the gradient harder.`,
       );
     }
-    const next = this.#spare;
-    this.#spare = { params, moments };
-    this.#snapshot = { ...this.#snapshot, ...next, step: step + 1, states: result.states };
+    [this.#held, this.#spare] = [this.#spare, this.#held];
+    this.#snapshot = { ...this.#snapshot, ...this.#held, step: step + 1 };
     const tokens = training.batch * training.accumulation * training.window;
     const { loss, gradientNorm } = result;
     return { step: step + 1, loss, gradientNorm, learningRate, tokens };
@@ -189,6 +224,7 @@ export class Trainer {
     await this.#moments?.dispose();
     await this.#evaluations?.windows.dispose();
     await this.#evaluations?.streaming?.dispose();
+    this.options.engine.free([this.#held, this.#spare, this.#projections]);
   }
 
   /**
@@ -215,6 +251,8 @@ export class Trainer {
     }
     if (isShaping) projections = await this.#shape(projections);
     this.#snapshot = { ...this.#snapshot, projections, states: [], statesDigest: projectionsDigest(projections) };
+    this.options.engine.free(this.#projections);
+    this.#projections = await this.options.engine.place(projections);
   }
 
   async #shape(projections: Snapshot['projections']): Promise<Snapshot['projections']> {
@@ -245,16 +283,12 @@ export class Trainer {
     return { tokens: await randomWindows(this.options.train, { ...size, random }), isStart: true };
   }
 
-  async #read(): Promise<{ batches: StepInputs<HostTensor>[]; states: readonly LanguageModelState<HostTensor>[] }> {
+  async #read(): Promise<{ batches: StepInputs<HostTensor>[]; states: readonly LanguageModelState<EngineTensor>[] }> {
     const { model, training, step } = this.#snapshot;
-    const { batch, window, accumulation, carryState, seed } = training;
+    const { batch, window, accumulation, seed } = training;
     const { tokens, isStart } = await this.#readTokens();
-    let states: readonly LanguageModelState<HostTensor>[] = [];
-    if (carryState) {
-      const isFresh = isStart || this.#snapshot.states.length === 0;
-      const fresh = () => Array.from({ length: accumulation }, () => initialState(model, batch));
-      states = isFresh ? fresh() : this.#snapshot.states;
-    }
+    const isFresh = isStart || this.#snapshot.states.length === 0;
+    const states = isFresh ? freshStates(model, training) : this.#snapshot.states;
     const batches = Array.from({ length: accumulation }, (_, index): StepInputs<HostTensor> => {
       const rows = tokens.data.subarray(index * batch * (window + 1), (index + 1) * batch * (window + 1));
       const part: HostTensor = { dtype: 'int32', shape: [batch, window + 1], data: rows };
@@ -267,16 +301,19 @@ export class Trainer {
   }
 
   async #evaluateWith(compiled: CompiledEvaluation, batch: number, isStreaming: boolean): Promise<number> {
-    const { model, training, params, projections } = this.#snapshot;
-    let states = isStreaming ? [initialState(model, batch)] : [];
+    const { model, training, params } = this.#snapshot;
+    const { engine, heldOut } = this.options;
+    const fresh = () => freshStates(model, { batch, accumulation: 1, carryState: isStreaming });
+    let [states, nextStates] = await engine.place([fresh(), fresh()] as const);
     let total = 0;
     let count = 0;
-    for await (const { tokens, mask } of evaluationWindows(this.options.heldOut, { batch, window: training.window })) {
-      const result = await compiled.run({ params, projections, states, tokens, mask });
-      if (isStreaming) states = [...result.states];
-      total += result.total;
+    for await (const { tokens, mask } of evaluationWindows(heldOut, { batch, window: training.window })) {
+      const given = { params, projections: this.#projections, tokens, mask };
+      total += (await compiled.run({ ...given, states, nextStates })).total;
+      [states, nextStates] = [nextStates, states];
       for (const value of mask.data) count += value;
     }
+    engine.free([states, nextStates]);
     return total / count;
   }
 }

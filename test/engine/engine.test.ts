@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { float32, symbol, zeros } from '../../src/base/index.js';
+import { float32, int32, Random, symbol, zeros } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { add, matmul, multiply, reshape, scope, spec, sum, takeRows } from '../../src/graph/index.js';
+import { add, gradient, matmul, multiply, reshape, scope, spec, sum, takeRows } from '../../src/graph/index.js';
 import { values } from '../support/compare.js';
 
 const engines = [referenceEngine(), nodeEngine({ threads: 1 })];
@@ -82,5 +82,35 @@ describe('the engine of Node', () => {
     await expect(executable.run([{ table: zeros('float32', [4, 2]), rows }])).rejects.toThrow(
       /^run: Gather in blocks\.1\.attention: the engine failed: [^\n]+$/,
     );
+  });
+});
+
+describe('several threads', () => {
+  it.each([256, 5000])('add up the rows of a table of %i in one order: equal runs give equal bits', async (rows) => {
+    const [count, dim] = [4096, 512];
+    const indices = int32(
+      [count],
+      Int32Array.from(Random.fromSeed(1).bits(count), (word) => (word % rows) % 7),
+    );
+    const values = float32([count, dim], Random.fromSeed(2).normals(count * dim));
+    const executable = await nodeEngine({ threads: 2 }).compile(
+      ({ table }, given) => gradient(sum(multiply(takeRows(table, given.indices), given.values)), { table }),
+      [
+        { table: spec('float32', [rows, dim]) },
+        { indices: spec('int32', [count]), values: spec('float32', [count, dim]) },
+      ],
+    );
+    const inputs = [{ table: zeros('float32', [rows, dim]) }, { indices, values }] as const;
+    const first = (await executable.run(inputs)).table.data as Float32Array;
+    const exact = new Float64Array(rows * dim);
+    values.data.forEach((value, at) => {
+      exact[indices.data[Math.floor(at / dim)]! * dim + (at % dim)]! += value;
+    });
+    expect(first.every((value, at) => Math.abs(value - exact[at]!) < 1e-3)).toBe(true);
+    for (let run = 0; run < 20; run++) {
+      const again = (await executable.run(inputs)).table.data as Float32Array;
+      expect(again.every((value, at) => value === first[at])).toBe(true);
+    }
+    await executable.dispose();
   });
 });

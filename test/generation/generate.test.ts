@@ -24,7 +24,7 @@ describe('generated text', () => {
     const first = await collect(session, '고래: ', { ...options, maxTokens: 5 });
     expect(first.texts).toEqual(['', '', '한', '', '']);
     const other = await sessionOf(engine, model);
-    other.loadState(session.saveState());
+    other.loadState(await session.saveState());
     expect((await collect(session, '', { ...options, maxTokens: 4 })).texts).toEqual(['글', '', '', '']);
     expect((await collect(other, '', { ...options, maxTokens: 5 })).texts).toEqual(['글', '', '', '', '🐋']);
   });
@@ -66,7 +66,7 @@ describe('a seed', () => {
       const whole = await from(changes);
       const session = await sessionOf(engine, model);
       const before = await collect(session, 'Call me', { ...options, ...changes, maxTokens: 15 });
-      const saved = session.saveState();
+      const saved = await session.saveState();
       const here = await collect(session, '', { ...options, ...changes, maxTokens: 25 });
       const loaded = await sessionOf(engine, model);
       loaded.loadState(saved);

@@ -29,7 +29,7 @@ describe('a saved state', () => {
     const tokens = drawTokens(70);
     const unbroken = await sessionOf(engine, model, { batch: 2 });
     await unbroken.read([tokens.subarray(0, 37), tokens.subarray(33, 70)]);
-    const saved = unbroken.saveState();
+    const saved = await unbroken.saveState();
     const file = throughFile(saved);
     const resumed = await sessionOf(engine, model, { batch: 2 });
     for (let round = 0; round < 2; round++) {
@@ -51,18 +51,18 @@ describe('a saved state', () => {
   test('takes as many bytes after 1000 tokens as after 10, with FAVOR+', async () => {
     const session = await sessionOf(engine, randomModel());
     await session.read(drawTokens(10));
-    const early = stateBytes(session.saveState());
+    const early = stateBytes(await session.saveState());
     await session.read(drawTokens(990));
     expect(session.position[0]).toBe(1000);
-    expect(stateBytes(session.saveState())).toBe(early);
+    expect(stateBytes(await session.saveState())).toBe(early);
   });
 
   test('of exact attention grows with the text', async () => {
     const session = await sessionOf(engine, randomModel({ attention: 'softmax' }));
     await session.read(drawTokens(10));
-    const early = stateBytes(session.saveState());
+    const early = stateBytes(await session.saveState());
     await session.read(drawTokens(90));
-    expect(stateBytes(session.saveState()) - early).toBe(90 * 2 * 2 * 2 * 16 * 4); // depth, key and value, heads, dim
+    expect(stateBytes(await session.saveState()) - early).toBe(90 * 2 * 2 * 2 * 16 * 4); // depth, key and value, heads, dim
   });
 
   describe('is refused', () => {

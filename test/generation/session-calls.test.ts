@@ -76,7 +76,7 @@ describe('a session', () => {
     const session = await sessionOf(engine, randomModel());
     const first = session.read(drawTokens(20));
     await expect(session.step(Int32Array.of(1))).rejects.toMatchObject({ code: 'USAGE' });
-    expect(() => session.saveState()).toThrow(/at rest/);
+    await expect(session.saveState()).rejects.toThrow(/at rest/);
     await first;
     await session.dispose();
     await session.dispose();
@@ -104,12 +104,15 @@ describe('the functions of a session', () => {
     const compile = async (...args: Parameters<typeof engine.compile>) => {
       const executable = await engine.compile(...args);
       const run: typeof executable.run = (inputs, options) => {
-        for (const [path, { data }] of leavesOf(options?.outputs)) if (path.endsWith('.sum')) written.push(data);
+        for (const [path, leaf] of leavesOf(options?.outputs)) if (path.endsWith('.sum')) written.push(leaf);
         return executable.run(inputs, options);
       };
       return { run, dispose: () => executable.dispose() };
     };
-    const session = await sessionOf({ name: 'watched', compile: compile as typeof engine.compile }, randomModel());
+    const session = await sessionOf(
+      { ...engine, name: 'watched', compile: compile as typeof engine.compile },
+      randomModel(),
+    );
     await session.read(drawTokens(20));
     for (let step = 0; step < 7; step++) await session.step(Int32Array.of(step));
     expect(written.length).toBe(8 * 2); // two layers

@@ -4,7 +4,23 @@ import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { float32, int32, Random, symbol } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { gradient, matmul, multiply, spec, sum, type Tensor, trace } from '../../src/graph/index.js';
+import {
+  add,
+  erf,
+  exp,
+  gradient,
+  log,
+  matmul,
+  multiply,
+  scalar,
+  scan,
+  spec,
+  sqrt,
+  sum,
+  type Tensor,
+  trace,
+  withGradient,
+} from '../../src/graph/index.js';
 import {
   drawProjections,
   initLanguageModel,
@@ -70,6 +86,28 @@ describe('an ONNX model', () => {
     );
     const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
     expect(proto.graph!.node.filter(({ opType }) => opType === 'MatMul')).toHaveLength(1);
+  });
+
+  it('leaves out what only unread outputs of a composite or unread items of a loop need, and keeps what a loop reads', () => {
+    const { graph } = trace(
+      ({ a }) => {
+        const [read] = withGradient([a], [exp(a), log(a)], ([g]) => [g]);
+        const { items } = scan([scalar(0)], [sqrt(a), read!], ([total], [root, own]) => ({
+          states: [add(total!, sum(own!))],
+          items: [multiply(root!, total!), erf(root!)],
+        }));
+        return { before: items[0]! };
+      },
+      [{ a: spec('float32', [3, 2]) }],
+    );
+    const { node } = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes).graph!;
+    const types = node.map(({ opType }) => opType);
+    expect(types).not.toContain('Log');
+    expect(types).toEqual(expect.arrayContaining(['Exp', 'Sqrt', 'Scan']));
+    const loop = node.find(({ opType }) => opType === 'Scan')!;
+    expect(loop.output).toHaveLength(2); // the last state and the item that is read
+    const body = loop.attribute.find(({ name }) => name === 'body')!.g!;
+    expect(body.node.map(({ opType }) => opType)).not.toContain('Erf');
   });
 
   it('names each node after the place in the model that it came from', () => {

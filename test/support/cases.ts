@@ -3,6 +3,7 @@ import type { HostTensor } from '../../src/base/index.js';
 import { float32, Random } from '../../src/base/index.js';
 import type { Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
+import { inBlocksOf } from '../../src/graph/ops/in-blocks.js';
 
 export interface OpCase {
   readonly name: string;
@@ -105,6 +106,17 @@ export const opCases: readonly OpCase[] = [
     inputs: { x, weight: row, bias: normal('bias', [4]) },
     build: ({ x, weight, bias }) => g.layerNorm(x!, weight!, bias!),
   },
+  {
+    name: 'inBlocks of 2 rows, two results, with a vector read whole',
+    inputs: { x, scale: normal('scale', [2, 3, 1]), weight: row },
+    build: ({ x, scale, weight }) => {
+      const [weighted, total] = inBlocksOf(2, [x!, scale!], ([rows, factor]) => {
+        const product = g.multiply(g.multiply(rows, factor), weight!);
+        return [product, g.tanh(g.sum(product, -1, true))];
+      });
+      return g.multiply(weighted, total);
+    },
+  },
   { name: 'where', inputs: { x, y: positive }, build: ({ x, y }) => g.where(g.less(x!, 0), g.multiply(x!, 2), y!) },
   {
     name: 'takeRows',
@@ -120,20 +132,6 @@ export const opCases: readonly OpCase[] = [
     differentiable: false,
   },
   { name: 'range', inputs: { x }, build: ({ x }) => g.add(x!, g.cast(g.range(4), 'float32')) },
-  ...[false, true].flatMap((reverse) =>
-    [0, 1].map((output) => ({
-      name: `linearRecurrence ${output} reverse ${reverse}`,
-      inputs: { initial: normal('i', [2, 3]), decay: normal('d', [5, 2, 1], 0.3, 0.6), values: normal('v', [5, 2, 3]) },
-      build: ({ initial, decay, values }: Record<string, Tensor>) =>
-        g.linearRecurrence(initial!, decay!, values!, { reverse })[output]!,
-    })),
-  ),
-  {
-    name: 'runningMax',
-    inputs: { initial: normal('i', [3]), values: normal('v', [6, 3]) },
-    build: ({ initial, values }) => g.runningMax(initial!, values!),
-    differentiable: false,
-  },
   {
     name: 'rotary',
     inputs: { x: normal('x', [2, 3, 8]), cosine: normal('c', [2, 3, 2]), sine: normal('s', [2, 3, 2]) },

@@ -1,5 +1,6 @@
 /** A model and a corpus small enough to train in a test. */
 import { bytesSource, splitCorpus } from '../../src/data/index.js';
+import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
 import {
@@ -36,7 +37,7 @@ export function snapshotOf(
   );
 }
 
-export async function trainerFor(snapshot: Snapshot): Promise<Trainer> {
+export async function trainerFor(snapshot: Snapshot, on: Engine = engine): Promise<Trainer> {
   const { heldOut, window } = snapshot.training;
-  return Trainer.create(snapshot, { engine, ...splitCorpus(bytesSource(corpus), heldOut, window) });
+  return Trainer.create(snapshot, { engine: on, ...splitCorpus(bytesSource(corpus), heldOut, window) });
 }

@@ -24,13 +24,13 @@ describe('a checkpoint folder', () => {
     await trainer.step();
     trainer.noteBest(1.5);
     const store = await CheckpointFolder.open(folder, 2);
-    await store.save(trainer.snapshot);
+    await store.save(await trainer.fetchSnapshot());
     const loaded = await loadLatestSnapshot(folder);
     expect(loaded.step).toBe(1);
     expect(loaded.best).toEqual({ step: 1, loss: 1.5 });
     expect(loaded.model).toEqual(trainer.snapshot.model);
     expect(loaded.training).toEqual(trainer.snapshot.training);
-    const expected = new Map(leaves(trainer.snapshot));
+    const expected = new Map(leaves(await trainer.fetchSnapshot()));
     for (const [path, tensor] of leaves(loaded)) expect(tensor.data, path).toEqual(expected.get(path)?.data);
     await trainer.dispose();
   });
@@ -41,7 +41,7 @@ describe('a checkpoint folder', () => {
     for (let i = 0; i < 5; i++) {
       await trainer.step();
       if (i === 1) trainer.noteBest(1);
-      await store.save(trainer.snapshot);
+      await store.save(await trainer.fetchSnapshot());
     }
     const names = (await readdir(join(folder, 'checkpoints'))).sort();
     expect(names).toEqual(['step-00000002', 'step-00000004', 'step-00000005']);
@@ -134,7 +134,8 @@ describe('a checkpoint folder', () => {
     expect(second.snapshot.step).toBe(3);
     for await (const event of runTraining(second, { store })) if (event.kind === 'step') resumed.push(event.loss);
     expect(resumed).toEqual(losses);
-    const expected = new Map(leaves(whole.snapshot));
-    for (const [path, tensor] of leaves(second.snapshot)) expect(tensor.data, path).toEqual(expected.get(path)?.data);
+    const expected = new Map(leaves(await whole.fetchSnapshot()));
+    for (const [path, tensor] of leaves(await second.fetchSnapshot()))
+      expect(tensor.data, path).toEqual(expected.get(path)?.data);
   });
 });

@@ -28,7 +28,8 @@ async function steps(snapshot: Snapshot, count: number) {
   const trainer = await trainerFor(snapshot);
   const losses: number[] = [];
   for (let i = 0; i < count; i++) losses.push((await trainer.step()).loss);
-  const end = { ...trainer.snapshot, ...copyOf(trainer.snapshot) };
+  const fetched = await trainer.fetchSnapshot();
+  const end = { ...fetched, ...copyOf(fetched) };
   await trainer.dispose();
   return { losses, end };
 }
@@ -124,7 +125,7 @@ describe('training', () => {
       for await (const event of runTraining(trainer, { store })) {
         events.push(event);
         if (event.kind === 'step' && event.step === 2)
-          (trainer.snapshot.params.norm.weight.data as Float32Array)[0] = Number.NaN;
+          ((await trainer.fetchSnapshot()).params.norm.weight.data as Float32Array)[0] = Number.NaN;
       }
     };
     await expect(run()).rejects.toThrow(/step 3: expected a finite loss.*last good checkpoint is runs\/x/s);
@@ -153,7 +154,7 @@ describe('training', () => {
     const run = async () => {
       for await (const event of runTraining(trainer, { store })) {
         if (event.kind !== poisonAt || event.step !== 2) continue;
-        (trainer.snapshot.params.norm.weight.data as Float32Array)[0] = Number.NaN;
+        ((await trainer.fetchSnapshot()).params.norm.weight.data as Float32Array)[0] = Number.NaN;
       }
     };
     await expect(run()).rejects.toThrow(message);

@@ -79,7 +79,7 @@ const matmulOp: Op<MatmulAttributes> = {
       const attributes = { transA: Number(transposeLeft), transB: Number(transposeRight), alpha: { float: scale } };
       return [emitter.emit('Gemm', [left!, right!], attributes)];
     }
-    if (emitter.target !== 'standard') {
+    if (emitter.target === 'native' || emitter.target === 'web') {
       const attributes = { transA: Number(transposeLeft), transB: Number(transposeRight), alpha: { float: scale } };
       return [emitter.emit('FusedMatMul', [left!, right!], attributes, { domain: 'com.microsoft' })];
     }

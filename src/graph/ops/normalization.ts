@@ -2,6 +2,7 @@
 import { sameDim } from '../../base/dimension.js';
 import { apply, applyMany, expectDtype, type Op, shapeError, type Tensor } from '../tensor.js';
 import { multiply, subtract } from './elementwise.js';
+import { inBlocks } from './in-blocks.js';
 import { mean, sum, sumTo } from './reduce.js';
 
 /** Calls `change` with each row of the last axis. */
@@ -76,11 +77,14 @@ const layerNormOp: Op<LayerNormAttributes> = {
   },
   differentiate: ({ inputs: [x, weight, bias], outputs: [, average, scale], gradients: [g] }) => {
     // With n = (x − mean)·scale and h = g·weight: dx = scale·(h − mean(h) − n·mean(h·n)).
-    const normalized = multiply(subtract(x!, average!), scale!);
-    const products = multiply(g!, normalized);
-    const h = multiply(g!, weight!);
-    const inner = mean(multiply(products, weight!), -1, true);
-    const dx = multiply(subtract(subtract(h, mean(h, -1, true)), multiply(normalized, inner)), scale!);
+    const [dx, products] = inBlocks([x!, g!, average!, scale!], (rows) => {
+      const [input, given, center, factor] = rows;
+      const normalized = multiply(subtract(input, center), factor);
+      const weighted = multiply(given, normalized);
+      const h = multiply(given, weight!);
+      const inner = mean(multiply(weighted, weight!), -1, true);
+      return [multiply(subtract(subtract(h, mean(h, -1, true)), multiply(normalized, inner)), factor), weighted];
+    });
     return [dx, sumTo(products, weight!.shape), sumTo(g!, bias!.shape)];
   },
   lower: (emitter, inputs, { epsilon }) =>

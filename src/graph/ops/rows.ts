@@ -5,7 +5,7 @@ import { apply, expectDtype, type Op, type Tensor } from '../tensor.js';
 import { equal } from './compare.js';
 import { range } from './constant.js';
 import { reshape } from './layout.js';
-import { cast } from './select.js';
+import { cast, onnxDtypes } from './select.js';
 
 const takeRowsOp: Op<null> = {
   name: 'takeRows',
@@ -33,6 +33,9 @@ export function takeRows(table: Tensor, indices: Tensor): Tensor {
   return apply(takeRowsOp, [table, indices], null);
 }
 
+/** Tables up to this many rows add up their rows by a product with the one-hot indices. */
+const largestProduct = 1024;
+
 const addRowsOp: Op<{ rows: Dim }> = {
   name: 'addRows',
   infer: ([, values], { rows }) => [{ dtype: values!.dtype, shape: [rows, ...values!.shape.slice(1)] }],
@@ -46,11 +49,27 @@ const addRowsOp: Op<{ rows: Dim }> = {
   },
   differentiate: ({ inputs: [indices], gradients: [g] }) => [undefined, takeRows(g!, indices!)],
   lower: (emitter, [indices, values], { rows }, { inputs: [indexType], outputs: [type] }) => {
+    const wide = indexType!.dtype === 'int64' ? indices! : emitter.emit('Cast', [indices!], { to: onnxDtypes.int64 });
+    const column = emitter.emit('Unsqueeze', [wide, emitter.constant('int64', [1], [1])]); // [count, 1]
+    const count = indexType!.shape[0]!;
+    const rest = elementCount(type!.shape.slice(1));
+    const flat = emitter.emit('Reshape', [values!, emitter.shape([count, rest])]);
+    const shape = emitter.shape([rows, ...type!.shape.slice(1)]);
+    // ScatterND adds from several threads in any order, so that equal steps would differ by rounding.
+    if (typeof rows === 'number' && rows <= largestProduct) {
+      const numbers = emitter.constant(
+        'int64',
+        [rows],
+        Array.from({ length: rows }, (_, row) => row),
+      );
+      const hot = emitter.emit('Cast', [emitter.emit('Equal', [column, numbers])], { to: onnxDtypes.float32 });
+      return [emitter.emit('Reshape', [emitter.emit('Gemm', [hot, flat], { transA: 1 }), shape])];
+    }
     const zero = emitter.constant('float32', [1], [0]);
-    const empty = emitter.emit('Expand', [zero, emitter.shape([rows, ...type!.shape.slice(1)])]);
-    const wide = indexType!.dtype === 'int64' ? indices! : emitter.emit('Cast', [indices!], { to: 7 });
-    const column = emitter.emit('Unsqueeze', [wide, emitter.constant('int64', [1], [1])]);
-    return [emitter.emit('ScatterND', [empty, column, values!], { reduction: 'add' })];
+    const empty = emitter.emit('Expand', [zero, emitter.shape([rows, rest])]);
+    const everywhere = emitter.emit('Expand', [column, emitter.shape([count, rest])]);
+    const added = emitter.emit('ScatterElements', [empty, everywhere, flat], { axis: 0, reduction: 'add' });
+    return [emitter.emit('Reshape', [added, shape])];
   },
 };
 

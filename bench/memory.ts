@@ -1,0 +1,106 @@
+/** The memory of a training step: against the formula of docs/memory.md, and what recomputation saves and costs. */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { LanguageModelConfig } from '../src/models/index.js';
+import { inTurns } from './measure.js';
+import type { MemoryStepOptions } from './memory-step.js';
+import { config } from './model.js';
+import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row } from './report.js';
+import { preparedStep, someWeights } from './training-step.js';
+
+/** The peak of one step over what was resident before it, in bytes, in a process of its own. */
+function peakOf(options: MemoryStepOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(new URL('memory-step.js', import.meta.url)), [JSON.stringify(options)]);
+    let bytes: number | undefined;
+    child.on('message', (message) => {
+      bytes = message as number;
+    });
+    child.on('exit', (code) => (bytes === undefined ? reject(new Error(`a step ended with ${code}`)) : resolve(bytes)));
+  });
+}
+
+/** The formula of docs/memory.md: bytes at the peak for each token. */
+function bytesPerToken(settings: LanguageModelConfig, recompute: boolean): number {
+  const { dim, depth, heads, headDim, featureCount, feedForwardMultiplier, chunk } = settings;
+  const hidden = dim * feedForwardMultiplier;
+  const prefix = (featureCount * (headDim + 1)) / chunk;
+  const kept = 4 * dim + heads * (prefix + 6 * headDim + 1) + 2 * hidden;
+  const gradient = 4 * dim + heads * 7 * headDim;
+  const block = 13 * dim + heads * (2 * prefix + 6 * headDim) + 4 * hidden;
+  return 4 * (recompute ? (depth - 1) * dim + block : depth * kept + gradient);
+}
+
+/** What each token adds to the peak, between two lengths, against the formula. */
+async function againstFormula(recompute: boolean, [short, long]: readonly [number, number]): Promise<Row> {
+  const { depth } = config;
+  const added =
+    (await peakOf({ depth, length: long, recompute })) - (await peakOf({ depth, length: short, recompute }));
+  return comparison(
+    {
+      what: `${depth} layers, ${recompute ? 'recomputed' : 'plain'}, each token from ${short} to ${long}`,
+      ours: added / (long - short) / 1e3,
+      theirs: bytesPerToken(config, recompute) / 1e3,
+      unit: 'kB',
+      opponent: 'the formula',
+      ratio: 'ours/theirs',
+    },
+    { atLeast: 0.85, atMost: 1.15 },
+  );
+}
+
+/** Steps with recomputation and without, in turns, on the same parameters: milliseconds. */
+async function timesOf(depth: number, length: number, isQuick: boolean) {
+  const settings = { ...config, depth };
+  const weights = someWeights(settings);
+  const plain = await preparedStep(length, { settings, weights });
+  const recomputed = await preparedStep(length, { settings, weights, recompute: true });
+  const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
+  return inTurns({ plain: plain.train, recomputed: recomputed.train }, rounds);
+}
+
+export const memory: Benchmark = {
+  name: 'memory',
+  title: 'memory of a training step over what was there before it: dim 512, 8 heads × 64, 256 features, batch 1',
+  async run({ isQuick }: BenchmarkOptions) {
+    const [depth, length, longest] = isQuick ? [2, 128, 256] : [24, 2048, 32_768];
+    const recomputed = await peakOf({ depth, length, recompute: true });
+    const plain = await peakOf({ depth, length, recompute: false });
+    const rows = [
+      comparison(
+        {
+          what: `${depth} layers, length ${length}, recomputed: all of the step`,
+          ours: recomputed / 1e9,
+          theirs: plain / 1e9,
+          unit: 'GB',
+          opponent: 'the plain step',
+          ratio: 'ours/theirs',
+        },
+        { atMost: 0.5 },
+      ),
+      await againstFormula(false, isQuick ? [128, 256] : [2048, 4096]),
+      await againstFormula(true, isQuick ? [128, 256] : [8192, 16_384]),
+      figure(
+        `${config.depth} layers, length ${longest}, recomputed: all of the step`,
+        (await peakOf({ depth: config.depth, length: longest, recompute: true })) / 1e9,
+        'GB',
+        { atMost: 24 },
+      ),
+    ];
+    const times = await timesOf(depth, length, isQuick);
+    return [
+      ...rows,
+      comparison(
+        {
+          what: `${depth} layers, length ${length}, recomputed: time of the step`,
+          ours: times.recomputed.median,
+          theirs: times.plain.median,
+          unit: 'ms',
+          opponent: 'the plain step',
+          ratio: 'ours/theirs',
+        },
+        { atMost: 1.35 },
+      ),
+    ];
+  },
+};
