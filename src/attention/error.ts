@@ -17,7 +17,7 @@
  * values. Taylor features are drawn from nothing: their error is computed as it is.
  */
 import { PerformerError } from '../base/errors.js';
-import { projectionLaw } from '../features/index.js';
+import { expectCounts, projectionLaw } from '../features/index.js';
 import { correlatedError, geometryOf, gramOf, PairTable, type PredictedMap, predictableMaps } from './correlation.js';
 import { type AttentionSamples, dotOf, type HeadSamples, headSamples, logSoftmax, sampledRows } from './samples.js';
 
@@ -103,6 +103,7 @@ export function predictAttentionError(
       `predictAttentionError: expected a shape for shaped maps alone, ${name} features.`,
     );
   }
+  for (const featureCount of featureCounts) expectCounts('predictAttentionError', { featureCount });
   const heads = headSamples('predictAttentionError', samples);
   const dim = samples.query.shape[3] as number;
   const law = projectionLaw(dim, { kind: projectionKind === 'none' ? 'iid' : projectionKind, rowNorm: 'chi' });

@@ -5,6 +5,7 @@ import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import {
   drawFeatureParts,
+  expectCounts,
   type FeatureMapOptions,
   type FeatureMapParts,
   type FeatureShape,
@@ -76,6 +77,7 @@ export async function measureAttentionError(
   { draws = 4, seed = 0, shape }: MeasureOptions = {},
 ): Promise<number> {
   checkSamples('measureAttentionError', samples);
+  expectCounts('measureAttentionError', { draws });
   const { isCausal } = samples;
   const { name } = options;
   const heads = samples.query.shape[2] as number;

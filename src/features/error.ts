@@ -22,6 +22,7 @@ import { PerformerError } from '../base/errors.js';
 import { generalizedError, maclaurinError, taylorError } from './error-generalized.js';
 import { type FeatureMapOptions, isShaped } from './family.js';
 import type { KernelError } from './kernel-error.js';
+import { expectCounts } from './projection.js';
 import { type ProjectionLaw, projectionLaw } from './projection-law.js';
 import type { FeatureShape } from './shaped.js';
 
@@ -152,7 +153,7 @@ function fromMoments(
 /**
  * The error of the estimate of K(x, y) by a map of these options, x and y as they go into the map, [headDim].
  *
- * @throws CONFIG for maps without a closed form (measure those), for a missing shape, and for shaped maps with row norms of root.
+ * @throws SHAPE for vectors of another dim, NUMERIC for NaN or infinity in them; CONFIG for maps without a closed form (measure those), for a missing shape, and for shaped maps with row norms of root.
  */
 export function kernelError(
   options: FeatureMapOptions,
@@ -165,6 +166,12 @@ export function kernelError(
     new PerformerError('CONFIG', `kernelError of ${name} features: expected ${expected}, got ${got}.`);
   if (x.length !== dim || y.length !== dim) {
     throw new PerformerError('SHAPE', `kernelError: expected vectors of ${dim}, got ${x.length} and ${y.length}.`);
+  }
+  expectCounts('kernelError', { headDim: dim, featureCount });
+  for (const vector of [x, y]) {
+    if (!Array.from(vector).every(Number.isFinite)) {
+      throw new PerformerError('NUMERIC', 'kernelError: expected finite vectors, got NaN or infinity.');
+    }
   }
   const hasGamma = name === 'positive' || name === 'hyperbolic' || name === 'trigonometric';
   if (gamma !== undefined && !(hasGamma && gamma > 0)) throw refuse('gamma > 0 of a Gaussian map', String(gamma));

@@ -54,6 +54,7 @@ export {
   defaultFeatureCount,
   drawProjection,
   drawSigns,
+  expectCounts,
   type ProjectionKind,
   type ProjectionOptions,
   projectionDigest,

@@ -8,6 +8,7 @@ import type { Engine } from '../engine/index.js';
 import { multiply, reshape, spec, sum, type Tensor, type TensorSpec } from '../graph/index.js';
 import { drawFeatureParts, type FeatureMapOptions, type FeatureMapParts, featureMap } from './family.js';
 import { explicitFeatures } from './feature-map.js';
+import { expectCounts } from './projection.js';
 import type { FeatureShape } from './shaped.js';
 
 export interface MeasuredKernelError {
@@ -19,7 +20,7 @@ export interface MeasuredKernelError {
 /**
  * Estimates K(xᵢ, yᵢ) of pairs of rows [pairs, dim] with `draws` projections. `kernel` [pairs] is what they are held against.
  *
- * @throws SHAPE unless the rows and the kernel fit together; CONFIG for options that do not fit.
+ * @throws SHAPE unless the rows and the kernel fit together; CONFIG for options that do not fit or draws below 1.
  */
 export async function measureKernelError(
   engine: Engine,
@@ -38,6 +39,7 @@ export async function measureKernelError(
       `measureKernelError: expected x and y [pairs, ${options.headDim}] and a kernel of each, got [${x.shape}], [${y.shape}] and ${kernel.length}.`,
     );
   }
+  expectCounts('measureKernelError', { draws });
   const random = Random.fromSeed(seed);
   const drawn = (draw: number) => {
     const parts = drawFeatureParts(options, 1, random.split(draw));

@@ -45,7 +45,7 @@ export function drawProjection(
   random: Random,
   count: number,
   dim: number,
-  { kind, rowNorm }: ProjectionOptions = { kind: 'orthogonal', rowNorm: 'chi' },
+  { kind = 'orthogonal', rowNorm = 'chi' }: Partial<ProjectionOptions> = {},
 ): HostTensor<'float32'> {
   expectCounts('drawProjection', { count, dim });
   if (!projectionKinds.includes(kind) || !rowNorms.includes(rowNorm)) {

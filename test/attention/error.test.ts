@@ -124,6 +124,21 @@ describe('the predicted error of attention', () => {
   });
 });
 
+describe('numbers that are none', () => {
+  it('are refused: of features and of draws', async () => {
+    const samples = samplesOf(0.5);
+    for (const count of [0, -4]) {
+      expect(() => predictAttentionError(samples, { name: 'positive', projectionKind: 'iid' }, [count])).toThrow(
+        /positive integer as featureCount/,
+      );
+    }
+    const options = { name: 'positive', headDim: dim, featureCount: 8, projectionKind: 'iid', rowNorm: 'chi' } as const;
+    await expect(measureAttentionError(engine, samples, options, { draws: 0 })).rejects.toThrow(
+      /positive integer as draws/,
+    );
+  });
+});
+
 describe('a recommendation', () => {
   it('is measured, within the tolerance, and the smallest number that is', async () => {
     const samples = samplesOf(0.4);

@@ -391,3 +391,27 @@ describe('what has no closed form is refused', () => {
     expect(act).toThrow(message);
   });
 });
+
+describe('bad input', () => {
+  it('of an effective rank is told by name', () => {
+    expect(() => effectiveRank([])).toThrow(/rows of one length/);
+    expect(() => effectiveRank([[1, 2], [1]])).toThrow(/rows of one length/);
+    expect(() =>
+      effectiveRank([
+        [Number.NaN, 1],
+        [1, 2],
+      ]),
+    ).toThrow(/expected finite rows/);
+  });
+
+  const options = { name: 'positive', headDim: 2, featureCount: 4, projectionKind: 'iid', rowNorm: 'chi' } as const;
+  it('ends with an error that says what is wrong, at once', () => {
+    expect(() => kernelError(options, [Number.NaN, 1], [1, 2])).toThrow(/expected finite vectors, got NaN/);
+    expect(() => kernelError(options, [1, 1], [Number.POSITIVE_INFINITY, 2])).toThrow(/expected finite vectors/);
+    for (const featureCount of [0, -4, 1.5]) {
+      expect(() => kernelError({ ...options, featureCount }, [1, 1], [1, 2])).toThrow(
+        /positive integer as featureCount/,
+      );
+    }
+  });
+});
