@@ -154,13 +154,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     const weighted = matmul(values, sums); // [batch, heads, rows, dim + 1]
     const mass = map.isSigned ? lastEntry(sums) : undefined;
     const { output, inverse, isOwn } = normalizeOutput(weighted, { visible, mass });
-    const flags = isLogarithmic
-      ? [cast(isLossy(weighted, slice(weighted, -1, valueDim), seen, map.featureCount, visible), 'int32')]
-      : [];
-    return {
-      states: [],
-      items: [swapHeads(output), inverse, ...(isOwn === undefined ? [] : [cast(isOwn, 'int32')]), ...flags],
-    };
+    return { states: [], items: [swapHeads(output), inverse, ...(isOwn === undefined ? [] : [cast(isOwn, 'int32')])] };
   }).items;
   const [output, inverse] = read as [Tensor, Tensor];
   const owned = map.isSigned ? [read[2]!] : [];
@@ -223,7 +217,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
       value: swapHeads(inputs.value),
     };
   };
-  const lossy = less(0, max(read.at(-1)!));
+  const lossy = isLossy({ inverse, seen, visible, sums }, map.featureCount);
   const [result] = conditional(
     lossy,
     () =>

@@ -30,7 +30,6 @@ import {
 } from '../graph/index.js';
 import { lastEntry } from './guard.js';
 import { swapHeads } from './layout.js';
-import { isLossy } from './loss.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
 import {
   extend,
@@ -70,8 +69,8 @@ export interface ChunkResult {
   readonly output: Tensor;
   /** What the gradient needs: 1/den [batch, heads, chunk, 1], P, R, and where a guarded denominator is the row's own. */
   readonly saved: ChunkSaved;
-  /** Whether float32 lost weights that count: int32 scalar, of maps with logarithms. */
-  readonly isLossy?: Tensor;
+  /** The weight of the keys that each row sees: [batch, heads, chunk, 1]. */
+  readonly seen: Tensor;
 }
 
 export interface ChunkSaved {
@@ -84,11 +83,10 @@ export interface ChunkSaved {
 
 /** Reads a chunk after a state. */
 export function readChunk(form: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
-  const { map, tril, isLogarithmic } = form;
+  const { map, tril } = form;
   const query = queryRows(map, tokens).features.values;
   const keys = keyRows(map, tokens);
   const key = keys.features.values;
-  const dim = keys.value.staticDim(-1);
   const scale = maximum(state.scale, max(keys.logScale, 2, true));
   const decay = exp(subtract(state.scale, scale)); // [batch, heads, 1, 1]
   const { extended, weight } = extend(keys, scale);
@@ -100,9 +98,6 @@ export function readChunk(form: ChunkForm, state: ChunkState, tokens: ChunkToken
     : undefined;
   const { output, inverse, isOwn } = normalizeOutput(weighted, { visible: tokens.visible, mass });
   const before = multiply(state.seen, decay);
-  const lossy = isLogarithmic
-    ? isLossy(weighted, slice(weighted, -1, dim), add(matmul(tril, weight), before), map.featureCount, tokens.visible)
-    : undefined;
   return {
     next: {
       sum: add(prefix, matmul(key, extended, { transposeLeft: true })),
@@ -111,7 +106,7 @@ export function readChunk(form: ChunkForm, state: ChunkState, tokens: ChunkToken
     },
     output: swapHeads(output),
     saved: { inverse, prefix, scale, decay, ...(isOwn === undefined ? {} : { isOwn: cast(isOwn, 'int32') }) },
-    ...(lossy === undefined ? {} : { isLossy: cast(lossy, 'int32') }),
+    seen: add(matmul(tril, weight), before),
   };
 }
 

@@ -51,7 +51,7 @@ import {
   toChunks,
   toSequence,
 } from './layout.js';
-import { isLossyState } from './loss.js';
+import { isLossy, isLossyState } from './loss.js';
 import { weightedGradient } from './normalize.js';
 import { type AttentionState, emptyLogScale, headroom, normalizeState } from './state.js';
 
@@ -112,32 +112,32 @@ interface CoreInputs {
   readonly tokens: Sequences;
   readonly start: AttentionState;
   readonly length: Dim;
-  readonly twin: CausalTwin | undefined;
 }
 
 const savedNames = ['inverse', 'prefix', 'scale', 'decay', 'isOwn'] as const;
 
 /** The loop over the chunks: the outputs [batch, length, heads, dim] before their gradient, and how to get it. */
-function chunkLoop({ form, tokens, start, length, twin }: CoreInputs) {
+function chunkLoop({ form, tokens, start, length }: CoreInputs) {
   const { initial, before } = unify(start);
   const seen = multiply(sum(slice(initial, -1, initial.staticDim(-1) - 1), 2, true), headroom);
   const names = Object.keys(tokens);
   const sequences = Object.values(tokens);
   const kept = savedNames.filter((name) => name !== 'isOwn' || form.map.isSigned);
   const forward = scan([multiply(initial, headroom), before, seen], sequences, ([total, scale, weight], items) => {
-    const { next, output, saved, isLossy } = readChunk(
-      form,
-      { sum: total!, scale: scale!, seen: weight! },
-      tokensOf(names, items),
-    );
+    const {
+      next,
+      output,
+      saved,
+      seen: rowSeen,
+    } = readChunk(form, { sum: total!, scale: scale!, seen: weight! }, tokensOf(names, items));
     return {
       states: [next.sum, next.scale, next.seen],
-      items: [output, ...kept.map((name) => saved[name]!), ...(isLossy === undefined ? [] : [isLossy])],
+      items: [output, ...kept.map((name) => saved[name]!), rowSeen],
     };
   });
   const [output, ...items] = forward.items as [Tensor, ...Tensor[]];
   const saved = items.slice(0, kept.length);
-  const lossy = twin === undefined ? undefined : less(0, max(items.at(-1)!));
+  const rows = { inverse: saved[0]!, seen: items.at(-1)!, visible: tokens.visible, sums: output };
 
   /** The gradients of queries, keys, values and learned tensors, from the last chunk to the first. */
   const gradients = (gOutput: Tensor): readonly Tensor[] => {
@@ -165,7 +165,7 @@ function chunkLoop({ form, tokens, start, length, twin }: CoreInputs) {
     return [...backward.items.map((item) => fromSequence(item, length)), ...backward.states.slice(1)];
   };
   const [total, scale] = forward.states as [Tensor, Tensor];
-  return { output, inverse: saved[0]!, lossy, gradients, final: total, running: scale };
+  return { output, rows, gradients, final: total, running: scale };
 }
 
 /**
@@ -248,24 +248,23 @@ export function causalAttention(
     },
     start,
     length,
-    twin,
   });
   const learned = map.learned ?? [];
-  const { lossy } = loop;
   const leaves = [inputs.query, inputs.key, inputs.value, ...learned];
   const finish = (output: Tensor, gradient: (g: Tensor) => readonly (Tensor | undefined)[]) => ({
     output: withGradient(leaves, [output], ([g]) => gradient(g!))[0]!,
     state: finalState(loop.final, loop.running, twin),
   });
-  if (twin === undefined || lossy === undefined) return finish(fromSequence(loop.output, length), loop.gradients);
+  if (twin === undefined) return finish(fromSequence(loop.output, length), loop.gradients);
 
+  const lossy = isLossy(loop.rows, map.featureCount);
   const [output, inverse] = conditional(
     lossy,
     () => {
       const [own, ownInverse] = twin.outputs() as [Tensor, Tensor];
       return [fromChunks(own, length), ownInverse];
     },
-    () => [fromSequence(loop.output, length), loop.inverse],
+    () => [fromSequence(loop.output, length), loop.rows.inverse],
   ) as [Tensor, Tensor];
   return finish(output, (g) =>
     conditional(

@@ -37,21 +37,23 @@ function isAllFinite(x: Tensor): Tensor {
   return less(abs(sum(x)), largest);
 }
 
-/**
- * Whether some row lost weights, or is not finite. weighted [..., dim + 1] has its denominators in `denominator`
- * [..., 1]; seen [..., 1] is Σⱼ w_j; `visible` is false for rows that see no key, which lose nothing.
- */
-export function isLossy(
-  weighted: Tensor,
-  denominator: Tensor,
-  seen: Tensor,
-  features: number,
-  visible: Tensor | undefined,
-): Tensor {
+export interface AttentionRows {
+  /** 1/den [..., 1] */
+  readonly inverse: Tensor;
+  /** Σⱼ w_j over the keys that a row sees, [..., 1]. */
+  readonly seen: Tensor;
+  /** False for rows that see no key, which lose nothing; [..., 1]. */
+  readonly visible: Tensor | undefined;
+  /** What is not finite where a value is not: the outputs, or sums that hold all values. */
+  readonly sums: Tensor;
+}
+
+/** Whether some row of attention over so many features lost weights, or is not finite: bool scalar. */
+export function isLossy({ inverse, seen, visible, sums }: AttentionRows, features: number): Tensor {
   const needed = maximum(multiply(seen, (3 * features * flushed) / tolerated), smallest);
-  const missing = subtract(needed, denominator);
-  const counted = visible === undefined ? missing : where(visible, missing, scalar(0));
-  return not(and(lessOrEqual(max(counted), 0), isAllFinite(weighted)));
+  const share = multiply(inverse, needed); // at most 1 where a denominator is as large as it has to be
+  const counted = visible === undefined ? share : where(visible, share, scalar(0));
+  return not(and(lessOrEqual(max(counted), 1), and(isAllFinite(inverse), isAllFinite(sums))));
 }
 
 /**
