@@ -1,9 +1,9 @@
 /**
- * Bidirectional (and cross) FAVOR+ (Choromanski et al. 2021, eq. 4): S = KᵀṼ, [num, den] = Q S, with Ṽ = [V, 1].
+ * Bidirectional (and cross) FAVOR+ (Choromanski et al. 2021, eq. 4): S = ṼᵀK, [num, den] = Q Sᵀ, with Ṽ = [V, 1].
  *
  * A loop over blocks of keys adds up S, and one over blocks of queries reads it: the features of a block stay in cache
- * and are never written out. With G the gradient of [num, den], one loop over the queries gives dQ = G Sᵀ and Z = QᵀG, and
- * one over the keys dK = Ṽ Zᵀ and dṼ = K Z; both compute the features again.
+ * and are never written out. With G the gradient of [num, den], one loop over the queries gives dQ = G S and Z = GᵀQ, and
+ * one over the keys dK = Ṽ Z and dṼ = K Zᵀ; both compute the features again.
  *
  * The largest scale of the keys is taken out of the weights; it cancels exactly and needs no gradient. Where float32 loses
  * weights that count (loss.ts), outputs and gradients come from a branch in log space (bidirectional-log-space.ts).
@@ -14,6 +14,7 @@ import {
   add,
   broadcastTo,
   cast,
+  concatenate,
   conditional,
   exp,
   less,
@@ -26,7 +27,6 @@ import {
   scalar,
   scan,
   scope,
-  slice,
   subtract,
   sum,
   type Tensor,
@@ -38,21 +38,21 @@ import {
   logSpaceBidirectional,
   logSpaceBidirectionalGradient,
 } from './bidirectional-log-space.js';
-import { guarded, lastEntry } from './guard.js';
-import { type AttentionInputs, checkInputs, fromSequence, positionsOf, swapHeads, toSequence } from './layout.js';
-import { isLossy } from './loss.js';
-import { normalizeOutput, weightedGradient } from './normalize.js';
+import { guarded, massOf } from './guard.js';
 import {
-  extend,
-  type KeyTokens,
-  keyResults,
-  keyRows,
-  orNothing,
-  type QueryTokens,
-  queryResults,
-  queryRows,
-} from './rows.js';
+  type AttentionInputs,
+  checkInputs,
+  fromChunks,
+  fromSequence,
+  positionsOf,
+  swapHeads,
+  toSequence,
+} from './layout.js';
+import { isLossy } from './loss.js';
+import { normalize, weightedGradient } from './normalize.js';
+import { type KeyTokens, keyResults, keyRows, orNothing, type QueryTokens, queryResults, queryRows } from './rows.js';
 import { emptyLogScale, maskedLogScale } from './state.js';
+import { addSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
 /** Rows of a block: the features of 8 heads of 256 are then 2 MB, and shorter blocks have a dearer product. */
 const block = 256;
@@ -64,6 +64,8 @@ interface Blocks {
   readonly isPadded: boolean;
   split(x: Tensor): Tensor;
   join(x: Tensor): Tensor;
+  /** Puts together [blocks, batch, heads, rows, dim] as [batch, length, heads, dim]. */
+  joinHeads(x: Tensor): Tensor;
 }
 
 function blocksOf(length: Dim, isWhole: boolean): Blocks {
@@ -74,6 +76,7 @@ function blocksOf(length: Dim, isWhole: boolean): Blocks {
       isPadded: false,
       split: (x) => reshape(x, [1, ...x.shape]),
       join: (x) => reshape(x, x.shape.slice(1)),
+      joinHeads: (x) => swapHeads(reshape(x, x.shape.slice(1))),
     };
   }
   return {
@@ -82,6 +85,7 @@ function blocksOf(length: Dim, isWhole: boolean): Blocks {
     isPadded: subtractDims(roundUp(length, block), length) !== 0,
     split: (x) => toSequence(x, block),
     join: (x) => fromSequence(x, length),
+    joinHeads: (x) => fromChunks(x, length),
   };
 }
 
@@ -133,28 +137,33 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
 
   const keyNames = Object.keys(keyTokens);
   const nothing = (...shape: readonly Dim[]) => broadcastTo(scalar(0), shape);
-  const sumShape = [batch, heads, map.featureCount, valueDim + 1] as const;
-  const [sums, scale, seen] = scan(
-    [nothing(...sumShape), broadcastTo(scalar(emptyLogScale), [batch, heads, 1, 1]), nothing(batch, heads, 1, 1)],
+  const count = map.featureCount;
+  const ofAllKeys = scan(
+    [
+      nothing(batch, heads, valueDim, count),
+      nothing(batch, heads, 1, count),
+      broadcastTo(scalar(emptyLogScale), [batch, heads, 1, 1]),
+    ],
     Object.values(keyTokens),
-    ([total, top, weightSoFar], items) => {
+    ([values, weights, top], items) => {
       const rows = keyRows(map, named<KeyTokens>(keyNames, items));
       const next = maximum(top!, max(rows.logScale, 2, true));
-      const decay = exp(subtract(top!, next));
-      const { extended, weight } = extend(rows, next);
-      const added = matmul(rows.features.values, extended, { transposeLeft: true });
-      const weights = add(multiply(weightSoFar!, decay), sum(weight, 2, true));
-      return { states: [add(multiply(total!, decay), added), next, weights], items: [] };
+      const before = scaleSums({ values: values!, weights: weights! }, exp(subtract(top!, next)));
+      const total = addSums(before, sumsOf(rows, weightsOf(rows.logScale, next)));
+      return { states: [total.values, total.weights, next], items: [rows.logScale] };
     },
-  ).states as [Tensor, Tensor, Tensor]; // S [batch, heads, features, dim + 1], and [batch, heads, 1, 1]
+  );
+  const [values, weights, scale] = ofAllKeys.states as [Tensor, Tensor, Tensor];
+  const sums = { values, weights }; // S
+  const logScales = ofAllKeys.items[0]!; // [blocks, batch, heads, rows, 1]
 
   const queryNames = Object.keys(queryTokens);
   const read = scan([], Object.values(queryTokens), (_, items) => {
-    const { values } = queryRows(map, named<QueryTokens>(queryNames, items)).features;
-    const weighted = matmul(values, sums); // [batch, heads, rows, dim + 1]
-    const mass = map.isSigned ? lastEntry(sums) : undefined;
-    const { output, inverse, isOwn } = normalizeOutput(weighted, { visible, mass });
-    return { states: [], items: [swapHeads(output), inverse, ...(isOwn === undefined ? [] : [cast(isOwn, 'int32')])] };
+    const { features: own } = queryRows(map, named<QueryTokens>(queryNames, items));
+    const { numerator, denominator } = readSums(own.values, sums);
+    const mass = map.isSigned ? massOf(weights) : undefined;
+    const { output, inverse, isOwn } = normalize(numerator, denominator, { visible, mass });
+    return { states: [], items: [output, inverse, ...(isOwn === undefined ? [] : [cast(isOwn, 'int32')])] };
   }).items;
   const [output, inverse] = read as [Tensor, Tensor];
   const owned = map.isSigned ? [read[2]!] : [];
@@ -163,48 +172,58 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   /** The gradients of queries, keys, values and learned tensors. */
   const gradients = (g: Tensor): readonly Tensor[] => {
     const empty = learned.map((like) => broadcastTo(scalar(0), like.shape));
+    const joined = joinSums(sums);
     const ofQueries = scan(
-      [nothing(...sumShape), ...empty],
+      [nothing(...joined.shape), ...empty],
       [...Object.values(queryTokens), inverse, output, byQuery.split(g), ...owned],
       ([total, ...totals], items) => {
         const rest = items.slice(queryNames.length);
         const { rows, features: own } = queryRows(map, named<QueryTokens>(queryNames, items));
-        const isOwn = rest[3] === undefined ? undefined : cast(rest[3], 'bool');
-        const gWeighted = weightedGradient(swapHeads(rest[2]!), swapHeads(rest[1]!), rest[0]!, isOwn); // G
-        const gValues = matmul(gWeighted, sums, { transposeRight: true });
+        const gWeighted = weightedGradient({
+          gradient: swapHeads(rest[2]!),
+          output: rest[1]!,
+          inverse: rest[0]!,
+          isOwn: rest[3] === undefined ? undefined : cast(rest[3], 'bool'),
+        }); // G
+        const gValues = matmul(gWeighted, joined);
         const [ofRows, ...more] = pullback(queryResults(own, gValues, isLogarithmic), [rows, ...learned]);
         return {
           states: [
-            add(total!, matmul(own.values, gWeighted, { transposeLeft: true })),
+            add(total!, matmul(gWeighted, own.values, { transposeLeft: true })),
             ...totals.map((before, at) => add(before, orNothing(more[at], learned[at]!))),
           ],
           items: [swapHeads(orNothing(ofRows, rows))],
         };
       },
     );
-    const gSums = ofQueries.states[0]!; // Z
-    const ofKeys = scan(ofQueries.states.slice(1), Object.values(keyTokens), (totals, items) => {
+    const gJoined = ofQueries.states[0]!; // Z
+    const gSums = splitSums(gJoined);
+    const ofKeys = scan(ofQueries.states.slice(1), [...Object.values(keyTokens), logScales], (totals, items) => {
       const rows = keyRows(map, named<KeyTokens>(keyNames, items));
-      const { extended, weight } = extend(rows, scale);
-      const gValues = matmul(extended, gSums, { transposeRight: true });
-      const gExtended = matmul(rows.features.values, gSums);
-      const results = keyResults(rows.features, gValues, sum(multiply(extended, gExtended), -1, true), isLogarithmic);
+      const weight = weightsOf(items.at(-1)!, scale);
+      const weighted = multiply(rows.value, weight);
+      const gFeatures = matmul(concatenate([weighted, weight], -1), gJoined);
+      const { numerator: gValue, denominator: gWeight } = readSums(rows.features.values, gSums);
+      const gScale = add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight));
+      const results = keyResults(rows.features, gFeatures, gScale, isLogarithmic);
       const [ofRows, ...more] = pullback(results, [rows.rows, ...learned]);
       return {
         states: totals.map((before, at) => add(before, orNothing(more[at], learned[at]!))),
-        items: [
-          swapHeads(orNothing(ofRows, rows.rows)),
-          swapHeads(multiply(slice(gExtended, -1, 0, valueDim), weight)),
-        ],
+        items: [swapHeads(orNothing(ofRows, rows.rows)), swapHeads(multiply(gValue, weight))],
       };
     });
-    const [gKey, gValue] = ofKeys.items as [Tensor, Tensor];
-    return [byQuery.join(ofQueries.items[0]!), byKey.join(gKey), byKey.join(gValue), ...ofKeys.states];
+    return [...ofQueries.items, ...ofKeys.items, ...ofKeys.states];
   };
 
   const leaves = [inputs.query, inputs.key, inputs.value, ...learned];
+  const join = ([gQuery, gKey, gValue, ...rest]: readonly Tensor[]) => [
+    byQuery.join(gQuery!),
+    byKey.join(gKey!),
+    byKey.join(gValue!),
+    ...rest,
+  ];
   if (!isLogarithmic) {
-    return withGradient(leaves, [byQuery.join(output)], ([g]) => gradients(g!))[0]!;
+    return withGradient(leaves, [byQuery.joinHeads(output)], ([g]) => join(gradients(g!)))[0]!;
   }
 
   // Written inside of the branches that call it, the features among it.
@@ -217,7 +236,9 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
       value: swapHeads(inputs.value),
     };
   };
-  const lossy = isLossy({ inverse, seen, visible, sums }, map.featureCount);
+  // The features of a key add up to 1, and so do the sums of the weights to the weight of all keys.
+  const seen = sum(weights, -1, true);
+  const lossy = isLossy({ inverse, seen, visible, sums: values }, count);
   const [result] = conditional(
     lossy,
     () =>
@@ -225,33 +246,35 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
         const [own] = logSpaceBidirectional(logSpace(swapHeads(inputs.query), swapHeads(inputs.key)));
         return [swapHeads(own!)];
       }),
-    () => [byQuery.join(output)],
+    () => [byQuery.joinHeads(output)],
   ) as [Tensor];
   return withGradient(leaves, [result], ([g]) =>
-    conditional(
-      lossy,
-      () =>
-        scope('logSpace', () => {
-          const [query, key] = [swapHeads(inputs.query), swapHeads(inputs.key)];
-          const given = logSpace(query, key);
-          const [own, ownInverse] = logSpaceBidirectional(given) as [Tensor, Tensor];
-          const gWeighted = weightedGradient(swapHeads(g!), own, ownInverse);
-          const [gQuery, gKey, gValue] = logSpaceBidirectionalGradient(given, gWeighted) as [Tensor, Tensor, Tensor];
-          const [ofQuery, ofKey, ...more] = pullback(
-            [
-              [given.query, gQuery],
-              [given.key, gKey],
-            ],
-            [query, key, ...learned],
-          );
-          return [
-            swapHeads(orNothing(ofQuery, query)),
-            swapHeads(orNothing(ofKey, key)),
-            swapHeads(gValue),
-            ...learned.map((like, at) => orNothing(more[at], like)),
-          ];
-        }),
-      () => gradients(g!),
+    join(
+      conditional(
+        lossy,
+        () =>
+          scope('logSpace', () => {
+            const [query, key] = [swapHeads(inputs.query), swapHeads(inputs.key)];
+            const given = logSpace(query, key);
+            const [own, ownInverse] = logSpaceBidirectional(given) as [Tensor, Tensor];
+            const gWeighted = weightedGradient({ gradient: swapHeads(g!), output: own, inverse: ownInverse });
+            const [gQuery, gKey, gValue] = logSpaceBidirectionalGradient(given, gWeighted) as [Tensor, Tensor, Tensor];
+            const [ofQuery, ofKey, ...more] = pullback(
+              [
+                [given.query, gQuery],
+                [given.key, gKey],
+              ],
+              [query, key, ...learned],
+            );
+            return [
+              byQuery.split(swapHeads(orNothing(ofQuery, query))),
+              byKey.split(swapHeads(orNothing(ofKey, key))),
+              byKey.split(swapHeads(gValue)),
+              ...learned.map((like, at) => orNothing(more[at], like)),
+            ];
+          }),
+        () => gradients(g!),
+      ),
     ),
   )[0]!;
 }

@@ -2,13 +2,13 @@
  * One chunk of causal FAVOR+: what it adds to the sums of the keys before, its outputs, and their gradients.
  *
  * With values extended by a column of ones, Ṽ = [V, 1], weighted by e^{logScale − R}, R the largest scale of a key so far,
- * and P = e^{R_before − R} S the sums of the chunks before,
+ * and P = e^{R_before − R} S the sums of the chunks before, a row for each column of Ṽ,
  *
- *   [num, den] = tril(Q Kᵀ) Ṽ + Q P,    S ← P + Kᵀ Ṽ.
+ *   [num, den] = tril(Q Kᵀ) Ṽ + Q Pᵀ,    S ← P + Ṽᵀ K.
  *
  * With G the gradient of [num, den] and Z that of S after the chunk, summed over all later chunks,
  *
- *   dQ = tril(G Ṽᵀ) K + G Pᵀ;   dK = tril(G Ṽᵀ)ᵀ Q + Ṽ Zᵀ;   dṼ = tril(Q Kᵀ)ᵀ G + K Z;   Z ← e^{R_before − R} (Z + Qᵀ G).
+ *   dQ = tril(G Ṽᵀ) K + G P;   dK = tril(G Ṽᵀ)ᵀ Q + Ṽ Z;   dṼ = tril(Q Kᵀ)ᵀ G + K Zᵀ;   Z ← e^{R_before − R} (Z + Gᵀ Q).
  *
  * R cancels exactly in num/den and needs no gradient. Axes: [batch, heads, chunk, ·]; rows come as [batch, chunk, heads, ·].
  */
@@ -16,6 +16,7 @@ import type { FeatureMap } from '../features/index.js';
 import {
   add,
   cast,
+  concatenate,
   cumulativeSum,
   exp,
   matmul,
@@ -28,19 +29,11 @@ import {
   sum,
   type Tensor,
 } from '../graph/index.js';
-import { lastEntry } from './guard.js';
+import { massOf } from './guard.js';
 import { swapHeads } from './layout.js';
-import { normalizeOutput, weightedGradient } from './normalize.js';
-import {
-  extend,
-  type KeyTokens,
-  keyResults,
-  keyRows,
-  orNothing,
-  type QueryTokens,
-  queryResults,
-  queryRows,
-} from './rows.js';
+import { normalize, normalizeGradient } from './normalize.js';
+import { type KeyTokens, keyResults, keyRows, orNothing, type QueryTokens, queryResults, queryRows } from './rows.js';
+import { addSums, type FeatureSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
 export interface ChunkTokens extends QueryTokens, KeyTokens {
   /** [batch, 1, chunk, 1]: false for queries that see no key. */
@@ -56,57 +49,60 @@ export interface ChunkForm {
   readonly isLogarithmic: boolean;
 }
 
-/** S [batch, heads, features, dim + 1] with the headroom in it, R and the weight of all keys so far, [batch, heads, 1, 1]. */
+/** S with the headroom in it, and R [batch, heads, 1, 1]. */
 export interface ChunkState {
-  readonly sum: Tensor;
+  readonly sums: FeatureSums;
   readonly scale: Tensor;
-  readonly seen: Tensor;
+}
+
+/** What the gradient needs of a chunk. */
+export interface ChunkSaved {
+  /** 1/den [batch, heads, chunk, 1] */
+  readonly inverse: Tensor;
+  /** The weights of the keys, [batch, heads, chunk, 1]. */
+  readonly weight: Tensor;
+  /** P */
+  readonly values: Tensor;
+  readonly weights: Tensor;
+  /** e^{R_before − R} [batch, heads, 1, 1] */
+  readonly decay: Tensor;
+  /** Where a guarded denominator is the row's own, int32 [batch, heads, chunk, 1]. */
+  readonly isOwn?: Tensor;
 }
 
 export interface ChunkResult {
   readonly next: ChunkState;
-  /** [batch, chunk, heads, dim] */
+  /** [batch, heads, chunk, dim] */
   readonly output: Tensor;
-  /** What the gradient needs: 1/den [batch, heads, chunk, 1], P, R, and where a guarded denominator is the row's own. */
   readonly saved: ChunkSaved;
-  /** The weight of the keys that each row sees: [batch, heads, chunk, 1]. */
+  /** The weight of the keys that each row sees, where features add up to 1: [batch, heads, chunk, 1]. */
   readonly seen: Tensor;
 }
 
-export interface ChunkSaved {
-  readonly inverse: Tensor;
-  readonly prefix: Tensor;
-  readonly scale: Tensor;
-  readonly decay: Tensor;
-  readonly isOwn?: Tensor;
-}
-
 /** Reads a chunk after a state. */
-export function readChunk(form: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
-  const { map, tril } = form;
+export function readChunk({ map, tril }: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
   const query = queryRows(map, tokens).features.values;
   const keys = keyRows(map, tokens);
   const key = keys.features.values;
   const scale = maximum(state.scale, max(keys.logScale, 2, true));
-  const decay = exp(subtract(state.scale, scale)); // [batch, heads, 1, 1]
-  const { extended, weight } = extend(keys, scale);
-  const prefix = multiply(state.sum, decay); // P
+  const decay = exp(subtract(state.scale, scale));
+  const weight = weightsOf(keys.logScale, scale);
+  const prefix = scaleSums(state.sums, decay); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril); // [batch, heads, chunk, chunk]
-  const weighted = add(matmul(scores, extended), matmul(query, prefix)); // [batch, heads, chunk, dim + 1]
+  const before = readSums(query, prefix);
   const mass = map.isSigned
-    ? add(cumulativeSum(multiply(slice(key, -1, map.featureCount - 1), weight), 2), lastEntry(prefix))
+    ? add(cumulativeSum(multiply(slice(key, -1, map.featureCount - 1), weight), 2), massOf(prefix.weights))
     : undefined;
-  const { output, inverse, isOwn } = normalizeOutput(weighted, { visible: tokens.visible, mass });
-  const before = multiply(state.seen, decay);
+  const { output, inverse, isOwn } = normalize(
+    add(matmul(scores, multiply(keys.value, weight)), before.numerator),
+    add(matmul(scores, weight), before.denominator),
+    { visible: tokens.visible, mass },
+  );
   return {
-    next: {
-      sum: add(prefix, matmul(key, extended, { transposeLeft: true })),
-      scale,
-      seen: add(before, sum(weight, 2, true)),
-    },
-    output: swapHeads(output),
-    saved: { inverse, prefix, scale, decay, ...(isOwn === undefined ? {} : { isOwn: cast(isOwn, 'int32') }) },
-    seen: add(matmul(tril, weight), before),
+    next: { sums: addSums(prefix, sumsOf(keys, weight)), scale },
+    output,
+    saved: { inverse, weight, ...prefix, decay, ...(isOwn === undefined ? {} : { isOwn: cast(isOwn, 'int32') }) },
+    seen: add(matmul(tril, weight), sum(prefix.weights, -1, true)),
   };
 }
 
@@ -121,36 +117,43 @@ export interface ChunkGradients {
   readonly earlier: Tensor;
 }
 
-/** The gradients of a chunk, given those of its outputs [batch, chunk, heads, dim] and Z; the features are computed again. */
+/** The gradients of a chunk, given its outputs, their gradients [batch, chunk, heads, dim] and Z; the features are computed again. */
 export function chunkGradients(
-  form: ChunkForm,
+  { map, tril, isLogarithmic }: ChunkForm,
   tokens: ChunkTokens,
-  { inverse, prefix, scale, decay, isOwn }: ChunkSaved,
+  { inverse, weight, values, weights, decay, isOwn }: ChunkSaved,
   { output, gOutput, later }: { readonly output: Tensor; readonly gOutput: Tensor; readonly later: Tensor },
 ): ChunkGradients {
-  const { map, tril, isLogarithmic } = form;
   const [queries, keys] = [queryRows(map, tokens), keyRows(map, tokens)];
   const [query, key] = [queries.features.values, keys.features.values];
-  const dim = keys.value.staticDim(-1);
-  const { extended, weight } = extend(keys, scale);
-  const owned = isOwn === undefined ? undefined : cast(isOwn, 'bool');
-  const g = weightedGradient(swapHeads(gOutput), swapHeads(output), inverse, owned); // G
+  const weighted = multiply(keys.value, weight);
+  const extended = concatenate([weighted, weight], -1); // Ṽ
+  const { numerator, denominator } = normalizeGradient({
+    gradient: swapHeads(gOutput),
+    output,
+    inverse,
+    isOwn: isOwn === undefined ? undefined : cast(isOwn, 'bool'),
+  });
+  const g = concatenate([numerator, denominator], -1); // G
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril);
   const gScores = multiply(matmul(g, extended, { transposeRight: true }), tril);
-  const gQuery = add(matmul(gScores, key), matmul(g, prefix, { transposeRight: true }));
-  const gKey = add(matmul(gScores, query, { transposeLeft: true }), matmul(extended, later, { transposeRight: true }));
-  const gExtended = add(matmul(scores, g, { transposeLeft: true }), matmul(key, later));
+  const gQuery = add(matmul(gScores, key), matmul(g, joinSums({ values, weights })));
+  const gKey = add(matmul(gScores, query, { transposeLeft: true }), matmul(extended, later));
+  const ofLater = readSums(key, splitSums(later));
+  const gValue = add(matmul(scores, numerator, { transposeLeft: true }), ofLater.numerator);
+  const gWeight = add(matmul(scores, denominator, { transposeLeft: true }), ofLater.denominator);
+  const gScale = add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight));
   const learned = map.learned ?? [];
   const results = [
     ...queryResults(queries.features, gQuery, isLogarithmic),
-    ...keyResults(keys.features, gKey, sum(multiply(extended, gExtended), -1, true), isLogarithmic),
+    ...keyResults(keys.features, gKey, gScale, isLogarithmic),
   ];
   const [ofQuery, ofKey, ...rest] = pullback(results, [queries.rows, keys.rows, ...learned]);
   return {
     query: swapHeads(orNothing(ofQuery, queries.rows)),
     key: swapHeads(orNothing(ofKey, keys.rows)),
-    value: swapHeads(multiply(slice(gExtended, -1, 0, dim), weight)),
+    value: swapHeads(multiply(gValue, weight)),
     learned: learned.map((like, index) => orNothing(rest[index], like)),
-    earlier: multiply(add(later, matmul(query, g, { transposeLeft: true })), decay),
+    earlier: multiply(add(later, matmul(g, query, { transposeLeft: true })), decay),
   };
 }

@@ -33,11 +33,18 @@ import {
   slice,
   stopGradient,
   subtract,
-  sum,
   type Tensor,
+  transpose,
   withGradient,
 } from '../graph/index.js';
-import { type ChunkForm, type ChunkSaved, type ChunkTokens, chunkGradients, readChunk } from './causal-chunk.js';
+import {
+  type ChunkForm,
+  type ChunkSaved,
+  type ChunkState,
+  type ChunkTokens,
+  chunkGradients,
+  readChunk,
+} from './causal-chunk.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
 import { guarded } from './guard.js';
 import {
@@ -54,6 +61,7 @@ import {
 import { isLossy, isLossyState } from './loss.js';
 import { weightedGradient } from './normalize.js';
 import { type AttentionState, emptyLogScale, headroom, normalizeState } from './state.js';
+import { joinSums, splitSums } from './sums.js';
 
 export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
@@ -70,11 +78,17 @@ function lowerTriangle(chunk: number): Tensor {
   return constant('float32', [chunk, chunk], values);
 }
 
-/** A state's sum at one scale per head: [batch, heads, features, dim + 1] and that scale [batch, heads, 1, 1]. */
-function unify({ sum: total, logScale }: AttentionState): { initial: Tensor; before: Tensor } {
-  const before = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
+/** A state's sums at one scale per head with the headroom in them, and that scale [batch, heads, 1, 1]. */
+function unify({ sum: total, logScale }: AttentionState): ChunkState {
+  const scale = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
   const column = reshape(logScale, [...logScale.shape, 1]);
-  return { initial: multiply(total, exp(subtract(column, before))), before };
+  const raised = multiply(multiply(total, exp(subtract(column, scale))), headroom);
+  return { sums: splitSums(swapLast(raised)), scale };
+}
+
+/** [..., features, dim + 1] → [..., dim + 1, features], and back. */
+function swapLast(x: Tensor): Tensor {
+  return transpose(x, [0, 1, 3, 2]);
 }
 
 /** The state to start from, without its gradient; normalized where the features have logarithms. */
@@ -111,38 +125,39 @@ interface CoreInputs {
   readonly form: ChunkForm;
   readonly tokens: Sequences;
   readonly start: AttentionState;
-  readonly length: Dim;
 }
 
-const savedNames = ['inverse', 'prefix', 'scale', 'decay', 'isOwn'] as const;
+const savedNames = ['inverse', 'weight', 'values', 'weights', 'decay', 'isOwn'] as const;
 
-/** The loop over the chunks: the outputs [batch, length, heads, dim] before their gradient, and how to get it. */
-function chunkLoop({ form, tokens, start, length }: CoreInputs) {
-  const { initial, before } = unify(start);
-  const seen = multiply(sum(slice(initial, -1, initial.staticDim(-1) - 1), 2, true), headroom);
+/** The loop over the chunks: the outputs [chunks, batch, heads, chunk, dim] before their gradient, and how to get it. */
+function chunkLoop({ form, tokens, start }: CoreInputs) {
+  const initial = unify(start);
   const names = Object.keys(tokens);
   const sequences = Object.values(tokens);
   const kept = savedNames.filter((name) => name !== 'isOwn' || form.map.isSigned);
-  const forward = scan([multiply(initial, headroom), before, seen], sequences, ([total, scale, weight], items) => {
-    const {
-      next,
-      output,
-      saved,
-      seen: rowSeen,
-    } = readChunk(form, { sum: total!, scale: scale!, seen: weight! }, tokensOf(names, items));
-    return {
-      states: [next.sum, next.scale, next.seen],
-      items: [output, ...kept.map((name) => saved[name]!), rowSeen],
-    };
-  });
+  const forward = scan(
+    [initial.sums.values, initial.sums.weights, initial.scale],
+    sequences,
+    ([values, weights, scale], items) => {
+      const before = { sums: { values: values!, weights: weights! }, scale: scale! };
+      const { next, output, saved, seen } = readChunk(form, before, tokensOf(names, items));
+      return {
+        states: [next.sums.values, next.sums.weights, next.scale],
+        items: [output, ...kept.map((name) => saved[name]!), seen],
+      };
+    },
+  );
   const [output, ...items] = forward.items as [Tensor, ...Tensor[]];
   const saved = items.slice(0, kept.length);
   const rows = { inverse: saved[0]!, seen: items.at(-1)!, visible: tokens.visible, sums: output };
 
-  /** The gradients of queries, keys, values and learned tensors, from the last chunk to the first. */
+  /** The gradients of queries, keys and values [chunks, batch, chunk, heads, dim] and of learned tensors, from the last chunk to the first. */
   const gradients = (gOutput: Tensor): readonly Tensor[] => {
     const learned = form.map.learned ?? [];
-    const nothing = [initial, ...learned].map((like) => broadcastTo(scalar(0), like.shape));
+    const [batch, heads, dim, features] = initial.sums.values.shape as [Dim, Dim, number, Dim];
+    const nothing = [[batch, heads, dim + 1, features], ...learned.map(({ shape }) => shape)].map((shape) =>
+      broadcastTo(scalar(0), shape),
+    );
     const chunk = form.tril.staticDim(0);
     const backward = scan(
       nothing,
@@ -162,27 +177,28 @@ function chunkLoop({ form, tokens, start, length }: CoreInputs) {
       },
       { reverse: true },
     );
-    return [...backward.items.map((item) => fromSequence(item, length)), ...backward.states.slice(1)];
+    return [...backward.items, ...backward.states.slice(1)];
   };
-  const [total, scale] = forward.states as [Tensor, Tensor];
-  return { output, rows, gradients, final: total, running: scale };
+  const [values, weights, scale] = forward.states as [Tensor, Tensor, Tensor];
+  return { output, rows, gradients, final: { sums: { values, weights }, scale } };
 }
 
 /**
  * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
  * denominators takes the headroom away and leaves every feature the whole of float32's range.
  */
-function finalState(final: Tensor, running: Tensor, twin: CausalTwin | undefined): AttentionState {
-  const [batch, heads, features] = final.shape as [Dim, Dim, Dim];
-  const logScale = broadcastTo(reshape(running, [batch, heads, 1]), [batch, heads, features]);
-  const chunked = { sum: multiply(final, 1 / headroom), logScale };
+function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): AttentionState {
+  const total = swapLast(joinSums(sums));
+  const [batch, heads, features] = total.shape as [Dim, Dim, Dim];
+  const logScale = broadcastTo(reshape(scale, [batch, heads, 1]), [batch, heads, features]);
+  const chunked = { sum: multiply(total, 1 / headroom), logScale };
   if (twin === undefined) return { sum: stopGradient(chunked.sum), logScale: stopGradient(logScale) };
-  const dim = final.staticDim(-1) - 1;
-  const [total, scale] = conditional(isLossyState(final, slice(final, -1, dim)), twin.state, () => {
+  const dim = total.staticDim(-1) - 1;
+  const [finalSum, finalScale] = conditional(isLossyState(total, slice(total, -1, dim)), twin.state, () => {
     const state = normalizeState(chunked);
     return [state.sum, state.logScale];
   });
-  return { sum: stopGradient(total!), logScale: stopGradient(scale!) };
+  return { sum: stopGradient(finalSum!), logScale: stopGradient(finalScale!) };
 }
 
 /**
@@ -247,15 +263,16 @@ export function causalAttention(
       ...optional,
     },
     start,
-    length,
   });
   const learned = map.learned ?? [];
   const leaves = [inputs.query, inputs.key, inputs.value, ...learned];
-  const finish = (output: Tensor, gradient: (g: Tensor) => readonly (Tensor | undefined)[]) => ({
-    output: withGradient(leaves, [output], ([g]) => gradient(g!))[0]!,
-    state: finalState(loop.final, loop.running, twin),
+  const finish = (output: Tensor, gradient: (g: Tensor) => readonly Tensor[]) => ({
+    output: withGradient(leaves, [output], ([g]) =>
+      gradient(g!).map((each, at) => (at < 3 ? fromSequence(each, length) : each)),
+    )[0]!,
+    state: finalState(loop.final, twin),
   });
-  if (twin === undefined) return finish(fromSequence(loop.output, length), loop.gradients);
+  if (twin === undefined) return finish(fromChunks(loop.output, length), loop.gradients);
 
   const lossy = isLossy(loop.rows, map.featureCount);
   const [output, inverse] = conditional(
@@ -264,21 +281,21 @@ export function causalAttention(
       const [own, ownInverse] = twin.outputs() as [Tensor, Tensor];
       return [fromChunks(own, length), ownInverse];
     },
-    () => [fromSequence(loop.output, length), loop.rows.inverse],
+    () => [fromChunks(loop.output, length), loop.rows.inverse],
   ) as [Tensor, Tensor];
   return finish(output, (g) =>
     conditional(
       lossy,
       () => {
-        const gWeighted = weightedGradient(toChunks(g, chunk), toChunks(output, chunk), inverse);
-        const [gQuery, gKey, gValue] = twin.gradients(gWeighted) as [Tensor, Tensor, Tensor];
+        const own = { gradient: toChunks(g, chunk), output: toChunks(output, chunk), inverse };
+        const [gQuery, gKey, gValue] = twin.gradients(weightedGradient(own)) as [Tensor, Tensor, Tensor];
         const [query, key] = [queryRows(), keyRows()];
         const results = [
           [readQuery(query)!, gQuery],
           [readKey(key)!, gKey],
         ] as const;
         const [ofQuery, ofKey, ...rest] = pullback(results, [query, key, ...learned]);
-        const rows = [ofQuery!, ofKey!, gValue].map((x) => fromChunks(x, length));
+        const rows = [ofQuery!, ofKey!, gValue].map((x) => transpose(x, [0, 1, 3, 2, 4]));
         return [...rows, ...learned.map((like, at) => rest[at] ?? broadcastTo(scalar(0), like.shape))];
       },
       () => loop.gradients(g),

@@ -63,10 +63,9 @@ export function stateFeatureCount({ featureCount, isSigned }: Pick<FeatureMap, '
   return isSigned ? featureCount + 1 : featureCount;
 }
 
-/** The mass in sums [..., features, dim + 1] of a guarded map: [..., 1, 1]. */
-export function lastEntry(sums: Tensor): Tensor {
-  const [features, columns] = [sums.staticDim(-2), sums.staticDim(-1)];
-  return slice(slice(sums, -2, features - 1, features), -1, columns - 1, columns);
+/** The mass in the weights [..., 1, features] that a guarded map's sums have: [..., 1, 1]. */
+export function massOf(weights: Tensor): Tensor {
+  return slice(weights, -1, weights.staticDim(-1) - 1);
 }
 
 /** A denominator that is none too small for its mass, both [..., 1], and where it was taken as it is. */

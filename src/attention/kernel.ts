@@ -30,7 +30,7 @@ import {
 } from '../graph/index.js';
 import type { Kernel } from '../kernels/index.js';
 import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
-import { normalizeOutput } from './normalize.js';
+import { normalizeOutput, weightedGradient } from './normalize.js';
 
 /** Larger than any log-weight and finite: a row without a visible key stays a number. */
 export const hidden = -1e30;
@@ -84,7 +84,9 @@ export function kernelAttention(
   const counts = where(broadcastTo(seen, whole.shape), scalar(1), scalar(0));
   const lengthOf = (x: Tensor) => sqrt(maximum(stopGradient(kernel.diagonal(x)), 0)); // [..., length, 1]
   const mass = multiply(lengthOf(query), matmul(counts, lengthOf(key))); // [batch, heads, queries, 1]
-  const { output, gradient } = normalizeOutput(weighted, { visible: less(0, max(counts, -1, true)), mass });
-  const [result] = withGradient([weighted], [output], ([g]) => [gradient(g!)]);
+  const { output, inverse, isOwn } = normalizeOutput(weighted, { visible: less(0, max(counts, -1, true)), mass });
+  const [result] = withGradient([weighted], [output], ([g]) => [
+    weightedGradient({ gradient: g!, output, inverse, isOwn }),
+  ]);
   return swapHeads(result!);
 }

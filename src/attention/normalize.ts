@@ -15,24 +15,43 @@ export interface Normalized {
   readonly inverse: Tensor;
   /** Where a guarded denominator is the row's own; absent without a guard. */
   readonly isOwn: Tensor | undefined;
-  /** The gradient of the weighted sums: [g/den, −(g·output)/den], given the gradient g of the output. */
-  gradient(g: Tensor): Tensor;
 }
 
-/** weighted [..., dim + 1], numerator and denominator → output [..., dim]. A guarded denominator is taken as a constant. */
-export function normalizeOutput(weighted: Tensor, { visible, mass }: NormalizeOptions): Normalized {
-  const dim = weighted.staticDim(-1) - 1;
-  const own = slice(weighted, -1, dim);
-  const { guarded, isOwn } = mass === undefined ? { guarded: own, isOwn: undefined } : guardDenominator(own, mass);
+/** Numerators [..., dim] over denominators [..., 1] → output [..., dim]. A guarded denominator is taken as a constant. */
+export function normalize(numerator: Tensor, denominator: Tensor, { visible, mass }: NormalizeOptions): Normalized {
+  const { guarded, isOwn } =
+    mass === undefined ? { guarded: denominator, isOwn: undefined } : guardDenominator(denominator, mass);
   const plain = reciprocal(visible === undefined ? guarded : where(visible, guarded, scalar(1)));
   const inverse = visible === undefined ? plain : where(visible, plain, scalar(0));
-  const output = multiply(slice(weighted, -1, 0, dim), inverse);
-  return { output, inverse, isOwn, gradient: (g) => weightedGradient(g, output, inverse, isOwn) };
+  return { output: multiply(numerator, inverse), inverse, isOwn };
 }
 
-/** [g/den, −(g·output)/den], given the gradient g of the output; the latter zero where a denominator is not the row's own. */
-export function weightedGradient(g: Tensor, output: Tensor, inverse: Tensor, isOwn?: Tensor): Tensor {
-  const scaled = multiply(g, inverse);
-  const gDenominator = negate(sum(multiply(scaled, output), -1, true));
-  return concatenate([scaled, isOwn === undefined ? gDenominator : where(isOwn, gDenominator, scalar(0))], -1);
+/** The same of both in one: weighted [..., dim + 1], the denominator last. */
+export function normalizeOutput(weighted: Tensor, options: NormalizeOptions): Normalized {
+  const dim = weighted.staticDim(-1) - 1;
+  return normalize(slice(weighted, -1, 0, dim), slice(weighted, -1, dim), options);
+}
+
+export interface GradientInputs {
+  /** The gradient of the output [..., dim]. */
+  readonly gradient: Tensor;
+  readonly output: Tensor;
+  readonly inverse: Tensor;
+  readonly isOwn?: Tensor | undefined;
+}
+
+/** g/den and −(g·output)/den: the gradients of numerator and denominator, zero where a denominator is not the row's own. */
+export function normalizeGradient({ gradient, output, inverse, isOwn }: GradientInputs): {
+  numerator: Tensor;
+  denominator: Tensor;
+} {
+  const numerator = multiply(gradient, inverse);
+  const denominator = negate(sum(multiply(numerator, output), -1, true));
+  return { numerator, denominator: isOwn === undefined ? denominator : where(isOwn, denominator, scalar(0)) };
+}
+
+/** Both gradients in one: [..., dim + 1]. */
+export function weightedGradient(inputs: GradientInputs): Tensor {
+  const { numerator, denominator } = normalizeGradient(inputs);
+  return concatenate([numerator, denominator], -1);
 }

@@ -20,13 +20,14 @@ import {
   multiply,
   reshape,
   scalar,
+  slice,
   softmax,
   subtract,
   type Tensor,
   transpose,
   where,
 } from '../graph/index.js';
-import { guarded, lastEntry } from './guard.js';
+import { guarded } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -70,7 +71,7 @@ export function recurrentAttention(
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), extended));
   const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
-  const mass = map.isSigned ? lastEntry(sum) : undefined;
+  const mass = map.isSigned ? slice(slice(sum, -1, sum.staticDim(-1) - 1), 2, count - 1) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
   return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, count]) } };
 }

@@ -1,8 +1,8 @@
 /** The rows of a block of queries or keys, their features, and how gradients get back to them. Axes: [batch, heads, block, ·]. */
 import type { FeatureMap, Features } from '../features/index.js';
-import { broadcastTo, concatenate, exp, multiply, scalar, subtract, type Tensor, where } from '../graph/index.js';
+import { broadcastTo, multiply, scalar, type Tensor, where } from '../graph/index.js';
 import { swapHeads } from './layout.js';
-import { headroom, maskedLogScale } from './state.js';
+import { maskedLogScale } from './state.js';
 
 export interface QueryTokens {
   /** [batch, block, heads, dim] */
@@ -42,12 +42,6 @@ export function keyRows(map: FeatureMap, tokens: KeyTokens): KeyRows {
   const plain = features.logScale ?? broadcastTo(scalar(0), [...value.shape.slice(0, 3), 1]);
   const logScale = tokens.mask === undefined ? plain : where(tokens.mask, plain, scalar(maskedLogScale));
   return { rows, features, logScale, value };
-}
-
-/** Ṽ = [V, 1] under the weights e^{logScale − scale} with the headroom, and those weights, [..., 1]. */
-export function extend({ value, logScale }: KeyRows, scale: Tensor): { extended: Tensor; weight: Tensor } {
-  const weight = multiply(exp(subtract(logScale, scale)), headroom);
-  return { extended: concatenate([multiply(value, weight), weight], -1), weight };
 }
 
 type Results = readonly (readonly [result: Tensor, gradient: Tensor])[];

@@ -54,7 +54,15 @@ const transposeOp: Op<{ order: readonly number[] }> = {
     const inverse = order.map((_, axis) => order.indexOf(axis));
     return [transpose(g!, inverse)];
   },
-  lower: (emitter, inputs, { order }) => [emitter.emit('Transpose', inputs, { perm: order })],
+  lower: (emitter, inputs, { order }, context) => {
+    const shape = order.map((axis) => context.inputs[0]!.shape[axis] as Dim);
+    const long = order.filter((_, at) => shape[at] !== 1);
+    // Axes of length 1 can move without any element: a Reshape copies nothing, a Transpose does.
+    const isStill = long.every((axis, at) => at === 0 || (long[at - 1] as number) < axis);
+    return isStill
+      ? reshapeOp.lower(emitter, inputs, { shape }, context)
+      : [emitter.emit('Transpose', inputs, { perm: order })];
+  },
 };
 
 /** Axis i of the result is axis order[i] of x. */
