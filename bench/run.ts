@@ -26,11 +26,12 @@ import { formatRows, jsonRow, type Row } from './report.js';
 import { measurePoint, type ScalingForm, type ScalingMode, scaling } from './scaling.js';
 import { startUp } from './start-up.js';
 import { streaming } from './streaming.js';
+import { tensorFlowJs } from './tensorflow-js.js';
 import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers],
+  ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers, tensorFlowJs],
 ];
 
 const { values, positionals } = parseArgs({
