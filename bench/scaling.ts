@@ -29,8 +29,8 @@ const mostMemory = Math.min(24, process.availableMemory() / 1e9);
 /** Gigabytes that a point needs, fitted to shorter ones: what every form needs, and the scores of exact attention. */
 export function memoryOf({ mode, form, length }: ScalingPoint): number {
   const scores = (8 * length ** 2 * 4) / 1e9; // of one layer
-  if (mode === 'training step') return 1.05 + 3e-4 * length + (form === 'exact' ? 10 * scores : 0);
-  return 0.35 + 4.5e-5 * length + { 'favor+': 0, none: 0, 'fused exact': 2, exact: 3.25 }[form] * scores;
+  if (mode === 'training step') return 1.05 + 3.6e-4 * length + (form === 'exact' ? 7.5 * scores : 0);
+  return 0.35 + 4.9e-5 * length + { 'favor+': 0, none: 0, 'fused exact': 2, exact: 3.25 }[form] * scores;
 }
 
 const attentionOf: Record<ScalingForm, LanguageModelConfig['attention']> = {
