@@ -1,37 +1,65 @@
 /** Attention alone, forward, from what linear layers give to what they take: FAVOR+ against exact attention. */
 import { bidirectionalAttention, causalAttention, exactAttention } from '../src/attention/index.js';
 import { float32 } from '../src/base/index.js';
-import { drawProjection, positiveFeatures } from '../src/features/index.js';
+import type { Engine } from '../src/engine/index.js';
+import { drawProjection, type FeatureMap, positiveFeatures } from '../src/features/index.js';
 import { reshape, spec, sum, type Tensor } from '../src/graph/index.js';
 import { fusedAttention } from './fused-attention.js';
 import { inTurns } from './measure.js';
-import { engine, random, referenceProduct } from './model.js';
+import { engine as ownEngine, random, referenceProduct } from './model.js';
 import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
 
-const [heads, dim, features] = [8, 64, 256] as const;
+export const attentionSizes = { heads: 8, dim: 64, features: 256 } as const;
+const { heads, dim, features } = attentionSizes;
 
 type Form = 'favor' | 'fused' | 'exact';
 
-/** Compiled attention of [1, length, heads·dim] with a scalar output, so that no copy of an output is timed. */
-async function prepared(form: Form, length: number, isCausal: boolean) {
-  const shape = [1, length, heads * dim];
-  const draw = (name: string) => float32(shape, random.split(name).normals(length * heads * dim));
-  const inputs = { query: draw('query'), key: draw('key'), value: draw('value') };
-  const projection = drawProjection(random.split('projection'), features, dim);
-  const type = spec('float32', shape);
+/** The same arrays for whoever computes: queries, keys and values [1, length, heads·dim] and a projection. */
+export function attentionInputs(length: number) {
+  const draw = (name: string) => float32([1, length, heads * dim], random.split(name).normals(length * heads * dim));
+  return {
+    tokens: { query: draw('query'), key: draw('key'), value: draw('value') },
+    projection: drawProjection(random.split('projection'), features, dim),
+  };
+}
+
+interface PreparedOptions {
+  readonly engine?: Engine;
+  /** A scalar output unless given, so that no copy of an output is timed. */
+  readonly returns?: 'sum' | 'output';
+}
+
+/** Compiled attention of [1, length, heads·dim]. */
+export async function prepared(
+  form: Form,
+  length: number,
+  isCausal: boolean,
+  { engine = ownEngine, returns = 'sum' }: PreparedOptions = {},
+) {
+  const { tokens, projection } = attentionInputs(length);
+  const type = spec('float32', [1, length, heads * dim]);
   const executable = await engine.compile(
-    ({ query, key, value }, { projection: rows }) => {
-      if (form === 'fused') return { total: sum(fusedAttention(query, key, value, { heads, isCausal })) };
-      const split = (x: Tensor) => reshape(x, [1, length, heads, dim]);
-      const tokens = { query: split(query), key: split(key), value: split(value) };
-      if (form === 'exact') return { total: sum(exactAttention(tokens, { isCausal }).output) };
-      const map = positiveFeatures(rows);
-      const output = isCausal ? causalAttention(tokens, map).output : bidirectionalAttention(tokens, map);
-      return { total: sum(output) };
+    (inputs, { projection: rows }) => {
+      const output = outputOf(form, inputs, positiveFeatures(rows), isCausal);
+      return returns === 'sum' ? sum(output) : output;
     },
     [{ query: type, key: type, value: type }, { projection: spec('float32', [features, dim]) }],
   );
-  return { run: () => executable.run([inputs, { projection }]), dispose: () => executable.dispose() };
+  return { run: () => executable.run([tokens, { projection }]), dispose: () => executable.dispose() };
+}
+
+interface Tokens {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+function outputOf(form: Form, { query, key, value }: Tokens, map: FeatureMap, isCausal: boolean): Tensor {
+  if (form === 'fused') return fusedAttention(query, key, value, { heads, isCausal });
+  const split = (x: Tensor) => reshape(x, [1, x.dim(1), heads, dim]);
+  const tokens = { query: split(query), key: split(key), value: split(value) };
+  if (form === 'exact') return exactAttention(tokens, { isCausal }).output;
+  return isCausal ? causalAttention(tokens, map).output : bidirectionalAttention(tokens, map);
 }
 
 /** Floating-point operations of bidirectional attention: the features of queries and keys, and the two products. */

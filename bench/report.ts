@@ -55,6 +55,15 @@ function targetText({ atLeast, atMost, kind }: Bound): string {
   return `${range}${kind === 'stretch' ? ' (stretch)' : ''}`;
 }
 
+/** The bound that a target's text tells; undefined where it tells none. */
+export function boundOf(target: string): Bound | undefined {
+  const [, sign, low, high] = /^(≥ |≤ |)([\d.e+-]+)(?: – ([\d.e+-]+))?(?: \(stretch\))?$/.exec(target) ?? [];
+  if (low === undefined || (sign === '') !== (high !== undefined)) return undefined;
+  const kind = target.endsWith(')') ? 'stretch' : 'required';
+  if (high !== undefined) return { atLeast: Number(low), atMost: Number(high), kind };
+  return sign === '≥ ' ? { atLeast: Number(low), kind } : { atMost: Number(low), kind };
+}
+
 /** A row with a target that is a lower or an upper bound on the ratio. */
 export function bounded(row: Omit<Row, 'target' | 'isMet'> & { readonly ratio: number }, bound: Bound): Row {
   return { ...row, kind: bound.kind ?? 'required', target: targetText(bound), isMet: meets(row.ratio, bound) };

@@ -23,14 +23,16 @@ import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { formatProfiles, readProfiles } from './profile.js';
 import { formatRows, jsonRow, type Row } from './report.js';
-import { measurePoint, type ScalingForm, type ScalingMode, scaling } from './scaling.js';
+import { measurePoint, scaling } from './scaling.js';
+import type { ScalingPoint } from './scaling-points.js';
 import { startUp } from './start-up.js';
 import { streaming } from './streaming.js';
+import { tensorFlowJs } from './tensorflow-js.js';
 import { trainingStep } from './training-step.js';
 
 const benchmarks = [
   ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
-  ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers],
+  ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers, tensorFlowJs],
 ];
 
 const { values, positionals } = parseArgs({
@@ -94,8 +96,8 @@ async function runAll(): Promise<boolean> {
 }
 
 if (values.point !== undefined) {
-  const [form, mode, length] = JSON.parse(values.point) as [ScalingForm, ScalingMode, number];
-  console.log(JSON.stringify(await measurePoint(form, mode, length)));
+  const point = JSON.parse(values.point) as ScalingPoint;
+  console.log(JSON.stringify(await measurePoint(point, { isQuick: values.quick })));
 } else if (values.child) {
   const benchmark = benchmarks.find(({ name }) => name === positionals[0]);
   const rows = await benchmark?.run({ isQuick: values.quick });

@@ -1,25 +1,20 @@
 /**
- * Time and memory against the length, forward and for a training step: FAVOR+, exact softmax and no attention in one model,
- * each in a process of its own, and ONNX Runtime's fused exact attention in the place of attention alone.
+ * Time and memory against the length, forward and for a training step, each in a process of its own: one model with FAVOR+,
+ * with exact softmax, with none, and (forward) with ONNX Runtime's fused exact attention.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { int32 } from '../src/base/index.js';
 import { spec, sum } from '../src/graph/index.js';
-import { languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
+import { type LanguageModelConfig, languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
+import { withFusedAttention } from './fused-model.js';
 import { median } from './measure.js';
 import { engine, modelOf, someTokens, specsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, type Row, readable } from './report.js';
+import { pointName, type ScalingForm, type ScalingPoint, scalingForms, scalingModes } from './scaling-points.js';
 import { preparedStep } from './training-step.js';
 
 const execute = promisify(execFile);
-
-export const scalingForms = ['favor+', 'softmax', 'none'] as const;
-export type ScalingForm = (typeof scalingForms)[number];
-export type ScalingMode = 'forward' | 'training step';
-
-/** Bytes that scores of 8 heads may take in one layer before exact attention is not tried. */
-const largestScores = 1.2e9;
 
 interface Measured {
   /** Milliseconds. */
@@ -28,63 +23,108 @@ interface Measured {
   readonly memory: number;
 }
 
-/** One point, measured in this process. */
-export async function measurePoint(form: ScalingForm, mode: ScalingMode, length: number): Promise<Measured> {
-  const settings = languageModelConfig({ ...presets.small.model, attention: form });
+/** What a process may take: gigabytes. */
+const mostMemory = Math.min(24, process.availableMemory() / 1e9);
+
+/** Gigabytes that a point needs, fitted to shorter ones: what every form needs, and the scores of exact attention. */
+export function memoryOf({ mode, form, length }: ScalingPoint): number {
+  const scores = (8 * length ** 2 * 4) / 1e9; // of one layer
+  if (mode === 'training step') return 1.05 + 3.6e-4 * length + (form === 'exact' ? 7.5 * scores : 0);
+  return 0.35 + 4.9e-5 * length + { 'favor+': 0, none: 0, 'fused exact': 2, exact: 3.25 }[form] * scores;
+}
+
+const attentionOf: Record<ScalingForm, LanguageModelConfig['attention']> = {
+  'favor+': 'favor+',
+  exact: 'softmax',
+  'fused exact': 'none',
+  none: 'none',
+};
+
+/** One point, measured in this process: a quick one by two runs. */
+export async function measurePoint(
+  { mode, form, length }: ScalingPoint,
+  { isQuick }: BenchmarkOptions,
+): Promise<Measured> {
+  const settings = languageModelConfig({ ...presets.small.model, attention: attentionOf[form] });
   const run =
-    mode === 'forward' ? await preparedForward(length, settings) : (await preparedStep(length, { settings })).train;
+    mode === 'forward'
+      ? await preparedForward(length, settings, form === 'fused exact')
+      : (await preparedStep(length, { settings })).train;
   const times: number[] = [];
   const began = performance.now();
-  for (let i = 0; i < 9 && (i < 4 || performance.now() - began < 20_000); i++) {
+  while (times.length < 2 || (!isQuick && times.length < 9 && performance.now() - began < 15_000)) {
     const start = performance.now();
     await run();
     times.push(performance.now() - start);
   }
-  return { time: median(times.slice(2)), memory: process.resourceUsage().maxRSS / 1e6 };
+  const warmup = Math.min(2, times.length - 1);
+  return { time: median(times.slice(warmup)), memory: process.resourceUsage().maxRSS / 1e6 };
 }
 
-async function preparedForward(length: number, settings: ReturnType<typeof languageModelConfig>) {
+async function preparedForward(length: number, settings: LanguageModelConfig, isFused: boolean) {
   const { params, projections } = modelOf(settings);
   const executable = await engine.compile(
-    (weights, features, { tokens }) => ({
-      total: sum(logitsOf(weights, readTokens(settings, weights, { tokens, projections: features }).hidden)),
-    }),
+    (weights, features, { tokens }) => {
+      const result = readTokens(settings, weights, { tokens, projections: features });
+      return { total: sum(logitsOf(weights, isFused ? withFusedAttention(result) : result.hidden)) };
+    },
     [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, length]) }],
   );
   const tokens = int32([1, length], someTokens(length));
   return () => executable.run([params, projections, { tokens }]);
 }
 
-async function inProcess(form: ScalingForm, mode: ScalingMode, length: number): Promise<Measured> {
-  const words = [process.argv[1] as string, '--child', 'scaling', '--point', JSON.stringify([form, mode, length])];
-  const { stdout } = await execute(process.execPath, words);
-  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measured;
+/** Whether a process ended because there was no more memory: killed by the system, or by itself. */
+export function isOutOfMemory(cause: unknown): boolean {
+  const { signal, stderr = '' } = cause as { signal?: string; stderr?: string };
+  return signal === 'SIGKILL' || signal === 'SIGABRT' || /bad_alloc|allocate memory|out of memory/i.test(stderr);
 }
+
+/** The point in a process of its own; undefined where that had not enough memory. */
+async function inProcess(point: ScalingPoint, { isQuick }: BenchmarkOptions): Promise<Measured | undefined> {
+  const words = [process.argv[1] as string, '--point', JSON.stringify(point), ...(isQuick ? ['--quick'] : [])];
+  try {
+    const { stdout } = await execute(process.execPath, words);
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measured;
+  } catch (cause) {
+    if (isOutOfMemory(cause)) return undefined;
+    throw cause;
+  }
+}
+
+function rowOf(point: ScalingPoint, measured: Measured | undefined, exact: Measured | undefined): Row {
+  const what = pointName(point);
+  if (measured === undefined) return { what, value: `does not fit: needs about ${readable(memoryOf(point))} GB` };
+  const { time, memory } = measured;
+  const row = {
+    what,
+    value: `${readable(time)} ms, ${memory.toFixed(2)} GB`,
+    figures: { ours: time, unit: 'ms', memory, ...(exact === undefined ? {} : { theirs: exact.time }) },
+  };
+  const isCompared = exact !== undefined && point.form !== 'exact';
+  return isCompared ? { ...row, ratio: exact.time / time, opponent: 'exact over it' } : row;
+}
+
+const lengths = {
+  forward: [512, 1024, 2048, 3072, 4096, 8192, 16_384, 32_768, 65_536],
+  'training step': [512, 1024, 2048, 3072, 4096, 8192, 16_384, 32_768],
+} as const;
 
 export const scaling: Benchmark = {
   name: 'scaling',
   title:
-    'whole model (6 layers, dim 512, 8 heads × 64, 256 features) against the length: FAVOR+, exact softmax, no attention',
+    'whole model (6 layers, dim 512, 8 heads × 64, 256 features) against the length: FAVOR+, exact softmax, fused, no attention',
   async run({ isQuick }: BenchmarkOptions) {
-    const lengths = isQuick ? [64, 128] : [512, 1024, 2048, 3072, 4096, 8192, 16_384];
     const rows: Row[] = [];
-    for (const mode of ['forward', 'training step'] as const) {
-      for (const length of lengths) {
-        const points = new Map<ScalingForm, Measured>();
+    for (const mode of scalingModes) {
+      for (const length of isQuick ? [64, 128] : lengths[mode]) {
+        const measured = new Map<ScalingForm, Measured | undefined>();
         for (const form of scalingForms) {
-          const isTooLarge = form === 'softmax' && 8 * length ** 2 * 4 > largestScores / (mode === 'forward' ? 1 : 2);
-          if (!isTooLarge) points.set(form, await inProcess(form, mode, length));
+          if (mode === 'training step' && form === 'fused exact') continue; // it has no gradient
+          const point = { mode, form, length };
+          measured.set(form, memoryOf(point) > mostMemory ? undefined : await inProcess(point, { isQuick }));
         }
-        const exact = points.get('softmax');
-        for (const [form, { time, memory }] of points) {
-          const row = {
-            what: `${mode}, ${form}, length ${length}`,
-            value: `${readable(time)} ms, ${memory.toFixed(2)} GB`,
-            figures: { ours: time, unit: 'ms', memory, ...(exact === undefined ? {} : { theirs: exact.time }) },
-          };
-          const isCompared = exact !== undefined && form !== 'softmax';
-          rows.push(isCompared ? { ...row, ratio: exact.time / time, opponent: 'exact over it' } : row);
-        }
+        for (const [form, one] of measured) rows.push(rowOf({ mode, form, length }, one, measured.get('exact')));
       }
     }
     return rows;

@@ -5,7 +5,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export default defineConfig({
   cwd: root,
-  entry: ['bench/run.ts', 'bench/memory-step.ts'],
+  entry: ['bench/run.ts', 'bench/memory-step.ts', 'bench/peers/tensorflow-js.ts'],
+  deps: { neverBundle: ['#onnxruntime-web', /^@tensorflow\//] },
   format: 'esm',
   platform: 'node',
   target: 'node20.19',

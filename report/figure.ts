@@ -10,12 +10,19 @@ export interface FigureOptions {
   note(line: string): void;
 }
 
+export interface Table {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
 export interface Figure {
   readonly name: string;
   readonly title: string;
   /** What the reader should see, and what the axes mean. */
   readonly caption: string;
   readonly svg: string;
+  /** Figures to read off, below. */
+  readonly table?: Table;
   /** The numbers behind it. */
   readonly rows: readonly object[];
 }

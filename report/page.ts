@@ -1,5 +1,5 @@
 /** One self-contained HTML page of figures. */
-import type { Figure } from './figure.js';
+import type { Figure, Table } from './figure.js';
 
 export interface PageOptions {
   /** The command that makes one figure. */
@@ -19,10 +19,17 @@ function caption(text: string): string {
   return `<p>${escapeHtml(prose ?? '')}</p>${table === '' ? '' : `<pre>${escapeHtml(table)}</pre>`}`;
 }
 
+/** The first cell of a row names it. */
+function table({ columns, rows }: Table): string {
+  const line = (tag: string, cells: readonly string[]) =>
+    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+  return `<table>\n${[line('th', columns), ...rows.map((cells) => line('td', cells))].join('\n')}\n</table>`;
+}
+
 function section(figure: Figure, command: string): string {
   return `<figure id="${figure.name}">
 <h2>${escapeHtml(figure.title)}</h2>
-${figure.svg}
+${figure.svg}${figure.table === undefined ? '' : `\n${table(figure.table)}`}
 <figcaption>${caption(figure.caption)}
 <p class="made">Made by <code>${escapeHtml(command)}</code>; numbers in <code>${figure.name}.json</code>.</p></figcaption>
 </figure>`;
@@ -32,7 +39,8 @@ const style = `
 body { font: 15px/1.5 Helvetica, Arial, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222; background: white }
 h1 { font-size: 1.7em } h2 { font-size: 1.2em; margin: 0 0 .6em }
 figure { margin: 2.5em 0; break-inside: avoid } svg { max-width: 100%; height: auto }
-figcaption { max-width: 50em } pre { font-size: 12px; overflow-x: auto } .made { color: #666; font-size: .9em }
+figcaption { max-width: 50em } table { border-collapse: collapse; font-size: 13px; margin: .8em 0 } th, td { padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right }
+th:first-child, td:first-child { text-align: left } pre { font-size: 12px; overflow-x: auto } .made { color: #666; font-size: .9em }
 nav li { margin: .2em 0 }
 @media print { body { margin: 0; max-width: none; font-size: 11px } nav { display: none } figure { page-break-inside: avoid } }
 `;

@@ -46,8 +46,16 @@ const config = {
 
 export interface LinePlot {
   readonly rows: readonly object[];
-  readonly x: { readonly field: string; readonly title: string; readonly isLog?: boolean };
+  readonly x: {
+    readonly field: string;
+    readonly title: string;
+    readonly isLog?: boolean;
+    /** As d3-format has it; 1,200 is 1.2k unless given. */
+    readonly format?: string;
+  };
   readonly y: { readonly field: string; readonly title: string; readonly isLog?: boolean };
+  /** Each panel has a y axis of its own. */
+  readonly isIndependent?: boolean;
   /** The field that tells the lines apart. */
   readonly series: { readonly field: string; readonly title: string };
   /** The field of points beside the line, which then has none of its own. */
@@ -76,10 +84,10 @@ function domainOf(rows: readonly object[], field: string): unknown[] {
   return [...new Set(rows.map((row) => (row as Record<string, unknown>)[field]))];
 }
 
-type Panels = Pick<LinePlot, 'rows' | 'row' | 'column'>;
+type Panels = Pick<LinePlot, 'rows' | 'row' | 'column' | 'isIndependent'>;
 
 /** The unit in a panel for each value of the fields, or alone. */
-function inPanels({ rows, row, column }: Panels, unit: object): TopLevelSpec {
+function inPanels({ rows, row, column, isIndependent = false }: Panels, unit: object): TopLevelSpec {
   const data = { values: [...rows] };
   const panel = ({ field, title }: { field: string; title: string }) => ({
     field,
@@ -92,7 +100,8 @@ function inPanels({ rows, row, column }: Panels, unit: object): TopLevelSpec {
     ...(row === undefined ? {} : { row: panel(row) }),
     ...(column === undefined ? {} : { column: panel(column) }),
   };
-  return { data, facet, spec: unit } as TopLevelSpec;
+  const resolve = isIndependent ? { resolve: { scale: { y: 'independent' } } } : {};
+  return { data, facet, spec: unit, ...resolve } as TopLevelSpec;
 }
 
 export async function linePlot(plot: LinePlot): Promise<string> {
@@ -107,9 +116,15 @@ export async function linePlot(plot: LinePlot): Promise<string> {
     type: 'quantitative',
     title: x.title,
     scale: scaleOf(x.isLog),
-    axis: { format: '~s', ...ticks },
+    axis: { format: x.format ?? '~s', ...ticks },
   };
-  const up = { field: y.field, type: 'quantitative', title: y.title, scale: scaleOf(y.isLog), axis: axisOf(y.isLog) };
+  const up = {
+    field: y.field,
+    type: 'quantitative',
+    title: y.title || null,
+    scale: scaleOf(y.isLog),
+    axis: axisOf(y.isLog),
+  };
   const line = {
     mark: {
       type: 'line',
@@ -140,49 +155,51 @@ export async function linePlot(plot: LinePlot): Promise<string> {
 }
 
 export interface BarPlot extends Pick<LinePlot, 'rows' | 'row' | 'column' | 'width'> {
-  /** The field of the bars' names. */
-  readonly name: { readonly field: string; readonly title: string };
+  /** The field of the bars' names, and how wide one may be; 240 unless given. Widths are estimated, and real ones are smaller. */
+  readonly name: { readonly field: string; readonly title: string; readonly limit?: number };
   readonly x: { readonly field: string; readonly title: string; readonly isLog?: boolean };
-  /** The field of the bars that stand beside each other. */
-  readonly series?: { readonly field: string; readonly title: string };
+  /** The field of the bars that stand beside each other, and its values where those of the rows may not be all. */
+  readonly series?: { readonly field: string; readonly title: string; readonly domain?: readonly string[] };
+  /** Where a line is drawn across. */
+  readonly rule?: number;
 }
 
 /** Horizontal marks for each name: points on a logarithmic axis, bars on a linear one. */
 export async function barPlot(plot: BarPlot): Promise<string> {
-  const { rows, name, x, series, width = 320 } = plot;
+  const { rows, name, x, series, rule, width = 320 } = plot;
   const names = domainOf(rows, name.field) as string[];
-  const domain = series === undefined ? undefined : (domainOf(rows, series.field) as string[]);
+  const domain = series && (series.domain ?? (domainOf(rows, series.field) as string[]));
   const color = series && {
     field: series.field,
     type: 'nominal',
     title: series.title,
     scale: { domain },
     sort: domain,
+    ...(x.isLog ? { legend: { symbolSize: 80 } } : {}),
   };
-  return svgOf(
-    inPanels(plot, {
-      mark: x.isLog ? { type: 'point', filled: false, size: 60, strokeWidth: 1.8 } : { type: 'bar' },
-      width,
-      height: { step: 20 },
-      encoding: {
-        y: {
-          field: name.field,
-          type: 'nominal',
-          title: name.title || null,
-          sort: names,
-          axis: { labelLimit: 240, grid: true },
-        },
-        x: {
-          field: x.field,
-          type: 'quantitative',
-          title: x.title,
-          scale: x.isLog ? scaleOf(true) : { zero: true },
-          axis: axisOf(x.isLog),
-        },
-        ...(color === undefined ? {} : { color, shape: color }),
+  const marks = {
+    mark: x.isLog ? { type: 'point', filled: false, size: 60, strokeWidth: 1.8 } : { type: 'bar' },
+    encoding: {
+      y: {
+        field: name.field,
+        type: 'nominal',
+        title: name.title || null,
+        sort: names,
+        axis: { labelLimit: name.limit ?? 240, grid: true },
       },
-    }),
-  );
+      x: {
+        field: x.field,
+        type: 'quantitative',
+        title: x.title,
+        scale: x.isLog ? scaleOf(true) : { zero: true },
+        axis: axisOf(x.isLog),
+      },
+      ...(color === undefined ? {} : { color, shape: color }),
+    },
+  };
+  const across = { mark: { type: 'rule', strokeDash: [4, 3] }, encoding: { x: { datum: rule } } };
+  const unit = rule === undefined ? marks : { layer: [across, marks] };
+  return svgOf(inPanels(plot, { width, height: { step: 20 }, ...unit }));
 }
 
 async function svgOf(spec: TopLevelSpec): Promise<string> {

@@ -1,13 +1,15 @@
 /**
- * npm run report [-- name…] [-- --out FOLDER --seed N --quick --compare FOLDER]: one HTML page that stands alone, and an SVG
- * and a JSON file for each figure.
+ * npm run report [-- name…] [-- --out FOLDER --seed N --quick --compare FOLDER --bench FILE]: one HTML page that stands
+ * alone, and an SVG and a JSON file for each figure.
  */
 import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { PerformerError } from '../src/base/errors.js';
 import { nodeEngine } from '../src/engine/node.js';
 import { writeFileAtomic } from '../src/interop/node.js';
+import { readBenchRows, scalingPoints } from './bench-rows.js';
 import type { Figure, FigureMaker } from './figure.js';
 import { mapsFigure, paperFigure } from './figures/approximation.js';
 import { biasFigure } from './figures/bias.js';
@@ -15,6 +17,8 @@ import { curvesFigure } from './figures/curves.js';
 import { distanceFigure, kernelsFigure } from './figures/kernels.js';
 import { attentionErrorFigure, kernelBiasFigure, kernelErrorFigure } from './figures/predictions.js';
 import { projectionsFigure } from './figures/projections.js';
+import { scalingFigure } from './figures/scaling.js';
+import { targetRows, targetsFigure } from './figures/targets.js';
 import { reportPage } from './page.js';
 
 const { values, positionals } = parseArgs({
@@ -24,6 +28,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     quick: { type: 'boolean', default: false },
     compare: { type: 'string' },
+    bench: { type: 'string' },
   },
 });
 
@@ -38,19 +43,43 @@ const makers: readonly FigureMaker[] = [
   kernelsFigure,
   distanceFigure,
   ...(values.compare === undefined ? [] : [curvesFigure(values.compare)]),
+  ...(values.bench === undefined ? [] : await benchFigures(values.bench)),
 ];
+
+/** The figures that a file of the benchmarks has rows for. */
+async function benchFigures(file: string): Promise<readonly FigureMaker[]> {
+  try {
+    const rows = await readBenchRows(file);
+    const [points, targets] = [scalingPoints(rows), targetRows(rows)];
+    return [
+      ...(points.length === 0 ? [] : [scalingFigure(points)]),
+      ...(targets.length === 0 ? [] : [targetsFigure(targets)]),
+    ];
+  } catch (cause) {
+    if (!(cause instanceof PerformerError)) throw cause;
+    return refuse(cause.message);
+  }
+}
+
+function refuse(message: string): never {
+  console.error(`report: ${message}`);
+  process.exit(2);
+}
+
+/** Figures of what others wrote. */
+const sources: Readonly<Record<string, string>> = {
+  curves: '--compare FOLDER of performer compare',
+  scaling: '--bench FILE of npm run bench -- scaling --json FILE',
+  targets: '--bench FILE of npm run bench -- --json FILE',
+};
 
 const unknown = positionals.find((name) => !makers.some((maker) => maker.name === name));
 const seed = Number(values.seed);
-if (unknown !== undefined || !Number.isSafeInteger(seed) || seed < 0) {
-  const names = makers.map(({ name }) => name).join(', ');
-  console.error(
-    unknown === undefined
-      ? `report: expected --seed to be an integer from 0, got ${values.seed}.`
-      : `report: expected ${names}, got ${unknown}.`,
-  );
-  process.exit(2);
+if (unknown !== undefined) {
+  const expected = sources[unknown] ?? makers.map(({ name }) => name).join(', ');
+  refuse(`expected ${expected}, got ${sources[unknown] === undefined ? unknown : `no rows for ${unknown}`}.`);
 }
+if (!Number.isSafeInteger(seed) || seed < 0) refuse(`expected --seed to be an integer from 0, got ${values.seed}.`);
 
 const wanted = positionals.length === 0 ? makers : makers.filter(({ name }) => positionals.includes(name));
 await mkdir(values.out, { recursive: true });
@@ -76,6 +105,7 @@ function command({ name }: Figure): string {
     values.seed === '1' ? '' : ` --seed ${seed}`,
     values.quick ? ' --quick' : '',
     name === 'curves' ? ` --compare ${values.compare}` : '',
+    name === 'scaling' || name === 'targets' ? ` --bench ${values.bench}` : '',
   ].join('');
   return `npm run report -- ${name}${flags}`;
 }

@@ -1,10 +1,11 @@
 /** The report, made for a few figures in their quick form, as `npm run report -- --quick` makes it. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rowsWithTargets, scalingRows } from './support/bench-rows.js';
 
 const run = promisify(execFile);
 const names = ['approximation', 'attention-error'];
@@ -62,5 +63,48 @@ describe('the report', () => {
     );
     expect(failed).toMatchObject({ code: 2 });
     expect(failed.stderr).toMatch(/report: expected approximation, .*got none-such\./);
+  });
+});
+
+describe('npm run report -- --bench', () => {
+  let own: string;
+  beforeAll(async () => {
+    own = await mkdtemp(join(tmpdir(), 'report-bench-'));
+  });
+  afterAll(() => rm(own, { recursive: true, force: true }));
+  const report = (...words: readonly string[]) =>
+    run('npm', ['run', '--silent', 'report', '--', ...words, '--out', own], { shell: false });
+  async function fileOf(rows: unknown): Promise<string> {
+    const file = join(own, 'bench.json');
+    await writeFile(file, JSON.stringify(rows));
+    return file;
+  }
+
+  it('draws the figures with their tables', async () => {
+    const file = await fileOf([...scalingRows, ...rowsWithTargets]);
+    await report('scaling', 'targets', '--bench', file);
+    const page = await readFile(join(own, 'index.html'), 'utf8');
+    for (const name of ['scaling', 'targets']) expect(page).toContain(`npm run report -- ${name} --bench ${file}`);
+    expect(page).toContain('<td>FAVOR+</td><td>2.50 (1.25×)</td>');
+    const svg = await readFile(join(own, 'scaling.svg'), 'utf8');
+    for (const text of ['forward', 'training step', 'seconds', 'gigabytes', 'length (tokens)', 'exact, fused']) {
+      expect(svg).toContain(text);
+    }
+    expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+    const numbers = JSON.parse(await readFile(join(own, 'scaling.json'), 'utf8')) as object[];
+    expect(numbers).toHaveLength(7);
+    expect(await readFile(join(own, 'targets.svg'), 'utf8')).toContain('times better than the target');
+  });
+
+  it.each([
+    ['is of another kind', { rows: [] }, /expected .*bench\.json to be what npm run bench/],
+    ['has no such rows', rowsWithTargets, /expected --bench FILE of npm run bench -- scaling --json FILE, got no rows/],
+  ])('ends with 2 and one line for a file that %s', async (_, content, message) => {
+    const file = await fileOf(content);
+    const failed = await report('scaling', '--bench', file).catch((error: { code: number; stderr: string }) => error);
+    expect(failed).toMatchObject({ code: 2 });
+    const lines = failed.stderr.split('\n').filter((line) => line.startsWith('report: '));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(message);
   });
 });
