@@ -5,11 +5,12 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { int32 } from '../src/base/index.js';
+import { readable } from '../src/cli/format.js';
 import { spec, sum } from '../src/graph/index.js';
 import { languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
 import { median } from './measure.js';
 import { engine, modelOf, someTokens, specsOf } from './model.js';
-import { type Benchmark, type BenchmarkOptions, type Row, readable } from './report.js';
+import type { Benchmark, BenchmarkOptions, Row } from './report.js';
 import { preparedStep } from './training-step.js';
 
 const execute = promisify(execFile);

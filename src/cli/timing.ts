@@ -12,10 +12,17 @@ export interface Timing {
   readonly median: number;
   readonly fastest: number;
   readonly slowest: number;
+  /** How many runs were timed. */
+  readonly runs: number;
 }
 
 export function summarize(milliseconds: readonly number[]): Timing {
-  return { median: median(milliseconds), fastest: Math.min(...milliseconds), slowest: Math.max(...milliseconds) };
+  return {
+    median: median(milliseconds),
+    fastest: Math.min(...milliseconds),
+    slowest: Math.max(...milliseconds),
+    runs: milliseconds.length,
+  };
 }
 
 export interface Turns {

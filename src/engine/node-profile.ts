@@ -27,7 +27,7 @@ export interface Profile {
   readonly microseconds: number;
   /** By the type of the op. */
   readonly byOp: ReadonlyMap<string, ProfileEntry>;
-  /** By the model path of the node, `blocks.*` for every block; `(none)` for nodes that the runtime added. */
+  /** By the model path of the node, `blocks.*` for every block; `(none)` for those that have none. */
   readonly byPath: ReadonlyMap<string, ProfileEntry>;
   readonly byPlace: ReadonlyMap<ProfilePlace, ProfileEntry>;
 }
@@ -69,9 +69,9 @@ function pathOf(node: string): string {
   return path.replaceAll(/\.\d+\b/g, '.*') || '(none)';
 }
 
-function addTo<K>(table: Map<K, ProfileEntry>, key: K, own: number): void {
+function addTo<K>(table: Map<K, ProfileEntry>, key: K, added: ProfileEntry): void {
   const { microseconds = 0, count = 0 } = table.get(key) ?? {};
-  table.set(key, { microseconds: microseconds + own, count: count + 1 });
+  table.set(key, { microseconds: microseconds + added.microseconds, count: count + added.count });
 }
 
 /** A profile under construction. */
@@ -82,47 +82,52 @@ class Tables implements Profile {
   readonly byPath = new Map<string, ProfileEntry>();
   readonly byPlace = new Map<ProfilePlace, ProfileEntry>();
 
-  add({ op, path, own }: NodeRun, place: ProfilePlace): void {
-    this.microseconds += own;
-    addTo(this.byOp, op, own);
-    addTo(this.byPath, path, own);
-    addTo(this.byPlace, place, own);
+  add({ op, path, own: microseconds }: NodeRun, place: ProfilePlace): void {
+    this.microseconds += microseconds;
+    const entry = { microseconds, count: 1 };
+    addTo(this.byOp, op, entry);
+    addTo(this.byPath, path, entry);
+    addTo(this.byPlace, place, entry);
+  }
+
+  addRun({ microseconds, byOp, byPath, byPlace }: Profile): void {
+    this.runs++;
+    this.microseconds += microseconds;
+    for (const [op, entry] of byOp) addTo(this.byOp, op, entry);
+    for (const [path, entry] of byPath) addTo(this.byPath, path, entry);
+    for (const [place, entry] of byPlace) addTo(this.byPlace, place, entry);
   }
 }
 
 /**
  * Adds the runs of one session after its first `warmup`. An event is written when it ends, so those inside of it stand
- * before it, and are those of its thread that did not begin earlier.
+ * before it, and are those of its thread that did not begin earlier. A run that was cut short is left out.
  */
 async function addSession(tables: Tables, file: string, warmup: number): Promise<void> {
-  const waiting = new Map<number, NodeRun[]>();
-  let run = 0;
-  const add = (node: NodeRun, place: ProfilePlace) => {
-    if (run >= warmup) tables.add(node, place);
-  };
-  const addWaiting = () => {
-    for (const nodes of waiting.values()) for (const node of nodes) add(node, 'graph');
-    waiting.clear();
-  };
+  let runs = 0;
+  let current = new Tables();
+  /** By thread, the nodes that nothing is known to be around. */
+  let open = new Map<number, NodeRun[]>();
   for await (const line of createInterface({ input: createReadStream(file) })) {
     const { cat, name = '', tid = 0, ts: start = 0, dur: duration = 0, args } = eventOf(line);
     if (name === 'model_run') {
-      addWaiting();
-      if (run >= warmup) tables.runs++;
-      run++;
+      for (const nodes of open.values()) for (const node of nodes) current.add(node, 'graph');
+      if (runs >= warmup) tables.addRun(current);
+      runs++;
+      current = new Tables();
+      open = new Map();
     }
     const [, node] = /^(.*)_kernel_time$/.exec(name) ?? [];
     const op = args?.op_name;
     if (cat !== 'Node' || node === undefined || op === undefined) continue;
-    const before = waiting.get(tid) ?? [];
-    const firstInside = before.findLastIndex((each) => each.start < start) + 1;
-    const inside = before.splice(firstInside);
-    for (const each of inside) add(each, bodies[op] ?? 'graph');
+    const before = open.get(tid) ?? [];
+    const place = bodies[op];
+    const inside = place === undefined ? [] : before.splice(before.findLastIndex((each) => each.start < start) + 1);
+    for (const each of inside) current.add(each, place as ProfilePlace);
     const own = duration - inside.reduce((total, each) => total + each.duration, 0);
     before.push({ op, path: pathOf(node), start, duration, own });
-    waiting.set(tid, before);
+    open.set(tid, before);
   }
-  addWaiting();
 }
 
 /**
