@@ -16,9 +16,9 @@ import {
 } from './bench-parts.js';
 import { inTurns, type Timing } from './timing.js';
 
-/** The first training steps touch fresh memory. */
+/** The first training steps touch fresh memory; the other parts are warm after one run. */
 const warmupSteps = 6;
-const warmupRounds = 2;
+const warmupRounds = 1;
 /** Runs of a part under the profiler: the first one is not counted. */
 const profiledRuns = 3;
 

@@ -48,13 +48,16 @@ function clocked(engine: Engine): { engine: Engine; taken: () => number } {
   return { engine: { ...engine, compile }, taken: () => taken };
 }
 
-/** Training as the trainer does it, on random bytes. The learning rate is so small that the weights stay as they are. */
+/** A positive learning rate that is 0 in float32. */
+const zeroRate = 1e-300;
+
+/** Training as the trainer does it, on random bytes. The weights stay as they are, since reading shares them. */
 export async function prepareTraining(plain: Engine, { model, length, batch }: BenchWork): Promise<Part> {
   const { engine, taken } = clocked(plain);
   const { config, params, projections } = model;
   const snapshot: Snapshot = {
     model: config,
-    training: trainingConfig({ steps: 1, batch, window: length, learningRate: 1e-12, redrawInterval: 0 }),
+    training: trainingConfig({ steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 }),
     step: 1_000_001, // past the first ones, before which maps with a shape measure it
     params,
     moments: initMoments(params),
