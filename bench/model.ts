@@ -4,7 +4,7 @@ import type { HostTensor } from '../src/base/array.js';
 import { Random } from '../src/base/index.js';
 import { mapTree } from '../src/base/tree.js';
 import { compileChainedProducts, type Engine } from '../src/engine/index.js';
-import { nodeEngine } from '../src/engine/node.js';
+import { type NodeEngineOptions, nodeEngine } from '../src/engine/node.js';
 import { spec } from '../src/graph/index.js';
 import {
   drawProjections,
@@ -18,9 +18,12 @@ import {
 export const config = languageModelConfig(presets.small.model);
 const { PERFORMER_BENCH_DEVICE: device = 'cpu', PERFORMER_BENCH_PROFILE: profilePrefix } = process.env;
 const provider = device as 'cpu' | 'cuda' | 'webgpu';
-const plain = nodeEngine({ provider });
 
-export const engine = profilePrefix === undefined ? plain : keeping(nodeEngine({ provider, profilePrefix }));
+/** The engine of a benchmark, profiled where that is asked for. */
+export function benchEngine(options: NodeEngineOptions = {}): Engine {
+  if (profilePrefix === undefined) return nodeEngine(options);
+  return keeping(nodeEngine({ ...options, profilePrefix }));
+}
 
 /** What was compiled to be profiled. */
 const kept: { dispose(): Promise<void> }[] = [];
@@ -42,8 +45,10 @@ export async function writeProfiles(): Promise<void> {
   for (const executable of kept) await executable.dispose();
 }
 
+export const engine = benchEngine({ provider });
+
 /** The machine's limit, in no profile. */
-export const referenceProduct = () => compileChainedProducts(plain);
+export const referenceProduct = () => compileChainedProducts(nodeEngine({ provider }));
 
 export const random = Random.fromSeed(1);
 

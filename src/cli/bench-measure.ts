@@ -120,7 +120,7 @@ function resultOf({ model, length, batch }: BenchWork, { parts, times, operation
     share: rate(name, done) / gigaflops,
   });
   const { median, fastest, slowest, runs } = times.decoding;
-  const bytesPerToken = tokenBytes(model.config, prompt);
+  const bytesPerToken = tokenBytes(model.config, prompt + (decoded - 1) / 2);
   return {
     reference: { milliseconds: times.reference, gigaflops },
     training: {
@@ -150,7 +150,6 @@ export async function profileParts(
   const prefixOf = (name: PartName) => join(folder, name);
   const open: Part[] = [];
   const run = async (part: Part) => {
-    open.push(part);
     for (let index = 0; index < profiledRuns; index++) {
       signal.throwIfAborted();
       await part.run();
@@ -161,10 +160,13 @@ export async function profileParts(
     for (const part of open.splice(0)) await part.dispose();
   };
   try {
-    await run(await prepareTraining(await engineOf(prefixOf('training')), work));
+    const training = await prepareTraining(await engineOf(prefixOf('training')), work);
+    open.push(training);
+    await run(training);
     await close(); // a session writes its profile when it is closed
     const engines = { prompt: await engineOf(prefixOf('prompt')), decoding: await engineOf(prefixOf('decoding')) };
     const { prompt, decoding } = await prepareReading(engines, work);
+    open.push(prompt, decoding);
     await run(prompt);
     await run(decoding);
     await close();

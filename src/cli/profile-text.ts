@@ -66,7 +66,7 @@ function tableText(title: string, rows: readonly ProfileRow[]): string {
 /** Where the time went, by op, by model path, and inside of loops and branches: each adds up to the whole. */
 export function profileText(profile: Profile): string {
   const { runs, milliseconds, byOp, byPath, byPlace } = profileJson(profile);
-  if (byOp.length === 0) return 'no profile was written';
+  if (byOp.length === 0) return 'no run was profiled';
   const named = byPlace.map((row) => ({ ...row, name: places[row.name as keyof typeof places] }));
   return [
     `profile of ${runs} ${runs === 1 ? 'run' : 'runs'}: ${milliseconds.toFixed(1)} ms in nodes`,
