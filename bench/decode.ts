@@ -1,18 +1,11 @@
 /** Decoding: one sequence against the rate at which the machine reads memory, and many sequences at once. */
 import { float32, Random } from '../src/base/index.js';
-import { leavesOf } from '../src/base/tree.js';
 import { GenerationSession } from '../src/generation/index.js';
 import { matmul, spec, sum, type Tensor } from '../src/graph/index.js';
-import { initialState } from '../src/models/index.js';
+import { forwardOperations, tokenBytes } from '../src/models/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, forwardOperations, modelOf, referenceProduct, someTokens } from './model.js';
+import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison } from './report.js';
-
-const bytesOf = (tree: unknown) =>
-  leavesOf(tree).reduce(
-    (total, [, leaf]) => total + (leaf as unknown as { data: { byteLength: number } }).data.byteLength,
-    0,
-  );
 
 /** Reads a matrix of so many bytes once, as a product with one row: the rate at which two threads read memory. */
 async function memoryReader(bytes: number) {
@@ -47,9 +40,7 @@ export const decode: Benchmark = {
       { one: decodeWith(one, 1), batched: decodeWith(batched, many), memory: reader.run },
       { warmup: 2, rounds: isQuick ? 1 : 9 },
     );
-    // A token reads the weights but for the embedding, of which it takes a row, and reads and writes the state.
-    const weights = bytesOf(params) - bytesOf(params.embedding);
-    const read = weights + bytesOf(projections) + 2 * bytesOf(initialState(config, 1));
+    const read = tokenBytes(config, 64);
     const gigabytes = (bytes: number, milliseconds: number) => bytes / milliseconds / 1e6;
     const rate = (count: number, milliseconds: number) => (count * tokens * 1000) / milliseconds;
     const length = isQuick ? 64 : 4096;
@@ -87,7 +78,7 @@ export const decode: Benchmark = {
       comparison(
         {
           what: `a prompt of ${length.toLocaleString('en-US')} tokens`,
-          ours: forwardOperations(length) / reading.prefill.median / 1e6,
+          ours: forwardOperations(config, length) / reading.prefill.median / 1e6,
           theirs: product.operations / reading.product.median / 1e6,
           unit: 'GFLOP/s',
           opponent: 'chained 2048² products',

@@ -3,15 +3,15 @@
  * conjugate gradients with float32 products in the engine against Cholesky in float64. One thread.
  */
 import { float32, type HostTensor, Random } from '../src/base/index.js';
-import { nodeEngine } from '../src/engine/node.js';
 import { spec, type Tensor } from '../src/graph/index.js';
 import { drawMachineProjection, type MachineFeatures, machineFeatures } from '../src/machines/features.js';
 import { BatchProducts, NormalEquations } from '../src/machines/normal-equations.js';
 import { ConjugateGradients, choleskySolver } from '../src/machines/solve.js';
 import { timed } from './measure.js';
+import { benchEngine } from './model.js';
 import type { Benchmark, BenchmarkOptions, Row } from './report.js';
 
-const engine = nodeEngine({ threads: 1 });
+const engine = benchEngine({ threads: 1 });
 const random = Random.fromSeed(1);
 
 function gaussianFeatures(dim: number, featureCount: number, gamma: number): MachineFeatures {

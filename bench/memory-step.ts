@@ -1,5 +1,5 @@
 /** A process that makes one training step and tells its parent the peak of resident memory over what was there before. */
-import { config } from './model.js';
+import { config, writeProfiles } from './model.js';
 import { preparedStep } from './training-step.js';
 
 export interface MemoryStepOptions {
@@ -13,5 +13,6 @@ const { train } = await preparedStep(length, { settings: { ...config, depth }, r
 const before = process.memoryUsage.rss();
 await train();
 const bytes = process.resourceUsage().maxRSS * 1024 - before;
+await writeProfiles();
 if (process.send === undefined) console.log(bytes);
 else process.send(bytes);

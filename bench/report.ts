@@ -1,4 +1,5 @@
 /** What a benchmark reports: rows of a table, each with its target where it has one, and the same as JSON. */
+import { readable } from '../src/cli/format.js';
 
 /** A lower or an upper bound on the ratio, or on the measured figure where there is no opponent. */
 export interface Bound {
@@ -97,12 +98,6 @@ export function comparison({ what, ours, theirs, unit, opponent, ratio }: Compar
     opponent,
   };
   return bound === undefined ? row : bounded(row, bound);
-}
-
-/** Three significant digits, without an exponent. */
-export function readable(value: number): string {
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
-  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 export function formatRows(title: string, rows: readonly Row[]): string {

@@ -9,6 +9,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { profileText } from '../src/cli/profile-text.js';
+import { readProfiles } from '../src/engine/node.js';
 import { writeFileAtomic } from '../src/interop/node.js';
 import { bidirectional, causal } from './attention.js';
 import { decode } from './decode.js';
@@ -19,9 +21,9 @@ import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
 import { memory } from './memory.js';
+import { writeProfiles } from './model.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
-import { formatProfiles, readProfiles } from './profile.js';
 import { formatRows, jsonRow, type Row } from './report.js';
 import { measurePoint, scaling } from './scaling.js';
 import type { ScalingPoint } from './scaling-points.js';
@@ -87,7 +89,7 @@ async function runAll(): Promise<boolean> {
     const profilePrefix = folder && join(folder, name);
     const rows = await runChild(name, { profilePrefix });
     console.log(formatRows(title, rows));
-    if (folder !== undefined) console.log(formatProfiles(await readProfiles(folder, name)));
+    if (profilePrefix !== undefined) console.log(`\n${profileText(await readProfiles(profilePrefix))}`);
     all.push(...rows.map((row) => jsonRow(name, row)));
   }
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
@@ -98,9 +100,11 @@ async function runAll(): Promise<boolean> {
 if (values.point !== undefined) {
   const point = JSON.parse(values.point) as ScalingPoint;
   console.log(JSON.stringify(await measurePoint(point, { isQuick: values.quick })));
+  await writeProfiles();
 } else if (values.child) {
   const benchmark = benchmarks.find(({ name }) => name === positionals[0]);
   const rows = await benchmark?.run({ isQuick: values.quick });
+  await writeProfiles();
   process.send?.(rows);
 } else {
   process.exitCode = (await runAll()) ? 0 : 1;

@@ -5,12 +5,13 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { int32 } from '../src/base/index.js';
+import { readable } from '../src/cli/format.js';
 import { spec, sum } from '../src/graph/index.js';
 import { type LanguageModelConfig, languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
 import { withFusedAttention } from './fused-model.js';
 import { median } from './measure.js';
 import { engine, modelOf, someTokens, specsOf } from './model.js';
-import { type Benchmark, type BenchmarkOptions, type Row, readable } from './report.js';
+import type { Benchmark, BenchmarkOptions, Row } from './report.js';
 import { pointName, type ScalingForm, type ScalingPoint, scalingForms, scalingModes } from './scaling-points.js';
 import { preparedStep } from './training-step.js';
 

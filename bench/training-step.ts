@@ -1,9 +1,9 @@
 /** A training step at length 4,096 against the machine's own matrix product. */
 import { float32Scalar, type HostTensor, int32, mapTree, zeros } from '../src/base/index.js';
-import type { LanguageModelConfig } from '../src/models/index.js';
+import { forwardOperations, type LanguageModelConfig } from '../src/models/index.js';
 import { compileStep, initMoments, trainingConfig } from '../src/training/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, forwardOperations, modelOf, referenceProduct, someTokens } from './model.js';
+import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure } from './report.js';
 
 interface PreparedStepOptions {
@@ -57,7 +57,7 @@ export const trainingStep: Benchmark = {
     const times = await inTurns({ train, product: product.run }, { warmup: 2, rounds: isQuick ? 1 : 11 });
     const rate = (operations: number, milliseconds: number) => operations / milliseconds / 1e6;
     const rates = {
-      ours: rate(3 * forwardOperations(length), times.train.median),
+      ours: rate(3 * forwardOperations(config, length), times.train.median),
       theirs: rate(product.operations, times.product.median),
     };
     const { median, fastest, slowest } = times.train;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Engine } from '../engine/index.js';
 import { type FlagValues, flagsOf } from './flags.js';
 
-const engineSchema = z.strictObject({
+export const engineSchema = z.strictObject({
   threads: z.int().min(1).max(1024).optional(),
   provider: z.enum(['cpu', 'cuda', 'webgpu']).default('cpu'),
 });
@@ -13,12 +13,13 @@ export const engineFlags = flagsOf('Engine:', engineSchema.shape, {
   provider: { text: "ONNX Runtime's execution provider; cuda needs its files installed" },
 });
 
-/** Loads ONNX Runtime, which takes a moment: only when an engine is needed. */
-export async function chooseEngine({ threads, provider }: FlagValues): Promise<Engine> {
+/** Loads ONNX Runtime, which takes a moment: only when an engine is needed. Its sessions are profiled for a prefix. */
+export async function chooseEngine({ threads, provider }: FlagValues, profilePrefix?: string): Promise<Engine> {
   const options = engineSchema.parse({ threads, provider });
   const { nodeEngine } = await import('../engine/node.js');
   return nodeEngine({
     provider: options.provider,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(profilePrefix === undefined ? {} : { profilePrefix }),
   });
 }

@@ -1,10 +1,10 @@
-/** Progress of reading rows: one line that changes on a terminal, a plain line now and then anywhere else. */
+/** Progress of reading rows, or of another count: a line that changes on a terminal, a plain one now and then elsewhere. */
 import { SingleBar } from 'cli-progress';
 import { formatCount } from './format.js';
 import type { Output } from './io.js';
 
 export interface RowProgress {
-  show(stage: string, rows: number): void;
+  show(stage: string, count: number): void;
   /** Ends the progress; what is written next begins a line. May be called again. */
   close(): void;
 }
@@ -12,13 +12,13 @@ export interface RowProgress {
 /** Milliseconds between two plain lines, and before the first. */
 const interval = 2000;
 
-export function rowProgress(output: Output): RowProgress {
-  return output.isTTY ? bar(output) : lines(output);
+export function rowProgress(output: Output, unit = 'rows'): RowProgress {
+  return output.isTTY ? bar(output, unit) : lines(output, unit);
 }
 
-function bar(output: Output): RowProgress {
+function bar(output: Output, unit: string): RowProgress {
   const single = new SingleBar({
-    format: '{stage}: {shown} rows, {duration_formatted}',
+    format: `{stage}: {shown} ${unit}, {duration_formatted}`,
     stream: output,
     hideCursor: true,
     clearOnComplete: true,
@@ -28,7 +28,7 @@ function bar(output: Output): RowProgress {
   single.start(1, 0, { stage: 'starting', shown: '0' });
   let isOpen = true;
   return {
-    show: (stage, rows) => single.update(0, { stage, shown: formatCount(rows) }),
+    show: (stage, count) => single.update(0, { stage, shown: formatCount(count) }),
     close() {
       if (isOpen) single.stop();
       isOpen = false;
@@ -36,13 +36,13 @@ function bar(output: Output): RowProgress {
   };
 }
 
-function lines(output: Output): RowProgress {
+function lines(output: Output, unit: string): RowProgress {
   let shown = performance.now();
   return {
-    show(stage, rows) {
+    show(stage, count) {
       if (performance.now() - shown < interval) return;
       shown = performance.now();
-      output.write(`${stage}: ${formatCount(rows)} rows\n`);
+      output.write(`${stage}: ${formatCount(count)} ${unit}\n`);
     },
     close: () => undefined,
   };

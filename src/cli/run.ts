@@ -6,6 +6,7 @@
 import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
+import { benchCommand } from './bench.js';
 import type { Command, CommandGroup } from './command.js';
 import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
@@ -17,7 +18,7 @@ import { kernelCommands } from './kernel.js';
 import { trainCommand } from './train.js';
 
 const commands: readonly (Command | CommandGroup)[] = [
-  ...[trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand],
+  ...[trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand, benchCommand],
   kernelCommands,
 ];
 

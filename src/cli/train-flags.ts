@@ -5,7 +5,7 @@ import { trainingSchema } from '../training/config.js';
 import { engineFlags } from './engine-flags.js';
 import { type Flag, flagName, flagsOf } from './flags.js';
 
-const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
+export const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 
 export const runSchema = z.strictObject({
   out: z.string().min(1),

@@ -1,4 +1,5 @@
 /** Engines compile functions over symbolic tensors and run them. */
+export { type ChainedProducts, compileChainedProducts } from './chained-products.js';
 export type {
   Engine,
   EngineTensor,

@@ -4,6 +4,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Engine } from './engine.js';
 import { ortEngine } from './ort.js';
 
+export { type Profile, type ProfileEntry, type ProfilePlace, readProfiles } from './node-profile.js';
+
 export interface NodeEngineOptions {
   /** ONNX Runtime's execution provider: cpu unless given; cuda and webgpu are passed through. */
   readonly provider?: 'cpu' | 'cuda' | 'webgpu';

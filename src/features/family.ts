@@ -199,6 +199,11 @@ export function featureCountOf({
   return fixed ?? featureCount ?? Math.ceil(defaultFeatureCount(headDim) / multiple) * multiple;
 }
 
+/** Rows and columns of the projection of a map; none for maps without one. */
+export function projectionSize(options: FeatureMapOptions): readonly [rows: number, columns: number] | undefined {
+  return options.projectionKind === 'none' ? undefined : families[options.name].projection?.(options);
+}
+
 /** What is wrong with options, as [option, message] pairs: empty for those that can be built. */
 export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof FeatureMapOptions, string])[] {
   const { name, featureCount, projectionKind, rowNorm, headDim } = options;
@@ -274,7 +279,7 @@ export function drawFeatureParts(
   random: Random,
 ): Pick<FeatureMapParts<HostTensor<'float32'>>, 'projection' | 'shape'> {
   const { name, projectionKind, rowNorm, headDim } = options;
-  const size = families[name].projection?.(options);
+  const size = projectionSize(options);
   if (size === undefined || projectionKind === 'none') return {};
   if (name === 'polynomial') return { projection: drawSigns(random, ...size) };
   const projection = drawProjection(random, ...size, { kind: projectionKind, rowNorm });

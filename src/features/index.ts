@@ -23,6 +23,7 @@ export {
   isFlatMap,
   isShaped,
   isSignedMap,
+  projectionSize,
 } from './family.js';
 export { estimatedKernel, explicitFeatures, type FeatureMap, type Features } from './feature-map.js';
 export type { GaussianOptions } from './gaussian.js';

@@ -38,7 +38,7 @@ async function written({ child, text, ended }: Process, pattern: RegExp): Promis
   void ended.then(() => (isOver = true));
   while (!pattern.test(text())) {
     if (isOver) throw new Error(`ended without ${pattern}: ${text()}`);
-    await Promise.race([once(child.stdout!, 'data'), ended]);
+    await Promise.race([once(child.stdout!, 'data'), once(child.stderr!, 'data'), ended]);
   }
 }
 
@@ -138,3 +138,18 @@ describe('a run', () => {
     expect(await readdir(join(folder, 'run'))).not.toContain('training.lock');
   });
 });
+
+test.skipIf(process.platform === 'win32')(
+  'a bench that is interrupted ends well, and leaves nothing behind',
+  limit,
+  async () => {
+    const folder = await temporaryFolder();
+    const json = join(folder, 'bench.json');
+    const bench = start(['bench', '--length', '16', '--rounds', '1000', '--threads', '1', '--json', json]);
+    await written(bench, /measuring: \d+ of 4,010 runs/);
+    bench.child.kill('SIGINT');
+    expect(await bench.ended).toBe(0);
+    expect(bench.text()).toMatch(/Stopped before a round was whole\.|session creation/);
+    expect((await readdir(folder)).filter((name) => name !== 'bench.json')).toEqual([]);
+  },
+);

@@ -22,7 +22,7 @@ describe('help', () => {
     }
   });
 
-  test.each([['generate'], ['evaluate'], ['features']])('%s --help ends well', async (command) => {
+  test.each([['generate'], ['evaluate'], ['features'], ['bench']])('%s --help ends well', async (command) => {
     const { code, out } = await performer([command, '--help']);
     expect(code).toBe(0);
     expect(out).toContain('Examples:');

@@ -1,0 +1,115 @@
+/** `performer bench` at work. */
+import { availableParallelism, cpus } from 'node:os';
+import type { z } from 'zod';
+import { elementCount } from '../base/shape.js';
+import { leavesOf } from '../base/tree.js';
+import type { Profile } from '../engine/node.js';
+import { writeFileAtomic } from '../interop/node.js';
+import { languageModelConfig, presets } from '../models/index.js';
+import { initialSnapshot, trainingConfig } from '../training/index.js';
+import { loadModel } from '../training/node.js';
+import { benchSchema } from './bench.js';
+import { type BenchResult, measure, profileParts, runCounts, type Watch } from './bench-measure.js';
+import { type BenchWork, type PartName, partNames } from './bench-parts.js';
+import { type BenchSubject, benchText, profilesText } from './bench-text.js';
+import { usageError } from './command.js';
+import { readRunNote } from './corpus.js';
+import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
+import { formatCount } from './format.js';
+import type { Io } from './io.js';
+import { profileJson } from './profile-text.js';
+import { rowProgress } from './row-progress.js';
+
+type Options = z.output<typeof benchSchema>;
+
+export async function runBench(folder: string | undefined, flags: FlagValues, io: Io): Promise<void> {
+  const options = benchSchema.parse(flags);
+  const { work, source } = await chooseWork(folder, options);
+  const subject = subjectOf(work, source, options);
+  const engineOf = (profilePrefix?: string) =>
+    chooseEngine({ provider: options.device, threads: options.threads }, profilePrefix);
+  const stop = new AbortController();
+  const release = io.onStop(() => stop.abort());
+  try {
+    const result = await stage('measuring', runCounts.measuring(options.rounds), async (watch) =>
+      measure(await engineOf(), work, options.rounds, watch),
+    );
+    if (result === undefined) {
+      io.stderr.write('Stopped before a round was whole.\n');
+      return;
+    }
+    io.stdout.write(benchText(subject, result));
+    const profiles = options.profile
+      ? await stage('profiling', runCounts.profiling, (watch) => profileParts(engineOf, work, watch))
+      : undefined;
+    if (profiles !== undefined) io.stdout.write(profilesText(profiles));
+    if (options.json !== undefined) await writeReport(options.json, subject, result, profiles);
+  } finally {
+    release();
+  }
+
+  /** Runs one stage under a line of progress; undefined where it was stopped. */
+  async function stage<T>(name: string, count: number, run: (watch: Watch) => Promise<T>): Promise<T | undefined> {
+    const progress = rowProgress(io.stderr, `of ${formatCount(count)} runs`);
+    let runs = 0;
+    try {
+      return await run({ signal: stop.signal, onRun: () => progress.show(name, ++runs) });
+    } catch (cause) {
+      if (!stop.signal.aborted || cause !== stop.signal.reason) throw cause;
+      return undefined;
+    } finally {
+      progress.close();
+    }
+  }
+}
+
+/** The model of a folder, or of a preset with random weights, and the sizes to run it at. */
+async function chooseWork(
+  folder: string | undefined,
+  { preset, length: asked, batch }: Options,
+): Promise<{ work: BenchWork; source: string }> {
+  if (folder !== undefined && preset !== undefined) {
+    throw usageError('bench: expected a folder with a model, or --preset, got both. Leave one out.');
+  }
+  if (folder === undefined) {
+    const name = preset ?? 'tiny';
+    const { model, training } = presets[name];
+    const config = languageModelConfig(model);
+    const { params, projections } = initialSnapshot(config, trainingConfig(training));
+    const length = asked ?? training.window;
+    return { work: { model: { config, params, projections }, length, batch }, source: `preset ${name}` };
+  }
+  const model = await loadModel(folder);
+  const { maxLength = Number.POSITIVE_INFINITY } = model.config;
+  if (asked !== undefined && asked > maxLength) {
+    throw usageError(`--length: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);
+  }
+  const length = asked ?? Math.min((await readRunNote(folder))?.window ?? 1024, maxLength);
+  return { work: { model, length, batch }, source: folder };
+}
+
+function subjectOf({ model, length, batch }: BenchWork, source: string, { threads, device }: Options): BenchSubject {
+  const parameters = leavesOf(model.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
+  const machine = {
+    processor: cpus()[0]?.model ?? 'unknown processor',
+    cores: cpus().length,
+    threads: threads ?? availableParallelism(),
+    node: process.version,
+    device,
+  };
+  return { model: source, parameters, length, batch, machine };
+}
+
+async function writeReport(
+  path: string,
+  subject: BenchSubject,
+  result: BenchResult,
+  profiles: Readonly<Record<PartName, Profile>> | undefined,
+): Promise<void> {
+  const profile =
+    profiles === undefined
+      ? {}
+      : { profile: Object.fromEntries(partNames.map((name) => [name, profileJson(profiles[name])])) };
+  await writeFileAtomic(path, [`${JSON.stringify({ ...subject, ...result, ...profile }, undefined, 1)}\n`]);
+}
