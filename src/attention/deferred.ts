@@ -69,7 +69,7 @@ export function deferredAttention(
   const weight = mask === undefined ? shown : where(mask, shown, scalar(0));
   const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, before));
   const ofRecent = matmul(matmul(queryWeight, recent.weight, { transposeRight: true }), recent.value);
-  const own = multiply(sum(multiply(queryWeight, weight), -1, true), value); // [batch, heads, 1, dim + 1]
+  const own = multiply(matmul(queryWeight, weight, { transposeRight: true }), value); // [batch, heads, 1, dim + 1]
   const weighted = add(add(matmul(queryWeight, state.sum), ofRecent), own);
   const mass = map.isSigned ? massOf(state, weight) : undefined;
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(before, -1, true));

@@ -27,7 +27,9 @@ const reshapeOp: Op<{ shape: Shape }> = {
       sizes.filter((dim) => dim === -1).length <= 1
         ? emitter.constant('int64', [sizes.length], sizes)
         : emitter.shape(shape);
-    return [emitter.emit('Reshape', [x!, target])];
+    // Only a 0 asks for the shape before; else reshapes in a row are one.
+    const source = sizes.includes(0) ? x! : emitter.origin(x!);
+    return [emitter.emit('Reshape', [source, target])];
   },
 };
 
@@ -54,7 +56,15 @@ const transposeOp: Op<{ order: readonly number[] }> = {
     const inverse = order.map((_, axis) => order.indexOf(axis));
     return [transpose(g!, inverse)];
   },
-  lower: (emitter, inputs, { order }) => [emitter.emit('Transpose', inputs, { perm: order })],
+  lower: (emitter, inputs, { order }, context) => {
+    const { shape } = context.inputs[0]!;
+    const moved = order.filter((axis) => shape[axis] !== 1);
+    const isReshape = moved.every((axis, at) => at === 0 || axis > moved[at - 1]!);
+    if (isReshape && shape.every((dim) => typeof dim === 'number')) {
+      return reshapeOp.lower(emitter, inputs, { shape: context.outputs[0]!.shape }, context);
+    }
+    return [emitter.emit('Transpose', inputs, { perm: order })];
+  },
 };
 
 /** Axis i of the result is axis order[i] of x. */
