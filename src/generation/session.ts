@@ -223,7 +223,8 @@ export class GenerationSession {
 
   /** Reads a token of each row beside the state; false where it has to be read into the state. */
   async #readBeside(inputs: ReaderInputs): Promise<boolean> {
-    if (this.#deferral === undefined) return false;
+    // Nothing can stand beside the state of a row that has read nothing.
+    if (this.#deferral === undefined || this.position.includes(0)) return false;
     if (this.#deferral.isFull) await this.#settle();
     const next = await this.#deferral.read(this.#current, inputs);
     if (next !== undefined) this.#current = next;
