@@ -26,7 +26,7 @@ export const decode: Benchmark = {
   async run({ isQuick }: BenchmarkOptions) {
     const { params, projections } = modelOf();
     const create = (batch: number) => GenerationSession.create(engine, config, params, projections, { batch });
-    const tokens = isQuick ? 2 : 40;
+    const tokens = isQuick ? 2 : 48; // whole windows of the session, so that each round writes its state as often
     const many = isQuick ? 2 : 32;
     const decodeWith = (session: GenerationSession, batch: number) => async () => {
       for (let i = 0; i < tokens; i++) await session.step(new Int32Array(batch).fill(i));

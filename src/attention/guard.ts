@@ -77,3 +77,9 @@ export function guardDenominator(denominator: Tensor, mass: Tensor): { guarded: 
   // Features that are all zero leave nothing: a numerator of zero over anything.
   return { guarded: where(equal(raised, scalar(0)), scalar(1), signed), isOwn: less(floor, size) };
 }
+
+/** The same in the sum [..., features, dim + 1] of a state. */
+export function lastEntry(sums: Tensor): Tensor {
+  const [features, columns] = [sums.staticDim(-2), sums.staticDim(-1)];
+  return slice(slice(sums, -2, features - 1, features), -1, columns - 1, columns);
+}

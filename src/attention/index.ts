@@ -2,6 +2,13 @@
 export { bidirectionalAttention } from './bidirectional.js';
 export { type CausalOptions, causalAttention, defaultChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
+export {
+  addRecent,
+  type DeferredState,
+  deferredAttention,
+  largestDeferredWeight,
+  type RecentTokens,
+} from './deferred.js';
 export { predictAttentionError } from './error.js';
 export { type ExactOptions, type ExactState, exactAttention } from './exact.js';
 export { denominatorFloor, stateFeatureCount } from './guard.js';

@@ -7,11 +7,10 @@
  * way, the denominator is never below the weight of the largest term, so that nothing can vanish.
  */
 import type { Dim } from '../base/dimension.js';
-import type { FeatureMap } from '../features/index.js';
+import type { FeatureMap, Features } from '../features/index.js';
 import {
   add,
   broadcastTo,
-  concatenate,
   exp,
   less,
   matmul,
@@ -20,14 +19,13 @@ import {
   multiply,
   reshape,
   scalar,
-  slice,
   softmax,
   subtract,
   type Tensor,
   transpose,
   where,
 } from '../graph/index.js';
-import { guarded } from './guard.js';
+import { guarded, lastEntry } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -35,9 +33,50 @@ import {
   positionsOf,
   refuseSequenceWide,
   swapHeads,
+  withOnes,
 } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
+
+/** What attention reads of one token: features are values·e^scale for a key, and as a map gives them for a query. */
+export interface TokenFeatures {
+  /** Guarded where its denominators need it. */
+  readonly map: FeatureMap;
+  /** [batch, heads, 1, features] */
+  readonly query: Features;
+  /** [batch, heads, 1, features], or with one column for all features. */
+  readonly keyScale: Tensor;
+  /** [batch, heads, 1, features]; absent where all are 1. */
+  readonly keyValues: Tensor | undefined;
+  /** [batch, heads, 1, dim + 1], the last of them 1. */
+  readonly value: Tensor;
+  /** The scales of the state, [batch, heads, 1, features]. */
+  readonly before: Tensor;
+}
+
+/** The features of one token that comes after a state. */
+export function tokenFeatures(
+  where: string,
+  inputs: AttentionInputs,
+  features: FeatureMap,
+  { logScale }: AttentionState,
+): TokenFeatures {
+  checkInputs(where, inputs, true);
+  refuseSequenceWide(where, features);
+  expectPositions(where, inputs, features, true);
+  const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
+  const map = guarded(features);
+  const position = positionsOf(where, inputs, map, swapHeads);
+  const key = map.key(swapHeads(inputs.key), position.key);
+  return {
+    map,
+    query: map.query(swapHeads(inputs.query), position.query),
+    keyScale: key.logFeatures ?? key.logScale ?? broadcastTo(scalar(0), [batch, heads, 1, 1]),
+    keyValues: key.logFeatures === undefined ? key.values : undefined,
+    value: withOnes(swapHeads(inputs.value)),
+    before: reshape(logScale, [batch, heads, 1, map.featureCount]),
+  };
+}
 
 /**
  * One token [batch, 1, heads, dim] attending to itself and to all that `state` has read. A row whose keyMask is false
@@ -48,30 +87,23 @@ export function recurrentAttention(
   features: FeatureMap,
   state: AttentionState,
 ): { output: Tensor; state: AttentionState } {
-  checkInputs('recurrentAttention', inputs, true);
-  refuseSequenceWide('recurrentAttention', features);
-  expectPositions('recurrentAttention', inputs, features, true);
   const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
-  const map = guarded(features);
-  const count = map.featureCount;
-  const position = positionsOf('recurrentAttention', inputs, map, swapHeads);
-  const query = map.query(swapHeads(inputs.query), position.query); // [batch, heads, 1, features]
-  const key = map.key(swapHeads(inputs.key), position.key);
-  const value = swapHeads(inputs.value); // [batch, heads, 1, dim]
-  const before = reshape(state.logScale, [batch, heads, 1, count]);
-  const keyScale = key.logFeatures ?? key.logScale ?? broadcastTo(scalar(0), [batch, heads, 1, 1]);
+  const { map, query, keyScale, keyValues, value, before } = tokenFeatures(
+    'recurrentAttention',
+    inputs,
+    features,
+    state,
+  );
   const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [batch, 1, 1, 1]);
   const fresh = mask === undefined ? keyScale : where(mask, keyScale, scalar(maskedLogScale));
   const top = maximum(before, fresh); // [batch, heads, 1, features]
-  const keyWeight =
-    key.logFeatures === undefined ? multiply(key.values, exp(subtract(fresh, top))) : exp(subtract(fresh, top));
-  const one = broadcastTo(scalar(1), [batch, heads, 1, 1]);
-  const extended = concatenate([value, one], -1); // [batch, heads, 1, dim + 1]
+  const relative = exp(subtract(fresh, top));
+  const keyWeight = keyValues === undefined ? relative : multiply(keyValues, relative);
   const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
-  const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), extended));
+  const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), value));
   const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
-  const mass = map.isSigned ? slice(slice(sum, -1, sum.staticDim(-1) - 1), 2, count - 1) : undefined;
+  const mass = map.isSigned ? lastEntry(sum) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
-  return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, count]) } };
+  return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };
 }

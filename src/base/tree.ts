@@ -24,7 +24,12 @@ function isLeaf(value: object): value is Leaf {
 /** Every leaf with its path, in the order of the keys. Entries that are undefined are passed over. */
 export function leavesOf<T>(tree: T): [string, LeafOf<T>][] {
   const found: [string, LeafOf<T>][] = [];
-  mapTree(tree, (leaf: Leaf, path) => found.push([path, leaf as LeafOf<T>]));
+  const walk = (node: unknown, path: string): void => {
+    if (node === undefined) return;
+    if (isLeaf(node as object)) found.push([path, node as LeafOf<T>]);
+    else for (const key in node as object) walk((node as never)[key], path === '' ? key : `${path}.${key}`);
+  };
+  walk(tree, '');
   return found;
 }
 

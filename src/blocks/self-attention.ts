@@ -2,8 +2,11 @@
 import {
   type AttentionState,
   causalAttention,
+  type DeferredState,
+  deferredAttention,
   type ExactState,
   exactAttention,
+  type RecentTokens,
   recurrentAttention,
 } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
@@ -37,8 +40,13 @@ export interface LearnedFeatureSizes {
   readonly headDim: number;
 }
 
-/** Attention that passes its values on keeps nothing. */
-export type SelfAttentionState<T = Tensor> = AttentionState<T> | ExactState<T> | Readonly<Record<string, never>>;
+/** Attention that passes its values on keeps nothing. After a deferred state there is the token that was read, alone. */
+export type SelfAttentionState<T = Tensor> =
+  | AttentionState<T>
+  | DeferredState<T>
+  | RecentTokens<T>
+  | ExactState<T>
+  | Readonly<Record<string, never>>;
 
 export interface SelfAttentionOptions {
   readonly heads: number;
@@ -74,7 +82,7 @@ function isExact(state: SelfAttentionState): state is ExactState {
   return 'key' in state;
 }
 
-function isLinear(state: SelfAttentionState): state is AttentionState {
+function isLinear(state: SelfAttentionState): state is AttentionState | DeferredState {
   return 'sum' in state;
 }
 
@@ -112,6 +120,7 @@ export function selfAttention(
     }
     if (features === undefined) throw internalError('linear attention was given no features');
     if (state !== undefined && !isLinear(state)) throw internalError('linear attention was given another state');
+    if (state !== undefined && 'recent' in state) return deferredAttention(inputs, features, state);
     if (state !== undefined && length === 1) return recurrentAttention(inputs, features, state);
     return causalAttention(inputs, features, { chunk, ...(state === undefined ? {} : { state }) });
   }

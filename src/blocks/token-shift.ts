@@ -10,7 +10,9 @@ export function shiftTokens(x: Tensor, previous?: Tensor): Tensor {
   const [batch, length] = x.shape as [Dim, Dim, Dim];
   const half = shiftWidth(x.staticDim(-1));
   const nothing = broadcastTo(scalar(0), [batch, 1, half]);
-  const first = concatenate([previous ?? nothing, slice(slice(x, -1, 0, half), 1, 0, subtractDims(length, 1))], 1);
+  const before = previous ?? nothing;
+  const rest = slice(slice(x, -1, 0, half), 1, 0, subtractDims(length, 1));
+  const first = length === 1 ? before : concatenate([before, rest], 1);
   const shifted = concatenate([first, slice(x, -1, half)], -1);
   // The gradient shifts back: cheaper than the padding and adding that slices have for theirs. A carried token is given.
   const [result] = withGradient([x], [shifted], ([g]) => {

@@ -3,7 +3,8 @@
  *
  * Weights and projections are constants of the compiled session, so that the engine lays them out once.
  */
-import type { HostTensor } from '../base/array.js';
+import { addRecent, type DeferredState } from '../attention/index.js';
+import { float32, type HostTensor } from '../base/array.js';
 import { type Dim, symbol } from '../base/dimension.js';
 import type { Shape } from '../base/shape.js';
 import { mapTree } from '../base/tree.js';
@@ -19,6 +20,7 @@ import {
   type Projections,
   readTokens,
 } from '../models/index.js';
+import { RecentRows } from './recent-rows.js';
 
 /** What a model says after some tokens. */
 export interface Reading<T = HostTensor> {
@@ -46,8 +48,11 @@ export interface Model {
   readonly projections: Projections<HostTensor<'float32'>>;
 }
 
-/** Pieces of any length (whose rows may be ragged but with exact attention), or one token in the recurrent form. */
-export type ReaderForm = 'piece' | 'token';
+/**
+ * Pieces of any length (whose rows may be ragged but with exact attention), one token in the recurrent form, or one
+ * token beside a state of linear attention, which reads `recent` rows too and gives back those of the token.
+ */
+export type ReaderForm = 'piece' | 'token' | 'beside';
 
 export type Reader = Awaited<ReturnType<typeof compileReader>>;
 
@@ -58,10 +63,13 @@ export function shapeAfter(path: string, shape: readonly number[], past: Dim): S
   return /\.attention\.(key|value)$/.test(path) ? shape.map((size, axis) => (axis === 2 ? past : size)) : shape;
 }
 
-function stateSpecs(config: LanguageModelConfig, batch: number) {
-  return mapTree(initialState(config, batch), ({ dtype, shape }: HostTensor, path) =>
-    spec(dtype, shapeAfter(path, shape, symbol('past'))),
-  );
+/** In the place of weights and projections: constants of what was compiled are not passed again. */
+export const constants = {} as never;
+
+function stateSpecs(config: LanguageModelConfig, batch: number, form: ReaderForm) {
+  const empty = initialState(config, batch);
+  const state = form === 'beside' ? { ...empty, blocks: new RecentRows(empty.blocks).after(empty.blocks) } : empty;
+  return mapTree(state, ({ dtype, shape }: HostTensor, path) => spec(dtype, shapeAfter(path, shape, symbol('past'))));
 }
 
 /** Compiles a reader for `batch` rows; one of pieces has the input `lengths` but with exact attention. */
@@ -79,6 +87,23 @@ export function compileReader(engine: Engine, { config, params, projections }: M
       const logits = logitsOf(weights, result.lastHidden); // [batch, 1, vocabulary]
       return { logits: reshape(logits, [batch, config.vocabularySize]), state: result.state };
     },
-    [params, projections, stateSpecs(config, batch), inputs],
+    [params, projections, stateSpecs(config, batch, form), inputs],
   );
+}
+
+export type RowAdder = Awaited<ReturnType<typeof compileRowAdder>>;
+
+/** Compiles what adds recent rows to the states of linear attention. */
+export function compileRowAdder(engine: Engine, { config }: Model, batch: number) {
+  const { blocks } = initialState(config, batch);
+  const states = new RecentRows(blocks).after(blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
+  return engine.compile(
+    (given) => given.map(addRecent),
+    [mapTree(states, ({ dtype, shape }: HostTensor) => spec(dtype, shape))],
+  );
+}
+
+/** The float32 of a result, which the oracle gives in float64. */
+export function inSinglePrecision(tensor: HostTensor): HostTensor {
+  return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
 }

@@ -2,15 +2,27 @@
  * A generation session: a model that reads tokens and keeps of them what the next ones need.
  *
  * With FAVOR+ that is one state of fixed size, so a token costs the same time and memory at any position: two sets of
- * tensors, which lie where the engine computes, take turns as what is read and what is written. The state of exact softmax
- * attention grows with the text, and comes to the host after each run.
+ * tensors, which lie where the engine computes, take turns as what is read and what is written. Where that is the host,
+ * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
+ * comes to the host after each run.
  */
-import { float32, type HostTensor } from '../base/array.js';
+import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
-import { compileReader, type HeldReading, type Model, type Reader, type ReaderForm, type Reading } from './reader.js';
+import { Deferral, isDeferrable } from './deferral.js';
+import {
+  compileReader,
+  constants,
+  type HeldReading,
+  inSinglePrecision,
+  type Model,
+  type Reader,
+  type ReaderForm,
+  type ReaderInputs,
+  type Reading,
+} from './reader.js';
 import {
   checkModel,
   decodeMemory,
@@ -31,9 +43,6 @@ export interface GenerationSessionOptions {
   readonly readChunk?: number;
 }
 
-/** In the place of weights and projections: constants of what was compiled are not passed again. */
-const constants = {} as never;
-
 export class GenerationSession {
   readonly config: LanguageModelConfig;
   readonly batch: number;
@@ -45,6 +54,8 @@ export class GenerationSession {
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
   readonly #sets: readonly HeldReading[];
+  /** Tokens after the state of `#current`, where the engine computes on the host. */
+  readonly #deferral: Deferral | undefined;
   #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
@@ -62,6 +73,8 @@ export class GenerationSession {
     this.#model = model;
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
     this.#sets = sets;
+    const blocks = sets[0]?.state.blocks;
+    if (blocks !== undefined && isDeferrable(blocks)) this.#deferral = new Deferral(engine, model, batch, blocks);
   }
 
   /**
@@ -151,6 +164,7 @@ export class GenerationSession {
   /** Forgets all that was read. */
   reset(): void {
     this.#expectIdle();
+    this.#deferral?.clear();
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(this.#model, this.batch)));
   }
 
@@ -160,6 +174,7 @@ export class GenerationSession {
     this.#identity ??= identityOf(this.#model);
     this.#status = 'busy';
     try {
+      await this.#settle();
       const { logits, state } = this.#current;
       const memory = { logits, state: await this.#engine.fetch(state), ...this.#history };
       return encodeMemory(memory, this.#identity);
@@ -177,6 +192,7 @@ export class GenerationSession {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     const memory = decodeMemory('loadState', saved, this.#model, this.batch, this.#identity);
+    this.#deferral?.clear();
     ({ history: this.#history, current: this.#current } = parts(memory));
   }
 
@@ -187,6 +203,7 @@ export class GenerationSession {
     this.#status = 'disposed';
     const readers = await Promise.allSettled(Object.values(this.#readers));
     for (const reader of readers) if (reader.status === 'fulfilled') await reader.value.dispose();
+    await this.#deferral?.dispose();
     this.#engine.free(this.#sets);
   }
 
@@ -197,20 +214,49 @@ export class GenerationSession {
 
   async #readPiece(rows: readonly Int32Array[]): Promise<void> {
     const { form, inputs } = readerInputs(rows, this.config);
+    if (form !== 'token' || !(await this.#readBeside(inputs))) {
+      await this.#settle();
+      await this.#readInto(form, inputs, rows);
+    }
+    rows.forEach((row, index) => this.#note(row, index));
+  }
+
+  /** Reads a token of each row beside the state; false where it has to be read into the state. */
+  async #readBeside(inputs: ReaderInputs): Promise<boolean> {
+    // Nothing can stand beside the state of a row that has read nothing.
+    if (this.#deferral === undefined || this.position.includes(0)) return false;
+    if (this.#deferral.isFull) await this.#settle();
+    const next = await this.#deferral.read(this.#current, inputs);
+    if (next !== undefined) this.#current = next;
+    return next !== undefined;
+  }
+
+  /** Brings all that was read into the state. */
+  async #settle(): Promise<void> {
+    if (this.#deferral === undefined || this.#deferral.isEmpty) return;
+    this.#current = await this.#deferral.settle(this.#current, this.#otherSet() as HeldReading);
+  }
+
+  async #readInto(form: ReaderForm, inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<void> {
     const reader = await this.#reader(form);
     const { logits, state } = this.#current;
-    const outputs = this.#sets.find((set) => set !== this.#current);
+    const outputs = this.#otherSet();
     const written = await reader.run([constants, constants, state, inputs], { outputs });
     const next: HeldReading = outputs ?? mapTree(written as Reading, inSinglePrecision);
     const { vocabularySize } = this.config;
     rows.forEach((row, index) => {
-      const start = index * vocabularySize;
-      this.#note(row, index);
       if (row.length > 0) return;
+      const start = index * vocabularySize;
       const before = (logits.data as Float32Array).subarray(start, start + vocabularySize);
       (next.logits.data as Float32Array).set(before, start);
     });
     this.#current = next;
+  }
+
+  /** A set whose attention states are not the current ones. */
+  #otherSet(): HeldReading | undefined {
+    const attentionOf = ({ state }: HeldReading) => state.blocks[0]?.attention;
+    return this.#sets.find((set) => attentionOf(set) !== attentionOf(this.#current));
   }
 
   #note(tokens: Int32Array, row: number): void {
@@ -229,9 +275,4 @@ export class GenerationSession {
 
 function parts({ seen, recent, ...current }: Memory): { history: History; current: Reading } {
   return { history: { seen, recent }, current };
-}
-
-/** The float32 of a result, which the oracle gives in float64. */
-function inSinglePrecision(tensor: HostTensor): HostTensor {
-  return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
 }

@@ -55,6 +55,8 @@ export interface Emitter {
   shape(shape: Shape): string;
   /** The name of an int64 vector of one element that holds the dimension. */
   dimension(dim: Dim): string;
+  /** The name of a value with the same elements in the same order, before they were reshaped. */
+  origin(value: string): string;
   /** The name of a graph input. */
   input(name: string, dtype: Dtype, shape: Shape): string;
 }

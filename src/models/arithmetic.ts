@@ -53,13 +53,13 @@ function bytesOf(tree: unknown): number {
 }
 
 /**
- * Bytes that one token moves when it is generated after `past` others: the weights and projections, which are read, and
- * the state, which is read and written.
+ * Bytes that one token reads when it is generated after `past` others: the weights, the projections and the state. What
+ * else it needs, the recent tokens and its part of writing the state, is not counted.
  */
 export function tokenBytes(config: LanguageModelConfig, past: number): number {
   const { depth, heads, headDim, attention } = config;
   const weights = shapesRead(config).reduce((total, shape) => total + 4 * elementCount(shape), 0);
   const keysAndValues = attention === 'softmax' ? 4 * depth * heads * 2 * past * headDim : 0;
   const state = bytesOf(initialState(config, 1)) + keysAndValues;
-  return weights + bytesOf(drawProjections(config, Random.fromSeed(0))) + 2 * state;
+  return weights + bytesOf(drawProjections(config, Random.fromSeed(0))) + state;
 }

@@ -100,6 +100,17 @@ function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): N
     .reverse();
 }
 
+/** What the nodes, and those of their bodies, read and give. */
+function namesRead(nodes: readonly NodeProto[]): Set<string> {
+  const names = nodes.flatMap(({ input, attribute }) => [
+    ...input,
+    ...attribute.flatMap(({ g }) =>
+      g === undefined ? [] : [...namesRead(g.node), ...g.output.map(({ name }) => name)],
+    ),
+  ]);
+  return new Set(names);
+}
+
 /** Takes the items of a loop that nobody reads out of its body, with what they alone are computed from. */
 function dropItems(node: NodeProto, needed: ReadonlySet<string>): void {
   const attribute = (name: string) => node.attribute.find((each) => each.name === name);
@@ -129,6 +140,11 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
     writer,
     outputs.map(({ name, tensor }) => ({ name, value: values.get(tensor) as string })),
   );
+  const needed = neededNodes(
+    writer.nodes,
+    outputs.map(({ name }) => name),
+  );
+  const read = namesRead(needed);
   const externalData: { path: string; data: Uint8Array }[] = [];
   const bound = constants.filter(({ name }) => used.has(name));
   const model = create(ModelProtoSchema, {
@@ -140,14 +156,11 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
     ],
     graph: {
       name: 'performer',
-      node: neededNodes(
-        writer.nodes,
-        outputs.map(({ name }) => name),
-      ),
+      node: needed,
       input: inputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
       output: outputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
       initializer: [
-        ...writer.initializers,
+        ...writer.initializers.filter(({ name }) => read.has(name)),
         ...bound.map(({ name, value }) => constantProto(name, value, externalData)),
       ],
     },

@@ -60,6 +60,8 @@ export class GraphWriter implements Emitter {
   readonly nodes: NodeProto[] = [];
   readonly #shared: SharedState;
   readonly #written = new Map<string, readonly string[]>();
+  /** What reshapes read, by what they write. */
+  readonly #origins = new Map<string, string>();
 
   constructor(target: Target, shared?: SharedState) {
     this.#shared = shared ?? {
@@ -117,6 +119,7 @@ export class GraphWriter implements Emitter {
     const name = `${this.path}/${type}_${this.nodes.length}`;
     const attribute = Object.entries(attributes).map(([attributeName, value]) => this.#attribute(attributeName, value));
     this.nodes.push(create(NodeProtoSchema, { opType: type, domain, name, input: [...inputs], output, attribute }));
+    if (type === 'Reshape') this.#origins.set(output[0] as string, this.origin(inputs[0] as string));
     if (domain !== '') this.#shared.domains.add(domain);
     if (key !== undefined) this.#written.set(key, output);
     return output;
@@ -152,6 +155,10 @@ export class GraphWriter implements Emitter {
       return this.emit('Shape', [source.input], { start: source.axis, end: source.axis + 1 });
     }
     return dim.terms.map((term) => this.#term(term)).reduce((left, right) => this.emit('Add', [left, right]));
+  }
+
+  origin(value: string): string {
+    return this.#origins.get(value) ?? value;
   }
 
   input(name: string, dtype: Dtype, shape: Shape): string {

@@ -31,6 +31,7 @@ const formNames: Readonly<Record<string, readonly number[]>> = {
   'causal, chunks of 7': [8, 64, 256],
   'causal with a carried state, any length, pieces ending at 3,4,13,21, chunks of 4': [8],
   'recurrent, token by token': [8],
+  'deferred, token by token, the state written for every four': [8],
   'prefill in chunks, then recurrent, then chunks again': [8],
 };
 const forms = Object.keys(formNames).map((name) => {

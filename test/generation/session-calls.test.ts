@@ -93,10 +93,12 @@ describe('the functions of a session', () => {
     };
     const session = await sessionOf({ ...engine, compile }, randomModel());
     expect(compiled).toBe(0);
-    for (let step = 0; step < 3; step++) await session.step(Int32Array.of(step));
-    expect(compiled).toBe(1);
+    await session.step(Int32Array.of(0));
+    expect(compiled).toBe(1); // a first token goes into the state
+    for (let step = 1; step < 4; step++) await session.step(Int32Array.of(step));
+    expect(compiled).toBe(2); // others are read beside it
     for (let piece = 0; piece < 3; piece++) await session.read(drawTokens(3 + piece));
-    expect(compiled).toBe(2);
+    expect(compiled).toBe(4); // and go into it before a piece
   });
 
   test('write to two sets of buffers in turn, with FAVOR+', async () => {
@@ -114,8 +116,11 @@ describe('the functions of a session', () => {
       randomModel(),
     );
     await session.read(drawTokens(20));
-    for (let step = 0; step < 7; step++) await session.step(Int32Array.of(step));
-    expect(written.length).toBe(8 * 2); // two layers
+    for (let piece = 0; piece < 7; piece++) {
+      await session.step(Int32Array.of(piece));
+      await session.read(drawTokens(2));
+    }
+    expect(written.length).toBe((1 + 7 * 2) * 2); // a token beside the state goes into it before a piece; two layers
     expect(new Set(written).size).toBe(2 * 2);
     expect(written[4]).toBe(written[0]);
     expect(written[2]).not.toBe(written[0]);

@@ -55,10 +55,10 @@ describe('bytes of a decoded token', () => {
     return { config, params, projections: drawProjections(config, Random.fromSeed(1)) };
   };
 
-  test('are those of the weights but for the embedding, of the projections, and twice of the state', () => {
+  test('are those of the weights but for the embedding, of the projections and of the state', () => {
     const { config, params, projections } = parts({});
     const weights = bytesOf(params) - bytesOf(params.embedding);
-    const expected = weights + bytesOf(projections) + 2 * bytesOf(initialState(config, 1));
+    const expected = weights + bytesOf(projections) + bytesOf(initialState(config, 1));
     expect(tokenBytes(config, 7)).toBe(expected);
     expect(tokenBytes(config, 7000)).toBe(expected);
   });
@@ -66,11 +66,11 @@ describe('bytes of a decoded token', () => {
   test('count the embedding where it gives the logits, and no table of positions', () => {
     const { config, params } = parts({ attention: 'none', tiedEmbedding: true, positions: 'learned', maxLength: 64 });
     const state = bytesOf(initialState(config, 1));
-    expect(tokenBytes(config, 7)).toBe(bytesOf(params) - bytesOf(params.positions) + 2 * state);
+    expect(tokenBytes(config, 7)).toBe(bytesOf(params) - bytesOf(params.positions) + state);
   });
 
   test('grow by keys and values for exact attention', () => {
     const { config } = parts({ attention: 'softmax' });
-    expect(tokenBytes(config, 8) - tokenBytes(config, 7)).toBe(2 * heads * 2 * 8 * 4);
+    expect(tokenBytes(config, 8) - tokenBytes(config, 7)).toBe(heads * 2 * 8 * 4);
   });
 });

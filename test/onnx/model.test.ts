@@ -12,6 +12,7 @@ import {
   log,
   matmul,
   multiply,
+  reshape,
   scalar,
   scan,
   spec,
@@ -19,6 +20,7 @@ import {
   sum,
   type Tensor,
   trace,
+  transpose,
   withGradient,
 } from '../../src/graph/index.js';
 import {
@@ -49,7 +51,30 @@ function nodesOf(nodes: readonly NodeProto[]): NodeProto[] {
   ]);
 }
 
+function nodesWritten(graph: Parameters<typeof encodeModel>[0]): NodeProto[] {
+  return fromBinary(ModelProtoSchema, encodeModel(graph, 'standard').bytes).graph!.node;
+}
+
 describe('an ONNX model', () => {
+  it('has one reshape for several in a row, and for a transpose that moves axes of one element', () => {
+    const { graph } = trace(
+      ({ x }: { x: Tensor }) => ({ y: exp(reshape(transpose(reshape(x, [2, 1, 3, 4]), [0, 2, 1, 3]), [6, 4])) }),
+      [{ x: spec('float32', [2, 12]) }],
+    );
+    const nodes = nodesWritten(graph);
+    expect(nodes.map(({ opType }) => opType)).toEqual(['Reshape', 'Exp']);
+    expect(nodes[0]!.input[0]).toBe('x');
+  });
+
+  it('keeps a transpose that moves elements, and axes whose size is not known', () => {
+    const length = symbol('length');
+    const { graph } = trace(
+      ({ x, z }: { x: Tensor; z: Tensor }) => ({ y: transpose(x, [1, 0]), w: transpose(z, [0, 2, 1, 3]) }),
+      [{ x: spec('float32', [2, 3]), z: spec('float32', [2, length, 1, 4]) }],
+    );
+    expect(nodesWritten(graph).map(({ opType }) => opType)).toEqual(['Transpose', 'Transpose']);
+  });
+
   it('for the standard target has no op of ONNX Runtime’s own, and computes the same', async () => {
     const { graph } = trace(build as never, specs as never) as never as { graph: Parameters<typeof encodeModel>[0] };
     const model = encodeModel(graph, 'standard');

@@ -14,6 +14,7 @@ import type { Engine } from '../../src/engine/engine.js';
 import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';
 import { spec, type Tensor, type TensorSpec } from '../../src/graph/index.js';
 import { cutLength, type DrawnAttention, joinLength } from './attention-inputs.js';
+import { streamDeferred } from './deferred-run.js';
 
 /** Compiles for the shapes of `inputs`, runs once and frees the session. */
 export async function runOnce<I extends object, R>(
@@ -28,7 +29,7 @@ export async function runOnce<I extends object, R>(
   return result as MapLeaves<R, HostTensor>;
 }
 
-function specsOf(tree: object): unknown {
+export function specsOf(tree: object): unknown {
   if ('dtype' in tree) {
     const { dtype, shape } = tree as HostTensor;
     return spec(dtype === 'float64' ? 'float32' : dtype, shape); // the oracle's results come back in float64
@@ -70,7 +71,7 @@ export function emptyState(
 }
 
 /** Specifications for any length: [batch, length, heads, dim], and the mask and positions where there are some. */
-function streamSpecs(inputs: DrawnAttention, length: ReturnType<typeof symbol> | 1) {
+export function streamSpecs(inputs: DrawnAttention, length: ReturnType<typeof symbol> | 1) {
   const free = ({ dtype, shape }: HostTensor): TensorSpec =>
     spec(
       dtype,
@@ -217,6 +218,11 @@ export const attentionForms: readonly AttentionForm[] = [
       const rest = await stream(engine, inputs, map, [caseLength], { chunk: 4 }, { at: 17, state: generated.state });
       return joinLength([prefill.output, generated.output, rest.output]);
     },
+  },
+  {
+    name: 'deferred, token by token, the state written for every four',
+    isCausal: true,
+    run: async (engine, inputs, map) => (await streamDeferred(engine, inputs, map, 4)).output,
   },
   exact(false, false),
   exact(false, true),

@@ -27,7 +27,9 @@ const reshapeOp: Op<{ shape: Shape }> = {
       sizes.filter((dim) => dim === -1).length <= 1
         ? emitter.constant('int64', [sizes.length], sizes)
         : emitter.shape(shape);
-    return [emitter.emit('Reshape', [x!, target])];
+    // Only a 0 asks for the shape before; else reshapes in a row are one.
+    const source = sizes.includes(0) ? x! : emitter.origin(x!);
+    return [emitter.emit('Reshape', [source, target])];
   },
 };
 

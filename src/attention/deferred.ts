@@ -1,0 +1,89 @@
+/**
+ * Causal FAVOR+ one token at a time, the state left as it is: the last tokens stand beside it until they are added.
+ *
+ *   w = e^{a_k − M};   [num, den] = softmax(a_q + M)·(S + Σ_{recent and own} w_j [v_j, 1]ᵀ)
+ *
+ * with log-features a and the state's sum S and scales M. A token reads the state and writes a row for each head, where
+ * the recurrent form (recurrent.ts) writes the whole state: what costs most where an engine copies what it gives back.
+ * M cannot follow the keys meanwhile, so a weight can overflow: a token with one above `largestDeferredWeight` must be
+ * read by the recurrent form instead.
+ */
+import type { FeatureMap } from '../features/index.js';
+import {
+  add,
+  exp,
+  less,
+  matmul,
+  max,
+  multiply,
+  reshape,
+  scalar,
+  slice,
+  softmax,
+  subtract,
+  sum,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+import { lastEntry } from './guard.js';
+import { type AttentionInputs, swapHeads } from './layout.js';
+import { normalizeOutput } from './normalize.js';
+import { tokenFeatures } from './recurrent.js';
+import { type AttentionState, emptyLogScale } from './state.js';
+
+/** Tokens that no state holds yet: each one's part of a sum is the product of its weights and its value. */
+export interface RecentTokens<T = Tensor> {
+  /** [batch, heads, tokens, features], relative to the scales of the state; zeros for a token that is none. */
+  readonly weight: T;
+  /** [batch, heads, tokens, dim + 1], the last of them 1 */
+  readonly value: T;
+}
+
+/** A state and the tokens after it. */
+export interface DeferredState<T = Tensor> extends AttentionState<T> {
+  readonly recent: RecentTokens<T>;
+}
+
+/** Sums of weights up to this one, of a million tokens and more, stay far within float32. */
+export const largestDeferredWeight = 2 ** 30;
+
+/**
+ * One token [batch, 1, heads, dim] attending to itself, to the recent ones and to the state. A token whose keyMask is
+ * false becomes one of no weight. Returns the output [batch, 1, heads, valueDim] and the token as a recent one.
+ */
+export function deferredAttention(
+  inputs: AttentionInputs,
+  features: FeatureMap,
+  state: DeferredState,
+): { output: Tensor; state: RecentTokens } {
+  const { map, query, keyScale, keyValues, value, before } = tokenFeatures(
+    'deferredAttention',
+    inputs,
+    features,
+    state,
+  );
+  const { recent } = state;
+  const relative = exp(subtract(keyScale, before)); // [batch, heads, 1, features]
+  const shown = keyValues === undefined ? relative : multiply(keyValues, relative);
+  const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [...inputs.keyMask.shape, 1, 1]);
+  const weight = mask === undefined ? shown : where(mask, shown, scalar(0));
+  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, before));
+  const ofRecent = matmul(matmul(queryWeight, recent.weight, { transposeRight: true }), recent.value);
+  const own = multiply(matmul(queryWeight, weight, { transposeRight: true }), value); // [batch, heads, 1, dim + 1]
+  const weighted = add(add(matmul(queryWeight, state.sum), ofRecent), own);
+  const mass = map.isSigned ? massOf(state, weight) : undefined;
+  const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(before, -1, true));
+  const { output } = normalizeOutput(weighted, { visible: seen, mass });
+  return { output: swapHeads(output), state: { weight, value } };
+}
+
+/** The mass of the state, the recent tokens and the own one, [batch, heads, 1, 1]: a guarded map's last feature. */
+function massOf({ sum: total, recent }: DeferredState, weight: Tensor): Tensor {
+  const last = (x: Tensor) => slice(x, -1, x.staticDim(-1) - 1);
+  return add(lastEntry(total), add(sum(last(recent.weight), -2, true), last(weight)));
+}
+
+/** The state with the recent tokens in it. */
+export function addRecent({ sum: total, logScale, recent }: DeferredState): AttentionState {
+  return { sum: add(total, matmul(recent.weight, recent.value, { transposeLeft: true })), logScale };
+}

@@ -1,0 +1,92 @@
+/**
+ * Reading tokens beside the state (attention/deferred.ts) in place of writing the state for each.
+ *
+ * An engine on the host copies all that a run gives back, and the state is the most of it. So a token gives back a row
+ * for each head, and the rows are added to the state when the window is full or the state itself is wanted.
+ */
+import type { AttentionState, DeferredState, RecentTokens } from '../attention/index.js';
+import type { HostTensor } from '../base/array.js';
+import { mapTree } from '../base/tree.js';
+import type { BlockState } from '../blocks/index.js';
+import type { Engine, EngineTensor } from '../engine/index.js';
+import {
+  compileReader,
+  compileRowAdder,
+  constants,
+  type HeldReading,
+  inSinglePrecision,
+  type Model,
+  type Reader,
+  type ReaderInputs,
+  type Reading,
+  type RowAdder,
+} from './reader.js';
+import { RecentRows } from './recent-rows.js';
+
+type Blocks = readonly BlockState<EngineTensor>[];
+
+/** Whether tokens can be read beside such states: those of linear attention, on the host. */
+export function isDeferrable(blocks: Blocks): boolean {
+  return blocks.every(({ attention }) => 'sum' in attention && !('isPlaced' in attention.sum));
+}
+
+/** The tokens after a state of linear attention that lies on the host. */
+export class Deferral {
+  readonly #engine: Engine;
+  readonly #model: Model;
+  readonly #batch: number;
+  readonly #rows: RecentRows;
+  #reader: Promise<Reader> | undefined;
+  #adder: Promise<RowAdder> | undefined;
+
+  /** After states like those of `blocks`. */
+  constructor(engine: Engine, model: Model, batch: number, blocks: Blocks) {
+    this.#engine = engine;
+    this.#model = model;
+    this.#batch = batch;
+    this.#rows = new RecentRows(blocks);
+  }
+
+  get isEmpty(): boolean {
+    return this.#rows.isEmpty;
+  }
+
+  get isFull(): boolean {
+    return this.#rows.isFull;
+  }
+
+  clear(): void {
+    this.#rows.clear();
+  }
+
+  /** Reads a token of each row after `current` and its recent rows; nothing where it has to go into the state. */
+  async read({ state }: HeldReading, inputs: ReaderInputs): Promise<HeldReading | undefined> {
+    this.#reader ??= compileReader(this.#engine, this.#model, this.#batch, 'beside');
+    const given = { ...state, blocks: this.#rows.after(state.blocks) };
+    const written = await (await this.#reader).run([constants, constants, given, inputs]);
+    const { logits, state: next }: Reading = mapTree(written as Reading, inSinglePrecision);
+    const isTaken = this.#rows.push(next.blocks.map(({ attention }) => attention as RecentTokens<HostTensor>));
+    if (!isTaken) return undefined;
+    return { logits, state: { position: next.position, blocks: withAttentionOf(state.blocks, next.blocks) } };
+  }
+
+  /** Adds the recent rows to the states of `current`, and writes the sums to the tensors of `set`. */
+  async settle({ logits, state }: HeldReading, set: HeldReading): Promise<HeldReading> {
+    this.#adder ??= compileRowAdder(this.#engine, this.#model, this.#batch);
+    const given = this.#rows.after(state.blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
+    const outputs = set.state.blocks.map(({ attention }) => attention as AttentionState<HostTensor>);
+    await (await this.#adder).run([given], { outputs });
+    this.#rows.clear();
+    return { logits, state: { ...state, blocks: withAttentionOf(set.state.blocks, state.blocks) } };
+  }
+
+  async dispose(): Promise<void> {
+    for (const executable of await Promise.allSettled([this.#reader, this.#adder])) {
+      if (executable.status === 'fulfilled') await executable.value?.dispose();
+    }
+  }
+}
+
+function withAttentionOf(held: Blocks, blocks: Blocks): Blocks {
+  return held.map(({ attention }, index) => ({ ...blocks[index], attention }));
+}
