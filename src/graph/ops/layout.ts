@@ -61,7 +61,8 @@ const transposeOp: Op<{ order: readonly number[] }> = {
     const long = order.filter((_, at) => shape[at] !== 1);
     // Axes of length 1 can move without any element: a Reshape copies nothing, a Transpose does.
     const isStill = long.every((axis, at) => at === 0 || (long[at - 1] as number) < axis);
-    return isStill
+    // Of unknown sizes it would have to compute its shape.
+    return isStill && shape.every((dim) => typeof dim === 'number')
       ? reshapeOp.lower(emitter, inputs, { shape }, context)
       : [emitter.emit('Transpose', inputs, { perm: order })];
   },
