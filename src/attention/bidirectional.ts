@@ -236,7 +236,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
       value: swapHeads(inputs.value),
     };
   };
-  // The features of a key add up to 1, and so do the sums of the weights to the weight of all keys.
+  // The features of a key add up to 1, so the sums of the weights over all features are the weight of all keys.
   const seen = sum(weights, -1, true);
   const lossy = isLossy({ inverse, seen, visible, sums: values }, count);
   const [result] = conditional(

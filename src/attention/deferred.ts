@@ -18,14 +18,13 @@ import {
   multiply,
   reshape,
   scalar,
-  slice,
   softmax,
   subtract,
   sum,
   type Tensor,
   where,
 } from '../graph/index.js';
-import { lastEntry } from './guard.js';
+import { massOf, massOfState } from './guard.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { tokenFeatures } from './recurrent.js';
@@ -71,16 +70,15 @@ export function deferredAttention(
   const ofRecent = matmul(matmul(queryWeight, recent.weight, { transposeRight: true }), recent.value);
   const own = multiply(matmul(queryWeight, weight, { transposeRight: true }), value); // [batch, heads, 1, dim + 1]
   const weighted = add(add(matmul(queryWeight, state.sum), ofRecent), own);
-  const mass = map.isSigned ? massOf(state, weight) : undefined;
+  const mass = map.isSigned ? massWith(state, weight) : undefined;
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(before, -1, true));
   const { output } = normalizeOutput(weighted, { visible: seen, mass });
   return { output: swapHeads(output), state: { weight, value } };
 }
 
 /** The mass of the state, the recent tokens and the own one, [batch, heads, 1, 1]: a guarded map's last feature. */
-function massOf({ sum: total, recent }: DeferredState, weight: Tensor): Tensor {
-  const last = (x: Tensor) => slice(x, -1, x.staticDim(-1) - 1);
-  return add(lastEntry(total), add(sum(last(recent.weight), -2, true), last(weight)));
+function massWith({ sum: total, recent }: DeferredState, weight: Tensor): Tensor {
+  return add(massOfState(total), add(sum(massOf(recent.weight), -2, true), massOf(weight)));
 }
 
 /** The state with the recent tokens in it. */

@@ -63,9 +63,14 @@ export function stateFeatureCount({ featureCount, isSigned }: Pick<FeatureMap, '
   return isSigned ? featureCount + 1 : featureCount;
 }
 
-/** The mass in the weights [..., 1, features] that a guarded map's sums have: [..., 1, 1]. */
+/** The mass in rows whose last column has it, such as weights [..., features] of a guarded map: [..., 1]. */
 export function massOf(weights: Tensor): Tensor {
   return slice(weights, -1, weights.staticDim(-1) - 1);
+}
+
+/** The mass in the sum [..., features, dim + 1] of a guarded map's state: [..., 1, 1]. */
+export function massOfState(sum: Tensor): Tensor {
+  return massOf(slice(sum, -2, sum.staticDim(-2) - 1));
 }
 
 /** A denominator that is none too small for its mass, both [..., 1], and where it was taken as it is. */
@@ -76,10 +81,4 @@ export function guardDenominator(denominator: Tensor, mass: Tensor): { guarded: 
   const signed = where(less(denominator, 0), negate(raised), raised);
   // Features that are all zero leave nothing: a numerator of zero over anything.
   return { guarded: where(equal(raised, scalar(0)), scalar(1), signed), isOwn: less(floor, size) };
-}
-
-/** The same in the sum [..., features, dim + 1] of a state. */
-export function lastEntry(sums: Tensor): Tensor {
-  const [features, columns] = [sums.staticDim(-2), sums.staticDim(-1)];
-  return slice(slice(sums, -2, features - 1, features), -1, columns - 1, columns);
 }

@@ -25,7 +25,7 @@ import {
   transpose,
   where,
 } from '../graph/index.js';
-import { guarded, lastEntry } from './guard.js';
+import { guarded, massOfState } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -103,7 +103,7 @@ export function recurrentAttention(
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), value));
   const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
   const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
-  const mass = map.isSigned ? lastEntry(sum) : undefined;
+  const mass = map.isSigned ? massOfState(sum) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
   return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };
 }

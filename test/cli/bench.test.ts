@@ -1,8 +1,8 @@
 /** `performer bench`: rows and figures of a trained model and of a preset, a profile, being stopped, and called wrongly. */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { Random } from '../../src/base/index.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
@@ -14,7 +14,7 @@ import {
   type LanguageModelOptions,
   languageModelConfig,
 } from '../../src/models/index.js';
-import { performer, small, temporaryFolder, textFile } from './support.js';
+import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const positive = z.number().positive();
 const timing = z.strictObject({ median: positive, fastest: positive, slowest: positive, runs: z.literal(1) });
@@ -64,21 +64,7 @@ const rows = [
 
 const profileFolders = async () => (await readdir(tmpdir())).filter((name) => /^performer-profile-\w{6}$/.test(name));
 
-/** The model's files by name, so that each test can have its own folder. */
-let files: ReadonlyMap<string, Buffer>;
-beforeAll(async () => {
-  const folder = await temporaryFolder();
-  const out = join(folder, 'run');
-  expect(await performer(['train', await textFile(folder), '--out', out, ...small])).toMatchObject({ code: 0 });
-  const names = (await readdir(out)).filter((name) => /json$|safetensors$/.test(name));
-  files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(out, name))] as const)));
-});
-
-async function modelFolder(): Promise<string> {
-  const folder = await temporaryFolder();
-  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
-  return folder;
-}
+const modelFolder = trainedModel();
 
 describe('bench', () => {
   test('of a trained model at the window of its training: every row, and with --profile where the time goes', async () => {
@@ -124,7 +110,7 @@ describe('bench', () => {
     expect(empty.err).toMatch(/^performer: .*expected a folder with a model, got one without config\.json\..*\n$/);
     expect(empty).toMatchObject({ code: 1, out: '' });
     const folder = await modelFolder();
-    await writeFile(join(folder, 'model.safetensors'), (files.get('model.safetensors') as Buffer).subarray(0, 5000));
+    await truncate(join(folder, 'model.safetensors'), 5000);
     const cut = await performer(['bench', folder, ...quick]);
     expect(cut.err).toMatch(/^performer: .*by its header, got one of 5000.*\n$/);
     expect(cut).toMatchObject({ code: 1, out: '' });

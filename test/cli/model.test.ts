@@ -1,25 +1,10 @@
 /** `performer generate` and `performer evaluate` on a model that was trained here, and what every command refuses. */
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { performer, type Ran, small, temporaryFolder, textFile } from './support.js';
+import { describe, expect, test } from 'vitest';
+import { performer, type Ran, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
-/** The model's files by name, so that each test can have its own folder. */
-let files: ReadonlyMap<string, Buffer>;
-beforeAll(async () => {
-  const folder = await temporaryFolder();
-  const out = join(folder, 'run');
-  expect(await performer(['train', await textFile(folder), '--out', out, ...small])).toMatchObject({ code: 0 });
-  const names = (await readdir(out)).filter((name) => /json$|safetensors$/.test(name));
-  files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(out, name))] as const)));
-  await rm(folder, { recursive: true });
-});
-
-async function modelFolder(): Promise<string> {
-  const folder = await temporaryFolder();
-  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
-  return folder;
-}
+const modelFolder = trainedModel();
 
 const generate = (folder: string, ...words: string[]) =>
   performer(['generate', folder, '--threads', '1', '--seed', '5', ...words]);
@@ -117,7 +102,7 @@ describe('a folder that is no whole model is refused by every command', () => {
     ],
   ];
   const change = async (folder: string, changes: object) => {
-    const config = JSON.parse(files.get('config.json')!.toString());
+    const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'));
     await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, ...changes }));
   };
 

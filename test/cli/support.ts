@@ -1,9 +1,9 @@
 /** A command line in this process: what it wrote, and how it ended. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
-import { afterEach } from 'vitest';
+import { afterEach, beforeAll, expect } from 'vitest';
 import type { Io, Output } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 
@@ -89,3 +89,20 @@ export const small = [
   ...['--dim', '32', '--depth', '1', '--heads', '2', '--head-dim', '8', '--feature-count', '8'],
   ...['--window', '16', '--batch', '2', '--steps', '6', '--threads', '1'],
 ];
+
+/** Trains a model once for the tests of a file, and returns what makes a folder of its own for each of them. */
+export function trainedModel(): () => Promise<string> {
+  let files: ReadonlyMap<string, Buffer>;
+  beforeAll(async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    expect(await performer(['train', await textFile(folder), '--out', out, ...small])).toMatchObject({ code: 0 });
+    const names = (await readdir(out)).filter((name) => /json$|safetensors$/.test(name));
+    files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(out, name))] as const)));
+  });
+  return async () => {
+    const folder = await temporaryFolder();
+    for (const [name, bytes] of files) await writeFile(join(folder, name), bytes);
+    return folder;
+  };
+}
