@@ -3,20 +3,20 @@ import { causalAttention, exactAttention } from '../src/attention/index.js';
 import { float32, type HostTensor, int32, symbol } from '../src/base/index.js';
 import { drawProjection, positiveFeatures } from '../src/features/index.js';
 import { spec, sum, type Tensor } from '../src/graph/index.js';
-import { logitsOf, readTokens } from '../src/models/index.js';
+import { logitsOf, readInWindows } from '../src/models/index.js';
 import { inTurns } from './measure.js';
 import { config, engine, modelOf, random, someTokens, specsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
 
 export const linearity: Benchmark = {
   name: 'linearity',
-  title: 'forward pass of the whole model: time per token against the length',
+  title: 'forward pass of the whole model in one run, read in windows of 2,048: time per token against the length',
   async run({ isQuick }: BenchmarkOptions) {
     const [near, far] = isQuick ? [64, 256] : [2048, 16384];
     const { params, projections } = modelOf();
     const executable = await engine.compile(
       (weights, features, { tokens }) => {
-        const { hidden } = readTokens(config, weights, { tokens, projections: features });
+        const { hidden } = readInWindows(config, weights, { tokens, projections: features });
         return { total: sum(logitsOf(weights, hidden)) };
       },
       [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],

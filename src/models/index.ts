@@ -23,3 +23,4 @@ export {
   projectionsDigest,
   readTokens,
 } from './language-model.js';
+export { readInWindows, type WindowOptions } from './windows.js';

@@ -193,13 +193,7 @@ export function readTokens(
   { tokens, projections, state, lengths, dropout: dropoutKey, recompute = false }: LanguageModelInputs,
 ): LanguageModelResult {
   const [batch, length] = tokens.shape as [Dim, Dim];
-  if (config.maxLength !== undefined && typeof length === 'number' && length > config.maxLength) {
-    throw new PerformerError(
-      'CONFIG',
-      `readTokens: expected at most maxLength = ${config.maxLength} tokens for learned positions, got ${length}. ` +
-        'Use rotary positions, or a longer maxLength.',
-    );
-  }
+  checkLength('readTokens', config, length);
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
   const isChunked = config.attention === 'favor+' && !(state !== undefined && length === 1);
   const whole = isChunked ? roundUp(length, config.chunk) : length;
@@ -255,6 +249,16 @@ export function readTokens(
     attended,
     mask: keyMask,
   };
+}
+
+/** Throws CONFIG for more tokens than there are learned positions. */
+export function checkLength(where: string, { maxLength }: LanguageModelConfig, length: Dim): void {
+  if (maxLength === undefined || typeof length !== 'number' || length <= maxLength) return;
+  throw new PerformerError(
+    'CONFIG',
+    `${where}: expected at most maxLength = ${maxLength} tokens for learned positions, got ${length}. ` +
+      'Use rotary positions, or a longer maxLength.',
+  );
 }
 
 type BlockInputs = RecomputedInputs<{ readonly x: Tensor; readonly dropoutKey?: DropoutKey }, BlockParams>;

@@ -1,0 +1,111 @@
+/** A long text read in windows inside of one graph: what reading it at once gives. */
+import { describe, expect, it } from 'vitest';
+import { type HostTensor, int32, leavesOf, mapTree, symbol } from '../../src/base/index.js';
+import { type Engine, referenceEngine } from '../../src/engine/index.js';
+import { less, range, reshape, scalar, spec, trace, where } from '../../src/graph/index.js';
+import {
+  initialState,
+  type LanguageModelOptions,
+  type LanguageModelState,
+  readInWindows,
+  readTokens,
+} from '../../src/models/index.js';
+import { drawTokens, randomModel, type TestModel } from '../generation/models.js';
+import { engine } from '../support/tiny.js';
+
+const specsOf = <T>(tree: T) => mapTree(tree, ({ dtype, shape }: HostTensor) => spec(dtype, shape));
+
+/** Compiles both readings of `batch` rows, of any length, with the state of what came before. */
+function compileBoth(on: Engine, { config, params, projections }: TestModel, batch: number, window: number) {
+  const length = symbol('length');
+  return on.compile(
+    (weights, features, state, { tokens, lengths }) => {
+      const inputs = { tokens, projections: features, state, lengths };
+      const isReal = reshape(less(range(length), reshape(lengths, [batch, 1])), [batch, length, 1]);
+      const shown = ({ hidden, lastHidden, state: next }: ReturnType<typeof readInWindows>) => ({
+        ...{ hidden: where(isReal, hidden, scalar(0)), lastHidden, state: next },
+      });
+      const afresh = { tokens, projections: features };
+      return {
+        whole: shown(readTokens(config, weights, inputs)),
+        windowed: shown(readInWindows(config, weights, inputs, { window })),
+        wholeAfresh: readTokens(config, weights, afresh).hidden,
+        windowedAfresh: readInWindows(config, weights, afresh, { window }).hidden,
+      };
+    },
+    [
+      specsOf(params),
+      specsOf(projections),
+      specsOf(initialState(config, batch)),
+      { tokens: spec('int32', [batch, length]), lengths: spec('int32', [batch]) },
+    ],
+  );
+}
+
+function valuesOf(tree: unknown): Map<string, HostTensor> {
+  return new Map(leavesOf(tree) as unknown as [string, HostTensor][]);
+}
+
+function expectAlike(actual: unknown, expected: unknown, what: string): void {
+  const given = valuesOf(actual);
+  const wanted = valuesOf(expected);
+  expect([...given.keys()].sort(), what).toEqual([...wanted.keys()].sort());
+  for (const [path, { shape, data }] of wanted) {
+    expect(given.get(path)!.shape, `${what}: ${path}`).toEqual(shape);
+    const values = given.get(path)!.data as Float64Array;
+    const errors = (data as Float64Array).map((value, at) => Math.abs(values[at]! - value) / (1 + Math.abs(value)));
+    const worst = errors.reduce((most, error) => Math.max(most, error), 0);
+    expect(worst, `${what}: ${path}`).toBeLessThan(1e-4);
+  }
+}
+
+const models = {
+  'FAVOR+': {},
+  'FAVOR+ with learned positions': { positions: 'learned', maxLength: 200 },
+  'signed features without token shift': { featureMap: 'trigonometric', tokenShift: false },
+  'no attention': { attention: 'none' },
+} as const;
+
+const engines = { onnxruntime: engine, oracle: referenceEngine() };
+
+describe.each(Object.keys(engines) as (keyof typeof engines)[])('%s', (on) => {
+  it.each(Object.keys(models) as (keyof typeof models)[])(
+    '%s: windows of 32 give what one window gives',
+    async (name) => {
+      const model = randomModel({ depth: 1, ...models[name] });
+      const { params, projections, config } = model;
+      const both = await compileBoth(engines[on], model, 3, 20); // rounded up to two chunks of 16
+      let state: LanguageModelState<HostTensor> = initialState(config, 3);
+      for (const [length, lengths] of [
+        [96, [96, 96, 96]],
+        [77, [77, 32, 50]],
+      ] as const) {
+        const tokens = int32([3, length], drawTokens(3 * length, length));
+        const result = await both.run([params, projections, state, { tokens, lengths: int32([3], lengths) }]);
+        expectAlike(result.windowed, result.whole, `${length} tokens`);
+        expectAlike(result.windowedAfresh, result.wholeAfresh, `${length} tokens afresh`);
+        state = mapTree(result.whole.state, (leaf: HostTensor) => ({ ...leaf, data: leaf.data.slice() }) as HostTensor);
+      }
+      await both.dispose();
+    },
+  );
+});
+
+describe('refusals', () => {
+  const read = (options: Partial<LanguageModelOptions>, length: number, window: number) => () => {
+    const { config, params, projections } = randomModel(options);
+    trace(
+      (weights, { features, tokens }) => readInWindows(config, weights, { tokens, projections: features }, { window }),
+      [specsOf(params), { features: specsOf(projections), tokens: spec('int32', [1, length]) }],
+    );
+  };
+
+  it('names what was expected', () => {
+    expect(read({ attention: 'softmax' }, 64, 16)).toThrow(/expected attention whose state has one size.*softmax/);
+    expect(read({}, 64, 0)).toThrow(/expected a positive integer as window, got 0/);
+    expect(read({}, 64, 16.5)).toThrow(/expected a positive integer as window, got 16.5/);
+    const learned = { positions: 'learned', maxLength: 64 } as const;
+    expect(read(learned, 65, 16)).toThrow(/readInWindows: expected at most maxLength = 64 tokens/);
+    expect(read(learned, 64, 16)).not.toThrow();
+  });
+});
