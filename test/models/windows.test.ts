@@ -94,9 +94,10 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])('%s', (on) => {
 describe('refusals', () => {
   const read = (options: Partial<LanguageModelOptions>, length: number, window: number) => () => {
     const { config, params, projections } = randomModel(options);
+    const given = [specsOf(params), specsOf(projections), spec('int32', [1, length])] as const;
     trace(
-      (weights, { features, tokens }) => readInWindows(config, weights, { tokens, projections: features }, { window }),
-      [specsOf(params), { features: specsOf(projections), tokens: spec('int32', [1, length]) }],
+      (weights, features, tokens) => readInWindows(config, weights, { tokens, projections: features }, { window }),
+      given,
     );
   };
 
