@@ -52,6 +52,14 @@ export const decode: Benchmark = {
       await prompt.read([text]);
     };
     const reading = await inTurns({ prefill, product: product.run }, { warmup: 2, rounds: isQuick ? 1 : 7 });
+    const sideBySide = {
+      what: `${many} sequences at once`,
+      ours: rate(many, times.batched.median),
+      theirs: rate(1, times.one.median),
+      unit: 'tokens/s',
+      opponent: 'one sequence',
+      ratio: 'ours/theirs',
+    } as const;
     return [
       comparison(
         {
@@ -64,17 +72,8 @@ export const decode: Benchmark = {
         },
         { atLeast: 0.7 },
       ),
-      comparison(
-        {
-          what: `${many} sequences at once`,
-          ours: rate(many, times.batched.median),
-          theirs: rate(1, times.one.median),
-          unit: 'tokens/s',
-          opponent: 'one sequence',
-          ratio: 'ours/theirs',
-        },
-        { atLeast: 3 },
-      ),
+      comparison(sideBySide, { atLeast: 3 }),
+      comparison(sideBySide, { atLeast: 6, kind: 'stretch' }),
       comparison(
         {
           what: `a prompt of ${length.toLocaleString('en-US')} tokens`,

@@ -10,9 +10,9 @@ const execute = promisify(execFile);
 const script = 'bench/peers/pytorch.py';
 const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
-/** The environment that was fastest for PyTorch: see the head of peers/pytorch.py. */
+/** The environment that was fastest for what is written by hand: see the head of peers/pytorch.py. */
 const jemalloc = '/usr/lib/x86_64-linux-gnu/libjemalloc.so.2';
-const environment = {
+const tuned = {
   ...process.env,
   ATEN_CPU_CAPABILITY: 'avx512',
   OPENBLAS_NUM_THREADS: '2',
@@ -23,14 +23,12 @@ const environment = {
     : {}),
 };
 
-async function hasTorch(): Promise<boolean> {
-  return execute(python, ['-c', 'import torch']).then(
+async function canImport(module: string): Promise<boolean> {
+  return execute(python, ['-c', `import ${module}`]).then(
     () => true,
     () => false,
   );
 }
-
-type Attention = 'favor' | 'blocks' | 'softmax';
 
 interface Peer {
   /** The median step, in milliseconds. */
@@ -40,10 +38,10 @@ interface Peer {
   readonly note: string;
 }
 
-async function pytorchStep(attention: Attention, length: number, repeats: number): Promise<Peer> {
+async function pytorchStep({ attention, isTuned }: Contender, length: number, repeats: number): Promise<Peer> {
   const options = ['--attention', attention, '--mode', 'train', '--length', String(length)];
   const counts = ['--repeats', String(repeats), '--warmup', attention === 'favor' ? '2' : '1'];
-  const { stdout } = await execute(python, [script, ...options, ...counts], { env: environment });
+  const { stdout } = await execute(python, [script, ...options, ...counts], isTuned ? { env: tuned } : {});
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Peer;
 }
 
@@ -54,34 +52,55 @@ function reasonOf(cause: unknown): string {
   return last || signal || message;
 }
 
-const contenders: readonly {
+interface Contender {
   readonly what: string;
-  readonly attention: Attention;
+  readonly attention: 'favor' | 'blocks' | 'softmax' | 'package';
+  readonly length: number;
+  readonly isTuned: boolean;
+  /** How often a process of it runs between ours. */
+  readonly turns: number;
   readonly bounds: readonly Bound[];
-}[] = [
+}
+
+const contenders: readonly Contender[] = [
   {
-    what: 'chunked FAVOR+ by hand, tuned',
-    attention: 'favor',
+    ...{ what: 'chunked FAVOR+ by hand, tuned', attention: 'favor', length: 4096, isTuned: true, turns: 3 },
     bounds: [{ atLeast: 2 }, { atLeast: 2.3, kind: 'stretch' }],
   },
-  { what: 'exact softmax attention', attention: 'softmax', bounds: [{ atLeast: 8 }] },
-  { what: 'exact softmax in blocks by hand, tuned', attention: 'blocks', bounds: [] },
+  {
+    ...{ what: 'exact softmax, as installed', attention: 'softmax', length: 4096, isTuned: false, turns: 1 },
+    bounds: [{ atLeast: 8 }],
+  },
+  { what: 'exact softmax, tuned', attention: 'softmax', length: 4096, isTuned: true, turns: 1, bounds: [] },
+  {
+    ...{ what: 'exact softmax in blocks by hand, tuned', attention: 'blocks', length: 4096, isTuned: true, turns: 3 },
+    bounds: [],
+  },
+  {
+    ...{ what: 'performer-pytorch', attention: 'package', length: 2048, isTuned: false, turns: 1 },
+    bounds: [{ atLeast: 25 }],
+  },
 ];
 
 export const peers: Benchmark = {
   name: 'peers',
-  title: 'training step of the same model at length 4,096 in PyTorch on this machine',
+  title: 'training step of the same model in PyTorch on this machine',
   async run({ isQuick }: BenchmarkOptions) {
-    const length = isQuick ? 128 : 4096;
-    if (!(await hasTorch())) {
+    if (!(await canImport('torch'))) {
       return [{ what: 'PyTorch', value: 'skipped: python3 has no torch (Debian: apt-get install python3-torch)' }];
     }
-    const { train } = await preparedStep(length);
-    for (let i = 0; i < (isQuick ? 1 : 6); i++) await train();
     const rows: Row[] = [];
-    for (const { what, attention, bounds } of contenders) {
+    let warm: { readonly length: number; readonly train: () => Promise<void> } | undefined;
+    for (const contender of contenders) {
+      const { what, attention } = contender;
+      if (attention === 'package' && !(await canImport('performer_pytorch'))) {
+        rows.push({ what, value: 'skipped: python3 has no performer_pytorch (pip install performer-pytorch)' });
+        continue;
+      }
+      const length = isQuick ? 128 : contender.length;
+      if (warm?.length !== length) warm = { length, train: await warmStep(length, isQuick ? 1 : 6) };
       try {
-        rows.push(...(await compare(what, attention, { train, length, isQuick, bounds })));
+        rows.push(...(await compare(contender, { ...warm, isQuick })));
       } catch (cause) {
         rows.push({ what, value: `failed: ${reasonOf(cause)}` });
       }
@@ -90,19 +109,20 @@ export const peers: Benchmark = {
   },
 };
 
+async function warmStep(length: number, steps: number): Promise<() => Promise<void>> {
+  const { train } = await preparedStep(length);
+  for (let i = 0; i < steps; i++) await train();
+  return train;
+}
+
 interface Setting {
-  readonly train: () => Promise<void>;
   readonly length: number;
+  readonly train: () => Promise<void>;
   readonly isQuick: boolean;
-  readonly bounds: readonly Bound[];
 }
 
 /** Ours and theirs in turns by blocks: a process of PyTorch has to warm up anew each time. A row for each bound. */
-async function compare(
-  what: string,
-  attention: Attention,
-  { train, length, isQuick, bounds }: Setting,
-): Promise<readonly Row[]> {
+async function compare(contender: Contender, { length, train, isQuick }: Setting): Promise<readonly Row[]> {
   const ours: number[] = [];
   const theirs: Peer[] = [];
   const measure = async () => {
@@ -112,21 +132,21 @@ async function compare(
       ours.push(performance.now() - start);
     }
   };
-  const turns = attention === 'softmax' || isQuick ? 1 : 3;
-  for (let turn = 0; turn < turns; turn++) {
+  for (let turn = 0; turn < (isQuick ? 1 : contender.turns); turn++) {
     await measure();
-    theirs.push(await pytorchStep(attention, length, isQuick ? 1 : 3));
+    theirs.push(await pytorchStep(contender, length, isQuick ? 1 : 3));
   }
   await measure();
   const memory = `${(Math.max(...theirs.map((peer) => peer.peakBytes)) / 1e9).toFixed(1)} GB`;
-  const notes = theirs[0]?.note ? `, ${theirs[0].note}` : '';
+  const notes = contender.isTuned && theirs[0]?.note ? `, ${theirs[0].note}` : '';
   const compared = {
-    what: `${what} (${memory}${notes})`,
+    what: `${contender.what}, length ${length.toLocaleString('en-US')} (${memory}${notes})`,
     ours: median(ours),
     theirs: median(theirs.map((peer) => peer.median)),
     unit: 'ms',
     opponent: 'PyTorch over ours',
     ratio: 'theirs/ours',
   } as const;
+  const { bounds } = contender;
   return bounds.length === 0 ? [comparison(compared)] : bounds.map((bound) => comparison(compared, bound));
 }

@@ -84,6 +84,10 @@ async function runAll(): Promise<boolean> {
   const wanted = positionals.length === 0 ? benchmarks : benchmarks.filter(({ name }) => positionals.includes(name));
   console.log(`${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}, ${values.device}`);
   const all: ReturnType<typeof jsonRow>[] = [];
+  const report = async () => {
+    if (values.json !== undefined) await writeFileAtomic(values.json, [`${JSON.stringify(all, undefined, 1)}\n`]);
+  };
+  await report(); // a file that cannot be written is told before the work
   const folder = values.profile ? await mkdtemp(join(tmpdir(), 'performer-profile-')) : undefined;
   for (const { name, title } of wanted) {
     const profilePrefix = folder && join(folder, name);
@@ -91,9 +95,9 @@ async function runAll(): Promise<boolean> {
     console.log(formatRows(title, rows));
     if (profilePrefix !== undefined) console.log(`\n${profileText(await readProfiles(profilePrefix))}`);
     all.push(...rows.map((row) => jsonRow(name, row)));
+    await report();
   }
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-  if (values.json !== undefined) await writeFileAtomic(values.json, [`${JSON.stringify(all, undefined, 1)}\n`]);
   return all.every(({ met, kind }) => met !== false || kind !== 'required' || values.quick);
 }
 

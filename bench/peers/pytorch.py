@@ -2,7 +2,8 @@
 
 favor and blocks (exact softmax) are as fast as we could make them in float32 on a CPU: hand-written gradients, a task
 per head on single-threaded workers, nothing computed of the future. softmax is exact attention as it is commonly
-written: masked scores of all pairs, differentiated by autograd. The length is a multiple of the chunk. The caller sets
+written: masked scores of all pairs, differentiated by autograd. package is the language model of performer-pytorch, where
+that is installed. The length is a multiple of the chunk. For favor and blocks the caller sets
     ATEN_CPU_CAPABILITY=avx512 OPENBLAS_NUM_THREADS=2 OMP_NUM_THREADS=2 OPENBLAS_THREAD_TIMEOUT=4
     LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
 in the environment."""
@@ -223,11 +224,24 @@ def model_of(o, workers):
     return nn.Sequential(nn.Embedding(o.vocabulary, o.dim), *body, nn.LayerNorm(o.dim), nn.Linear(o.dim, o.vocabulary))
 
 
+def package_of(o):
+    """performer-pytorch's language model of the same size; like model_of it takes tokens [batch * length]."""
+    from performer_pytorch import PerformerLM
+
+    class Flat(PerformerLM):
+        def forward(self, tokens):
+            return super().forward(tokens.view(o.batch, -1)).flatten(0, 1)
+
+    sizes = dict(dim=o.dim, depth=o.depth, heads=o.heads, dim_head=o.head_dim, nb_features=o.features, ff_mult=o.feed_forward)
+    return Flat(num_tokens=o.vocabulary, max_seq_len=o.length, causal=True, **sizes)
+
+
 def step_of(o, workers):
     if o.mode == "attention":
         kernel, heads = attention_of(o), torch.randn(4, o.heads, o.length, o.head_dim) * o.head_dim**-0.25
         return lambda: workers.each(kernel.bidirectional, *heads)
-    model, tokens = model_of(o, workers), torch.randint(o.vocabulary, (o.batch, o.length + 1))
+    model = package_of(o) if o.attention == "package" else model_of(o, workers)
+    tokens = torch.randint(o.vocabulary, (o.batch, o.length + 1))
     inputs, targets = tokens[:, :-1].flatten(), tokens[:, 1:].flatten()
     if o.mode == "forward":
         return torch.no_grad()(lambda: model(inputs))
@@ -244,14 +258,14 @@ def step_of(o, workers):
 
 def main():
     parser = argparse.ArgumentParser(description="One timing of PyTorch, as one line of JSON.")
-    parser.add_argument("--attention", choices=["favor", "blocks", "softmax"], required=True)
+    parser.add_argument("--attention", choices=["favor", "blocks", "softmax", "package"], required=True)
     parser.add_argument("--mode", choices=["train", "forward", "attention"], required=True)
     parser.add_argument("--length", type=int, required=True)
     sizes = dict(depth=6, dim=512, heads=8, head_dim=64, features=256, feed_forward=4, batch=1, chunk=64, block=256)
     for name, value in dict(sizes, vocabulary=256, repeats=5, warmup=3, threads=2).items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     o = parser.parse_args()
-    if o.attention == "softmax" and o.mode == "attention":
+    if o.attention in ("softmax", "package") and o.mode == "attention":
         parser.error("attention alone is timed for favor and blocks")
     torch.manual_seed(0)
     workers, times = Workers(o.threads), []

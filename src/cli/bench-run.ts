@@ -18,6 +18,7 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
+import { expectWritable } from './output-file.js';
 import { profileJson } from './profile-text.js';
 import { rowProgress } from './row-progress.js';
 
@@ -25,10 +26,10 @@ type Options = z.output<typeof benchSchema>;
 
 export async function runBench(folder: string | undefined, flags: FlagValues, io: Io): Promise<void> {
   const options = benchSchema.parse(flags);
+  if (options.json !== undefined) await expectWritable('--json', options.json);
   const { work, source } = await chooseWork(folder, options);
   const subject = subjectOf(work, source, options);
-  const engineOf = (profilePrefix?: string) =>
-    chooseEngine({ provider: options.device, threads: options.threads }, profilePrefix);
+  const engineOf = (profilePrefix?: string) => chooseEngine(flags, profilePrefix);
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
   try {
@@ -89,14 +90,14 @@ async function chooseWork(
   return { work: { model, length, batch }, source: folder };
 }
 
-function subjectOf({ model, length, batch }: BenchWork, source: string, { threads, device }: Options): BenchSubject {
+function subjectOf({ model, length, batch }: BenchWork, source: string, { threads, provider }: Options): BenchSubject {
   const parameters = leavesOf(model.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
   const machine = {
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores: cpus().length,
     threads: threads ?? availableParallelism(),
     node: process.version,
-    device,
+    provider,
   };
   return { model: source, parameters, length, batch, machine };
 }

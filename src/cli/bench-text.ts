@@ -19,7 +19,7 @@ export interface BenchSubject {
     readonly cores: number;
     readonly threads: number;
     readonly node: string;
-    readonly device: string;
+    readonly provider: string;
   };
 }
 
@@ -37,7 +37,7 @@ function rateText({ gigaflops, share }: Computed): string {
 
 export function benchText(subject: BenchSubject, { reference, training, prompt, decoding }: BenchResult): string {
   const { model, parameters, length, batch, machine } = subject;
-  const { processor, cores, threads, node, device } = machine;
+  const { processor, cores, threads, node, provider } = machine;
   const rows = [
     ['', 'time (fastest–slowest)', 'speed', 'rate'],
     ['reference, large products', timeText(reference.milliseconds), '', `${readable(reference.gigaflops)} GFLOP/s`],
@@ -64,7 +64,7 @@ export function benchText(subject: BenchSubject, { reference, training, prompt, 
   const creation = [training, prompt, decoding].map((part) => `${readable(part.creationMilliseconds / 1000)} s`);
   return [
     `${model}: ${formatMillions(parameters)} parameters`,
-    `${processor}, ${cores} cores, ${threads} threads, Node ${node}, ${device}`,
+    `${processor}, ${cores} cores, ${threads} threads, Node ${node}, ${provider}`,
     '',
     ...rows.map((row) =>
       row

@@ -1,13 +1,11 @@
 /** `performer bench`: what it is called with. */
 import { z } from 'zod';
 import type { Command } from './command.js';
-import { engineSchema } from './engine-flags.js';
+import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 import { presetNames } from './train-flags.js';
 
-const { provider, threads } = engineSchema.shape;
-
-export const benchSchema = z.strictObject({
+const ownSchema = z.strictObject({
   preset: z.enum(presetNames).optional(),
   length: z
     .int()
@@ -22,19 +20,17 @@ export const benchSchema = z.strictObject({
   rounds: z.int().min(1).max(1000).default(9),
   profile: z.literal(true).optional(),
   json: z.string().min(1).optional(),
-  device: provider,
-  threads,
 });
 
-const flags = flagsOf('Benchmark:', benchSchema.shape, {
+export const benchSchema = ownSchema.extend(engineSchema.shape);
+
+const flags = flagsOf('Benchmark:', ownSchema.shape, {
   preset: { text: 'sizes with a name, and random weights', fallback: 'tiny, where there is no folder' },
   length: { text: 'tokens of a window in training, and of the prompt', fallback: 'that of the training, or 1024' },
   batch: { text: 'windows side by side in training' },
   rounds: { text: 'how often each is timed, after a warm-up' },
   profile: { text: 'add where the time goes: by op, by model path, in loops and branches' },
   json: { text: 'also write the figures to this file, as one JSON object', value: 'file' },
-  device: { text: "ONNX Runtime's execution provider; cuda needs its files installed" },
-  threads: { text: 'threads of ONNX Runtime', fallback: 'one per core' },
 });
 
 const notes = `Times, in turns within one run, a training step, reading a prompt, and decoding one sequence after it, beside
@@ -53,7 +49,7 @@ export const benchCommand: Command = {
   name: 'bench',
   text: 'measure how fast a model is on this machine',
   arguments: [{ name: '[folder]', text: 'the folder of a model; --preset without one' }],
-  flags,
+  flags: [...flags, ...engineFlags],
   notes,
   async run({ arguments: [folder], flags: given }, io) {
     const { runBench } = await import('./bench-run.js');

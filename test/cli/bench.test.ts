@@ -42,7 +42,7 @@ const report = z.strictObject({
     cores: z.int(),
     threads: z.literal(2),
     node: z.string(),
-    device: z.literal('cpu'),
+    provider: z.literal('cpu'),
   }),
   reference: z.strictObject({ milliseconds: timing, gigaflops: positive }),
   training: z.strictObject({ ...computed, peakBytes: positive }),
@@ -105,6 +105,13 @@ describe('bench', () => {
     expect(await readdir(folder)).toEqual(['bench.json']);
   });
 
+  test('says before it measures that a file could not be written', async () => {
+    const json = join(await temporaryFolder(), 'missing', 'bench.json');
+    const { code, out, err } = await performer(['bench', '--json', json, ...quick]);
+    expect(err).toMatch(/^performer: --json: expected the folder .*missing for .*bench\.json, got none\.\n$/);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+  });
+
   test('of a folder that is no model, or no whole one, ends with 1 and one line', async () => {
     const empty = await performer(['bench', await temporaryFolder(), ...quick]);
     expect(empty.err).toMatch(/^performer: .*expected a folder with a model, got one without config\.json\..*\n$/);
@@ -119,8 +126,8 @@ describe('bench', () => {
   test.each<[string, string[], RegExp]>([
     ['a folder and a preset', ['run', '--preset', 'tiny'], /expected a folder with a model, or --preset, got both/],
     ['an unknown preset', ['--preset', 'huge'], /--preset.*tiny, small, base/],
-    ['an unknown device', ['--device', 'abacus'], /--device.*cpu, cuda, webgpu/],
-    ['an unknown flag', ['--provider', 'cpu'], /unknown option '--provider'/],
+    ['an unknown provider', ['--provider', 'abacus'], /--provider.*cpu, cuda, webgpu/],
+    ['an unknown flag', ['--device', 'cpu'], /unknown option '--device'/],
     ['a length of 0', ['--length', '0'], /--length.*>=1/],
     ['half a batch', ['--batch', '1.5'], /--batch.*int/],
     ['no rounds', ['--rounds', '0'], /--rounds.*>=1/],

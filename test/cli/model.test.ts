@@ -47,6 +47,15 @@ describe('generating', () => {
     expect(first.out.replace(/\n$/, '') + second.out).toBe(whole.out);
   });
 
+  test('writes nothing when the state could not be saved afterwards', async () => {
+    const folder = await modelFolder();
+    const state = join(folder, 'missing', 'state.safetensors');
+    expectRefusal(
+      await generate(folder, '--prompt', 'The', '--save-state', state),
+      /--save-state: expected the folder/,
+    );
+  });
+
   test('ends before a stop string', async () => {
     const folder = await modelFolder();
     const words = ['--prompt', 'The', '--no-echo', '--temperature', '0', '--max-tokens', '40'];
