@@ -1,6 +1,7 @@
 /** The README does what it says: its code runs on the built package, and its commands name flags that there are. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -28,10 +29,11 @@ test('the code in it runs, each block after those before it', async () => {
     const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', code], { cwd: root });
     written.push(stdout);
   }
-  const [attention, training, generation] = written;
+  const [attention, training, generation, reading] = written;
   expect(attention).toMatch(/\[ 1, 4096, 8, 64 \] 2097152/);
   expect(training?.trim().split('\n')).toHaveLength(20);
   expect(Buffer.byteLength(generation ?? '')).toBeGreaterThan(30);
+  expect(reading).toBe(`${(await stat(text)).size} [ 1, 1, 256 ]\n`);
 });
 
 test('the flags of its commands are in their help', async () => {
