@@ -30,6 +30,7 @@ import {
   subtract,
   sum,
   type Tensor,
+  transpose,
   where,
   withGradient,
 } from '../graph/index.js';
@@ -42,8 +43,9 @@ import { guarded, massOf } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
-  fromChunks,
+  chunkRows,
   fromSequence,
+  joinRows,
   positionsOf,
   swapHeads,
   toSequence,
@@ -64,8 +66,6 @@ interface Blocks {
   readonly isPadded: boolean;
   split(x: Tensor): Tensor;
   join(x: Tensor): Tensor;
-  /** Puts together [blocks, batch, heads, rows, dim] as [batch, length, heads, dim]. */
-  joinHeads(x: Tensor): Tensor;
 }
 
 function blocksOf(length: Dim, isWhole: boolean): Blocks {
@@ -76,7 +76,6 @@ function blocksOf(length: Dim, isWhole: boolean): Blocks {
       isPadded: false,
       split: (x) => reshape(x, [1, ...x.shape]),
       join: (x) => reshape(x, x.shape.slice(1)),
-      joinHeads: (x) => swapHeads(reshape(x, x.shape.slice(1))),
     };
   }
   return {
@@ -85,7 +84,6 @@ function blocksOf(length: Dim, isWhole: boolean): Blocks {
     isPadded: subtractDims(roundUp(length, block), length) !== 0,
     split: (x) => toSequence(x, block),
     join: (x) => fromSequence(x, length),
-    joinHeads: (x) => fromChunks(x, length),
   };
 }
 
@@ -223,7 +221,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     ...rest,
   ];
   if (!isLogarithmic) {
-    return withGradient(leaves, [byQuery.joinHeads(output)], ([g]) => join(gradients(g!)))[0]!;
+    return withGradient(leaves, [joinRows(chunkRows(output), queries)], ([g]) => join(gradients(g!)))[0]!;
   }
 
   // Written inside of the branches that call it, the features among it.
@@ -244,11 +242,11 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     () =>
       scope('logSpace', () => {
         const [own] = logSpaceBidirectional(logSpace(swapHeads(inputs.query), swapHeads(inputs.key)));
-        return [swapHeads(own!)];
+        return [transpose(byQuery.split(swapHeads(own!)), [1, 0, 2, 3, 4])];
       }),
-    () => [byQuery.joinHeads(output)],
+    () => [chunkRows(output)],
   ) as [Tensor];
-  return withGradient(leaves, [result], ([g]) =>
+  return withGradient(leaves, [joinRows(result, queries)], ([g]) =>
     join(
       conditional(
         lossy,

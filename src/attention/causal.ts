@@ -50,9 +50,10 @@ import { guarded } from './guard.js';
 import {
   type AttentionInputs,
   checkInputs,
+  chunkRows,
   expectPositions,
-  fromChunks,
   fromSequence,
+  joinRows,
   positionsOf,
   refuseSequenceWide,
   toChunks,
@@ -272,17 +273,18 @@ export function causalAttention(
     )[0]!,
     state: finalState(loop.final, twin),
   });
-  if (twin === undefined) return finish(fromChunks(loop.output, length), loop.gradients);
+  if (twin === undefined) return finish(joinRows(chunkRows(loop.output), length), loop.gradients);
 
   const lossy = isLossy(loop.rows, map.featureCount);
-  const [output, inverse] = conditional(
+  const [rows, inverse] = conditional(
     lossy,
     () => {
       const [own, ownInverse] = twin.outputs() as [Tensor, Tensor];
-      return [fromChunks(own, length), ownInverse];
+      return [chunkRows(own), ownInverse];
     },
-    () => [fromChunks(loop.output, length), loop.rows.inverse],
+    () => [chunkRows(loop.output), loop.rows.inverse],
   ) as [Tensor, Tensor];
+  const output = joinRows(rows, length);
   return finish(output, (g) =>
     conditional(
       lossy,

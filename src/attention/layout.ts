@@ -1,5 +1,5 @@
 /** The axes of attention: [batch, length, heads, dim] outside, heads or chunks first inside. */
-import { ceilDivide, type Dim, roundUp, sameDim, subtractDims } from '../base/dimension.js';
+import { ceilDivide, type Dim, multiplyDims, roundUp, sameDim, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
@@ -133,9 +133,16 @@ export function toChunks(x: Tensor, chunk: number): Tensor {
   return transpose(reshape(padLength(x, chunk), [batch!, chunks, chunk, heads!, dim!]), [1, 0, 3, 2, 4]);
 }
 
-/** [chunks, batch, heads, chunk, dim] → [batch, length, heads, dim], without the padding. */
-export function fromChunks(x: Tensor, length: Tensor['shape'][number]): Tensor {
-  const [, batch, heads, chunk, dim] = x.shape;
-  const whole = roundUp(length, chunk as number);
-  return slice(reshape(transpose(x, [1, 0, 3, 2, 4]), [batch!, whole, heads!, dim!]), 1, 0, length);
+/** [chunks, batch, heads, chunk, dim] → [batch, chunks, chunk, heads, dim]. */
+export function chunkRows(x: Tensor): Tensor {
+  return transpose(x, [1, 0, 3, 2, 4]);
+}
+
+/**
+ * [batch, chunks, chunk, heads, dim] → [batch, length, heads, dim], without the padding. Apart from `chunkRows`, since
+ * an engine copies what is reshaped at the end of a branch, and nothing where it is reshaped after it.
+ */
+export function joinRows(x: Tensor, length: Dim): Tensor {
+  const [batch, chunks, chunk, heads, dim] = x.shape as [Dim, Dim, Dim, Dim, Dim];
+  return slice(reshape(x, [batch, multiplyDims(chunks, chunk), heads, dim]), 1, 0, length);
 }
