@@ -126,6 +126,7 @@ async function compare(contender: Contender, { length, train, isQuick }: Setting
   const ours: number[] = [];
   const theirs: Peer[] = [];
   const measure = async () => {
+    await train(); // warms up anew, as a process of theirs does
     for (let i = 0; i < 4; i++) {
       const start = performance.now();
       await train();
