@@ -45,8 +45,8 @@ export interface WindowOptions {
 
 /**
  * What `readTokens` gives of the same tokens, read in windows. What is not asked for is not kept: a graph that returns
- * `lastHidden` and the state alone takes the memory of one window, whatever the length. It has no gradient. A row
- * without tokens has zeros as `lastHidden`.
+ * `lastHidden` and the state alone takes the memory of one window, whatever the length. It has no gradient. The
+ * `lastHidden` of a row without tokens means nothing.
  *
  * @throws CONFIG for exact attention, whose state grows, for a window that is no positive integer, and for more tokens
  *   than there are learned positions.
