@@ -199,7 +199,7 @@ export function readTokens(
   const whole = isChunked ? roundUp(length, config.chunk) : length;
   const padding = subtractDims(whole, length);
   const padded = pad(tokens, 1, 0, padding);
-  const counts = lengths ?? (padding === 0 ? undefined : broadcastTo(cast(size(length), 'int32'), [batch]));
+  const counts = lengths ?? (padding === 0 ? undefined : lengthOfRows(tokens));
   const start = state?.position ?? broadcastTo(scalar(0, 'int32'), [batch]);
   const positions = positionsFrom(start, whole);
   const column = counts === undefined ? undefined : reshape(counts, [batch, 1]);
@@ -241,7 +241,7 @@ export function readTokens(
     states.push(result.state);
     attended.push(result.attended);
   });
-  const added = counts ?? broadcastTo(cast(size(length), 'int32'), [batch]);
+  const added = counts ?? lengthOfRows(tokens);
   return {
     hidden: scope('norm', () => applyLayerNorm(params.norm, slice(x, 1, 0, length))),
     lastHidden: scope('norm', () => applyLayerNorm(params.norm, takeLast(x))),
@@ -249,6 +249,11 @@ export function readTokens(
     attended,
     mask: keyMask,
   };
+}
+
+/** How many tokens the rows [batch, length] have: [batch] int32. */
+export function lengthOfRows(tokens: Tensor): Tensor {
+  return broadcastTo(cast(size(tokens.dim(1)), 'int32'), [tokens.dim(0)]);
 }
 
 /** Throws CONFIG for more tokens than there are learned positions. */

@@ -10,7 +10,6 @@ import { PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree } from '../base/tree.js';
 import {
   broadcastTo,
-  cast,
   less,
   maximum,
   minimum,
@@ -20,7 +19,6 @@ import {
   reshape,
   scalar,
   scan,
-  size,
   slice,
   subtract,
   type Tensor,
@@ -35,6 +33,7 @@ import {
   type LanguageModelParams,
   type LanguageModelResult,
   type LanguageModelState,
+  lengthOfRows,
   readTokens,
 } from './language-model.js';
 
@@ -77,7 +76,7 @@ export function readInWindows(
   const count = ceilDivide(length, window);
   const whole = multiplyDims(count, window);
   const padding = subtractDims(whole, length);
-  const counts = lengths ?? (padding === 0 ? undefined : broadcastTo(cast(size(length), 'int32'), [batch]));
+  const counts = lengths ?? (padding === 0 ? undefined : lengthOfRows(tokens));
   const start = {
     lastHidden: broadcastTo(scalar(0), [batch, 1, config.dim]),
     state: state ?? emptyState(config, batch),
