@@ -1,4 +1,5 @@
 /** A process that makes one training step and tells its parent the peak of resident memory over what was there before. */
+import { tell } from './in-process.js';
 import { config, writeProfiles } from './model.js';
 import { preparedStep } from './training-step.js';
 
@@ -9,10 +10,9 @@ export interface MemoryStepOptions {
 }
 
 const { depth, length, recompute } = JSON.parse(process.argv[2] as string) as MemoryStepOptions;
-const { train } = await preparedStep(length, { settings: { ...config, depth }, recompute });
+const train = await preparedStep(length, { settings: { ...config, depth }, recompute });
 const before = process.memoryUsage.rss();
 await train();
 const bytes = process.resourceUsage().maxRSS * 1024 - before;
 await writeProfiles();
-if (process.send === undefined) console.log(bytes);
-else process.send(bytes);
+tell(bytes);

@@ -1,7 +1,6 @@
 /** The memory of a training step: against the formula of docs/memory.md, and what recomputation saves and costs. */
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { LanguageModelConfig } from '../src/models/index.js';
+import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
 import type { MemoryStepOptions } from './memory-step.js';
 import { config } from './model.js';
@@ -10,14 +9,7 @@ import { preparedStep, someWeights } from './training-step.js';
 
 /** The peak of one step over what was resident before it, in bytes, in a process of its own. */
 function peakOf(options: MemoryStepOptions): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL('memory-step.js', import.meta.url)), [JSON.stringify(options)]);
-    let bytes: number | undefined;
-    child.on('message', (message) => {
-      bytes = message as number;
-    });
-    child.on('exit', (code) => (bytes === undefined ? reject(new Error(`a step ended with ${code}`)) : resolve(bytes)));
-  });
+  return numberFrom('memory-step', options);
 }
 
 /** The formula of docs/memory.md: bytes at the peak for each token. */
@@ -56,7 +48,7 @@ async function timesOf(depth: number, length: number, isQuick: boolean) {
   const plain = await preparedStep(length, { settings, weights });
   const recomputed = await preparedStep(length, { settings, weights, recompute: true });
   const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
-  return inTurns({ plain: plain.train, recomputed: recomputed.train }, rounds);
+  return inTurns({ plain, recomputed }, rounds);
 }
 
 export const memory: Benchmark = {

@@ -13,10 +13,7 @@ export const overhead: Benchmark = {
     const identity = await preparedStep(length, {
       settings: languageModelConfig({ ...presets.small.model, attention: 'none' }),
     });
-    const times = await inTurns(
-      { favor: favor.train, identity: identity.train },
-      { warmup: isQuick ? 1 : 6, rounds: isQuick ? 1 : 9 },
-    );
+    const times = await inTurns({ favor, identity }, { warmup: isQuick ? 1 : 6, rounds: isQuick ? 1 : 9 });
     const compared = {
       what: `length ${length.toLocaleString('en-US')}`,
       ours: times.favor.median,

@@ -110,7 +110,7 @@ export const peers: Benchmark = {
 };
 
 async function warmStep(length: number, steps: number): Promise<() => Promise<void>> {
-  const { train } = await preparedStep(length);
+  const train = await preparedStep(length);
   for (let i = 0; i < steps; i++) await train();
   return train;
 }

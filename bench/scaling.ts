@@ -41,7 +41,7 @@ const attentionOf: Record<ScalingForm, LanguageModelConfig['attention']> = {
   none: 'none',
 };
 
-/** One point, measured in this process: a quick one by two runs. */
+/** One point, measured in this process. */
 export async function measurePoint(
   { mode, form, length }: ScalingPoint,
   { isQuick }: BenchmarkOptions,
@@ -50,15 +50,15 @@ export async function measurePoint(
   const run =
     mode === 'forward'
       ? await preparedForward(length, settings, form === 'fused exact')
-      : (await preparedStep(length, { settings })).train;
+      : await preparedStep(length, { settings });
   const times: number[] = [];
   const began = performance.now();
-  while (times.length < 2 || (!isQuick && times.length < 9 && performance.now() - began < 15_000)) {
+  const [warmup, fewest] = isQuick ? [1, 2] : [2, 5]; // the first two steps touch fresh memory
+  while (times.length < fewest || (!isQuick && times.length < 9 && performance.now() - began < 15_000)) {
     const start = performance.now();
     await run();
     times.push(performance.now() - start);
   }
-  const warmup = Math.min(2, times.length - 1);
   return { time: median(times.slice(warmup)), memory: process.resourceUsage().maxRSS / 1e6 };
 }
 

@@ -5,12 +5,12 @@
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import type { Tensor } from '../graph/index.js';
+import { spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import { cosformerFeatures } from './cosformer.js';
 import type { FeatureMap } from './feature-map.js';
 import { generalizedFeatures, type NonlinearityName, nonlinearities } from './generalized.js';
 import { type LearnedFeatureParams, learnedFeatures } from './learned.js';
-import { neutralShape, type ShapeMethod, shapeMethods } from './moments.js';
+import { neutralShape, type ShapeMethod, shapeLayout, shapeMethods } from './moments.js';
 import { polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 import { exponentialMap, hyperbolicFeatures, positiveFeatures } from './positive.js';
 import {
@@ -272,12 +272,23 @@ export function featureMap(options: FeatureMapOptions, parts: FeatureMapParts): 
   return families[options.name].build(options, parts);
 }
 
+/** What of a map is no parameter: its random parts, and a shape. */
+type DrawnParts<T> = Pick<FeatureMapParts<T>, 'projection' | 'shape'>;
+
+/** The parts that `drawFeatureParts` draws, without their values. */
+export function featurePartsLayout(options: FeatureMapOptions, heads: number): DrawnParts<TensorSpec> {
+  const size = projectionSize(options);
+  if (size === undefined) return {};
+  const projection = spec('float32', size);
+  return isShaped(options.name) ? { projection, shape: shapeLayout(heads, options.headDim) } : { projection };
+}
+
 /** Draws the random parts of a map; a shape begins neutral. Learned parts are parameters and not drawn here. */
 export function drawFeatureParts(
   options: FeatureMapOptions,
   heads: number,
   random: Random,
-): Pick<FeatureMapParts<HostTensor<'float32'>>, 'projection' | 'shape'> {
+): DrawnParts<HostTensor<'float32'>> {
   const { name, projectionKind, rowNorm, headDim } = options;
   const size = projectionSize(options);
   if (size === undefined || projectionKind === 'none') return {};

@@ -20,6 +20,7 @@ export {
   featureMap,
   featureMapNames,
   featureMapProblems,
+  featurePartsLayout,
   isFlatMap,
   isShaped,
   isSignedMap,

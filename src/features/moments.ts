@@ -21,8 +21,10 @@ import {
   multiply,
   reshape,
   scalar,
+  spec,
   sum,
   type Tensor,
+  type TensorSpec,
   transpose,
 } from '../graph/index.js';
 import { attentionScale } from './gauge.js';
@@ -55,6 +57,12 @@ export function rowMoments(x: Tensor, mask?: Tensor): RowMoments {
     mean: divide(sum(shown, [0, 1]), total), // [heads, dim]
     second: divide(sum(matmul(byHead, byHead, { transposeLeft: true }), 0), total), // [heads, dim, dim]
   };
+}
+
+/** A shape without its values. */
+export function shapeLayout(heads: number, dim: number): FeatureShape<TensorSpec> {
+  const transform = spec('float32', [heads, dim, dim]);
+  return { query: transform, key: transform, curvature: spec('float32', [heads, dim]) };
 }
 
 /** T = I and a = 0, for which shaped features are SM+. */

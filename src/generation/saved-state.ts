@@ -6,10 +6,9 @@
 import { z } from 'zod';
 import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { Random } from '../base/random.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
-import { drawProjections, initialState, languageModelLayout, projectionsDigest } from '../models/index.js';
+import { initialState, languageModelLayout, projectionLayout, projectionsDigest } from '../models/index.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { longestRow } from './token-rows.js';
 
@@ -114,6 +113,6 @@ export function decodeMemory(
 /** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */
 export function checkModel(where: string, { config, params, projections }: Model): void {
   treeFromLeaves(where, languageModelLayout(config), new Map(leavesOf(params)) as Map<string, HostTensor>);
-  const like = drawProjections(config, Random.fromSeed(0));
+  const like = projectionLayout(config);
   treeFromLeaves(where, like, new Map(leavesOf(projections)) as Map<string, HostTensor>);
 }

@@ -1,11 +1,9 @@
 /** What a model computes and reads, by formula and not by what happens to run: the measure for measured times. */
-import { byteLength, type HostTensor } from '../base/array.js';
-import { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
-import { leavesOf } from '../base/tree.js';
+import { type Leaf, leavesOf } from '../base/tree.js';
 import { isShaped, projectionSize } from '../features/index.js';
 import { featureMapOptions, type LanguageModelConfig } from './config.js';
-import { drawProjections, initialState, languageModelLayout } from './language-model.js';
+import { initialState, languageModelLayout, projectionLayout } from './language-model.js';
 
 /** The chunk at which the causal core is counted, whatever chunk is run. */
 const countedChunk = 64;
@@ -48,8 +46,12 @@ export function forwardOperations(config: LanguageModelConfig, length: number): 
   return 2 * matrices * length + depth * heads * attentionOperations(config, length);
 }
 
+/** Bytes of a tree of float32 and int32. */
 function bytesOf(tree: unknown): number {
-  return leavesOf(tree).reduce((total, [, leaf]) => total + byteLength(leaf as unknown as HostTensor), 0);
+  return leavesOf(tree).reduce(
+    (total, [, leaf]) => total + 4 * elementCount((leaf as unknown as Leaf).shape as readonly number[]),
+    0,
+  );
 }
 
 /**
@@ -61,5 +63,5 @@ export function tokenBytes(config: LanguageModelConfig, past: number): number {
   const weights = shapesRead(config).reduce((total, shape) => total + 4 * elementCount(shape), 0);
   const keysAndValues = attention === 'softmax' ? 4 * depth * heads * 2 * past * headDim : 0;
   const state = bytesOf(initialState(config, 1)) + keysAndValues;
-  return weights + bytesOf(drawProjections(config, Random.fromSeed(0))) + state;
+  return weights + bytesOf(projectionLayout(config)) + state;
 }

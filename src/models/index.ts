@@ -20,6 +20,7 @@ export {
   languageModelLayout,
   logitsOf,
   type Projections,
+  projectionLayout,
   projectionsDigest,
   readTokens,
 } from './language-model.js';

@@ -40,6 +40,7 @@ import {
   type FeatureMap,
   type FeatureMapParts,
   featureMap,
+  featurePartsLayout,
   isSignedMap,
   projectionDigest,
 } from '../features/index.js';
@@ -63,6 +64,7 @@ import {
   subtract,
   sum,
   type Tensor,
+  type TensorSpec,
   where,
 } from '../graph/index.js';
 import { featureMapOptions, type LanguageModelConfig } from './config.js';
@@ -129,6 +131,13 @@ export function languageModelLayout(config: LanguageModelConfig): LanguageModelP
 
 export function initLanguageModel(config: LanguageModelConfig, random: Random): LanguageModelParams<HostTensor> {
   return initialize(languageModelLayout(config), random);
+}
+
+/** The projections of a model without their values. */
+export function projectionLayout(config: LanguageModelConfig): Projections<TensorSpec> {
+  if (config.attention !== 'favor+') return { blocks: [] };
+  const attention = featurePartsLayout(featureMapOptions(config), config.heads);
+  return { blocks: Array.from({ length: config.depth }, () => ({ attention })) };
 }
 
 /** One projection per layer, shared by its heads; none for exact attention and for maps without one. */

@@ -1,17 +1,16 @@
 /** The compiled functions of a training run: the step in one graph, or its two halves for several micro-batches. */
 import { type HostTensor, zeros } from '../base/array.js';
-import { Random } from '../base/random.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { less, scalar, spec, sum, type TensorSpec, where } from '../graph/index.js';
 import {
-  drawProjections,
   initialState,
   type LanguageModelConfig,
   type LanguageModelParams,
   type LanguageModelState,
   languageModelLayout,
   type Projections,
+  projectionLayout,
 } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
 import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
@@ -83,7 +82,7 @@ function stepSpecs(model: LanguageModelConfig, training: TrainingConfig) {
   return {
     params,
     moments: { firstMoment: params, secondMoment: params },
-    projections: specsOf(drawProjections(model, Random.fromSeed(0))),
+    projections: projectionLayout(model),
     states: stateSpecs(model, training),
     inputs,
   };
@@ -220,7 +219,7 @@ export async function compileEvaluation(
     },
     [
       specsOf(languageModelLayout(model)),
-      specsOf(drawProjections(model, Random.fromSeed(0))),
+      projectionLayout(model),
       { states: stateSpecs(model, { batch, carryState }) },
       { tokens: spec('int32', [batch, window + 1]), mask: spec('float32', [batch, window]) },
     ],

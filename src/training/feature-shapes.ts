@@ -3,16 +3,15 @@
  * one batch, and stay as they are (frozen) until they are measured again, so that no token sees a later one through them.
  */
 import type { HostTensor } from '../base/array.js';
-import { Random } from '../base/random.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { type FeatureMoments, type FeatureShape, rowMoments } from '../features/index.js';
 import { slice, spec } from '../graph/index.js';
 import {
-  drawProjections,
   type LanguageModelConfig,
   type LanguageModelParams,
   languageModelLayout,
   type Projections,
+  projectionLayout,
   readTokens,
 } from '../models/index.js';
 import { specsOf } from './compiled.js';
@@ -41,11 +40,7 @@ export async function compileMoments(
         blocks: attended.map(({ query, key }) => ({ query: rowMoments(query, mask), key: rowMoments(key, mask) })),
       };
     },
-    [
-      specsOf(languageModelLayout(model)),
-      specsOf(drawProjections(model, Random.fromSeed(0))),
-      { tokens: spec('int32', [batch, window + 1]) },
-    ],
+    [specsOf(languageModelLayout(model)), projectionLayout(model), { tokens: spec('int32', [batch, window + 1]) }],
   );
   return {
     run: async ({ params, projections, tokens }) => (await measure.run([params, projections, { tokens }])).blocks,

@@ -12,19 +12,18 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
-import { Random } from '../base/random.js';
 import { type Leaf, leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { byteTokenizerJson } from '../data/index.js';
 import { reasonOf } from '../data/node-read.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import {
-  drawProjections,
   initialState,
   type LanguageModelConfig,
   type LanguageModelParams,
   languageModelConfig,
   languageModelLayout,
   type Projections,
+  projectionLayout,
 } from '../models/index.js';
 import { trainingConfig } from './config.js';
 import type { CheckpointStore } from './run.js';
@@ -64,7 +63,7 @@ export async function loadModel(folder: string): Promise<LoadedModel> {
   const path = join(folder, 'model.safetensors');
   const { tensors } = await readSafetensors(path);
   const like = { ...languageModelLayout(config) };
-  const projectionsLike = drawProjections(config, Random.fromSeed(0));
+  const projectionsLike = projectionLayout(config);
   const names = new Set(leavesOf(projectionsLike).map(([name]) => name));
   const projections = treeFromLeaves(
     path,
