@@ -7,7 +7,7 @@ import { reshape, spec, sum, type Tensor } from '../src/graph/index.js';
 import { fusedAttention } from './fused-attention.js';
 import { inTurns } from './measure.js';
 import { engine as ownEngine, random, referenceProduct } from './model.js';
-import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
+import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row, spreadOf } from './report.js';
 
 export const attentionSizes = { heads: 8, dim: 64, features: 256 } as const;
 const { heads, dim, features } = attentionSizes;
@@ -80,6 +80,7 @@ async function againstFused(length: number, isCausal: boolean, bound?: Bound): P
       what: `length ${length.toLocaleString('en-US')}`,
       ours: times.favor.median,
       theirs: times.fused.median,
+      spread: spreadOf(times.favor, times.fused),
       unit: 'ms',
       opponent: 'fused exact over FAVOR+',
       ratio: 'theirs/ours',
@@ -115,6 +116,7 @@ export const bidirectional: Benchmark = {
           what: 'rate of arithmetic at length 4,096',
           ours: operations(length) / times.favor.median / 1e6,
           theirs: product.operations / times.product.median / 1e6,
+          spread: spreadOf(times.favor, times.product),
           unit: 'GFLOP/s',
           opponent: 'chained 2048² products',
           ratio: 'ours/theirs',
@@ -153,6 +155,7 @@ export const causal: Benchmark = {
             what: `causal over bidirectional, length ${length.toLocaleString('en-US')}`,
             ours: times.own.median,
             theirs: times.other.median,
+            spread: spreadOf(times.own, times.other),
             unit: 'ms',
             opponent: 'our bidirectional form',
             ratio: 'ours/theirs',

@@ -5,7 +5,7 @@ import { matmul, spec, sum, type Tensor } from '../src/graph/index.js';
 import { forwardOperations, tokenBytes } from '../src/models/index.js';
 import { inTurns } from './measure.js';
 import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
-import { type Benchmark, type BenchmarkOptions, comparison } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, spreadOf } from './report.js';
 
 /** Reads a matrix of so many bytes once, as a product with one row: the rate at which two threads read memory. */
 async function memoryReader(bytes: number) {
@@ -56,6 +56,7 @@ export const decode: Benchmark = {
       what: `${many} sequences at once`,
       ours: rate(many, times.batched.median),
       theirs: rate(1, times.one.median),
+      spread: spreadOf(times.batched, times.one),
       unit: 'tokens/s',
       opponent: 'one sequence',
       ratio: 'ours/theirs',
@@ -66,6 +67,7 @@ export const decode: Benchmark = {
           what: 'one sequence: weights and state read',
           ours: gigabytes(read * tokens, times.one.median),
           theirs: gigabytes(reader.bytes, times.memory.median),
+          spread: spreadOf(times.one, times.memory),
           unit: 'GB/s',
           opponent: 'a product that reads 256 MB',
           ratio: 'ours/theirs',
@@ -77,8 +79,9 @@ export const decode: Benchmark = {
       comparison(
         {
           what: `a prompt of ${length.toLocaleString('en-US')} tokens`,
-          ours: forwardOperations(config, length) / reading.prefill.median / 1e6,
+          ours: forwardOperations(config, length, 1) / reading.prefill.median / 1e6,
           theirs: product.operations / reading.product.median / 1e6,
+          spread: spreadOf(reading.prefill, reading.product),
           unit: 'GFLOP/s',
           opponent: 'chained 2048² products',
           ratio: 'ours/theirs',

@@ -12,10 +12,10 @@ import {
   featureMap,
   featureMapNames,
 } from '../src/features/index.js';
-import { matmul, spec, sum, type Tensor } from '../src/graph/index.js';
+import { matmul, spec, specsOf, sum, type Tensor } from '../src/graph/index.js';
 import { inTurns } from './measure.js';
-import { engine, random, specsOf } from './model.js';
-import { type Benchmark, type BenchmarkOptions, bounded, type Row } from './report.js';
+import { engine, random } from './model.js';
+import { type Benchmark, type BenchmarkOptions, bounded, type Row, spreadOf } from './report.js';
 
 const [heads, length, featureCount] = [8, 4096, 256];
 
@@ -78,6 +78,7 @@ async function rowOf(name: FeatureMapName, isQuick: boolean): Promise<Row> {
   const row = {
     what: `${name}, ${own.features} features${headDimOf(name) === 64 ? '' : ' of heads of 16'}${reason === undefined ? '' : ` (needs ${reason})`}`,
     value: `${times.own.median.toFixed(1)} ms against ${times.plain.median.toFixed(1)} ms`,
+    spread: spreadOf(times.own, times.plain),
     ratio: perFeature,
     opponent: 'SM+, per feature',
   };

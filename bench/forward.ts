@@ -2,42 +2,49 @@
 import { causalAttention, exactAttention } from '../src/attention/index.js';
 import { float32, type HostTensor, int32, symbol } from '../src/base/index.js';
 import { drawProjection, positiveFeatures } from '../src/features/index.js';
-import { spec, sum, type Tensor } from '../src/graph/index.js';
-import { logitsOf, readInWindows } from '../src/models/index.js';
+import { spec, specsOf, sum, type Tensor } from '../src/graph/index.js';
+import { logitsOf, readInWindows, readTokens } from '../src/models/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, modelOf, random, someTokens, specsOf } from './model.js';
-import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
+import { config, engine, modelOf, random, someTokens } from './model.js';
+import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row, spreadOf } from './report.js';
 
 export const linearity: Benchmark = {
   name: 'linearity',
-  title: 'forward pass of the whole model in one run, read in windows of 2,048: time per token against the length',
+  title: 'forward pass of the whole model in one run: time per token against the length',
   async run({ isQuick }: BenchmarkOptions) {
     const [near, far] = isQuick ? [64, 256] : [2048, 16384];
     const { params, projections } = modelOf();
-    const executable = await engine.compile(
-      (weights, features, { tokens }) => {
-        const { hidden } = readInWindows(config, weights, { tokens, projections: features });
-        return { total: sum(logitsOf(weights, hidden)) };
-      },
-      [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],
-    );
-    const forward = (length: number) => {
-      const tokens = int32([1, length], someTokens(length));
-      return () => executable.run([params, projections, { tokens }]);
-    };
-    const times = await inTurns({ short: forward(near), long: forward(far) }, { warmup: 2, rounds: isQuick ? 1 : 7 });
-    return [
-      comparison(
+    const rowOf = async (how: string, read: typeof readInWindows | typeof readTokens, bound?: Bound) => {
+      const executable = await engine.compile(
+        (weights, features, { tokens }) => {
+          const { hidden } = read(config, weights, { tokens, projections: features });
+          return { total: sum(logitsOf(weights, hidden)) };
+        },
+        [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],
+      );
+      const forward = (length: number) => {
+        const tokens = int32([1, length], someTokens(length));
+        return () => executable.run([params, projections, { tokens }]);
+      };
+      const rounds = { warmup: 2, rounds: isQuick ? 1 : 7 };
+      const times = await inTurns({ short: forward(near), long: forward(far) }, rounds);
+      await executable.dispose();
+      return comparison(
         {
-          what: `a token at length ${far.toLocaleString('en-US')}`,
+          what: `a token at length ${far.toLocaleString('en-US')}, ${how}`,
           ours: (times.long.median / far) * 1e3,
           theirs: (times.short.median / near) * 1e3,
+          spread: spreadOf(times.long, times.short),
           unit: 'µs a token',
           opponent: `one at ${near.toLocaleString('en-US')}`,
           ratio: 'ours/theirs',
         },
-        { atMost: 1.25 },
-      ),
+        bound,
+      );
+    };
+    return [
+      await rowOf('in windows of 2,048', readInWindows, { atMost: 1.25 }),
+      await rowOf('all at once, as in training', readTokens),
     ];
   },
 };
@@ -78,6 +85,7 @@ async function attentionRow(length: number, heads: number, bound?: Bound): Promi
       what: `length ${length.toLocaleString('en-US')}, ${heads} heads`,
       ours: times.favor.median,
       theirs: times.exact.median,
+      spread: spreadOf(times.favor, times.exact),
       unit: 'ms',
       opponent: 'exact over FAVOR+',
       ratio: 'theirs/ours',

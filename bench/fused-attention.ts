@@ -1,4 +1,4 @@
-/** The strongest exact opponent on this engine: ONNX Runtime's fused (flash) attention, com.microsoft.MultiHeadAttention. */
+/** The strongest exact opponent on this engine: ONNX Runtime's fused attention, com.microsoft.MultiHeadAttention. */
 import { apply, type Op, type Tensor } from '../src/graph/tensor.js';
 
 interface FusedAttributes {

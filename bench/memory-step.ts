@@ -1,5 +1,6 @@
 /** A process that makes one training step and tells its parent the peak of resident memory over what was there before. */
 import { tell } from './in-process.js';
+import { peakBytes } from './measure.js';
 import { config, writeProfiles } from './model.js';
 import { preparedStep } from './training-step.js';
 
@@ -13,6 +14,6 @@ const { depth, length, recompute } = JSON.parse(process.argv[2] as string) as Me
 const train = await preparedStep(length, { settings: { ...config, depth }, recompute });
 const before = process.memoryUsage.rss();
 await train();
-const bytes = process.resourceUsage().maxRSS * 1024 - before;
+const bytes = peakBytes() - before;
 await writeProfiles();
 tell(bytes);

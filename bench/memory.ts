@@ -4,7 +4,7 @@ import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
 import type { MemoryStepOptions } from './memory-step.js';
 import { config } from './model.js';
-import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row, spreadOf } from './report.js';
 import { preparedStep, someWeights } from './training-step.js';
 
 /** The peak of one step over what was resident before it, in bytes, in a process of its own. */
@@ -87,6 +87,7 @@ export const memory: Benchmark = {
           what: `${depth} layers, length ${length}, recomputed: time of the step`,
           ours: times.recomputed.median,
           theirs: times.plain.median,
+          spread: spreadOf(times.recomputed, times.plain),
           unit: 'ms',
           opponent: 'the plain step',
           ratio: 'ours/theirs',

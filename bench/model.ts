@@ -1,11 +1,8 @@
 /** The model and the engine of the benchmarks, and the machine's reference rate. */
 
-import type { HostTensor } from '../src/base/array.js';
 import { Random } from '../src/base/index.js';
-import { mapTree } from '../src/base/tree.js';
 import { compileChainedProducts, type Engine } from '../src/engine/index.js';
 import { type NodeEngineOptions, nodeEngine } from '../src/engine/node.js';
-import { spec } from '../src/graph/index.js';
 import {
   drawProjections,
   initLanguageModel,
@@ -57,10 +54,6 @@ export function modelOf(settings: LanguageModelConfig = config) {
     params: initLanguageModel(settings, random.split('parameters')),
     projections: drawProjections(settings, random.split('projections')),
   };
-}
-
-export function specsOf<T>(tree: T) {
-  return mapTree(tree, ({ dtype, shape }: HostTensor) => spec(dtype, shape));
 }
 
 export function someTokens(count: number): Int32Array {

@@ -1,7 +1,7 @@
 /** What attention costs over a model without any: the paper's X, whose values pass through. */
 import { languageModelConfig, presets } from '../src/models/index.js';
 import { inTurns } from './measure.js';
-import { type Benchmark, type BenchmarkOptions, comparison } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, spreadOf } from './report.js';
 import { preparedStep } from './training-step.js';
 
 export const overhead: Benchmark = {
@@ -18,6 +18,7 @@ export const overhead: Benchmark = {
       what: `length ${length.toLocaleString('en-US')}`,
       ours: times.favor.median,
       theirs: times.identity.median,
+      spread: spreadOf(times.favor, times.identity),
       unit: 'ms',
       opponent: 'identity attention',
       ratio: 'ours/theirs',

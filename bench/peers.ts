@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { median } from './measure.js';
-import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row } from './report.js';
+import { median, summarize } from './measure.js';
+import { type Benchmark, type BenchmarkOptions, type Bound, comparison, failed, type Row, spreadOf } from './report.js';
 import { preparedStep } from './training-step.js';
 
 const execute = promisify(execFile);
@@ -102,12 +102,18 @@ export const peers: Benchmark = {
       try {
         rows.push(...(await compare(contender, { ...warm, isQuick })));
       } catch (cause) {
-        rows.push({ what, value: `failed: ${reasonOf(cause)}` });
+        const reason = reasonOf(cause);
+        rows.push(...orNone(contender.bounds).map((bound) => failed(what, reason, bound)));
       }
     }
     return rows;
   },
 };
+
+/** A row for each bound, and one where there is none. */
+function orNone(bounds: readonly Bound[]): readonly (Bound | undefined)[] {
+  return bounds.length === 0 ? [undefined] : bounds;
+}
 
 async function warmStep(length: number, steps: number): Promise<() => Promise<void>> {
   const train = await preparedStep(length);
@@ -144,10 +150,10 @@ async function compare(contender: Contender, { length, train, isQuick }: Setting
     what: `${contender.what}, length ${length.toLocaleString('en-US')} (${memory}${notes})`,
     ours: median(ours),
     theirs: median(theirs.map((peer) => peer.median)),
+    spread: spreadOf(summarize(ours), summarize(theirs.map((peer) => peer.median))),
     unit: 'ms',
     opponent: 'PyTorch over ours',
     ratio: 'theirs/ours',
   } as const;
-  const { bounds } = contender;
-  return bounds.length === 0 ? [comparison(compared)] : bounds.map((bound) => comparison(compared, bound));
+  return orNone(contender.bounds).map((bound) => comparison(compared, bound));
 }

@@ -1,5 +1,6 @@
 /** What a benchmark reports: rows of a table, each with its target where it has one, and the same as JSON. */
 import { readable } from '../src/cli/format.js';
+import type { Timing } from './measure.js';
 
 /** A lower or an upper bound on the ratio, or on the measured figure where there is no opponent. */
 export interface Bound {
@@ -18,11 +19,24 @@ export interface Figures {
   readonly memory?: number;
 }
 
+/** How far the times behind a figure lie apart: (slowest − fastest)/median. */
+export interface Spread {
+  readonly ours: number;
+  /** Null where nothing is compared. */
+  readonly theirs: number | null;
+}
+
+export function spreadOf(ours: Timing, theirs?: Timing): Spread {
+  const of = ({ fastest, slowest, median }: Timing) => (slowest - fastest) / median;
+  return { ours: of(ours), theirs: theirs === undefined ? null : of(theirs) };
+}
+
 export interface Row {
   /** The parameters of the row. */
   readonly what: string;
   readonly value: string;
   readonly figures?: Figures;
+  readonly spread?: Spread;
   /** The ratio to the named opponent, measured in the same run. */
   readonly ratio?: number;
   readonly opponent?: string;
@@ -84,31 +98,44 @@ export interface Comparison {
   readonly theirs: number;
   readonly unit: string;
   readonly opponent: string;
+  readonly spread?: Spread;
   /** ours/theirs, for rates and for what should be small; or theirs/ours, for how many times faster we are. */
   readonly ratio: 'ours/theirs' | 'theirs/ours';
 }
 
 /** A row that compares, for each bound its own where there are several. */
-export function comparison({ what, ours, theirs, unit, opponent, ratio }: Comparison, bound?: Bound): Row {
+export function comparison({ what, ours, theirs, unit, opponent, spread, ratio }: Comparison, bound?: Bound): Row {
   const row = {
     what,
     value: `${readable(ours)} ${unit} against ${readable(theirs)} ${unit}`,
     figures: { ours, theirs, unit },
+    ...(spread === undefined ? {} : { spread }),
     ratio: ratio === 'ours/theirs' ? ours / theirs : theirs / ours,
     opponent,
   };
   return bound === undefined ? row : bounded(row, bound);
 }
 
+/** A row of what could not be measured: a target that it has is missed. */
+export function failed(what: string, reason: string, bound?: Bound): Row {
+  const row = { what, value: `failed: ${reason}` };
+  return bound === undefined
+    ? row
+    : { ...row, kind: bound.kind ?? 'required', target: targetText(bound), isMet: false };
+}
+
+const percent = (share: number | null) => (share === null ? [] : [`${(100 * share).toFixed(0)} %`]);
+
 export function formatRows(title: string, rows: readonly Row[]): string {
-  const cells = rows.map(({ what, value, ratio, opponent, target, isMet }) => [
+  const cells = rows.map(({ what, value, spread, ratio, opponent, target, isMet }) => [
     what,
     value,
+    spread === undefined ? '' : [spread.ours, spread.theirs].flatMap(percent).join(', '),
     ratio === undefined ? '' : `${ratio.toPrecision(3)}${opponent === undefined ? '' : ` of ${opponent}`}`,
     target === undefined ? '' : `${target} ${isMet ? 'met' : 'NOT MET'}`,
   ]);
-  const all = [['', 'measured', 'ratio', 'target'], ...cells];
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  const all = [['', 'measured', 'spread', 'ratio', 'target'], ...cells];
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   const lines = all.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
@@ -128,6 +155,7 @@ export interface JsonRow {
   readonly unit: string | null;
   /** Gigabytes. */
   readonly memory: number | null;
+  readonly spread: Spread | null;
   readonly ratio: number | null;
   readonly target: string | null;
   readonly kind: 'required' | 'stretch' | null;
@@ -138,7 +166,7 @@ export interface JsonRow {
 
 export function jsonRow(
   benchmark: string,
-  { what, value, figures, ratio, opponent, target, kind, isMet }: Row,
+  { what, value, figures, spread, ratio, opponent, target, kind, isMet }: Row,
 ): JsonRow {
   return {
     benchmark,
@@ -148,6 +176,7 @@ export function jsonRow(
     theirs: figures?.theirs ?? null,
     unit: figures?.unit ?? null,
     memory: figures?.memory ?? null,
+    spread: spread ?? null,
     ratio: ratio ?? null,
     target: target ?? null,
     kind: target === undefined ? null : (kind ?? 'required'),

@@ -24,7 +24,7 @@ import { memory } from './memory.js';
 import { writeProfiles } from './model.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
-import { formatRows, jsonRow, type Row } from './report.js';
+import { failed, formatRows, jsonRow, type Row } from './report.js';
 import { measurePoint, scaling } from './scaling.js';
 import type { ScalingPoint } from './scaling-points.js';
 import { startUp } from './start-up.js';
@@ -89,16 +89,24 @@ async function runAll(): Promise<boolean> {
   };
   await report(); // a file that cannot be written is told before the work
   const folder = values.profile ? await mkdtemp(join(tmpdir(), 'performer-profile-')) : undefined;
-  for (const { name, title } of wanted) {
-    const profilePrefix = folder && join(folder, name);
-    const rows = await runChild(name, { profilePrefix });
-    console.log(formatRows(title, rows));
-    if (profilePrefix !== undefined) console.log(`\n${profileText(await readProfiles(profilePrefix))}`);
-    all.push(...rows.map((row) => jsonRow(name, row)));
-    await report();
+  let hasFailed = false;
+  try {
+    for (const { name, title } of wanted) {
+      const profilePrefix = folder && join(folder, name);
+      const rows = await runChild(name, { profilePrefix }).catch((cause: Error) => {
+        hasFailed = true;
+        return [failed(name, cause.message)];
+      });
+      console.log(formatRows(title, rows));
+      if (profilePrefix !== undefined) console.log(`\n${profileText(await readProfiles(profilePrefix))}`);
+      all.push(...rows.map((row) => jsonRow(name, row)));
+      await report();
+    }
+  } finally {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-  return all.every(({ met, kind }) => met !== false || kind !== 'required' || values.quick);
+  const isMet = all.every(({ met, kind }) => met !== false || kind !== 'required');
+  return !hasFailed && (isMet || values.quick);
 }
 
 if (values.point !== undefined) {

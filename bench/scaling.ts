@@ -6,20 +6,19 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { int32 } from '../src/base/index.js';
 import { readable } from '../src/cli/format.js';
-import { spec, sum } from '../src/graph/index.js';
+import { spec, specsOf, sum } from '../src/graph/index.js';
 import { type LanguageModelConfig, languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
 import { withFusedAttention } from './fused-model.js';
-import { median } from './measure.js';
-import { engine, modelOf, someTokens, specsOf } from './model.js';
-import type { Benchmark, BenchmarkOptions, Row } from './report.js';
+import { peakBytes, summarize, type Timing } from './measure.js';
+import { engine, modelOf, someTokens } from './model.js';
+import { type Benchmark, type BenchmarkOptions, type Row, spreadOf } from './report.js';
 import { pointName, type ScalingForm, type ScalingPoint, scalingForms, scalingModes } from './scaling-points.js';
 import { preparedStep } from './training-step.js';
 
 const execute = promisify(execFile);
 
 interface Measured {
-  /** Milliseconds. */
-  readonly time: number;
+  readonly time: Timing;
   /** Gigabytes, peak of the process. */
   readonly memory: number;
 }
@@ -59,7 +58,7 @@ export async function measurePoint(
     await run();
     times.push(performance.now() - start);
   }
-  return { time: median(times.slice(warmup)), memory: process.resourceUsage().maxRSS / 1e6 };
+  return { time: summarize(times.slice(warmup)), memory: peakBytes() / 1e9 };
 }
 
 async function preparedForward(length: number, settings: LanguageModelConfig, isFused: boolean) {
@@ -99,11 +98,12 @@ function rowOf(point: ScalingPoint, measured: Measured | undefined, exact: Measu
   const { time, memory } = measured;
   const row = {
     what,
-    value: `${readable(time)} ms, ${memory.toFixed(2)} GB`,
-    figures: { ours: time, unit: 'ms', memory, ...(exact === undefined ? {} : { theirs: exact.time }) },
+    value: `${readable(time.median)} ms, ${memory.toFixed(2)} GB`,
+    figures: { ours: time.median, unit: 'ms', memory, ...(exact === undefined ? {} : { theirs: exact.time.median }) },
+    spread: spreadOf(time, exact?.time),
   };
   const isCompared = exact !== undefined && point.form !== 'exact';
-  return isCompared ? { ...row, ratio: exact.time / time, opponent: 'exact over it' } : row;
+  return isCompared ? { ...row, ratio: exact.time.median / time.median, opponent: 'exact over it' } : row;
 }
 
 const lengths = {

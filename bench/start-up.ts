@@ -3,12 +3,19 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spec } from '../src/graph/index.js';
-import { languageModelConfig, languageModelLayout, logitsOf, presets, readTokens } from '../src/models/index.js';
+import { spec, specsOf } from '../src/graph/index.js';
+import {
+  languageModelConfig,
+  languageModelLayout,
+  logitsOf,
+  presets,
+  projectionLayout,
+  readTokens,
+} from '../src/models/index.js';
 import { initialSnapshot, trainingConfig } from '../src/training/index.js';
 import { CheckpointFolder } from '../src/training/node.js';
 import { median } from './measure.js';
-import { engine, modelOf, specsOf } from './model.js';
+import { engine } from './model.js';
 import { type Benchmark, type BenchmarkOptions, figure } from './report.js';
 
 /** Milliseconds from the start of `performer generate` to its first byte. */
@@ -37,22 +44,20 @@ export const startUp: Benchmark = {
       const times: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 7); i++) times.push(await firstToken(folder));
       const deep = languageModelConfig({ ...presets.small.model, depth: isQuick ? 2 : 24 });
-      const { params, projections } = modelOf(deep);
       const creations: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 3); i++) {
         const began = performance.now();
         const executable = await engine.compile(
           (weights, features, { tokens }) =>
             logitsOf(weights, readTokens(deep, weights, { tokens, projections: features }).hidden),
-          [specsOf(languageModelLayout(deep)), specsOf(projections), { tokens: spec('int32', [1, 256]) }],
+          [specsOf(languageModelLayout(deep)), projectionLayout(deep), { tokens: spec('int32', [1, 256]) }],
         );
         creations.push(performance.now() - began);
         await executable.dispose();
       }
-      const parameters = params.blocks.length;
       return [
         figure('performer generate, 1.4 M parameters: first token', median(times) / 1000, 's', { atMost: 0.8 }),
-        figure(`session of ${parameters} layers, dim 512, forward`, median(creations) / 1000, 's', { atMost: 1.5 }),
+        figure(`session of ${deep.depth} layers, dim 512, forward`, median(creations) / 1000, 's', { atMost: 1.5 }),
       ];
     } finally {
       await rm(folder, { recursive: true, force: true });

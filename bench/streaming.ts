@@ -1,10 +1,10 @@
 /** A document read forward in one run: the cost of a token does not grow with the length, nor does the memory. */
 import { int32, symbol } from '../src/base/index.js';
-import { spec } from '../src/graph/index.js';
+import { spec, specsOf } from '../src/graph/index.js';
 import { readInWindows } from '../src/models/index.js';
-import { inTurns } from './measure.js';
-import { config, engine, modelOf, someTokens, specsOf } from './model.js';
-import { type Benchmark, type BenchmarkOptions, comparison, figure } from './report.js';
+import { inTurns, peakBytes } from './measure.js';
+import { config, engine, modelOf, someTokens } from './model.js';
+import { type Benchmark, type BenchmarkOptions, comparison, figure, spreadOf } from './report.js';
 
 /** A short document is read so many times in a turn. */
 const passes = 8;
@@ -34,13 +34,14 @@ export const streaming: Benchmark = {
     const rounds = isQuick ? 1 : 3;
     const near = await inTurns({ short: several, long: read(long) }, { warmup: 0, rounds });
     const far = await inTurns({ short: several, long: read(longest) }, { warmup: 0, rounds: 1 });
-    const peak = process.resourceUsage().maxRSS / 1e6;
+    const peak = peakBytes() / 1e9;
     const row = (length: number, times: typeof near) =>
       comparison(
         {
           what: `a token at length ${length.toLocaleString('en-US')}`,
           ours: (times.long.median / length) * 1e3,
           theirs: (times.short.median / passes / short) * 1e3,
+          spread: spreadOf(times.long, times.short),
           unit: 'µs a token',
           opponent: `one at ${short.toLocaleString('en-US')}`,
           ratio: 'ours/theirs',

@@ -10,7 +10,7 @@ import { attentionInputs, attentionSizes, prepared } from './attention.js';
 import { inTurns, type Timing } from './measure.js';
 import { engine } from './model.js';
 import { mostThreads, startTensorFlowProcess, type TensorFlowProcess } from './peers/tensorflow-js-process.js';
-import { type Benchmark, type BenchmarkOptions, comparison, type Row } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, type Row, spreadOf } from './report.js';
 
 const forms = { favor: 'FAVOR+', exact: 'exact softmax' } as const;
 type Form = keyof typeof forms;
@@ -46,8 +46,8 @@ async function checkOutputs(form: Form, length: number, { engines, peers }: Cont
 
 /** Theirs is the better of one thread and many, whichever it is at this length. */
 function bestOf(form: Form, peers: readonly TensorFlowProcess[], times: Readonly<Record<string, Timing>>) {
-  const all = peers.map(({ threads }) => ({ threads, time: times[`${form} peer ${threads}`]!.median }));
-  return all.reduce((best, each) => (each.time < best.time ? each : best));
+  const all = peers.map(({ threads }) => ({ threads, time: times[`${form} peer ${threads}`]! }));
+  return all.reduce((best, each) => (each.time.median < best.time.median ? each : best));
 }
 
 /** Rows of one length: the same form on both sides, and our FAVOR+ against their exact attention. */
@@ -71,10 +71,12 @@ async function rowsAt(length: number, { engines, peers }: Contenders, isQuick: b
   for (const dispose of disposals) await dispose();
   const row = (own: Form, name: OwnEngine, their: Form) => {
     const { threads, time } = bestOf(their, peers, times);
+    const ours = times[`${own} ${name}`]!;
     return comparison({
       what: `length ${length.toLocaleString('en-US')}: ${forms[own]}, ${name}, against ${forms[their]}`,
-      ours: times[`${own} ${name}`]!.median,
-      theirs: time,
+      ours: ours.median,
+      theirs: time.median,
+      spread: spreadOf(ours, time),
       unit: 'ms',
       opponent: `TensorFlow.js (SIMD, ${threads === 1 ? '1 thread' : `${threads} threads`}) over ours`,
       ratio: 'theirs/ours',

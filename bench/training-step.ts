@@ -1,11 +1,11 @@
 /** A training step at length 4,096 against the machine's own matrix product. */
 import { float32Scalar, type HostTensor, int32, mapTree, zeros } from '../src/base/index.js';
-import { forwardOperations, type LanguageModelConfig } from '../src/models/index.js';
+import { type LanguageModelConfig, trainingOperations } from '../src/models/index.js';
 import { compileStep, initMoments, trainingConfig } from '../src/training/index.js';
 import { numberFrom } from './in-process.js';
-import { inTurns, median } from './measure.js';
+import { inTurns, median, peakBytes } from './measure.js';
 import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
-import { type Benchmark, type BenchmarkOptions, comparison, figure } from './report.js';
+import { type Benchmark, type BenchmarkOptions, comparison, figure, spreadOf } from './report.js';
 
 interface PreparedStepOptions {
   readonly settings?: LanguageModelConfig;
@@ -56,18 +56,18 @@ export const trainingStep: Benchmark = {
     for (let i = 0; i < (isQuick ? 1 : 5); i++) creations.push(await numberFrom('step-session', length));
     const train = await preparedStep(length);
     for (let i = 0; i < 6; i++) await train(); // the first steps touch fresh memory
-    const peak = process.resourceUsage().maxRSS / 1e6;
+    const peak = peakBytes() / 1e9;
     const product = await referenceProduct();
     const times = await inTurns({ train, product: product.run }, { warmup: 2, rounds: isQuick ? 1 : 11 });
     const rate = (operations: number, milliseconds: number) => operations / milliseconds / 1e6;
     const rates = {
-      ours: rate(3 * forwardOperations(config, length), times.train.median),
+      ours: rate(trainingOperations(config, length), times.train.median),
       theirs: rate(product.operations, times.product.median),
     };
-    const { median: step, fastest, slowest } = times.train;
     const compared = {
       ...rates,
-      what: `length ${length}: ${step.toFixed(0)} ms (${fastest.toFixed(0)}–${slowest.toFixed(0)})`,
+      what: `length ${length}: ${times.train.median.toFixed(0)} ms`,
+      spread: spreadOf(times.train, times.product),
       unit: 'GFLOP/s',
       opponent: 'chained 2048² products',
       ratio: 'ours/theirs',

@@ -15,6 +15,7 @@ const schema: z.ZodType<readonly JsonRow[]> = z.array(
     theirs: z.number().nullable(),
     unit: z.string().nullable(),
     memory: z.number().nullable(),
+    spread: z.strictObject({ ours: z.number(), theirs: z.number().nullable() }).nullable(),
     ratio: z.number().nullable(),
     target: z.string().nullable(),
     kind: z.enum(['required', 'stretch']).nullable(),

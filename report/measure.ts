@@ -15,7 +15,7 @@ import {
   featureMap,
   isShaped,
 } from '../src/features/index.js';
-import { spec } from '../src/graph/index.js';
+import { specsOf } from '../src/graph/index.js';
 import type { Candidate } from './candidates.js';
 
 export interface Sample {
@@ -46,12 +46,9 @@ export function drawRows({ length, dim, std, seed }: Sample): Rows {
   return { query: draw('query', std), key: draw('key', std), value: draw('value', 1) };
 }
 
-const specOf = ({ shape }: HostTensor) => spec('float32', shape);
-const rowSpecs = ({ query, key, value }: Rows) => ({ query: specOf(query), key: specOf(key), value: specOf(value) });
-
 /** Exact softmax attention of the rows. */
 export async function exactOutput(engine: Engine, rows: Rows): Promise<Float32Array> {
-  const exact = await engine.compile((inputs) => exactAttention(inputs, { isCausal: false }).output, [rowSpecs(rows)]);
+  const exact = await engine.compile((inputs) => exactAttention(inputs, { isCausal: false }).output, [specsOf(rows)]);
   const output = await exact.run([rows]);
   await exact.dispose();
   return output.data as Float32Array;
@@ -90,10 +87,9 @@ export async function approximateOutputs(
     ...drawFeatureParts(options, 1, Random.fromSeed(seed).split('features').split(index)),
     ...fixed,
   });
-  const specs = partSpecs(drawn(0));
   const attention = await engine.compile(
     (inputs, { parts }) => bidirectionalAttention(inputs, featureMap(options, parts)),
-    [rowSpecs(rows), { parts: specs }],
+    [specsOf(rows), { parts: specsOf(drawn(0)) }],
   );
   const outputs: Float32Array[] = [];
   for (let index = 0; index < draws; index++) {
@@ -101,16 +97,6 @@ export async function approximateOutputs(
   }
   await attention.dispose();
   return outputs;
-}
-
-function partSpecs({ projection, shape, learned }: Parts): FeatureMapParts<ReturnType<typeof specOf>> {
-  return {
-    ...(projection === undefined ? {} : { projection: specOf(projection) }),
-    ...(shape === undefined
-      ? {}
-      : { shape: { query: specOf(shape.query), key: specOf(shape.key), curvature: specOf(shape.curvature) } }),
-    ...(learned === undefined ? {} : { learned: { query: specOf(learned.query), key: specOf(learned.key) } }),
-  };
 }
 
 export interface ErrorParts {

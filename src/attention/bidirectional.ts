@@ -44,6 +44,7 @@ import {
   type AttentionInputs,
   checkInputs,
   chunkRows,
+  expectPositions,
   fromSequence,
   joinRows,
   positionsOf,
@@ -52,7 +53,16 @@ import {
 } from './layout.js';
 import { isLossy } from './loss.js';
 import { normalize, weightedGradient } from './normalize.js';
-import { type KeyTokens, keyResults, keyRows, orNothing, type QueryTokens, queryResults, queryRows } from './rows.js';
+import {
+  type KeyTokens,
+  keyResults,
+  keyRows,
+  orNothing,
+  type QueryTokens,
+  queryResults,
+  queryRows,
+  turned,
+} from './rows.js';
 import { emptyLogScale, maskedLogScale } from './state.js';
 import { addSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
@@ -101,10 +111,11 @@ function maskOf({ count, rows, split }: Blocks, mask: Tensor): Tensor {
  * Attention of every query to every key through a feature map, in time and memory linear in both lengths:
  * [batch, queries, heads, valueDim].
  *
- * @throws SHAPE for inputs that do not fit.
+ * @throws SHAPE for inputs that do not fit; CONFIG for the positions of one side alone.
  */
 export function bidirectionalAttention(inputs: AttentionInputs, features: FeatureMap): Tensor {
   checkInputs('bidirectionalAttention', inputs, false);
+  expectPositions('bidirectionalAttention', inputs, features);
   const { keyMask } = inputs;
   const [batch, keys, heads] = inputs.key.shape as [Dim, Dim, Dim, Dim];
   const queries = inputs.query.dim(1);
@@ -124,7 +135,6 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     ...(position.key === undefined ? {} : { keyPosition: byKey.split(position.key) }),
     ...(real === undefined ? {} : { mask: maskOf(byKey, real) }),
   };
-  const turned = (x: Tensor | undefined) => (x === undefined ? undefined : swapHeads(x));
   const readQuery = (x: Tensor) => map.query(x, turned(position.query)).logValues;
   const readKey = (x: Tensor) => map.key(x, turned(position.key)).logFeatures;
   const isLogarithmic =

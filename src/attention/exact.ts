@@ -35,7 +35,7 @@ export interface ExactState<T = Tensor> {
   readonly value: T;
 }
 
-/** Larger than any score and finite: a row without a visible key stays a number. */
+/** Below any score, and finite: a row without a visible key stays a number. */
 const hidden = -1e30;
 
 /** [batch, queries, heads, dim] attending to [batch, keys, heads, dim]: the output and the state after it. */
@@ -55,7 +55,7 @@ export function exactAttention(
   let scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
   const masks: Tensor[] = [];
   if (isCausal) {
-    const offset = state === undefined ? range(queries) : add(range(queries), cast(size(past), 'int32'));
+    const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
     masks.push(lessOrEqual(range(keys), reshape(offset, [queries, 1])));
   }
   if (inputs.keyMask !== undefined) {

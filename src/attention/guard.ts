@@ -53,8 +53,8 @@ export function guarded(map: FeatureMap): FeatureMap {
   return {
     ...map,
     featureCount: stateFeatureCount(map),
-    query: (x, position) => query(map.query(x, position)),
-    key: (x, position) => key(map.key(x, position)),
+    query: (...rows) => query(map.query(...rows)),
+    key: (...rows) => key(map.key(...rows)),
   };
 }
 

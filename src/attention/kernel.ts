@@ -32,7 +32,7 @@ import type { Kernel } from '../kernels/index.js';
 import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
 
-/** Larger than any log-weight and finite: a row without a visible key stays a number. */
+/** Below any log-weight, and finite: a row without a visible key stays a number. */
 export const hidden = -1e30;
 
 /**

@@ -84,9 +84,9 @@ export function positionsOf(
  */
 export function expectPositions(
   where: string,
-  { queryPosition, keyPosition }: AttentionInputs,
+  { queryPosition, keyPosition }: Pick<AttentionInputs, 'queryPosition' | 'keyPosition'>,
   { name, usesPosition }: FeatureMap,
-  hasState: boolean,
+  hasState = false,
 ): void {
   if (!usesPosition) return;
   const given = [queryPosition, keyPosition].filter((position) => position !== undefined).length;
@@ -107,10 +107,10 @@ export function withOnes(value: Tensor): Tensor {
   return concatenate([value, broadcastTo(scalar(1), [...value.shape.slice(0, -1), 1])], -1);
 }
 
-/** [batch, length, ...] with zeros (or `value`) appended up to a multiple of `chunk`. */
-export function padLength(x: Tensor, chunk: number, value = 0): Tensor {
+/** [batch, length, ...] with zeros appended up to a multiple of `chunk`. */
+export function padLength(x: Tensor, chunk: number): Tensor {
   const length = x.dim(1);
-  return pad(x, 1, 0, subtractDims(roundUp(length, chunk), length), value);
+  return pad(x, 1, 0, subtractDims(roundUp(length, chunk), length));
 }
 
 /** [batch, length, ...] → [chunks, batch, chunk, ...], the length padded to whole chunks; and back. */

@@ -39,7 +39,14 @@ import {
 } from '../graph/index.js';
 import { guardDenominator, guarded } from './guard.js';
 import { hidden, visibleKeys, visibleSoftmax } from './kernel.js';
-import { type AttentionInputs, checkInputs, positionsOf, refuseSequenceWide, swapHeads } from './layout.js';
+import {
+  type AttentionInputs,
+  checkInputs,
+  expectPositions,
+  positionsOf,
+  refuseSequenceWide,
+  swapHeads,
+} from './layout.js';
 
 export interface AttentionMapOptions {
   readonly isCausal: boolean;
@@ -111,17 +118,20 @@ function fromProducts(query: Features, key: Features, visible: Tensor | undefine
 /**
  * The implicit attention matrix of a feature map.
  *
- * @throws SHAPE for inputs that do not fit; CONFIG for rows that are none of the queries.
+ * @throws SHAPE for inputs that do not fit; CONFIG for rows that are none of the queries and for the positions of one
+ *   side alone.
  */
 export function attentionMap(inputs: MapInputs, features: FeatureMap, options: AttentionMapOptions): Tensor {
   const full = { ...inputs, value: inputs.key };
   checkInputs('attentionMap', full, options.isCausal);
   checkRows('attentionMap', inputs, options.rows);
+  expectPositions('attentionMap', inputs, features);
   if (options.isCausal) refuseSequenceWide('attentionMap', features);
   const map = guarded(features);
   const position = positionsOf('attentionMap', full, map, swapHeads);
   const query = map.query(swapHeads(inputs.query), position.query);
-  const key = map.key(swapHeads(inputs.key), position.key);
+  const mask = inputs.keyMask && reshape(inputs.keyMask, [inputs.key.dim(0), 1, inputs.key.dim(1), 1]);
+  const key = map.key(swapHeads(inputs.key), position.key, mask);
   const visible = visibleKeys(inputs, options.isCausal, options.rows);
   if (query.logFeatures !== undefined && key.logFeatures !== undefined) {
     return visibleSoftmax(logProducts(takePositions(query.logFeatures, options.rows), key.logFeatures), visible);

@@ -1,7 +1,6 @@
 /** The error of attention through a feature map, measured on samples: on an engine, against exact attention, over draws. */
 import type { HostTensor } from '../base/array.js';
 import { Random } from '../base/random.js';
-import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import {
   drawFeatureParts,
@@ -15,7 +14,7 @@ import {
   type ShapeMethod,
   shapeFromMoments,
 } from '../features/index.js';
-import { spec, square, subtract, sum, type Tensor, type TensorSpec } from '../graph/index.js';
+import { specsOf, square, subtract, sum, type Tensor } from '../graph/index.js';
 import { bidirectionalAttention } from './bidirectional.js';
 import { causalAttention } from './causal.js';
 import { exactAttention } from './exact.js';
@@ -36,10 +35,6 @@ const mapRows = 64;
 
 type Arrays<T> = { readonly query: T; readonly key: T; readonly value?: T };
 
-function specOf({ dtype, shape }: HostTensor): TensorSpec {
-  return spec(dtype === 'float64' ? 'float32' : dtype, shape);
-}
-
 function arraysOf({ query, key, value }: AttentionSamples): Arrays<HostTensor> {
   return { query, key, ...(value === undefined ? {} : { value }) };
 }
@@ -54,7 +49,7 @@ export async function shapeOfSamples(
   const arrays = { query: samples.query, key: samples.key };
   const moments = await engine.compile(
     ({ query, key }: Arrays<Tensor>) => ({ query: rowMoments(query), key: rowMoments(key) }),
-    [mapTree(arrays, specOf)] as never,
+    [specsOf(arrays)] as never,
   );
   try {
     const found = await moments.run([arrays] as never);
@@ -103,10 +98,7 @@ export async function measureAttentionError(
           ];
     return { error: sum(square(subtract(found, exact))), signal: sum(square(exact)) };
   };
-  const compiled = await engine.compile(
-    compare as never,
-    [mapTree(arrays, specOf), mapTree(drawn(0), specOf)] as never,
-  );
+  const compiled = await engine.compile(compare as never, [specsOf(arrays), specsOf(drawn(0))] as never);
   try {
     let [error, signal] = [0, 0];
     for (let draw = 0; draw < draws; draw++) {

@@ -20,7 +20,7 @@ export interface KeyTokens {
   readonly mask?: Tensor;
 }
 
-const turned = (x: Tensor | undefined) => (x === undefined ? undefined : swapHeads(x));
+export const turned = (x: Tensor | undefined) => (x === undefined ? undefined : swapHeads(x));
 
 export function queryRows(map: FeatureMap, tokens: QueryTokens): { rows: Tensor; features: Features } {
   const rows = swapHeads(tokens.query);
@@ -37,7 +37,7 @@ export interface KeyRows {
 
 export function keyRows(map: FeatureMap, tokens: KeyTokens): KeyRows {
   const rows = swapHeads(tokens.key);
-  const features = map.key(rows, turned(tokens.keyPosition));
+  const features = map.key(rows, turned(tokens.keyPosition), tokens.mask);
   const value = swapHeads(tokens.value);
   const plain = features.logScale ?? broadcastTo(scalar(0), [...value.shape.slice(0, 3), 1]);
   const logScale = tokens.mask === undefined ? plain : where(tokens.mask, plain, scalar(maskedLogScale));

@@ -3,6 +3,9 @@
  *
  * With log-features a_j of the keys so far, sum = Σⱼ exp(aⱼ − logScale) [vⱼ, 1]: the numerator and, in the last
  * column, the denominator. States of consecutive stretches merge associatively.
+ *
+ * A state means nothing to other projections than those it was made with. A graph cannot tell one set from another:
+ * checkpoints and sessions keep their digest (`projectionDigest`) beside the state and refuse others.
  */
 import { add, divide, less, log, reshape, scalar, slice, type Tensor, where } from '../graph/index.js';
 

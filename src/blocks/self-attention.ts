@@ -56,7 +56,7 @@ export interface SelfAttentionOptions {
   readonly attention: 'favor+' | 'softmax' | 'none';
   /** Of linear attention. */
   readonly features?: FeatureMap;
-  /** [batch, length] int32, for features that use positions. */
+  /** [batch, length] integers, for features that use positions. */
   readonly tokenPositions?: Tensor;
   readonly angles?: RotaryAngles;
   /** [batch, length] */

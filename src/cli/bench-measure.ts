@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compileChainedProducts, type Engine } from '../engine/index.js';
 import { type Profile, readProfiles } from '../engine/node.js';
-import { forwardOperations, tokenBytes } from '../models/index.js';
+import { forwardOperations, tokenBytes, trainingOperations } from '../models/index.js';
 import {
   type BenchWork,
   type Part,
@@ -124,10 +124,10 @@ function resultOf({ model, length, batch }: BenchWork, { parts, times, operation
   return {
     reference: { milliseconds: times.reference, gigaflops },
     training: {
-      ...computed('training', batch * length, 3 * batch * forwardOperations(model.config, length)),
+      ...computed('training', batch * length, batch * trainingOperations(model.config, length)),
       peakBytes,
     },
-    prompt: computed('prompt', prompt, forwardOperations(model.config, prompt)),
+    prompt: computed('prompt', prompt, forwardOperations(model.config, prompt, 1)),
     decoding: {
       ...measured('decoding', decoded),
       milliseconds: { median: median / decoded, fastest: fastest / decoded, slowest: slowest / decoded, runs },

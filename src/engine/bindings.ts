@@ -3,12 +3,13 @@ import { type Dim, evaluateDim, formatDim, symbolName } from '../base/dimension.
 import { PerformerError } from '../base/errors.js';
 import { elementCount, formatShape, resolveShape } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
-import type { TracedGraph } from '../graph/trace.js';
+import { inputName, type TracedGraph } from '../graph/trace.js';
 import type { EngineTensor } from './engine.js';
 
 /** The tensors of all arguments by name. */
 export function arraysByName(args: readonly unknown[]): Map<string, EngineTensor> {
-  return new Map(args.flatMap((argument) => leavesOf(argument) as unknown as [string, EngineTensor][]));
+  const leaves = args.flatMap((argument) => leavesOf(argument) as unknown as [string, EngineTensor][]);
+  return new Map(leaves.map(([path, tensor]) => [inputName(path), tensor]));
 }
 
 /** Checks the arrays against the inputs and returns the values of the symbols. */
@@ -46,18 +47,20 @@ export function bindSymbols(
   return bindings;
 }
 
-/** The caller's tensors for outputs, by path. Throws SHAPE for one of another size than its output will have. */
+/** The caller's tensors for outputs, by path. Throws DTYPE or SHAPE for one of another type or size than its output. */
 export function bindTargets(
   outputs: TracedGraph['outputs'],
   tree: unknown,
   bindings: ReadonlyMap<string, number>,
 ): Map<string, EngineTensor> {
-  const targets = arraysByName(tree === undefined ? [] : [tree]);
+  const targets = new Map(tree === undefined ? [] : (leavesOf(tree) as unknown as [string, EngineTensor][]));
   for (const { path, name, tensor } of outputs) {
     const target = targets.get(path);
-    if (target === undefined || elementCount(target.shape) === elementCount(resolveShape(tensor.shape, bindings)))
-      continue;
-    throw new PerformerError('SHAPE', `run: expected a buffer for ${name} ${tensor}, got [${target.shape}].`);
+    if (target === undefined) continue;
+    const isOfSize = elementCount(target.shape) === elementCount(resolveShape(tensor.shape, bindings));
+    if (isOfSize && target.dtype === tensor.dtype) continue;
+    const got = `${target.dtype} ${formatShape(target.shape)}`;
+    throw new PerformerError(isOfSize ? 'DTYPE' : 'SHAPE', `run: expected a buffer for ${name} ${tensor}, got ${got}.`);
   }
   return targets;
 }

@@ -25,7 +25,8 @@ export interface Features {
 
 /**
  * A feature map. Rows come as [..., heads, length, dim]; whatever a map has for each head broadcasts against that.
- * A position is [..., length, 1] in float32, and is given to maps that use it alone.
+ * A position is [..., length, 1] in float32, and is given to maps that use it alone. A mask [..., length, 1] is false for
+ * keys that nobody sees; maps that are not sequence-wide have no use for it.
  */
 export interface FeatureMap {
   readonly name: string;
@@ -40,7 +41,7 @@ export interface FeatureMap {
   /** Set when features depend on the position of a token. */
   readonly usesPosition?: boolean;
   query(x: Tensor, position?: Tensor): Features;
-  key(x: Tensor, position?: Tensor): Features;
+  key(x: Tensor, position?: Tensor, mask?: Tensor): Features;
 }
 
 /** φ itself, [..., features]: for uses that need the scale of the kernel. It can overflow where the kernel does. */

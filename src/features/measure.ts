@@ -3,9 +3,8 @@ import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { sameShape } from '../base/shape.js';
-import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import { multiply, reshape, spec, sum, type Tensor, type TensorSpec } from '../graph/index.js';
+import { multiply, reshape, specsOf, sum, type Tensor } from '../graph/index.js';
 import { drawFeatureParts, type FeatureMapOptions, type FeatureMapParts, featureMap } from './family.js';
 import { explicitFeatures } from './feature-map.js';
 import { expectCounts } from './projection.js';
@@ -45,7 +44,6 @@ export async function measureKernelError(
     const parts = drawFeatureParts(options, 1, random.split(draw));
     return parts.shape === undefined || shape === undefined ? parts : { ...parts, shape };
   };
-  const specOf = ({ dtype, shape: own }: HostTensor): TensorSpec => spec(dtype === 'float64' ? 'float32' : dtype, own);
   const compiled = await engine.compile(
     ((rows: { x: Tensor; y: Tensor }, parts: FeatureMapParts) => {
       const map = featureMap(options, parts);
@@ -53,7 +51,7 @@ export async function measureKernelError(
       const left = explicitFeatures(map.query(byHead(rows.x)));
       return { estimates: sum(multiply(left, explicitFeatures(map.key(byHead(rows.y)))), [0, -1]) }; // [pairs]
     }) as never,
-    [mapTree({ x, y }, specOf), mapTree(drawn(0), specOf)] as never,
+    [specsOf({ x, y }), specsOf(drawn(0))] as never,
   );
   const [mean, meanSquaredError] = [new Float64Array(pairs), new Float64Array(pairs)];
   try {

@@ -16,13 +16,18 @@ import {
   max,
   multiply,
   negate,
+  scalar,
   stopGradient,
   subtract,
   type Tensor,
+  where,
 } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
 import { type GaussianOptions, gaussianScale } from './gaussian.js';
+
+/** Below any projection, and finite. */
+const hidden = -1e30;
 
 export interface PositiveFeatureOptions extends GaussianOptions {
   /**
@@ -32,10 +37,17 @@ export interface PositiveFeatureOptions extends GaussianOptions {
   readonly epsilon?: number;
 }
 
-/** performer-pytorch's features: exp(Ωx − |x|²/2 − stabiliser) + ε, the stabiliser a maximum of Ωx. */
-function epsilonFeatures(x: Tensor, projection: Tensor, epsilon: number, axes: readonly number[]): Features {
+/** performer-pytorch's features: exp(Ωx − |x|²/2 − stabiliser) + ε, the stabiliser a maximum of Ωx over visible rows. */
+function epsilonFeatures(
+  x: Tensor,
+  projection: Tensor,
+  epsilon: number,
+  axes: readonly number[],
+  mask?: Tensor,
+): Features {
   const scale = attentionScale(x);
-  const u = matmul(x, projection, { transposeRight: true, scale });
+  const all = matmul(x, projection, { transposeRight: true, scale });
+  const u = mask === undefined ? all : where(mask, all, scalar(hidden));
   const stabilizer = stopGradient(max(u, axes, true));
   return { values: add(exp(subtract(u, add(halfSquaredNorm(x, scale), stabilizer))), epsilon) };
 }
@@ -64,7 +76,7 @@ export function positiveFeatures(
     isSequenceWide: epsilon > 0,
     query: (x) => (epsilon === 0 ? plain(x) : epsilonFeatures(x, frozen, epsilon, [-1])),
     // Axes of keys: [batch, heads, length, features]; the stabiliser is one for the sequence.
-    key: (x) => (epsilon === 0 ? plain(x) : epsilonFeatures(x, frozen, epsilon, [-2, -1])),
+    key: (x, _position, mask) => (epsilon === 0 ? plain(x) : epsilonFeatures(x, frozen, epsilon, [-2, -1], mask)),
   };
 }
 

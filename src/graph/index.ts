@@ -6,4 +6,4 @@ export * from './ops/index.js';
 export { printGraph } from './print.js';
 export { type RecomputedInputs, recomputed } from './recompute.js';
 export { type DenseArray, type Node, type Op, scope, Tensor, type TensorType } from './tensor.js';
-export { type SymbolicArguments, spec, type TensorSpec, type TracedGraph, trace } from './trace.js';
+export { inputName, type SymbolicArguments, spec, specsOf, type TensorSpec, type TracedGraph, trace } from './trace.js';

@@ -13,11 +13,21 @@ export function spec(dtype: Dtype, shape: Shape): TensorSpec {
   return { dtype, shape };
 }
 
+/** The specification of every tensor of a tree. Engines take float64 arrays where float32 is wanted. */
+export function specsOf<T>(tree: T): MapLeaves<T, TensorSpec> {
+  return mapTree(tree, ({ dtype, shape }: TensorSpec) => spec(dtype === 'float64' ? 'float32' : dtype, shape));
+}
+
 export interface TracedGraph {
   /** Inputs in the order of the arguments' leaves, without those that are bound to an array. */
   readonly inputs: readonly { readonly name: string; readonly tensor: Tensor }[];
   readonly constants: readonly { readonly name: string; readonly tensor: Tensor; readonly value: HostTensor }[];
   readonly outputs: readonly { readonly path: string; readonly name: string; readonly tensor: Tensor }[];
+}
+
+/** The name of an input: its path, which an argument that is one tensor does not have. */
+export function inputName(path: string): string {
+  return path === '' ? 'input' : path;
 }
 
 function outputName(path: string, taken: ReadonlySet<string>): string {
@@ -32,7 +42,7 @@ export type SymbolicArguments<A extends readonly unknown[]> = { [I in keyof A]: 
  * Traces `build(...arguments)`, given trees whose leaves are specifications of inputs, or arrays, which become constants
  * of the session. The name of an input is its path within its argument, so that a parameter is called
  * alike in the graph, in ONNX and in a checkpoint; an output is named by its path in the result, preceded by `next.`
- * where an input has that name already. A result that is one tensor is called `output`.
+ * where an input has that name already. An argument that is one tensor is called `input`, and such a result `output`.
  */
 export function trace<A extends readonly unknown[], R>(
   build: (...inputs: SymbolicArguments<A>) => R,
@@ -43,13 +53,14 @@ export function trace<A extends readonly unknown[], R>(
   const taken = new Set<string>();
   const symbolic = args.map((argument) =>
     mapTree(argument, (type: TensorSpec | HostTensor, path) => {
-      if (taken.has(path)) {
-        throw new PerformerError('CONFIG', `trace: expected a name of its own for each input, got ${path} twice.`);
+      const name = inputName(path);
+      if (taken.has(name)) {
+        throw new PerformerError('CONFIG', `trace: expected a name of its own for each input, got ${name} twice.`);
       }
-      taken.add(path);
-      const tensor = input(path, type.dtype, type.shape);
-      if ('data' in type) constants.push({ name: path, tensor, value: type });
-      else inputs.push({ name: path, tensor });
+      taken.add(name);
+      const tensor = input(name, type.dtype, type.shape);
+      if ('data' in type) constants.push({ name, tensor, value: type });
+      else inputs.push({ name, tensor });
       return tensor;
     }),
   );

@@ -34,16 +34,28 @@ function attentionOperations(config: LanguageModelConfig, length: number): numbe
 }
 
 /**
- * Floating-point operations of one forward pass over `length` tokens: 2 × matrix parameters × tokens, the features of
- * queries and keys, and the causal core. Exact attention is counted over the whole square. A training step has 3 times as
- * many.
+ * Floating-point operations of one forward pass over `length` tokens, the last `predicted` of which give logits: 2 ×
+ * matrix parameters × tokens, the features of queries and keys, and the causal core. Exact attention is counted over the
+ * whole square.
  */
-export function forwardOperations(config: LanguageModelConfig, length: number): number {
-  const { depth, heads } = config;
+export function forwardOperations(config: LanguageModelConfig, length: number, predicted = length): number {
+  const { depth, heads, dim, vocabularySize } = config;
   const matrices = shapesRead(config)
     .filter(({ length: rank }) => rank === 2)
     .reduce((total, shape) => total + elementCount(shape), 0);
-  return 2 * matrices * length + depth * heads * attentionOperations(config, length);
+  const logits = 2 * dim * vocabularySize * (length - predicted);
+  return 2 * matrices * length - logits + depth * heads * attentionOperations(config, length);
+}
+
+/**
+ * Those of a training step: 3 times a forward pass, since each product has two in the gradient, but for the products with
+ * projections and shapes, which have no gradient of their own.
+ */
+export function trainingOperations(config: LanguageModelConfig, length: number): number {
+  const { depth, heads, attention, featureMap } = config;
+  const isFrozen = attention === 'favor+' && featureMap !== 'hedgehog';
+  const frozen = isFrozen ? depth * heads * 2 * length * featureOperations(config) : 0;
+  return 3 * forwardOperations(config, length) - frozen;
 }
 
 /** Bytes of a tree of float32 and int32. */

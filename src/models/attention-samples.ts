@@ -1,9 +1,8 @@
 /** The queries, keys and values that a language model's attention sees, layer by layer: what feature maps are chosen by. */
 import type { AttentionSamples } from '../attention/index.js';
 import type { HostTensor } from '../base/array.js';
-import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import { slice, spec, type Tensor, type TensorSpec } from '../graph/index.js';
+import { slice, specsOf, type Tensor } from '../graph/index.js';
 import type { LanguageModelConfig } from './config.js';
 import { type LanguageModelParams, type Projections, readTokens } from './language-model.js';
 
@@ -25,7 +24,6 @@ export async function attentionSamples(
   { config, params, projections }: SampledModel,
   tokens: HostTensor<'int32'>,
 ): Promise<(AttentionSamples & { readonly value: HostTensor })[]> {
-  const specOf = ({ dtype, shape }: HostTensor): TensorSpec => spec(dtype, shape);
   const length = tokens.shape[1] as number;
   const compiled = await engine.compile(
     (weights: LanguageModelParams, drawn: Projections, given: { tokens: Tensor }) => {
@@ -38,7 +36,7 @@ export async function attentionSamples(
       }));
       return { layers };
     },
-    [mapTree(params, specOf), mapTree(projections, specOf), { tokens: specOf(tokens) }] as never,
+    [specsOf(params), specsOf(projections), specsOf({ tokens })] as never,
   );
   try {
     const { layers } = (await compiled.run([params, projections, { tokens }] as never)) as never as {

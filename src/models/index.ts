@@ -1,5 +1,5 @@
 /** Models: configurations, initial parameters, and functions from tokens to logits. */
-export { forwardOperations, tokenBytes } from './arithmetic.js';
+export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
 export {
   describeIssues,

@@ -51,7 +51,6 @@ import {
   equal,
   less,
   matmul,
-  minimum,
   pad,
   type RecomputedInputs,
   range,
@@ -100,7 +99,7 @@ export interface LanguageModelInputs {
   /** Absent for exact softmax attention. */
   readonly projections?: Projections;
   readonly state?: LanguageModelState;
-  /** How many tokens of each row are real, [batch] int32; all unless given. */
+  /** How many tokens of each row are real, [batch] int32; all unless given. Not for exact attention. */
   readonly lengths?: Tensor;
   /** Given in training alone. */
   readonly dropout?: DropoutKey;
@@ -156,7 +155,7 @@ export function projectionsDigest(projections: Projections<HostTensor<'float32'>
   return projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>));
 }
 
-/** The state before the first token. */
+/** The state before the first token. It belongs to one set of projections, which no graph can check: see `projectionsDigest`. */
 export function initialState(config: LanguageModelConfig, batch: number): LanguageModelState<HostTensor> {
   const { heads, headDim, dim, depth } = config;
   const features = stateFeatureCount({
@@ -203,6 +202,12 @@ export function readTokens(
 ): LanguageModelResult {
   const [batch, length] = tokens.shape as [Dim, Dim];
   checkLength('readTokens', config, length);
+  if (lengths !== undefined && config.attention === 'softmax') {
+    throw new PerformerError(
+      'CONFIG',
+      "readTokens: expected rows of one length, as the state of attention: 'softmax' keeps no mask, got lengths.",
+    );
+  }
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
   const isChunked = config.attention === 'favor+' && !(state !== undefined && length === 1);
   const whole = isChunked ? roundUp(length, config.chunk) : length;
@@ -218,9 +223,10 @@ export function readTokens(
   let x = scope('embedding', () => {
     const embedded = embed(params.embedding, padded);
     if (params.positions === undefined) return embedded;
-    // Padding may reach beyond the table; what it reads there is seen by nobody.
-    const last = params.positions.weight.staticDim(0) - 1;
-    return add(embedded, embed(params.positions, minimum(cast(positions, 'int32'), last)));
+    // Padding may reach beyond the table, and nobody sees what it reads; a real token there is an error of the engine.
+    const known = cast(positions, 'int32');
+    const read = keyMask === undefined ? known : where(keyMask, known, scalar(0, 'int32'));
+    return add(embedded, embed(params.positions, read));
   });
   x = dropout(x, config.embeddingDropout, 'embedding', dropoutKey);
   const angles =
@@ -262,7 +268,7 @@ export function readTokens(
 
 /** How many tokens the rows [batch, length] have: [batch] int32. */
 export function lengthOfRows(tokens: Tensor): Tensor {
-  return broadcastTo(cast(size(tokens.dim(1)), 'int32'), [tokens.dim(0)]);
+  return broadcastTo(size(tokens.dim(1), 'int32'), [tokens.dim(0)]);
 }
 
 /** Throws CONFIG for more tokens than there are learned positions. */

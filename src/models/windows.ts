@@ -47,8 +47,8 @@ export interface WindowOptions {
  * `lastHidden` and the state alone takes the memory of one window, whatever the length. It has no gradient. The
  * `lastHidden` of a row without tokens means nothing.
  *
- * @throws CONFIG for exact attention, whose state grows, for a window that is no positive integer, and for more tokens
- *   than there are learned positions.
+ * @throws CONFIG for exact attention, whose state grows, for a window that is no positive integer, and for a length
+ *   beyond the learned positions; where that is known only when the graph runs, the run throws DEVICE.
  */
 export function readInWindows(
   config: LanguageModelConfig,

@@ -2,7 +2,7 @@
 import { type HostTensor, zeros } from '../base/array.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
-import { less, scalar, spec, sum, type TensorSpec, where } from '../graph/index.js';
+import { less, scalar, spec, specsOf, sum, type TensorSpec, where } from '../graph/index.js';
 import {
   initialState,
   type LanguageModelConfig,
@@ -53,10 +53,6 @@ export interface CompiledStep {
 
 const scalarSpec = spec('float32', []);
 const scalarSpecs = { learningRate: scalarSpec, update: scalarSpec };
-
-export function specsOf<T>(tree: T) {
-  return mapTree(tree, ({ dtype, shape }: HostTensor): TensorSpec => spec(dtype, shape));
-}
 
 function numberOf(value: HostTensor): number {
   return Number(value.data[0]);

@@ -5,7 +5,7 @@
 import type { HostTensor } from '../base/array.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { type FeatureMoments, type FeatureShape, rowMoments } from '../features/index.js';
-import { slice, spec } from '../graph/index.js';
+import { slice, spec, specsOf } from '../graph/index.js';
 import {
   type LanguageModelConfig,
   type LanguageModelParams,
@@ -14,7 +14,6 @@ import {
   projectionLayout,
   readTokens,
 } from '../models/index.js';
-import { specsOf } from './compiled.js';
 import type { TrainingConfig } from './config.js';
 
 export interface CompiledMoments {

@@ -13,7 +13,7 @@ import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { positiveFeatures } from '../../src/features/index.js';
 import type { Tensor } from '../../src/graph/index.js';
-import { drawAttention, projectionOf } from '../support/attention-inputs.js';
+import { cutLength, drawAttention, maskOf, projectionOf } from '../support/attention-inputs.js';
 import { emptyState, runOnce } from '../support/attention-run.js';
 
 type Nested = readonly (readonly (readonly (readonly number[])[])[])[];
@@ -82,6 +82,28 @@ describe('an epsilon on the features', () => {
   const sizes = { batch: 1, heads: 1, dim: 4, std: 1 };
   const projection = projectionOf(6, 4);
   const map = (rows: Tensor) => positiveFeatures(rows, { epsilon: 1e-4 });
+
+  it('takes its maximum over the keys that are seen', async () => {
+    const { query, key, value } = drawAttention({ ...sizes, length: 5 });
+    const far = { ...key, data: key.data.slice() };
+    projection.data.subarray(0, 4).forEach((entry, at) => {
+      far.data[4 * 4 + at] = 50 * entry;
+    });
+    const keyMask = maskOf(1, 5, (_, position) => position < 4);
+    const outputOf = (inputs: object) =>
+      runOnce(
+        referenceEngine(),
+        (({ projection: rows, ...given }: AttentionInputs & { projection: Tensor }) => ({
+          output: bidirectionalAttention(given, map(rows)),
+        })) as never,
+        { ...inputs, projection },
+      ) as Promise<{ output: HostTensor }>;
+    const masked = await outputOf({ query, key: far, value, keyMask });
+    const without = await outputOf({ query, key: cutLength(key, 0, 4), value: cutLength(value, 0, 4) });
+    masked.output.data.forEach((entry, at) => {
+      expect(Number(entry)).toBeCloseTo(Number(without.output.data[at]), 12);
+    });
+  });
 
   it('is refused by causal and by recurrent attention, where it would carry later tokens into earlier outputs', async () => {
     const attempts = [

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type AttentionInputs,
+  attentionMap,
   bidirectionalAttention,
   causalAttention,
   exactAttention,
@@ -108,13 +109,18 @@ describe('features that use positions', () => {
     expect(codeOf(() => recurrentAttention(both, positional, read))).toBeUndefined();
   });
 
-  it('are refused in causal attention with the positions of one side alone', () => {
-    expect(codeOf(() => causalAttention({ ...good, keyPosition: position }, positional))).toBe('CONFIG');
-    expect(codeOf(() => causalAttention(good, positional))).toBeUndefined();
+  it.each<[string, (inputs: AttentionInputs) => unknown]>([
+    ['causal attention', (inputs) => causalAttention(inputs, positional)],
+    ['bidirectional attention', (inputs) => bidirectionalAttention(inputs, positional)],
+    ['an attention map', (inputs) => attentionMap(inputs, positional, { isCausal: true })],
+  ])('are refused in %s with the positions of one side alone', (_form, attend) => {
+    expect(codeOf(() => attend({ ...good, keyPosition: position }))).toBe('CONFIG');
+    expect(codeOf(() => attend({ ...good, queryPosition: position }))).toBe('CONFIG');
+    expect(codeOf(() => attend(good))).toBeUndefined();
   });
 
   it.each(['queryPosition', 'keyPosition'])('are refused with a %s of another length', (name) => {
-    const inputs = { ...good, [name]: input('wrong', 'int32', [2, 6]) };
+    const inputs = { ...good, queryPosition: position, keyPosition: position, [name]: input('wrong', 'int32', [2, 6]) };
     expect(codeOf(() => bidirectionalAttention(inputs, positional))).toBe('SHAPE');
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { float32, int32, Random, symbol, zeros } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { add, gradient, matmul, multiply, reshape, scope, spec, sum, takeRows } from '../../src/graph/index.js';
+import { add, gradient, matmul, multiply, reshape, scope, size, spec, sum, takeRows } from '../../src/graph/index.js';
 import { values } from '../support/compare.js';
 
 const engines = [referenceEngine(), nodeEngine({ threads: 1 })];
@@ -40,6 +40,35 @@ describe.each(engines.map((engine) => ({ name: engine.name, engine })))('the eng
     expect(result.y).toBe(y);
     expect(values(y)).toEqual([2, 4, 6, 8, 10, 12]);
     expect(values(result.z)).toEqual([3, 6, 9, 12, 15, 18]);
+    await executable.dispose();
+  });
+
+  it('refuses buffers of another type than the output', async () => {
+    const executable = await engine.compile(({ x }) => ({ y: multiply(x, 2) }), [{ x: spec('float32', [2, 3]) }]);
+    const run = executable.run([{ x: a }], { outputs: { y: zeros('float64', [2, 3]) } });
+    await expect(run).rejects.toThrow(/expected a buffer for y float32 \[2, 3\], got float64 \[2, 3\]/);
+    await executable.dispose();
+  });
+
+  it('takes an argument that is one tensor', async () => {
+    const executable = await engine.compile((x, { factor }) => multiply(x, factor), [
+      spec('float32', [2, 3]),
+      { factor: spec('float32', []) },
+    ] as const);
+    const result = await executable.run([a, { factor: float32([], [3]) }]);
+    expect(values(result)).toEqual([3, 6, 9, 12, 15, 18]);
+    await expect(
+      engine.compile((x, y) => add(x, y), [spec('float32', [2]), spec('float32', [2])] as const),
+    ).rejects.toThrow(/got input twice/);
+    await executable.dispose();
+  });
+
+  it('knows a size beyond what float32 counts', async () => {
+    const executable = await engine.compile(
+      ({ x }) => add(size(x.dim(0), 'int32'), 0),
+      [{ x: spec('bool', [symbol('n')]) }],
+    );
+    expect(values(await executable.run([{ x: zeros('bool', [2 ** 24 + 1]) }]))).toEqual([2 ** 24 + 1]);
     await executable.dispose();
   });
 

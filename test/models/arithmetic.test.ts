@@ -9,6 +9,7 @@ import {
   type LanguageModelOptions,
   languageModelConfig,
   tokenBytes,
+  trainingOperations,
 } from '../../src/models/index.js';
 
 const sizes = { dim: 32, depth: 3, heads: 2, headDim: 8, featureCount: 16, feedForwardMultiplier: 4 };
@@ -45,6 +46,16 @@ describe('operations of a forward pass', () => {
   ])('are linear in it for %s', (_, options, projection) => {
     const linear = forwardOperations(configOf(options), length) - 2 * matrices * length;
     expect(linear).toBe(core + perRow * projection);
+    // Every product has two in the gradient, but for those with projections and shapes, which have one.
+    const frozen = options.featureMap === 'hedgehog' ? 0 : perRow * projection;
+    expect(trainingOperations(configOf(options), length)).toBe(
+      3 * forwardOperations(configOf(options), length) - frozen,
+    );
+  });
+
+  test('leave out the logits that are not asked for', () => {
+    const all = forwardOperations(configOf(), length);
+    expect(all - forwardOperations(configOf(), length, 1)).toBe(2 * 32 * 256 * (length - 1));
   });
 });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type HostTensor, int32, leavesOf, mapTree, symbol } from '../../src/base/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
-import { less, range, reshape, scalar, spec, trace, where } from '../../src/graph/index.js';
+import { less, range, reshape, scalar, spec, specsOf, trace, where } from '../../src/graph/index.js';
 import {
   initialState,
   type LanguageModelOptions,
@@ -12,8 +12,6 @@ import {
 } from '../../src/models/index.js';
 import { drawTokens, randomModel, type TestModel } from '../generation/models.js';
 import { engine } from '../support/tiny.js';
-
-const specsOf = <T>(tree: T) => mapTree(tree, ({ dtype, shape }: HostTensor) => spec(dtype, shape));
 
 /** Compiles both readings of `batch` rows, of any length, with the state of what came before. */
 function compileBoth(on: Engine, { config, params, projections }: TestModel, batch: number, window: number) {
@@ -109,4 +107,33 @@ describe('refusals', () => {
     expect(read(learned, 65, 16)).toThrow(/readInWindows: expected at most maxLength = 64 tokens/);
     expect(read(learned, 64, 16)).not.toThrow();
   });
+});
+
+describe('readTokens', () => {
+  it('refuses rows of several lengths for exact attention, whose state keeps no mask', () => {
+    const { config, params } = randomModel({ attention: 'softmax' });
+    const read = () =>
+      trace((weights, { tokens, lengths }) => readTokens(config, weights, { tokens, lengths }).hidden, [
+        specsOf(params),
+        { tokens: spec('int32', [2, 3]), lengths: spec('int32', [2]) },
+      ] as const);
+    expect(read).toThrow(/readTokens: expected rows of one length.*got lengths/);
+  });
+
+  it.each(Object.keys(engines) as (keyof typeof engines)[])(
+    'gives no token beyond the learned positions the last one of them: %s',
+    async (on) => {
+      const { config, params, projections } = randomModel({ positions: 'learned', maxLength: 40 });
+      const length = symbol('length');
+      const reader = await engines[on].compile(
+        (weights, features, { tokens }) => readTokens(config, weights, { tokens, projections: features }).lastHidden,
+        [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, length]) }],
+      );
+      const read = (count: number) =>
+        reader.run([params, projections, { tokens: int32([1, count], drawTokens(count)) }]);
+      expect((await read(40)).shape).toEqual([1, 1, config.dim]); // padded to 48
+      await expect(read(41)).rejects.toThrow();
+      await reader.dispose();
+    },
+  );
 });

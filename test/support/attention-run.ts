@@ -12,7 +12,7 @@ import {
 import { type HostTensor, type MapLeaves, symbol, zeros } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';
-import { spec, type Tensor, type TensorSpec } from '../../src/graph/index.js';
+import { spec, specsOf, type Tensor, type TensorSpec } from '../../src/graph/index.js';
 import { cutLength, type DrawnAttention, joinLength } from './attention-inputs.js';
 import { streamDeferred } from './deferred-run.js';
 
@@ -27,18 +27,6 @@ export async function runOnce<I extends object, R>(
   const result = await executable.run([inputs] as never);
   await executable.dispose();
   return result as MapLeaves<R, HostTensor>;
-}
-
-export function specsOf(tree: object): unknown {
-  if ('dtype' in tree) {
-    const { dtype, shape } = tree as HostTensor;
-    return spec(dtype === 'float64' ? 'float32' : dtype, shape); // the oracle's results come back in float64
-  }
-  return Object.fromEntries(
-    Object.entries(tree)
-      .filter(([, child]) => child !== undefined)
-      .map(([name, child]) => [name, specsOf(child as object)]),
-  );
 }
 
 /** A feature map that a test runs: the arrays it is made of, and how. */

@@ -11,8 +11,9 @@ import {
 } from '../../src/attention/index.js';
 import { type HostTensor, zeros } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
+import { specsOf } from '../../src/graph/index.js';
 import { type DrawnAttention, joinLength } from './attention-inputs.js';
-import { cutInputs, emptyState, specsOf, streamSpecs, type TestedMap } from './attention-run.js';
+import { cutInputs, emptyState, streamSpecs, type TestedMap } from './attention-run.js';
 
 type State = AttentionState<HostTensor>;
 type Recent = RecentTokens<HostTensor<'float64'>>;

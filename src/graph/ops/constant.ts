@@ -56,21 +56,21 @@ export function toTensor(value: Tensor | number, like: Tensor): Tensor {
   return typeof value === 'number' ? scalar(value, like.dtype) : value;
 }
 
-const sizeOp: Op<{ dim: Dim }> = {
+const sizeOp: Op<{ dim: Dim; dtype: 'float32' | 'int32' }> = {
   name: 'size',
-  infer: () => [{ dtype: 'float32', shape: [] }],
+  infer: (_, { dtype }) => [{ dtype, shape: [] }],
   evaluate: (_, { dim }, { bindings }) => [Float64Array.of(evaluateDim(dim, bindings))],
   differentiate: zeroGradient,
-  lower: (emitter, _, { dim }) => {
+  lower: (emitter, _, { dim, dtype }) => {
     const scalarShape = emitter.constant('int64', [0], []);
-    const cast = emitter.emit('Cast', [emitter.dimension(dim)], { to: 1 });
+    const cast = emitter.emit('Cast', [emitter.dimension(dim)], { to: dtype === 'float32' ? 1 : 6 });
     return [emitter.emit('Reshape', [cast, scalarShape])];
   },
 };
 
-/** A dimension as a float32 scalar: a constant unless it is symbolic. */
-export function size(dim: Dim): Tensor {
-  return typeof dim === 'number' ? scalar(dim) : apply(sizeOp, [], { dim });
+/** A dimension as a scalar: a constant unless it is symbolic. */
+export function size(dim: Dim, dtype: 'float32' | 'int32' = 'float32'): Tensor {
+  return typeof dim === 'number' ? scalar(dim, dtype) : apply(sizeOp, [], { dim, dtype });
 }
 
 const rangeOp: Op<{ dim: Dim; dtype: 'int32' | 'int64' | 'uint32' }> = {

@@ -110,7 +110,7 @@ function countOf(x: Tensor, axes: readonly number[]): Dim[] {
 
 export function mean(x: Tensor, axes?: Axes, keep = false): Tensor {
   const list = sortedAxes('mean', x, axes);
-  const counts = countOf(x, list).map(size);
+  const counts = countOf(x, list).map((dim) => size(dim));
   const count = counts.reduce((a, b) => multiply(a, b));
   return divide(sum(x, list, keep), count);
 }
