@@ -37,6 +37,30 @@ describe('generating', () => {
     expect(fromInput.out).toBe(fromFile.out);
   });
 
+  test('leaves a character that the prompt begins to the model, and reads a pipe and an empty file too', async () => {
+    const folder = await modelFolder();
+    const path = join(folder, 'prompt.txt');
+    await writeFile(path, Buffer.from([...Buffer.from('고래 '), 0xec, 0x95]));
+    const words = ['--max-tokens', '5', '--prompt-file'];
+    const bare = await generate(folder, '--no-echo', ...words, path);
+    expect((await generate(folder, ...words, path)).out).toBe(`고래 ${bare.out}`);
+    await writeFile(path, '');
+    expect((await generate(folder, ...words, path)).out).toBe((await generate(folder, '--max-tokens', '5')).out);
+    expectRefusal(await generate(folder, ...words, folder), /--prompt-file: expected a file to read, got EISDIR/);
+    expectRefusal(await generate(folder, ...words, `${path}x`), /--prompt-file: expected a file to read, got ENOENT/);
+  });
+
+  test('gives a terminal no control characters but tabs and ends of lines', async () => {
+    const folder = await modelFolder();
+    const words = ['generate', folder, '--threads', '1', '--seed', '5', '--temperature', '100', '--max-tokens', '300'];
+    const prompt = ['--prompt', 'a\x1b[2J\x07\tb\r\n'];
+    const { out: plain } = await performer([...words, ...prompt]);
+    const { out } = await performer([...words, ...prompt], { isTTY: true });
+    expect(plain).toMatch(/^a\x1b\[2J\x07\tb\r\n.*[\x00-\x08\x0e-\x1f]/s);
+    expect(out).toMatch(/^a\ufffd\[2J\ufffd\tb\r\n/);
+    expect(out).toBe(plain.replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, '\ufffd'));
+  });
+
   test('goes on from a saved state as if it had never stopped', async () => {
     const folder = await modelFolder();
     const state = join(folder, 'state.safetensors');

@@ -139,6 +139,34 @@ describe('a run', () => {
   });
 });
 
+describe.skipIf(!existsSync('/dev/full'))('output that finds the disk full', () => {
+  const oneLine = /^performer: standard output: expected to write to it, got ENOSPC.*\. Free some space.*\n$/;
+
+  test('is told with one line, and ends with 1', limit, async () => {
+    const help = start(['train', '--help'], 'exec > /dev/full');
+    expect(await help.ended).toBe(1);
+    expect(help.text()).toMatch(oneLine);
+  });
+
+  test('ends a training after the step under way, which is saved', limit, async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    const words = ['train', await textFile(folder), '--out', out, ...small, '--steps', '100000'];
+    const train = start(words, 'exec > /dev/full');
+    expect(await train.ended).toBe(1);
+    expect(train.text()).toMatch(oneLine);
+    await loadModel(join(out, 'checkpoints', (await checkpointsOf(out)).at(-1) as string));
+  });
+
+  test.skipIf(process.platform === 'win32')('is no failure where the reader has gone', limit, async () => {
+    const folder = await temporaryFolder();
+    const words = ['train', await textFile(folder), '--out', join(folder, 'run'), ...small, '--steps', '100000'];
+    const train = start(words, 'exec > >(head -n 1)');
+    expect(await train.ended).toBe(0);
+    expect(train.text()).not.toMatch(/performer:/);
+  });
+});
+
 test.skipIf(process.platform === 'win32')(
   'a bench that is interrupted ends well, and leaves nothing behind',
   limit,
