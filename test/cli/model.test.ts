@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readSafetensors, writeSafetensors } from '../../src/interop/node.js';
 import { performer, type Ran, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const modelFolder = trainedModel();
@@ -116,6 +117,29 @@ describe('evaluating', () => {
     expect(report.windows.bitsPerByte).toBeCloseTo(report.windows.loss / Math.LN2, 12);
     const long = JSON.parse((await performer([...words, '--json', '--window', '279'])).out);
     expect(long.windows.loss).toBeCloseTo(report.streaming.loss, 5); // one window is the stream
+  });
+});
+
+describe('evaluating a model', () => {
+  test('whose weights are no numbers ends with 1 and says so', async () => {
+    const folder = await modelFolder();
+    const path = join(folder, 'model.safetensors');
+    const { tensors, metadata } = await readSafetensors(path);
+    for (const { dtype, data } of tensors.values()) if (dtype === 'float32') data.fill(Number.NaN);
+    await writeSafetensors(path, tensors, metadata);
+    const text = await textFile(folder, 'other.txt', 5);
+    const ran = await performer(['evaluate', folder, text, '--threads', '1', '--json']);
+    expectRefusal(ran, /evaluate: expected a finite loss, got NaN\./);
+  });
+
+  test('of a checkpoint takes the window of its run', async () => {
+    const folder = await modelFolder();
+    const place = join(folder, 'checkpoints', 'step-00000006');
+    await mkdir(place, { recursive: true });
+    for (const name of ['config.json', 'model.safetensors']) await cp(join(folder, name), join(place, name));
+    const text = await textFile(folder, 'other.txt', 5);
+    const { out } = await performer(['evaluate', place, text, '--threads', '1', '--json']);
+    expect(JSON.parse(out)).toMatchObject({ window: 16 });
   });
 });
 
