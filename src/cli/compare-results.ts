@@ -50,7 +50,7 @@ function deviationOf(values: readonly number[]): number | undefined {
   return Math.sqrt(values.reduce((total, value) => total + (value - middle) ** 2, 0) / (values.length - 1));
 }
 
-/** The kernels of which the fewest runs diverged first, and those by loss, over the runs that were evaluated at least once. */
+/** The kernels by how many of their runs diverged and then by loss, least first; runs not evaluated yet do not count. */
 export function rankKernels(runs: readonly ComparedRun[]): readonly RankedKernel[] {
   const told = runs.filter(({ heldOut, isDiverged }) => isDiverged || heldOut.length > 0);
   const names = [...new Set(told.map(({ kernel }) => kernel))];

@@ -19,7 +19,8 @@ function writeError(name: string, cause: Error): PerformerError {
 export function nodeIo(): Io {
   const broken = new Set<() => void>();
   let failure: PerformerError | undefined;
-  for (const [name, stream] of Object.entries({ 'standard output': process.stdout, 'standard error': process.stderr })) {
+  const outputs = { 'standard output': process.stdout, 'standard error': process.stderr };
+  for (const [name, stream] of Object.entries(outputs)) {
     stream.on('error', (cause: NodeJS.ErrnoException) => {
       // A reader that has gone (`performer … | head`) is no failure, but a reason to stop.
       if (cause.code !== 'EPIPE') failure ??= writeError(name, cause);

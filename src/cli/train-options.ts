@@ -82,7 +82,7 @@ async function readConfigFile(path: string): Promise<Options> {
   return value as Options;
 }
 
-/** The options for several kernels: what only FAVOR+ reads counts as the preset's, which holds where a kernel can have it. */
+/** The options for several kernels: what only FAVOR+ reads is as the preset's, which holds where a kernel can have it. */
 export function sharedOptions(asked: AskedOptions): AskedOptions {
   const own = Object.fromEntries(Object.entries(asked.own).filter(([key]) => !favorOptions.includes(key)));
   return { ...asked, own, preset: { ...asked.preset, ...pick(asked.own, favorOptions) } };

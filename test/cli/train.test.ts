@@ -125,7 +125,7 @@ describe('going on', () => {
     expect(steps).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  test('the command that began the run goes on with it, also where the map has a number of features of its own', async () => {
+  test('the command that began a run goes on with it, also where the map has its own number of features', async () => {
     const folder = await temporaryFolder();
     const sizes = small.filter((word, at) => word !== '--feature-count' && small[at - 1] !== '--feature-count');
     const map = ['--preset', 'tiny', '--feature-map', 'hedgehog'];
