@@ -98,7 +98,8 @@ async function meanLoss(
     }
     const loss = total / (text.length - 1);
     if (Number.isFinite(loss)) return loss;
-    const advice = 'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
+    const advice =
+      'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
     throw new PerformerError('NUMERIC', `evaluate: expected a finite loss, got ${loss}. ${advice}`);
   } finally {
     await compiled.dispose();

@@ -65,7 +65,10 @@ describe('a comparison', () => {
     const folder = join(out, 'runs', 'elu-seed-0');
     await rm(folder, { recursive: true });
     await mkdir(join(folder, 'checkpoints', '.step-00000000.1'), { recursive: true });
-    expect(await performer(['compare', '--out', out, '--resume', '--threads', '1'])).toMatchObject({ code: 0, err: '' });
+    expect(await performer(['compare', '--out', out, '--resume', '--threads', '1'])).toMatchObject({
+      code: 0,
+      err: '',
+    });
     expect(timeless(await resultsOf(out))).toEqual(timeless(before));
   });
 
@@ -75,8 +78,14 @@ describe('a comparison', () => {
     expect(ran.code).toBe(0);
     expect(ran.err).toMatch(/^note: positive, seed 0 diverged: step 2: .*\nnote: elu, seed 0 diverged: /);
     const { ranking, runs } = await resultsOf(out);
-    expect(runs).toMatchObject([{ kernel: 'positive', isDiverged: true }, { kernel: 'elu', isDiverged: true }]);
-    expect(ranking).toMatchObject([{ runs: 0, diverged: 1, loss: null }, { runs: 0, diverged: 1, loss: null }]);
+    expect(runs).toMatchObject([
+      { kernel: 'positive', isDiverged: true },
+      { kernel: 'elu', isDiverged: true },
+    ]);
+    expect(ranking).toMatchObject([
+      { runs: 0, diverged: 1, loss: null },
+      { runs: 0, diverged: 1, loss: null },
+    ]);
     expect(await readFile(join(out, 'ranking.md'), 'utf8')).toMatch(/\| positive \| diverged \|.*0, 1 diverged/);
   });
 

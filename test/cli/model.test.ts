@@ -125,7 +125,7 @@ describe('evaluating a model', () => {
     const folder = await modelFolder();
     const path = join(folder, 'model.safetensors');
     const { tensors, metadata } = await readSafetensors(path);
-    for (const { dtype, data } of tensors.values()) if (dtype === 'float32') data.fill(Number.NaN);
+    for (const { dtype, data } of tensors.values()) if (dtype === 'float32') (data as Float32Array).fill(Number.NaN);
     await writeSafetensors(path, tensors, metadata);
     const text = await textFile(folder, 'other.txt', 5);
     const ran = await performer(['evaluate', folder, text, '--threads', '1', '--json']);

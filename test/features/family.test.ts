@@ -103,7 +103,11 @@ const problems: readonly (readonly [string, Partial<FeatureMapOptions> & { name:
   ['structured rows of dim 6', { name: 'positive', headDim: 6, projectionKind: 'structured' }, /power of two/],
   ['independent signs', { name: 'polynomial', projectionKind: 'iid' }, /projectionKind: polynomial .*no rows/],
   ['polynomial features without signs', { name: 'polynomial', projectionKind: 'none' }, /projectionKind: .*no rows/],
-  ['independent Taylor features', { name: 'taylor', featureCount: 15, projectionKind: 'iid' }, /projectionKind: .*rows/],
+  [
+    'independent Taylor features',
+    { name: 'taylor', featureCount: 15, projectionKind: 'iid' },
+    /projectionKind: .*rows/,
+  ],
   ['structured cosFormer', { name: 'cosformer', featureCount: 8, projectionKind: 'structured' }, /projectionKind/],
   ['simplex hedgehog features', { name: 'hedgehog', featureCount: 8, projectionKind: 'simplex' }, /projectionKind/],
   ['regularised rows of shaped features', { name: 'oprf', rowNorm: 'root' }, /rowNorm: oprf .* chi/],
