@@ -38,7 +38,7 @@ describe('generating', () => {
     expect(fromInput.out).toBe(fromFile.out);
   });
 
-  test('leaves a character that the prompt begins to the model, and reads a pipe and an empty file too', async () => {
+  test('leaves a character that the prompt begins to the model, and takes an empty file for no prompt', async () => {
     const folder = await modelFolder();
     const path = join(folder, 'prompt.txt');
     await writeFile(path, Buffer.from([...Buffer.from('고래 '), 0xec, 0x95]));
