@@ -64,6 +64,7 @@ describe('training', () => {
     expect(ran.code).toBe(0);
     expect(ran.out).toContain('#### 6/6');
     expect(ran.out).toContain('held out: loss');
+    expect(ran.out).not.toContain('\x1b[?'); // no mode of the terminal that a killed process would leave behind
   });
 
   test('the flags override the config file, which overrides the preset', async () => {
@@ -122,6 +123,17 @@ describe('going on', () => {
     expect((await performer(['train', '--out', out, '--resume', '--steps', '8'])).code).toBe(0);
     const steps = (await metricsOf(out)).filter(({ kind }) => kind === 'step').map(({ step }) => step);
     expect(steps).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('the command that began a run goes on with it, also where the map has its own number of features', async () => {
+    const folder = await temporaryFolder();
+    const sizes = small.filter((word, at) => word !== '--feature-count' && small[at - 1] !== '--feature-count');
+    const map = ['--preset', 'tiny', '--feature-map', 'hedgehog'];
+    const words = ['train', await textFile(folder), '--out', join(folder, 'run'), ...sizes, ...map];
+    expect(await performer(words)).toMatchObject({ code: 0 });
+    expect(await performer([...words, '--resume', '--steps', '7'])).toMatchObject({ code: 0, err: '' });
+    const other = await performer([...words, '--resume', '--steps', '8', '--feature-count', '8']);
+    expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/--feature-count: expected 16.*got 8/) });
   });
 
   test('what would change the run is refused, what would not is not', async () => {
