@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GenerationSession } from '../src/generation/index.js';
 import { spec, specsOf } from '../src/graph/index.js';
 import {
   languageModelConfig,
@@ -15,7 +16,7 @@ import {
 import { initialSnapshot, trainingConfig } from '../src/training/index.js';
 import { CheckpointFolder } from '../src/training/node.js';
 import { median } from './measure.js';
-import { engine } from './model.js';
+import { engine, modelOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, figure } from './report.js';
 
 /** Milliseconds from the start of `performer generate` to its first byte. */
@@ -44,8 +45,15 @@ export const startUp: Benchmark = {
       const times: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 7); i++) times.push(await firstToken(folder));
       const deep = languageModelConfig({ ...presets.small.model, depth: isQuick ? 2 : 24 });
+      const { params, projections } = modelOf(deep);
       const creations: number[] = [];
+      const firstTokens: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 3); i++) {
+        const start = performance.now();
+        const session = await GenerationSession.create(engine, deep, params, projections);
+        await session.step(Int32Array.of(32));
+        firstTokens.push(performance.now() - start);
+        await session.dispose();
         const began = performance.now();
         const executable = await engine.compile(
           (weights, features, { tokens }) =>
@@ -58,6 +66,11 @@ export const startUp: Benchmark = {
       return [
         figure('performer generate, 1.4 M parameters: first token', median(times) / 1000, 's', { atMost: 0.8 }),
         figure(`session of ${deep.depth} layers, dim 512, forward`, median(creations) / 1000, 's', { atMost: 1.5 }),
+        figure(
+          `session of ${deep.depth} layers to generate with, and its first token`,
+          median(firstTokens) / 1000,
+          's',
+        ),
       ];
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -22,14 +22,19 @@ function freshFolder() {
 }
 
 let isStopped = false;
-// The command under way hears Ctrl-C too, and ends as it should.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => (isStopped = true));
+let child;
+// The command under way hears Ctrl-C too, and ends as it should; SIGTERM comes to this process alone.
+process.on('SIGINT', () => (isStopped = true));
+process.on('SIGTERM', () => {
+  isStopped = true;
+  child?.kill('SIGTERM');
+});
 
 /** Runs a command, and ends with it when it fails or was stopped. */
 async function performer(...words) {
   const shown = words.map((word) => (/^[\w./-]+$/.test(word) ? word : JSON.stringify(word)));
   console.log(`\n$ npx performer ${shown.join(' ')}\n`);
-  const child = spawn(process.execPath, [command, ...words], { stdio: 'inherit' });
+  child = spawn(process.execPath, [command, ...words], { stdio: 'inherit' });
   const code = await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status) => resolve(status ?? 1));

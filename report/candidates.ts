@@ -79,10 +79,10 @@ export const otherCandidates: readonly Candidate[] = [
       'identity',
     ] as const
   ).map((name) => candidate(name, name)),
-  { label: 'polynomial, degree 2', options: { name: 'polynomial', projectionKind: 'iid', rowNorm: 'chi' } },
+  candidate('polynomial, degree 2', 'polynomial'),
   {
     label: 'polynomial, degree 4',
-    options: { name: 'polynomial', projectionKind: 'iid', rowNorm: 'chi', degree: 4 },
+    options: { name: 'polynomial', projectionKind: 'orthogonal', rowNorm: 'chi', degree: 4 },
   },
 ];
 

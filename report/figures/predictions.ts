@@ -10,6 +10,7 @@ import type { Engine } from '../../src/engine/index.js';
 import {
   type FeatureMapOptions,
   type FeatureShape,
+  hasRandomRows,
   isShaped,
   kernelError,
   measureKernelError,
@@ -98,7 +99,8 @@ async function compareAll(
       for (const { label, options: chosen } of candidates) {
         const shape = await samples.shapeOf(chosen);
         for (const count of countsOf(dim)) {
-          const options = optionsFor({ label, options: { ...chosen, projectionKind } }, dim, count);
+          const drawn = hasRandomRows(chosen.name) ? { ...chosen, projectionKind } : chosen;
+          const options = optionsFor({ label, options: drawn }, dim, count);
           const compared = await compareKernel(engine, options, samples.rows, { pairs, draws, ...shape });
           found.push({ map: label, dim, rows: projectionKind, features: count, ...compared });
         }

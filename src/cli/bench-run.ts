@@ -13,7 +13,7 @@ import { type BenchResult, measure, profileParts, runCounts, type Watch } from '
 import { type BenchWork, type PartName, partNames } from './bench-parts.js';
 import { type BenchSubject, benchText, profilesText } from './bench-text.js';
 import { usageError } from './command.js';
-import { readRunNote } from './corpus.js';
+import { trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
@@ -86,7 +86,7 @@ async function chooseWork(
   if (asked !== undefined && asked > maxLength) {
     throw usageError(`--length: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);
   }
-  const length = asked ?? Math.min((await readRunNote(folder))?.window ?? 1024, maxLength);
+  const length = asked ?? Math.min((await trainingWindow(folder)) ?? 1024, maxLength);
   return { work: { model, length, batch }, source: folder };
 }
 

@@ -11,7 +11,7 @@ export interface ComparedKernel {
 }
 
 /** Options of a kernel that may follow its name. */
-const keys = [
+export const kernelOptions = [
   'featureCount',
   'projectionKind',
   'rowNorm',
@@ -25,14 +25,14 @@ const keys = [
 export const variedOptions: readonly string[] = [
   'attention',
   'featureMap',
-  ...keys.filter((key) => key !== 'featureCount'),
+  ...kernelOptions.filter((key) => key !== 'featureCount'),
 ];
 
 function optionOf(kernel: string, word: string): readonly [string, unknown] {
   const [name, value = ''] = word.split('=', 2) as [string, string?];
-  const key = keys.find((each) => flagName(each) === name);
+  const key = kernelOptions.find((each) => flagName(each) === name);
   if (key === undefined || value === '') {
-    const known = keys.map((each) => `${flagName(each)}=…`).join(', ');
+    const known = kernelOptions.map((each) => `${flagName(each)}=…`).join(', ');
     throw usageError(`--kernels ${kernel}: expected ${known} after a name, got ${word}.`);
   }
   return [key, parseNumber(value) ?? value];

@@ -8,6 +8,8 @@ export interface ComparedRun {
   /** Steps done, and in all. */
   readonly step: number;
   readonly steps: number;
+  /** Whether the loss was no longer finite, which ended the run. */
+  readonly isDiverged: boolean;
   readonly parameters: number;
   /** The number of features; absent for exact attention. */
   readonly features?: number;
@@ -20,8 +22,13 @@ export interface ComparedRun {
 
 export interface RankedKernel {
   readonly kernel: string;
+  /** Those that did not diverge, and those that did. */
   readonly runs: number;
-  /** The mean over the seeds of the loss at the last evaluation, in nats a byte, and its standard deviation. */
+  readonly diverged: number;
+  /**
+   * The mean over the former of the loss at the last evaluation, in nats a byte, and its standard deviation. Where all
+   * diverged it is infinite, as the best and the worst are, and null in JSON.
+   */
   readonly loss: number;
   readonly deviation: number | undefined;
   readonly best: number;
@@ -43,29 +50,41 @@ function deviationOf(values: readonly number[]): number | undefined {
   return Math.sqrt(values.reduce((total, value) => total + (value - middle) ** 2, 0) / (values.length - 1));
 }
 
-/** The kernels by loss, least first, over the runs that were evaluated at least once. */
+/** The kernels by how many of their runs diverged and then by loss, least first; runs not evaluated yet do not count. */
 export function rankKernels(runs: readonly ComparedRun[]): readonly RankedKernel[] {
-  const evaluated = runs.filter(({ heldOut }) => heldOut.length > 0);
-  const names = [...new Set(evaluated.map(({ kernel }) => kernel))];
+  const told = runs.filter(({ heldOut, isDiverged }) => isDiverged || heldOut.length > 0);
+  const names = [...new Set(told.map(({ kernel }) => kernel))];
   return names
     .map((kernel): RankedKernel => {
-      const own = evaluated.filter((run) => run.kernel === kernel);
+      const own = told.filter((run) => run.kernel === kernel);
       const [first] = own as [ComparedRun, ...ComparedRun[]];
-      const losses = own.map(({ heldOut }) => (heldOut.at(-1) as CurvePoint).loss);
+      const whole = own.filter(({ isDiverged }) => !isDiverged);
+      const losses = whole.map(({ heldOut }) => (heldOut.at(-1) as CurvePoint).loss);
       return {
         kernel,
-        runs: own.length,
-        loss: mean(losses),
+        runs: whole.length,
+        diverged: own.length - whole.length,
+        loss: losses.length === 0 ? Number.POSITIVE_INFINITY : mean(losses),
         deviation: deviationOf(losses),
         best: Math.min(...losses),
         worst: Math.max(...losses),
-        tokensPerSecond: mean(own.map(({ tokensPerSecond }) => tokensPerSecond)),
+        tokensPerSecond: mean(whole.map(({ tokensPerSecond }) => tokensPerSecond)),
         ...(first.features === undefined ? {} : { features: first.features }),
         parameters: first.parameters,
         steps: first.steps,
       };
     })
-    .sort((a, b) => a.loss - b.loss);
+    .sort((a, b) => a.diverged - b.diverged || a.loss - b.loss);
+}
+
+function lossCells({ loss, deviation, best, worst }: RankedKernel, least: number): string[] {
+  return [
+    loss.toFixed(4),
+    deviation === undefined ? '' : deviation.toFixed(4),
+    `${best.toFixed(4)} – ${worst.toFixed(4)}`,
+    `+${(loss - least).toFixed(4)}`,
+    (loss / Math.LN2).toFixed(3),
+  ];
 }
 
 /** The ranking as a table of Markdown, which reads well in a terminal too. */
@@ -74,15 +93,11 @@ export function rankingTable(ranked: readonly RankedKernel[]): string {
   const rows = ranked.map((each, at) => [
     String(at + 1),
     each.kernel,
-    each.loss.toFixed(4),
-    each.deviation === undefined ? '' : each.deviation.toFixed(4),
-    `${each.best.toFixed(4)} – ${each.worst.toFixed(4)}`,
-    `+${(each.loss - least).toFixed(4)}`,
-    (each.loss / Math.LN2).toFixed(3),
+    ...(each.runs === 0 ? ['diverged', '', '', '', ''] : lossCells(each, least)),
     each.features === undefined ? '' : String(each.features),
-    String(Math.round(each.tokensPerSecond)),
+    each.runs === 0 ? '' : String(Math.round(each.tokensPerSecond)),
     String(each.steps),
-    String(each.runs),
+    each.diverged === 0 ? String(each.runs) : `${each.runs}, ${each.diverged} diverged`,
   ]);
   const head = [
     'rank',

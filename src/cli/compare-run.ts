@@ -2,7 +2,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf, PerformerError } from '../base/errors.js';
+import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
@@ -19,8 +19,9 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { type Io, shellWord } from './io.js';
 import { MetricsFile, readCurve, readSpeed } from './metrics.js';
+import { holdsRun, makeFolder } from './run-folder.js';
 import { trainLoop } from './train-loop.js';
-import { askedOptions, freshOptions, type RunOptions } from './train-options.js';
+import { askedOptions, freshOptions, type RunOptions, sharedOptions } from './train-options.js';
 
 const plannedSchema = z.strictObject({ kernel: z.string(), seed: z.int(), model: z.unknown(), training: z.unknown() });
 const planSchema = z.strictObject({ version: z.literal(1), runs: z.array(plannedSchema).min(1) });
@@ -76,20 +77,14 @@ async function begin(
   const varied = Object.keys(asked.own).find((key) => variedOptions.includes(key));
   if (varied !== undefined)
     throw usageError(`${asked.nameOf(varied)}: expected it behind a name of --kernels, which it belongs to.`);
-  // A number of features for all holds where a map can have it, as one of the preset does.
-  const { featureCount, ...own } = asked.own;
-  const preset = featureCount === undefined ? asked.preset : { ...asked.preset, featureCount };
+  const shared = sharedOptions(asked);
   const optionsOf = (kernel: ComparedKernel, more: FlagValues = {}) =>
-    freshOptions({ ...asked, preset, own: { ...own, ...kernel.options, ...more } }, ` of ${kernel.name}`);
+    freshOptions({ ...shared, own: { ...shared.own, ...kernel.options, ...more } }, ` of ${kernel.name}`);
   const { training } = kernels.map((kernel) => optionsOf(kernel))[0] as RunOptions;
   const text = await openFiles(files);
   closers.push(() => text.close());
   checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
-  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
-    throw new PerformerError('DATA', `--out ${out}: expected a folder to write to, got ${messageOf(cause)}.`, {
-      cause,
-    });
-  });
+  await makeFolder(out);
   closers.push(await lockFolder(out));
   if ((await stat(join(out, planName)).catch(() => undefined)) !== undefined) {
     throw usageError(`--out ${out}: expected a folder without a comparison, got one. Add --resume to go on with it.`);
@@ -161,11 +156,12 @@ async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSourc
   const { train, heldOut } = splitCorpus(text, snapshot.training.heldOut, snapshot.training.window);
   const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
   try {
-    for (let i = 0; i < 4; i++) await trainer.step();
+    const step = () => trainer.step().catch(divergenceOf); // which takes as long as any other
+    for (let i = 0; i < 4; i++) await step();
     const times: number[] = [];
     for (let i = 0; i < 9; i++) {
       const start = performance.now();
-      await trainer.step();
+      await step();
       times.push((performance.now() - start) / 1000);
     }
     const median = times.sort((a, b) => a - b)[4] as number;
@@ -206,25 +202,34 @@ async function writeResults(out: string, results: readonly ComparedRun[]): Promi
   await writeFileAtomic(join(out, 'curves.csv'), [curvesCsv(results)]);
 }
 
-/** Takes a run up where it is, and trains until it is done or the user asks to stop. */
+/** The error of a loss that is no longer finite; throws any other. */
+function divergenceOf(cause: unknown): PerformerError {
+  if (cause instanceof PerformerError && cause.code === 'NUMERIC') return cause;
+  throw cause;
+}
+
+/** Takes a run up where it is, and trains until it is done, it diverges or the user asks to stop. */
 async function finish(
   { kernel, seed, folder, snapshot: fresh }: PlannedRun,
   text: ByteSource,
   { engine, io }: { readonly engine: Engine; readonly io: Io },
 ): Promise<{ readonly result: ComparedRun; readonly isDone: boolean }> {
   await mkdir(folder, { recursive: true });
-  const exists = (await stat(join(folder, 'checkpoints')).catch(() => undefined)) !== undefined;
-  const snapshot = exists ? await loadLatestSnapshot(folder) : fresh();
+  const snapshot = (await holdsRun(folder)) ? await loadLatestSnapshot(folder) : fresh();
   const { training, model } = snapshot;
   const metricsPath = join(folder, 'metrics.jsonl');
   const { train, heldOut } = splitCorpus(text, training.heldOut, training.window);
   const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+  let divergence: PerformerError | undefined;
   try {
     const store = await CheckpointFolder.open(folder, training.keep);
     if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
       try {
         await trainLoop(trainer, { store, metrics, io });
+      } catch (cause) {
+        divergence = divergenceOf(cause);
+        io.stderr.write(`note: ${kernel}, seed ${seed} diverged: ${divergence.message}\n`);
       } finally {
         await metrics.close();
       }
@@ -238,11 +243,12 @@ async function finish(
     seed,
     step: trainer.snapshot.step,
     steps: training.steps,
+    isDiverged: divergence !== undefined,
     parameters: trainer.parameterCount,
     ...(model.attention === 'favor+' ? { features: model.featureCount } : {}),
     tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
     heldOut: curve.heldOut,
     train: curve.train,
   };
-  return { result, isDone: isFinished(trainer.snapshot) };
+  return { result, isDone: result.isDiverged || isFinished(trainer.snapshot) };
 }

@@ -39,7 +39,8 @@ ${presetTable()}
 
 The folder gets ranking.md (mean held-out loss over the seeds at the end of each run, its spread, and the speed),
 results.json, curves.csv (the learning curves) and a run under runs/ for each kernel and seed, as train writes it.
-They are written anew after each run. Ctrl-C ends after the step under way, saves, and says how to go on.
+They are written anew after each run. A run whose loss is no longer finite counts as diverged, and the others go on.
+Ctrl-C ends after the step under way, saves, and says how to go on.
 
 Examples:
   performer compare book.txt --out runs/kernels --kernels softmax,positive,relu --seeds 3 --steps 400

@@ -1,12 +1,13 @@
 /** The text of a run, noted in `run.json` of its folder: so that it goes on with the text that it began with. */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { PerformerError } from '../base/errors.js';
 import type { ByteSource } from '../data/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { removeDrafts } from '../interop/node-files.js';
+import { describeIssues } from '../models/index.js';
 
 const noteSchema = z.strictObject({
   version: z.literal(1),
@@ -55,8 +56,15 @@ export async function readRunNote(folder: string): Promise<RunNote | undefined> 
   if ((await stat(path).catch(() => undefined)) === undefined) return undefined;
   const parsed = noteSchema.safeParse(await readJson(path));
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
+  const problems = describeIssues(parsed.error);
   throw new PerformerError('CHECKPOINT', `${path}: expected the note of a run of version 1, got ${problems}.`);
+}
+
+/** Tokens of a window in the training of a model, or of the run whose checkpoint it is; undefined where none is noted. */
+export async function trainingWindow(folder: string): Promise<number | undefined> {
+  const place = resolve(folder);
+  const run = basename(dirname(place)) === 'checkpoints' ? dirname(dirname(place)) : place;
+  return (await readRunNote(run))?.window;
 }
 
 /** Throws DATA unless the text is that with which the run began. */

@@ -1,4 +1,5 @@
 /** `performer evaluate` at work. */
+import { PerformerError } from '../base/errors.js';
 import { type ByteSource, evaluationWindows } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
@@ -6,7 +7,7 @@ import { canCarryState, initialState, type LanguageModelState } from '../models/
 import { compileEvaluation } from '../training/index.js';
 import { type LoadedModel, loadModel } from '../training/node.js';
 import { usageError } from './command.js';
-import { readRunNote } from './corpus.js';
+import { trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { bitsPerByte, formatCount, formatLoss } from './format.js';
@@ -65,7 +66,7 @@ async function chooseWindow(
   if (asked !== undefined && asked > maxLength) {
     throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);
   }
-  const usual = asked ?? (await readRunNote(folder))?.window ?? 1024;
+  const usual = asked ?? (await trainingWindow(folder)) ?? 1024;
   return Math.max(1, Math.min(usual, maxLength, text.length - 1));
 }
 
@@ -75,7 +76,7 @@ interface Reading {
   readonly carryState: boolean;
 }
 
-/** Nats a byte over all bytes but the first. Throws DATA for less than two bytes. */
+/** Nats a byte over all bytes but the first. Throws DATA for less than two bytes, NUMERIC where it is not finite. */
 async function meanLoss(
   engine: Engine,
   { config, params, projections }: LoadedModel,
@@ -93,7 +94,11 @@ async function meanLoss(
       states = result.states;
       total += result.total;
     }
-    return total / (text.length - 1);
+    const loss = total / (text.length - 1);
+    if (Number.isFinite(loss)) return loss;
+    const advice =
+      'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
+    throw new PerformerError('NUMERIC', `evaluate: expected a finite loss, got ${loss}. ${advice}`);
   } finally {
     await compiled.dispose();
   }

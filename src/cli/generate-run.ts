@@ -1,16 +1,20 @@
 /** `performer generate` at work. */
-import { readFile, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
+import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
+import { openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
-import { loadModel } from '../training/node.js';
+import { describeIssues } from '../models/index.js';
+import { type LoadedModel, loadModel } from '../training/node.js';
 import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
-import type { Io } from './io.js';
+import { type Io, withoutControls, writeAll } from './io.js';
 import { expectWritable } from './output-file.js';
 
 /** What counts of generation_config.json, in Hugging Face's words. */
@@ -26,9 +30,23 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
     throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
   }
   if (flags.saveState !== undefined) await expectWritable('--save-state', flags.saveState as string);
-  const { config, params, projections } = await loadModel(folder);
+  const model = await loadModel(folder);
   const options = await generateOptions(folder, flags);
-  const prompt = await readPrompt(flags, io);
+  const prompt = await openPrompt(flags, io);
+  try {
+    await goOn(model, prompt, options, flags, io);
+  } finally {
+    await prompt.close();
+  }
+}
+
+async function goOn(
+  { config, params, projections }: LoadedModel,
+  prompt: ByteSource,
+  options: GenerateOptions,
+  flags: FlagValues,
+  io: Io,
+): Promise<void> {
   const session = await GenerationSession.create(await chooseEngine(flags), config, params, projections);
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
@@ -47,23 +65,27 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
 
 async function stream(
   session: GenerationSession,
-  prompt: Uint8Array,
+  prompt: ByteSource,
   options: GenerateOptions,
   { io, isEchoed }: { readonly io: Io; readonly isEchoed: boolean },
 ): Promise<void> {
   let count = 0;
-  let last = prompt.at(-1) === 0x0a ? '\n' : '';
+  let last = '';
   let first = performance.now();
+  const write = async (text: string) => {
+    if (text === '') return;
+    await writeAll(io.stdout, io.stdout.isTTY ? withoutControls(text) : text);
+    last = text;
+  };
   try {
     for await (const { text } of generate(session, prompt, options)) {
       if (count === 0) {
-        first = performance.now(); // the prompt has been read, and nothing was wrong with it
-        if (isEchoed) io.stdout.write(prompt);
+        // The prompt has been read, and nothing was wrong with it.
+        if (isEchoed) for await (const piece of textOf(prompt)) await write(piece);
+        first = performance.now();
       }
       count++;
-      if (text === '') continue;
-      io.stdout.write(text);
-      last = text;
+      await write(text);
     }
   } catch (cause) {
     if (!options.signal?.aborted || cause !== options.signal.reason) throw cause;
@@ -95,19 +117,39 @@ async function readGenerationConfig(folder: string): Promise<z.output<typeof gen
   const isThere = (await stat(path).catch(() => undefined)) !== undefined;
   const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path) : {});
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`).join('; ');
+  const problems = describeIssues(parsed.error);
   throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);
 }
 
-/** The bytes of the prompt; none where none was given. */
-async function readPrompt({ prompt, promptFile }: FlagValues, io: Io): Promise<Uint8Array> {
-  if (prompt === '-' || promptFile === '-') {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of io.stdin) pieces.push(typeof piece === 'string' ? Buffer.from(piece) : piece);
-    return Buffer.concat(pieces);
+/** Bytes of a prompt that are echoed at once. */
+const pieceBytes = 2 ** 16;
+
+/** The text of a prompt up to its last whole character: the model finishes what is left. */
+async function* textOf(prompt: ByteSource): AsyncGenerator<string> {
+  const characters = new Utf8Stream();
+  for (let start = 0; start < prompt.length; start += pieceBytes) {
+    yield characters.push(await prompt.read(start, Math.min(pieceBytes, prompt.length - start)));
   }
-  if (promptFile === undefined) return Buffer.from((prompt as string | undefined) ?? '');
-  return readFile(promptFile as string).catch((cause: unknown) => {
+}
+
+/** The bytes of the prompt; none where none was given. A file is read in pieces; a pipe has no length, and is read whole. */
+async function openPrompt(
+  { prompt, promptFile }: FlagValues,
+  io: Io,
+): Promise<ByteSource & { close(): Promise<void> }> {
+  const inMemory = (bytes: Uint8Array) => ({ ...bytesSource(bytes), close: async () => undefined });
+  if (prompt === '-' || promptFile === '-') return inMemory(await readWhole(io.stdin));
+  if (promptFile === undefined) return inMemory(Buffer.from((prompt as string | undefined) ?? ''));
+  const path = promptFile as string;
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFile() && found.size > 0) return openFiles([path]);
+  return readWhole(createReadStream(path)).then(inMemory, (cause: unknown) => {
     throw new PerformerError('DATA', `--prompt-file: expected a file to read, got ${messageOf(cause)}.`, { cause });
   });
+}
+
+async function readWhole(stream: Io['stdin']): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream) pieces.push(typeof piece === 'string' ? Buffer.from(piece) : piece);
+  return Buffer.concat(pieces);
 }

@@ -8,8 +8,20 @@ export interface Io {
   readonly stderr: Output;
   /** How this program is called, for commands that are printed to be typed. */
   readonly command: string;
+  /** Waits until all that was written is taken. Throws DATA where it could not be, but for a reader that has gone. */
+  flush(): Promise<void>;
   /** Calls the listener once when the user asks to stop; a second time ends the process. Returns how to stop listening. */
   onStop(listener: () => void): () => void;
+}
+
+/** Writes, and waits until it is taken: where the reader is slower, memory stays flat. */
+export function writeAll(output: Output, text: string): Promise<void> {
+  return new Promise((resolve) => output.write(text, () => resolve()));
+}
+
+/** Text as a terminal may have it, without characters that it would obey: they become U+FFFD. */
+export function withoutControls(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\t\r\n]/gu, '\ufffd');
 }
 
 /** A word as a shell reads it. */

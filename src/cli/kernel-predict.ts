@@ -16,7 +16,7 @@ import { loadMachine } from '../machines/node.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
-import type { Io } from './io.js';
+import { type Io, writeAll } from './io.js';
 import { metricsJson, metricsText } from './kernel-metrics.js';
 import { rowProgress } from './row-progress.js';
 
@@ -53,22 +53,13 @@ export async function runPredict(folder: string, path: string, flags: FlagValues
     }
   };
   try {
-    if (out === undefined) for await (const text of watched()) await write(io, text);
+    if (out === undefined) for await (const text of watched()) await writeAll(io.stdout, text);
     else await writeFileAtomic(out, watched());
   } finally {
     progress.close();
     await predictor.dispose();
   }
   if (out !== undefined) io.stdout.write(`${formatCount(rows)} predictions are in ${out}.\n`);
-}
-
-/** Waits where the reader is slower than the predictions. */
-async function write({ stdout }: Io, text: string): Promise<void> {
-  if (stdout.write(text)) return;
-  await new Promise<void>((resolve) => {
-    stdout.once('drain', resolve);
-    stdout.once('close', resolve);
-  });
 }
 
 async function* predictionText(

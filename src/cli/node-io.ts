@@ -1,6 +1,7 @@
 /** The world of a real process. */
 import { basename, relative } from 'node:path';
-import type { Io } from './io.js';
+import { messageOf, PerformerError } from '../base/errors.js';
+import { type Io, writeAll } from './io.js';
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -9,18 +10,32 @@ function commandName(path: string): string {
   return process.env.npm_command === 'exec' ? 'npx performer' : 'performer';
 }
 
+function writeError(name: string, cause: Error): PerformerError {
+  const got = `${messageOf(cause)}. Free some space, or write elsewhere.`;
+  return new PerformerError('DATA', `${name}: expected to write to it, got ${got}`, { cause });
+}
+
 /** The streams and signals of this process. */
 export function nodeIo(): Io {
   const broken = new Set<() => void>();
-  for (const stream of [process.stdout, process.stderr]) {
-    // A reader that has gone (`performer … | head`) is no failure, but a reason to stop.
-    stream.on('error', () => broken.forEach((stop) => stop()));
+  let failure: PerformerError | undefined;
+  const outputs = { 'standard output': process.stdout, 'standard error': process.stderr };
+  for (const [name, stream] of Object.entries(outputs)) {
+    stream.on('error', (cause: NodeJS.ErrnoException) => {
+      // A reader that has gone (`performer … | head`) is no failure, but a reason to stop.
+      if (cause.code !== 'EPIPE') failure ??= writeError(name, cause);
+      broken.forEach((stop) => stop());
+    });
   }
   return {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     command: commandName(process.argv[1] ?? 'performer'),
+    async flush() {
+      await writeAll(process.stdout, '');
+      if (failure !== undefined) throw failure;
+    },
     onStop(listener) {
       let isStopping = false;
       const release = () => {

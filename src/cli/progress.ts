@@ -45,7 +45,7 @@ function bar(output: Output, start: number, steps: number): Progress {
     barsize: 20,
     barCompleteChar: '#',
     barIncompleteChar: '-',
-    hideCursor: true,
+    linewrap: true, // lines are cut instead: what changes a terminal's mode would stay when the process is killed
     fps: 10,
     emptyOnZero: true,
     forceRedraw: true,

@@ -20,7 +20,7 @@ function bar(output: Output, unit: string): RowProgress {
   const single = new SingleBar({
     format: `{stage}: {shown} ${unit}, {duration_formatted}`,
     stream: output,
-    hideCursor: true,
+    linewrap: true, // as in progress.ts: no mode of the terminal is changed
     clearOnComplete: true,
     fps: 10,
     forceRedraw: true,

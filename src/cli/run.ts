@@ -26,14 +26,20 @@ const commands: readonly (Command | CommandGroup)[] = [
 export async function run(words: readonly string[], io: Io): Promise<number> {
   const program = buildProgram(io);
   try {
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync([...words], { from: 'user' }).catch(expectHelp);
+    await io.flush();
     return 0;
   } catch (cause) {
-    if (cause instanceof CommanderError) return cause.exitCode === 0 ? 0 : 2;
+    if (cause instanceof CommanderError) return 2;
     io.stderr.write(`performer: ${describe(cause)}\n`);
     if (program.opts().debug && cause instanceof Error) io.stderr.write(`${stackOf(cause)}\n`);
     return cause instanceof PerformerError && cause.code === 'USAGE' ? 2 : 1;
   }
+}
+
+/** Throws on all but what --help and --version end with. */
+function expectHelp(cause: unknown): void {
+  if (!(cause instanceof CommanderError && cause.exitCode === 0)) throw cause;
 }
 
 /** One line about anything that was thrown. */

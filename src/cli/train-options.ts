@@ -7,6 +7,7 @@ import { canCarryState, type LanguageModelConfig, languageModelSchema, presets }
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
+import { kernelOptions } from './compare-kernels.js';
 import { type FlagValues, flagName } from './flags.js';
 import { modelShape, optionFlags, runSchema, trainingShape } from './train-flags.js';
 
@@ -31,6 +32,9 @@ export interface RunOptions {
 /** What may change when a run goes on. */
 const changeable = ['steps', 'evaluationInterval', 'checkpointInterval', 'keep'];
 
+/** What only FAVOR+ attention reads. */
+const favorOptions: readonly string[] = ['featureMap', ...kernelOptions, 'redrawInterval'];
+
 function pick(options: Options, keys: Iterable<string>): Options {
   return Object.fromEntries([...keys].filter((key) => key in options).map((key) => [key, options[key]]));
 }
@@ -51,7 +55,7 @@ export async function askedOptions(flags: FlagValues): Promise<AskedOptions> {
   return {
     own,
     preset: { ...model, ...training },
-    options: isNamed ? { ...model, ...training, ...own } : own,
+    options: isNamed ? { ...withOwnCount({ ...model, ...training }, own), ...own } : own,
     nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${flagName(key)}`),
   };
 }
@@ -78,6 +82,12 @@ async function readConfigFile(path: string): Promise<Options> {
   return value as Options;
 }
 
+/** The options for several kernels: what only FAVOR+ reads is as the preset's, which holds where a kernel can have it. */
+export function sharedOptions(asked: AskedOptions): AskedOptions {
+  const own = Object.fromEntries(Object.entries(asked.own).filter(([key]) => !favorOptions.includes(key)));
+  return { ...asked, own, preset: { ...asked.preset, ...pick(asked.own, favorOptions) } };
+}
+
 /** The options of a new run, of `whose` where there are several. Throws USAGE with every problem. */
 export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''): RunOptions {
   const all = { ...withOwnCount(preset, own), ...own };
@@ -87,7 +97,7 @@ export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''):
     const issues = [...(model.error?.issues ?? []), ...(training.error?.issues ?? [])];
     throw usageError(`${describe(issues, (key) => `${nameOf(key)}${whose}`)}. See --help.`);
   }
-  checkFit(model.data, training.data, nameOf);
+  checkFit(model.data, training.data, { own, nameOf });
   return { model: model.data, training: training.data };
 }
 
@@ -104,8 +114,12 @@ function describe(issues: readonly z.core.$ZodIssue[], nameOf: (key: string) => 
   return issues.map(({ path, message }) => `${nameOf(String(path[0]))}: ${message}`).join('; ');
 }
 
-/** What neither schema sees alone. */
-function checkFit(model: LanguageModelConfig, training: TrainingConfig, nameOf: (key: string) => string): void {
+/** What neither schema sees alone, or what is there though it would be ignored. */
+function checkFit(
+  model: LanguageModelConfig,
+  training: TrainingConfig,
+  { own, nameOf }: Pick<AskedOptions, 'own' | 'nameOf'>,
+): void {
   const { attention, positions, maxLength, vocabularySize } = model;
   if (training.carryState && !canCarryState(model)) {
     const got = `${attention} attention and ${positions} positions`;
@@ -119,6 +133,13 @@ function checkFit(model: LanguageModelConfig, training: TrainingConfig, nameOf: 
   if (vocabularySize !== byteVocabularySize) {
     const expected = `${byteVocabularySize}, one for each byte`;
     throw usageError(`${nameOf('vocabularySize')}: expected ${expected}, got ${vocabularySize}.`);
+  }
+  const misfits = [
+    ...(attention === 'favor+' ? [] : favorOptions.map((key) => [key, 'only favor+ attention has it'] as const)),
+    ...(training.schedule === 'constant' ? [['finalFraction', 'only schedules that fall have it'] as const] : []),
+  ].filter(([key]) => key in own);
+  if (misfits.length > 0) {
+    throw usageError(`${misfits.map(([key, message]) => `${nameOf(key)}: ${message}`).join('; ')}. See --help.`);
   }
 }
 

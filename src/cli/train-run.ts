@@ -1,7 +1,6 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
-import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, PerformerError } from '../base/errors.js';
+import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer } from '../training/index.js';
@@ -14,6 +13,7 @@ import { formatCount, formatDuration, formatLoss, formatMillions } from './forma
 import { type Io, shellWord } from './io.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
+import { holdsRun, makeFolder } from './run-folder.js';
 import { trainLoop } from './train-loop.js';
 import { type AskedOptions, askedOptions, freshOptions, resumedSnapshot } from './train-options.js';
 
@@ -53,11 +53,7 @@ async function begin(out: string, files: readonly string[], asked: AskedOptions,
   const { model, training } = freshOptions(asked);
   const text = await open(files, closers);
   checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
-  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
-    throw new PerformerError('DATA', `--out ${out}: expected a folder to write to, got ${messageOf(cause)}.`, {
-      cause,
-    });
-  });
+  await makeFolder(out);
   closers.push(await lockFolder(out));
   if (await holdsRun(out)) {
     throw usageError(
@@ -67,12 +63,6 @@ async function begin(out: string, files: readonly string[], asked: AskedOptions,
   }
   await noteRun(out, files, text, training.window);
   return { snapshot: initialSnapshot(model, training), text };
-}
-
-async function holdsRun(folder: string): Promise<boolean> {
-  const checkpoints = await readdir(join(folder, 'checkpoints')).catch(() => []);
-  const config = await stat(join(folder, 'config.json')).catch(() => undefined);
-  return config !== undefined || checkpoints.some((name) => name.startsWith('step-'));
 }
 
 /** A run that goes on from its newest checkpoint. */

@@ -79,10 +79,12 @@ export function gpuMemory(device: GpuDevice, tensorClass: TensorConstructor): De
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(tensor.gpuBuffer as unknown as Buffer, 0, staging, 0, size);
       device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(mapRead);
-      const bytes = staging.getMappedRange().slice(0, byteLength);
-      staging.destroy();
-      return bytes;
+      try {
+        await staging.mapAsync(mapRead);
+        return staging.getMappedRange().slice(0, byteLength);
+      } finally {
+        staging.destroy();
+      }
     },
   };
 }

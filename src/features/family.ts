@@ -169,6 +169,11 @@ function canBeDirect(name: FeatureMapName): boolean {
   return name === 'exponential' || name in nonlinearities;
 }
 
+/** Whether a map has random rows of a kind and a norm; the random part of the polynomial map is signs. */
+export function hasRandomRows(name: FeatureMapName): boolean {
+  return families[name].projection !== undefined && name !== 'polynomial';
+}
+
 export function isShaped(name: FeatureMapName): name is ShapeMethod {
   return (shapeMethods as readonly string[]).includes(name);
 }
@@ -220,7 +225,7 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
     if (!Number.isSafeInteger(value) || value < 1) problems.push([key, `expected a positive integer, got ${value}`]);
   }
   if (problems.length > 0) return problems;
-  const { multiple = 1, projection } = families[name];
+  const { multiple = 1 } = families[name];
   const only = (key: keyof FeatureMapOptions, isFitting: boolean, whose: string) => {
     if (options[key] !== undefined && !isFitting) problems.push([key, `only ${whose} have it`]);
   };
@@ -228,13 +233,15 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
   if (featureCount !== expected) problems.push(['featureCount', `${name} features of dim ${headDim} are ${expected}`]);
   else if (featureCount % multiple !== 0)
     problems.push(['featureCount', `${name} features need a multiple of ${multiple}`]);
-  if (projectionKind === 'none' && projection !== undefined && !canBeDirect(name))
+  if (projectionKind !== 'orthogonal' && !hasRandomRows(name))
+    problems.push(['projectionKind', `${name} features have no rows of another kind than orthogonal`]);
+  else if (projectionKind === 'none' && !canBeDirect(name))
     problems.push(['projectionKind', `${name} features need a projection`]);
-  if (projectionKind === 'structured' && projection !== undefined && (headDim & (headDim - 1)) !== 0)
+  else if (projectionKind === 'structured' && (headDim & (headDim - 1)) !== 0)
     problems.push(['projectionKind', 'structured projections need a headDim that is a power of two']);
   if (rowNorm === 'root' && isShaped(name))
     problems.push(['rowNorm', `${name} features need rows of norm chi: others scale what they estimate`]);
-  else if (rowNorm === 'root' && (projection === undefined || projectionKind === 'none' || name === 'polynomial'))
+  else if (rowNorm === 'root' && (projectionKind === 'none' || !hasRandomRows(name)))
     problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
   only('kernelEpsilon', name in nonlinearities, 'generalised features');
   only('degree', name === 'polynomial', 'polynomial features');

@@ -21,6 +21,7 @@ export {
   featureMapNames,
   featureMapProblems,
   featurePartsLayout,
+  hasRandomRows,
   isFlatMap,
   isShaped,
   isSignedMap,

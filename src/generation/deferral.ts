@@ -9,6 +9,7 @@ import type { HostTensor } from '../base/array.js';
 import { mapTree } from '../base/tree.js';
 import type { BlockState } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
+import { Compiled } from './compiled.js';
 import {
   compileReader,
   compileRowAdder,
@@ -32,19 +33,15 @@ export function isDeferrable(blocks: Blocks): boolean {
 
 /** The tokens after a state of linear attention that lies on the host. */
 export class Deferral {
-  readonly #engine: Engine;
-  readonly #model: Model;
-  readonly #batch: number;
   readonly #rows: RecentRows;
-  #reader: Promise<Reader> | undefined;
-  #adder: Promise<RowAdder> | undefined;
+  readonly #reader: Compiled<Reader>;
+  readonly #adder: Compiled<RowAdder>;
 
   /** After states like those of `blocks`. */
   constructor(engine: Engine, model: Model, batch: number, blocks: Blocks) {
-    this.#engine = engine;
-    this.#model = model;
-    this.#batch = batch;
     this.#rows = new RecentRows(blocks);
+    this.#reader = new Compiled(() => compileReader(engine, model, batch, 'beside'));
+    this.#adder = new Compiled(() => compileRowAdder(engine, model, batch));
   }
 
   get isEmpty(): boolean {
@@ -61,9 +58,8 @@ export class Deferral {
 
   /** Reads a token of each row after `current` and its recent rows; nothing where it has to go into the state. */
   async read({ state }: HeldReading, inputs: ReaderInputs): Promise<HeldReading | undefined> {
-    this.#reader ??= compileReader(this.#engine, this.#model, this.#batch, 'beside');
     const given = { ...state, blocks: this.#rows.after(state.blocks) };
-    const written = await (await this.#reader).run([constants, constants, given, inputs]);
+    const written = await (await this.#reader.get()).run([constants, constants, given, inputs]);
     const { logits, state: next }: Reading = mapTree(written as Reading, inSinglePrecision);
     const isTaken = this.#rows.push(next.blocks.map(({ attention }) => attention as RecentTokens<HostTensor>));
     if (!isTaken) return undefined;
@@ -72,18 +68,16 @@ export class Deferral {
 
   /** Adds the recent rows to the states of `current`, and writes the sums to the tensors of `set`. */
   async settle({ logits, state }: HeldReading, set: HeldReading): Promise<HeldReading> {
-    this.#adder ??= compileRowAdder(this.#engine, this.#model, this.#batch);
     const given = this.#rows.after(state.blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
     const outputs = set.state.blocks.map(({ attention }) => attention as AttentionState<HostTensor>);
-    await (await this.#adder).run([given], { outputs });
+    await (await this.#adder.get()).run([given], { outputs });
     this.#rows.clear();
     return { logits, state: { ...state, blocks: withAttentionOf(set.state.blocks, state.blocks) } };
   }
 
   async dispose(): Promise<void> {
-    for (const executable of await Promise.allSettled([this.#reader, this.#adder])) {
-      if (executable.status === 'fulfilled') await executable.value?.dispose();
-    }
+    await this.#reader.dispose();
+    await this.#adder.dispose();
   }
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { byteVocabularySize, encodeBytes, Utf8Stream } from '../data/index.js';
+import { type ByteSource, bytesSource, byteVocabularySize, Utf8Stream } from '../data/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import type { GenerationSession } from './session.js';
 import { StopStrings } from './stop-strings.js';
@@ -33,7 +33,7 @@ const generateSchema = z.strictObject({
 });
 
 /** What a text without a prompt begins after. */
-const documentStart = Int32Array.of(0x0a);
+const documentStart = Uint8Array.of(0x0a);
 
 /**
  * Reads the prompt after what the session has read already, then yields one piece for each token. An empty prompt goes
@@ -44,27 +44,27 @@ const documentStart = Int32Array.of(0x0a);
  * unfinished character are held back until it is whole, for ever where maxTokens cuts it; text that might begin a stop
  * string comes with a later piece or the last.
  *
- * @param prompt text, or bytes of UTF-8.
+ * @param prompt text, or bytes of UTF-8; those of a source are read piece by piece.
  * @throws CONFIG for options out of range, and for a session of several rows or with more tokens than bytes; DATA when
- *   the prompt and maxTokens exceed the session's room; the signal's reason; what the engine throws.
+ *   the prompt and maxTokens exceed the session's room; the signal's reason; what the source and the engine throw.
  */
 export async function* generate(
   session: GenerationSession,
-  prompt: string | Uint8Array,
+  prompt: string | Uint8Array | ByteSource,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
   const { maxTokens, seed, stop = [], signal, ...sampling } = options;
-  const given = typeof prompt === 'string' ? encodeBytes(prompt) : Int32Array.from(prompt);
-  const tokens = given.length === 0 && session.position[0] === 0 ? documentStart : given;
-  checkSession(session, tokens.length + maxTokens);
+  const given = sourceOf(prompt);
+  const source = given.length === 0 && session.position[0] === 0 ? bytesSource(documentStart) : given;
+  checkSession(session, source.length + maxTokens);
+  for (let start = 0; start < source.length; start += session.readChunk) {
+    signal?.throwIfAborted();
+    await session.read(Int32Array.from(await source.read(start, Math.min(session.readChunk, source.length - start))));
+  }
   // A character that was left unfinished, by the tokens before or by the prompt, is finished by the model.
   const characters = new Utf8Stream();
-  characters.push(Uint8Array.from([...session.recentTokens(), ...tokens]));
-  for (let start = 0; start < tokens.length; start += session.readChunk) {
-    signal?.throwIfAborted();
-    await session.read(tokens.subarray(start, start + session.readChunk));
-  }
+  characters.push(Uint8Array.from(session.recentTokens()));
   const random = Random.fromSeed(seed);
   const stops = new StopStrings(stop);
   for (let count = 1; count <= maxTokens; count++) {
@@ -77,6 +77,11 @@ export async function* generate(
     yield { text: isLast ? text + stops.flush() : text, token };
     if (isStopped) return;
   }
+}
+
+function sourceOf(prompt: string | Uint8Array | ByteSource): ByteSource {
+  if (typeof prompt === 'string') return bytesSource(new TextEncoder().encode(prompt));
+  return prompt instanceof Uint8Array ? bytesSource(prompt) : prompt;
 }
 
 function checkSession({ batch, config, room }: GenerationSession, count: number): void {

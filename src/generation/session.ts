@@ -11,6 +11,7 @@ import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
 import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
+import { Compiled } from './compiled.js';
 import { Deferral, isDeferrable } from './deferral.js';
 import {
   compileReader,
@@ -19,7 +20,6 @@ import {
   inSinglePrecision,
   type Model,
   type Reader,
-  type ReaderForm,
   type ReaderInputs,
   type Reading,
 } from './reader.js';
@@ -34,7 +34,7 @@ import {
   recentCount,
   type SavedState,
 } from './saved-state.js';
-import { checkRows, longestRow, readerInputs, type TokenRows } from './token-rows.js';
+import { checkRows, longestRow, type RowsForm, readerInputs, type TokenRows } from './token-rows.js';
 
 export interface GenerationSessionOptions {
   /** Rows that are read side by side, from 1; 1 unless given. */
@@ -49,7 +49,7 @@ export class GenerationSession {
   readonly readChunk: number;
   readonly #engine: Engine;
   readonly #model: Model;
-  readonly #readers: Partial<Record<ReaderForm, Promise<Reader>>> = {};
+  readonly #readers: Readonly<Record<RowsForm, Compiled<Reader>>>;
   #identity: Readonly<Record<string, string>> | undefined;
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
@@ -71,6 +71,8 @@ export class GenerationSession {
     this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
     this.#engine = engine;
     this.#model = model;
+    const reader = (form: RowsForm) => new Compiled(() => compileReader(engine, model, batch, form));
+    this.#readers = { piece: reader('piece'), token: reader('token') };
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
     this.#sets = sets;
     const blocks = sets[0]?.state.blocks;
@@ -201,15 +203,9 @@ export class GenerationSession {
     if (this.#status === 'disposed') return;
     this.#expectIdle();
     this.#status = 'disposed';
-    const readers = await Promise.allSettled(Object.values(this.#readers));
-    for (const reader of readers) if (reader.status === 'fulfilled') await reader.value.dispose();
+    for (const reader of Object.values(this.#readers)) await reader.dispose();
     await this.#deferral?.dispose();
     this.#engine.free(this.#sets);
-  }
-
-  #reader(form: ReaderForm): Promise<Reader> {
-    this.#readers[form] ??= compileReader(this.#engine, this.#model, this.batch, form);
-    return this.#readers[form];
   }
 
   async #readPiece(rows: readonly Int32Array[]): Promise<void> {
@@ -237,8 +233,8 @@ export class GenerationSession {
     this.#current = await this.#deferral.settle(this.#current, this.#otherSet() as HeldReading);
   }
 
-  async #readInto(form: ReaderForm, inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<void> {
-    const reader = await this.#reader(form);
+  async #readInto(form: RowsForm, inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<void> {
+    const reader = await this.#readers[form].get();
     const { logits, state } = this.#current;
     const outputs = this.#otherSet();
     const written = await reader.run([constants, constants, state, inputs], { outputs });

@@ -40,11 +40,14 @@ export function checkRows(
   }
 }
 
+/** The readers of a session alone. */
+export type RowsForm = Exclude<ReaderForm, 'beside'>;
+
 /** A piece as the inputs of a reader, ragged rows padded, and the form of the reader that it takes. */
 export function readerInputs(
   rows: readonly Int32Array[],
   { attention }: LanguageModelConfig,
-): { form: ReaderForm; inputs: ReaderInputs } {
+): { form: RowsForm; inputs: ReaderInputs } {
   const counts = Int32Array.from(rows, ({ length }) => length);
   const length = Math.max(...counts);
   const padded = new Int32Array(rows.length * length); // [batch, length]

@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { leavesOf, treeFromLeaves } from '../base/tree.js';
+import { hasRandomRows } from '../features/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { locateFolder, replaceFolder } from '../interop/node-folders.js';
 import { machineConfig } from './config.js';
@@ -84,7 +85,7 @@ export async function loadMachine(folder: string): Promise<KernelMachine> {
 function layoutOf(config: KernelMachine['config'], where: string) {
   const { dim, outputs, featureCount } = config;
   // Any projection of the kind has the shape; independent rows are the quickest to draw.
-  const like = { ...config, projectionKind: 'iid' as const };
+  const like = hasRandomRows(config.map) ? { ...config, projectionKind: 'iid' as const } : config;
   const { projection, featureCount: expected } = drawMachineProjection(where, like, dim);
   if (expected !== featureCount) {
     throw new PerformerError('CHECKPOINT', `${where}: expected a featureCount of ${expected}, got ${featureCount}.`);

@@ -71,12 +71,11 @@ describe('the predicted error of attention', () => {
   });
 
   it('of Taylor features is no estimate, but the error itself', async () => {
+    const map = { name: 'taylor', projectionKind: 'orthogonal' } as const;
     for (const isCausal of [false, true]) {
       const samples = samplesOf(1, isCausal);
-      const [predicted] = predictAttentionError(samples, { name: 'taylor', projectionKind: 'iid' }, [153], {
-        rows: 48,
-      });
-      const found = await measured(samples, { name: 'taylor', projectionKind: 'iid' }, 153, 1);
+      const [predicted] = predictAttentionError(samples, map, [153], { rows: 48 });
+      const found = await measured(samples, map, 153, 1);
       expect(found).toBeGreaterThan(0.02);
       expect(predicted! / found).toBeCloseTo(1, 3);
     }

@@ -1,5 +1,5 @@
 /** `performer compare`: equal models but for their kernel, ranked, and taken up again where they stopped. */
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { rankingTable, rankKernels } from '../../src/cli/compare-results.js';
@@ -67,6 +67,43 @@ describe('a comparison', () => {
     expect(timeless(await resultsOf(broken.out))).toEqual(timeless(await resultsOf(whole.out)));
   });
 
+  test('that was killed before the first checkpoint of a run was whole goes on', async () => {
+    const words = ['--kernels', 'positive,elu', '--seeds', '1'];
+    const { out, ran } = await comparison(words);
+    expect(ran.code).toBe(0);
+    const before = await resultsOf(out);
+    const folder = join(out, 'runs', 'elu-seed-0');
+    await rm(folder, { recursive: true });
+    await mkdir(join(folder, 'checkpoints', '.step-00000000.1'), { recursive: true });
+    expect(await performer(['compare', '--out', out, '--resume', '--threads', '1'])).toMatchObject({
+      code: 0,
+      err: '',
+    });
+    expect(timeless(await resultsOf(out))).toEqual(timeless(before));
+  });
+
+  test('goes on after a run that diverges, and says so', async () => {
+    const words = ['--kernels', 'positive,elu', '--seeds', '1', '--learning-rate', '1e30', '--warmup', '0'];
+    const { out, ran } = await comparison([...words, '--clip-norm', '1e9']);
+    expect(ran.code).toBe(0);
+    expect(ran.err).toMatch(/^note: positive, seed 0 diverged: step 2: .*\nnote: elu, seed 0 diverged: /);
+    const { ranking, runs } = await resultsOf(out);
+    expect(runs).toMatchObject([
+      { kernel: 'positive', isDiverged: true },
+      { kernel: 'elu', isDiverged: true },
+    ]);
+    expect(ranking).toMatchObject([
+      { runs: 0, diverged: 1, loss: null },
+      { runs: 0, diverged: 1, loss: null },
+    ]);
+    expect(await readFile(join(out, 'ranking.md'), 'utf8')).toMatch(/\| positive \| diverged \|.*0, 1 diverged/);
+  });
+
+  test('takes what only features have for the kernels that have features', async () => {
+    const words = ['--kernels', 'softmax,positive', '--seeds', '1', '--redraw-interval', '3'];
+    expect((await comparison(words)).ran).toMatchObject({ code: 0, err: '' });
+  });
+
   test('within a budget of time finds the steps that fit', async () => {
     const words = small.filter((word, at) => word !== '--steps' && small[at - 1] !== '--steps');
     const folder = await temporaryFolder();
@@ -106,7 +143,7 @@ describe('a comparison', () => {
 });
 
 test('a kernel that was run once has no deviation', () => {
-  const run = { seed: 1, step: 2, steps: 2, parameters: 9, tokensPerSecond: 5, train: [] };
+  const run = { seed: 1, step: 2, steps: 2, isDiverged: false, parameters: 9, tokensPerSecond: 5, train: [] };
   const [first, second] = rankKernels([
     { ...run, kernel: 'a', heldOut: [{ step: 2, loss: 2 }] },
     {
@@ -121,4 +158,23 @@ test('a kernel that was run once has no deviation', () => {
   ]);
   expect(first).toMatchObject({ kernel: 'b', loss: 1, deviation: undefined });
   expect(second).toMatchObject({ kernel: 'a', loss: 2 });
+});
+
+test('a kernel that diverged comes after those that did not, by what is left of it', () => {
+  const run = { seed: 1, step: 2, steps: 2, isDiverged: false, parameters: 9, tokensPerSecond: 5, train: [] };
+  const at = (loss: number) => ({ heldOut: [{ step: 2, loss }] });
+  const ranking = rankKernels([
+    { ...run, ...at(0.5), kernel: 'all', isDiverged: true },
+    { ...run, ...at(1), kernel: 'one' },
+    { ...run, ...at(9), kernel: 'one', isDiverged: true },
+    { ...run, ...at(3), kernel: 'none' },
+  ]);
+  expect(ranking.map(({ kernel, runs, diverged, loss }) => [kernel, runs, diverged, loss])).toEqual([
+    ['none', 1, 0, 3],
+    ['one', 1, 1, 1],
+    ['all', 0, 1, Number.POSITIVE_INFINITY],
+  ]);
+  const table = rankingTable(ranking).split('\n');
+  expect(table[3]).toMatch(/\| one +\| +1\.0000 \|.*\| 1, 1 diverged \|$/);
+  expect(table[4]).toMatch(/\| all +\| diverged \|.*\| 0, 1 diverged \|$/);
 });

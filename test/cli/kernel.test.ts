@@ -157,7 +157,8 @@ test('progress goes to standard error and is wiped from a terminal', async () =>
   });
   expect(ran.code).toBe(0);
   expect(ran.err).toMatch(/starting: 0 rows, 0s/);
-  expect(ran.err).toMatch(/\x1b\[\?25h/); // the cursor is shown again
+  expect(ran.err).toContain('\x1b[2K'); // the line is cleared
+  expect(ran.err).not.toContain('\x1b[?'); // and no mode of the terminal was changed
   expect(ran.out).toMatch(/^300 rows of 3 columns/);
 });
 

@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readSafetensors, writeSafetensors } from '../../src/interop/node.js';
 import { performer, type Ran, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const modelFolder = trainedModel();
@@ -35,6 +36,30 @@ describe('generating', () => {
     const fromInput = await performer(['generate', folder, ...words, '--prompt', '-'], { stdin: '고래' });
     expect(fromFile.out).toMatch(/^고래/);
     expect(fromInput.out).toBe(fromFile.out);
+  });
+
+  test('leaves a character that the prompt begins to the model, and takes an empty file for no prompt', async () => {
+    const folder = await modelFolder();
+    const path = join(folder, 'prompt.txt');
+    await writeFile(path, Buffer.from([...Buffer.from('고래 '), 0xec, 0x95]));
+    const words = ['--max-tokens', '5', '--prompt-file'];
+    const bare = await generate(folder, '--no-echo', ...words, path);
+    expect((await generate(folder, ...words, path)).out).toBe(`고래 ${bare.out}`);
+    await writeFile(path, '');
+    expect((await generate(folder, ...words, path)).out).toBe((await generate(folder, '--max-tokens', '5')).out);
+    expectRefusal(await generate(folder, ...words, folder), /--prompt-file: expected a file to read, got EISDIR/);
+    expectRefusal(await generate(folder, ...words, `${path}x`), /--prompt-file: expected a file to read, got ENOENT/);
+  });
+
+  test('gives a terminal no control characters but tabs and ends of lines', async () => {
+    const folder = await modelFolder();
+    const words = ['generate', folder, '--threads', '1', '--seed', '5', '--temperature', '100', '--max-tokens', '300'];
+    const prompt = ['--prompt', 'a\x1b[2J\x07\tb\r\n'];
+    const { out: plain } = await performer([...words, ...prompt]);
+    const { out } = await performer([...words, ...prompt], { isTTY: true });
+    expect(plain).toMatch(/^a\x1b\[2J\x07\tb\r\n.*[\x00-\x08\x0e-\x1f]/s);
+    expect(out).toMatch(/^a\ufffd\[2J\ufffd\tb\r\n/);
+    expect(out).toBe(plain.replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, '\ufffd'));
   });
 
   test('goes on from a saved state as if it had never stopped', async () => {
@@ -92,6 +117,29 @@ describe('evaluating', () => {
     expect(report.windows.bitsPerByte).toBeCloseTo(report.windows.loss / Math.LN2, 12);
     const long = JSON.parse((await performer([...words, '--json', '--window', '279'])).out);
     expect(long.windows.loss).toBeCloseTo(report.streaming.loss, 5); // one window is the stream
+  });
+});
+
+describe('evaluating a model', () => {
+  test('whose weights are no numbers ends with 1 and says so', async () => {
+    const folder = await modelFolder();
+    const path = join(folder, 'model.safetensors');
+    const { tensors, metadata } = await readSafetensors(path);
+    for (const { dtype, data } of tensors.values()) if (dtype === 'float32') (data as Float32Array).fill(Number.NaN);
+    await writeSafetensors(path, tensors, metadata);
+    const text = await textFile(folder, 'other.txt', 5);
+    const ran = await performer(['evaluate', folder, text, '--threads', '1', '--json']);
+    expectRefusal(ran, /evaluate: expected a finite loss, got NaN\./);
+  });
+
+  test('of a checkpoint takes the window of its run', async () => {
+    const folder = await modelFolder();
+    const place = join(folder, 'checkpoints', 'step-00000006');
+    await mkdir(place, { recursive: true });
+    for (const name of ['config.json', 'model.safetensors']) await cp(join(folder, name), join(place, name));
+    const text = await textFile(folder, 'other.txt', 5);
+    const { out } = await performer(['evaluate', place, text, '--threads', '1', '--json']);
+    expect(JSON.parse(out)).toMatchObject({ window: 16 });
   });
 });
 

@@ -1,8 +1,8 @@
 /** The command as a process of its own, on the built package: killed, out of room, interrupted, and twice at once. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, watch } from 'node:fs';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -26,6 +26,10 @@ function start(words: readonly string[], shell?: string): Process {
     shell === undefined
       ? spawn(process.execPath, [main, ...words])
       : spawn('bash', ['-c', `${shell}; exec "$@"`, 'bash', ...whole]);
+  return follow(child);
+}
+
+function follow(child: ChildProcessWithoutNullStreams): Process {
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (text += String(piece)));
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
@@ -137,6 +141,46 @@ describe('a run', () => {
     expect(first.text()).toMatch(/Stopped after step \d+ of 100000 .* and saved\. Go on with:\n {2}.*--resume/);
     expect(await readdir(join(folder, 'run'))).not.toContain('training.lock');
   });
+});
+
+describe.skipIf(!existsSync('/dev/full'))('output that finds the disk full', () => {
+  const oneLine = /^performer: standard output: expected to write to it, got ENOSPC.*\. Free some space.*\n$/;
+
+  test('is told with one line, and ends with 1', limit, async () => {
+    const help = start(['train', '--help'], 'exec > /dev/full');
+    expect(await help.ended).toBe(1);
+    expect(help.text()).toMatch(oneLine);
+  });
+
+  test('ends a training after the step under way, which is saved', limit, async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    const words = ['train', await textFile(folder), '--out', out, ...small, '--steps', '100000'];
+    const train = start(words, 'exec > /dev/full');
+    expect(await train.ended).toBe(1);
+    expect(train.text()).toMatch(oneLine);
+    await loadModel(join(out, 'checkpoints', (await checkpointsOf(out)).at(-1) as string));
+  });
+
+  test.skipIf(process.platform === 'win32')('is no failure where the reader has gone', limit, async () => {
+    const folder = await temporaryFolder();
+    const words = ['train', await textFile(folder), '--out', join(folder, 'run'), ...small, '--steps', '100000'];
+    const train = start(words, 'exec > >(head -n 1)');
+    expect(await train.ended).toBe(0);
+    expect(train.text()).not.toMatch(/performer:/);
+  });
+});
+
+test.skipIf(process.platform === 'win32')('npm start that is told to end passes it on', limit, async () => {
+  const folder = await temporaryFolder();
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  await cp(join(root, 'examples'), join(folder, 'examples'), { recursive: true });
+  for (const name of ['dist', 'node_modules', 'package.json']) await symlink(join(root, name), join(folder, name));
+  const example = follow(spawn(process.execPath, [join(folder, 'examples', 'moby-dick.mjs')]));
+  await written(example, /step 1\//);
+  example.child.kill('SIGTERM');
+  expect(await example.ended).toBe(0);
+  expect(example.text()).toMatch(/Stopped after step \d+ of/);
 });
 
 test.skipIf(process.platform === 'win32')(

@@ -52,6 +52,7 @@ export async function performer(words: readonly string[], around: Circumstances 
     stdout: out as unknown as Output,
     stderr: err as unknown as Output,
     command: 'performer',
+    flush: async () => undefined,
     onStop(listener) {
       stop = listener;
       return () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { performer, small, temporaryFolder, textFile } from './support.js';
@@ -64,6 +64,7 @@ describe('training', () => {
     expect(ran.code).toBe(0);
     expect(ran.out).toContain('#### 6/6');
     expect(ran.out).toContain('held out: loss');
+    expect(ran.out).not.toContain('\x1b[?'); // no mode of the terminal that a killed process would leave behind
   });
 
   test('the flags override the config file, which overrides the preset', async () => {
@@ -138,6 +139,8 @@ describe('going on', () => {
     expect(names).not.toContain('run.json.123.tmp');
     await rm(join(out, 'config.json')); // killed before the first model was published
     await writeFile(join(out, 'model.safetensors.123.tmp'), '');
+    const place = (prefix: string, end: string) => join(out, 'checkpoints', `${prefix}step-00000006${end}`);
+    await rename(place('', ''), place('.', '.replaced')); // killed while it saved a step again
     const again = await performer(['train', '--out', out, '--resume']);
     expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/its 6 steps/) });
     expect(await readdir(out)).toEqual(names);
@@ -154,6 +157,17 @@ describe('going on', () => {
     expect((await performer(['train', '--out', out, '--resume', '--steps', '8'])).code).toBe(0);
     const steps = (await metricsOf(out)).filter(({ kind }) => kind === 'step').map(({ step }) => step);
     expect(steps).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('the command that began a run goes on with it, also where the map has its own number of features', async () => {
+    const folder = await temporaryFolder();
+    const sizes = small.filter((word, at) => word !== '--feature-count' && small[at - 1] !== '--feature-count');
+    const map = ['--preset', 'tiny', '--feature-map', 'hedgehog'];
+    const words = ['train', await textFile(folder), '--out', join(folder, 'run'), ...sizes, ...map];
+    expect(await performer(words)).toMatchObject({ code: 0 });
+    expect(await performer([...words, '--resume', '--steps', '7'])).toMatchObject({ code: 0, err: '' });
+    const other = await performer([...words, '--resume', '--steps', '8', '--feature-count', '8']);
+    expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/--feature-count: expected 16.*got 8/) });
   });
 
   test('what would change the run is refused, what would not is not', async () => {

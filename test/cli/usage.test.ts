@@ -63,6 +63,18 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['learned positions without a length', ['--positions', 'learned'], /--max-length: learned positions need it/],
     ['a window beyond them', ['--positions', 'learned', '--max-length', '8'], /--window: expected at most the 8/],
     ['a carried state of softmax', ['--attention', 'softmax', '--carry-state'], /--carry-state: expected favor\+/],
+    ['features of softmax', ['--attention', 'softmax'], /--feature-count: only favor\+ attention has it/],
+    [
+      'a map of no attention',
+      ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
+      /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only favor\+/,
+    ],
+    ['rows of Taylor features', ['--feature-map', 'taylor', '--projection-kind', 'iid'], /--projection-kind: taylor/],
+    [
+      'a last part of a constant rate',
+      ['--schedule', 'constant', '--final-fraction', '0.1'],
+      /--final-fraction: only schedules that fall have it/,
+    ],
     ['other tokens than bytes', ['--vocabulary-size', '300'], /--vocabulary-size: expected 256, one for each byte/],
     ['a flag without its value', ['--seed'], /--seed <n>' argument missing/],
   ])('%s', async (_, words, message) => {

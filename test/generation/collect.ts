@@ -1,4 +1,5 @@
 /** Generations run to their end, and a model that says what it is told. */
+import type { ByteSource } from '../../src/data/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type GenerateOptions, type GenerationSession, generate } from '../../src/generation/index.js';
 import { scriptedModel, sessionOf } from './models.js';
@@ -8,7 +9,11 @@ const engine = nodeEngine({ threads: 1 });
 export const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 /** All that a generation gives. */
-export async function collect(session: GenerationSession, prompt: string | Uint8Array, options: GenerateOptions) {
+export async function collect(
+  session: GenerationSession,
+  prompt: string | Uint8Array | ByteSource,
+  options: GenerateOptions,
+) {
   const texts: string[] = [];
   const tokens: number[] = [];
   for await (const { text, token } of generate(session, prompt, options)) {

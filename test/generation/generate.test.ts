@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { type ByteSource, bytesSource } from '../../src/data/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type GenerateOptions, generate } from '../../src/generation/index.js';
 import { bytesOf, collect, say } from './collect.js';
@@ -113,6 +114,32 @@ describe('generation', () => {
     const large = await sessionOf(engine, randomModel());
     expect((await collect(small, prompt, options)).tokens).toEqual((await collect(large, prompt, options)).tokens);
     expect(small.position[0]).toBe(74);
+  });
+
+  test('reads a source no more than a piece at a time, and once', async () => {
+    const prompt = Uint8Array.from(drawTokens(70));
+    const ranges: (readonly [number, number])[] = [];
+    const source: ByteSource = {
+      length: prompt.length,
+      read: (offset, length) => {
+        ranges.push([offset, length]);
+        return bytesSource(prompt).read(offset, length);
+      },
+    };
+    const session = await sessionOf(engine, randomModel(), { readChunk: 32 });
+    const whole = await sessionOf(engine, randomModel(), { readChunk: 32 });
+    expect((await collect(session, source, plain)).tokens).toEqual((await collect(whole, prompt, plain)).tokens);
+    expect(ranges).toEqual([
+      [0, 32],
+      [32, 32],
+      [64, 6],
+    ]);
+  });
+
+  test('refuses a source that is too long before it reads any of it', async () => {
+    const session = await sessionOf(engine, randomModel({ positions: 'learned', maxLength: 32 }));
+    const source: ByteSource = { length: 1e12, read: () => Promise.reject(new Error('read')) };
+    await expect(collect(session, source, plain)).rejects.toMatchObject({ code: 'DATA' });
   });
 
   test.each([

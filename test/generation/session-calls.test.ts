@@ -101,6 +101,23 @@ describe('the functions of a session', () => {
     expect(compiled).toBe(4); // and go into it before a piece
   });
 
+  test('are compiled again after a failure, and nothing was read', async () => {
+    let left = 0;
+    const compile: typeof engine.compile = (...args) =>
+      left-- > 0 ? Promise.reject(new Error('no memory')) : engine.compile(...args);
+    const session = await sessionOf({ ...engine, compile }, randomModel());
+    const whole = await sessionOf(engine, randomModel());
+    // What reads a piece, what reads a token beside the state, and what brings such tokens into it.
+    for (const tokens of [drawTokens(20), Int32Array.of(1), drawTokens(3)]) {
+      left = 1;
+      const { position } = session;
+      await expect(session.read(tokens)).rejects.toThrow('no memory');
+      expect(session.position).toEqual(position);
+      expect(await session.read(tokens)).toEqual(await whole.read(tokens));
+    }
+    await session.dispose();
+  });
+
   test('write to two sets of buffers in turn, with FAVOR+', async () => {
     const written: unknown[] = [];
     const compile = async (...args: Parameters<typeof engine.compile>) => {

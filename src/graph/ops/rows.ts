@@ -1,5 +1,6 @@
 /** Reading and accumulating rows of a table: embeddings and their gradient. */
 import type { Dim } from '../../base/dimension.js';
+import { PerformerError } from '../../base/errors.js';
 import { elementCount, type Shape } from '../../base/shape.js';
 import { apply, expectDtype, type Op, type Tensor } from '../tensor.js';
 import { equal } from './compare.js';
@@ -15,8 +16,14 @@ const takeRowsOp: Op<null> = {
   },
   evaluate: ([table, indices]) => {
     const row = elementCount(table!.shape.slice(1));
+    const rows = table!.shape[0] as number;
     const out = new Float64Array(indices!.data.length * row);
-    indices!.data.forEach((index, at) => out.set(table!.data.subarray(index * row, (index + 1) * row), at * row));
+    indices!.data.forEach((index, at) => {
+      if (!(index >= 0 && index < rows)) {
+        throw new PerformerError('DEVICE', `takeRows: expected indices from 0 to ${rows - 1}, got ${index}.`);
+      }
+      out.set(table!.data.subarray(index * row, (index + 1) * row), at * row);
+    });
     return [out];
   },
   differentiate: ({ inputs: [table, indices], gradients: [g] }) => {
