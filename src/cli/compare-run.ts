@@ -8,7 +8,7 @@ import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { languageModelConfig } from '../models/index.js';
-import { initialSnapshot, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
+import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
 import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
 import { usageError } from './command.js';
 import { compareSchema } from './compare.js';
@@ -83,7 +83,7 @@ async function begin(
   const { training } = kernels.map((kernel) => optionsOf(kernel))[0] as RunOptions;
   const text = await openFiles(files);
   closers.push(() => text.close());
-  splitCorpus(text, training.heldOut, training.window);
+  checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
   await makeFolder(out);
   closers.push(await lockFolder(out));
   if ((await stat(join(out, planName)).catch(() => undefined)) !== undefined) {
@@ -183,10 +183,10 @@ async function compare(
   const results: ComparedRun[] = [];
   for (const [index, run] of order.entries()) {
     io.stdout.write(`run ${index + 1}/${order.length}: ${run.kernel}, seed ${run.seed}\n`);
-    const result = await finish(run, text, around);
+    const { result, isDone } = await finish(run, text, around);
     results.push(result);
     await writeResults(out, results);
-    if (result.step < result.steps && !result.isDiverged) {
+    if (!isDone) {
       io.stdout.write(`Stopped and saved. Go on with:\n  ${io.command} compare --out ${shellWord(out)} --resume\n`);
       return;
     }
@@ -213,7 +213,7 @@ async function finish(
   { kernel, seed, folder, snapshot: fresh }: PlannedRun,
   text: ByteSource,
   { engine, io }: { readonly engine: Engine; readonly io: Io },
-): Promise<ComparedRun> {
+): Promise<{ readonly result: ComparedRun; readonly isDone: boolean }> {
   await mkdir(folder, { recursive: true });
   const snapshot = (await holdsRun(folder)) ? await loadLatestSnapshot(folder) : fresh();
   const { training, model } = snapshot;
@@ -222,8 +222,8 @@ async function finish(
   const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
   let divergence: PerformerError | undefined;
   try {
-    if (snapshot.step < training.steps) {
-      const store = await CheckpointFolder.open(folder, training.keep);
+    const store = await CheckpointFolder.open(folder, training.keep);
+    if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
       try {
         await trainLoop(trainer, { store, metrics, io });
@@ -238,7 +238,7 @@ async function finish(
     await trainer.dispose();
   }
   const curve = await readCurve(metricsPath);
-  return {
+  const result = {
     kernel,
     seed,
     step: trainer.snapshot.step,
@@ -250,4 +250,5 @@ async function finish(
     heldOut: curve.heldOut,
     train: curve.train,
   };
+  return { result, isDone: result.isDiverged || isFinished(trainer.snapshot) };
 }

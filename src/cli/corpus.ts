@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { PerformerError } from '../base/errors.js';
 import type { ByteSource } from '../data/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
+import { removeDrafts } from '../interop/node-files.js';
 import { describeIssues } from '../models/index.js';
 
 const noteSchema = z.strictObject({
@@ -35,7 +36,7 @@ async function digestOf(source: ByteSource): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Notes the text of a new run. */
+/** Notes the text of a new run, in a folder that is locked. */
 export async function noteRun(
   folder: string,
   files: readonly string[],
@@ -44,7 +45,9 @@ export async function noteRun(
 ): Promise<void> {
   const paths = files.map((file) => resolve(file));
   const note: RunNote = { version: 1, files: paths, bytes: text.length, digest: await digestOf(text), window };
-  await writeFileAtomic(join(folder, 'run.json'), [`${JSON.stringify(note, undefined, 2)}\n`]);
+  const path = join(folder, 'run.json');
+  await removeDrafts(path);
+  await writeFileAtomic(path, [`${JSON.stringify(note, undefined, 2)}\n`]);
 }
 
 /** What a run noted; undefined where it noted nothing, as runs of the library do. Throws CHECKPOINT when it is not whole. */

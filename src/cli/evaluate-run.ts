@@ -3,7 +3,7 @@ import { PerformerError } from '../base/errors.js';
 import { type ByteSource, evaluationWindows } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
-import { initialState, type LanguageModelState } from '../models/index.js';
+import { canCarryState, initialState, type LanguageModelState } from '../models/index.js';
 import { compileEvaluation } from '../training/index.js';
 import { type LoadedModel, loadModel } from '../training/node.js';
 import { usageError } from './command.js';
@@ -22,10 +22,8 @@ export async function runEvaluate(folder: string, files: readonly string[], flag
   try {
     const window = await chooseWindow(folder, model, text, flags.window as number | undefined);
     const engine = await chooseEngine(flags);
-    const { attention, positions } = model.config;
-    const canStream = attention === 'favor+' && positions !== 'learned';
     const windows = await meanLoss(engine, model, text, { window, batch: sideBySide, carryState: false });
-    const streaming = canStream
+    const streaming = canCarryState(model.config)
       ? await meanLoss(engine, model, text, { window, batch: 1, carryState: true })
       : undefined;
     const report = { bytes: text.length, window, windows, streaming };

@@ -1,7 +1,8 @@
 /** The folder of a run, or of a comparison. */
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, PerformerError } from '../base/errors.js';
+import { namesIn } from '../interop/node-folders.js';
 
 /** Makes the folder where needed. Throws DATA where it cannot be made. */
 export async function makeFolder(out: string): Promise<void> {
@@ -13,7 +14,7 @@ export async function makeFolder(out: string): Promise<void> {
 
 /** Whether there is a run to go on with: a whole checkpoint, or the model of one. */
 export async function holdsRun(folder: string): Promise<boolean> {
-  const checkpoints = await readdir(join(folder, 'checkpoints')).catch(() => []);
+  const checkpoints = await namesIn(join(folder, 'checkpoints'));
   const config = await stat(join(folder, 'config.json')).catch(() => undefined);
   return config !== undefined || checkpoints.some((name) => name.startsWith('step-'));
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { messageOf } from '../base/errors.js';
 import { byteVocabularySize } from '../data/byte-tokenizer.js';
-import { type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';
+import { canCarryState, type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
@@ -121,7 +121,7 @@ function checkFit(
   { own, nameOf }: Pick<AskedOptions, 'own' | 'nameOf'>,
 ): void {
   const { attention, positions, maxLength, vocabularySize } = model;
-  if (training.carryState && (attention !== 'favor+' || positions === 'learned')) {
+  if (training.carryState && !canCarryState(model)) {
     const got = `${attention} attention and ${positions} positions`;
     throw usageError(`${nameOf('carryState')}: expected favor+ attention and rotary or no positions, got ${got}.`);
   }

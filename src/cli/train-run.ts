@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';
-import { initialSnapshot, type Snapshot, Trainer } from '../training/index.js';
+import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
 import { usageError } from './command.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
@@ -52,7 +52,7 @@ async function begin(out: string, files: readonly string[], asked: AskedOptions,
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
   const { model, training } = freshOptions(asked);
   const text = await open(files, closers);
-  splitCorpus(text, training.heldOut, training.window);
+  checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
   await makeFolder(out);
   closers.push(await lockFolder(out));
   if (await holdsRun(out)) {
@@ -93,7 +93,8 @@ interface Surroundings {
 async function train(out: string, snapshot: Snapshot, text: ByteSource, around: Surroundings): Promise<void> {
   const { flags, io, closers } = around;
   const { training, step: start } = snapshot;
-  if (start === training.steps) {
+  const store = await CheckpointFolder.open(out, training.keep);
+  if (isFinished(snapshot)) {
     io.stdout.write(
       `The run in ${out} has done its ${start} steps. Go on with --resume --steps and a larger number.\n`,
     );
@@ -103,7 +104,6 @@ async function train(out: string, snapshot: Snapshot, text: ByteSource, around: 
   const engine = await chooseEngine(flags);
   const trainer = await Trainer.create(snapshot, { engine, train: trainText, heldOut });
   closers.push(() => trainer.dispose());
-  const store = await CheckpointFolder.open(out, training.keep);
   const metricsPath = join(out, 'metrics.jsonl');
   const metrics = await MetricsFile.open(metricsPath, start);
   closers.push(() => metrics.close());
@@ -117,7 +117,7 @@ async function train(out: string, snapshot: Snapshot, text: ByteSource, around: 
   const curve = lossCurve(await readCurve(metricsPath));
   if (curve !== '') io.stdout.write(`\n${curve}\n\n`);
   const took = formatDuration((performance.now() - began) / 1000);
-  if (step < training.steps) {
+  if (!isFinished(trainer.snapshot)) {
     io.stdout.write(`Stopped after step ${step} of ${training.steps} (${took}) and saved. Go on with:\n`);
     io.stdout.write(`  ${resumeCommand(out, flags, io)}\n`);
     return;

@@ -67,6 +67,14 @@ export async function randomWindows(
   return readWindows(source, starts, window);
 }
 
+/** Bytes of each of `batch` contiguous lanes. Throws DATA when they are too short for a window. */
+export function laneLength(source: Pick<ByteSource, 'length'>, { batch, window }: WindowSize): number {
+  expectSizes('laneLength', { batch, window }, 0);
+  const length = Math.floor(source.length / batch);
+  expectBytes(`laneWindows with ${batch} lanes of ${source.length} bytes`, length, window + 1);
+  return length;
+}
+
 /**
  * Windows [batch, window+1] of `batch` contiguous lanes, for truncated backpropagation: lane b is the bytes from
  * b·⌊N/batch⌋ on, and step s reads the s-th window of every lane, which begins with the last target of the one before.
@@ -77,10 +85,9 @@ export async function laneWindows(
   { batch, window, step }: WindowSize & { readonly step: number },
 ): Promise<LaneWindows> {
   expectSizes('laneWindows', { batch, window }, step);
-  const laneLength = Math.floor(source.length / batch);
-  expectBytes(`laneWindows with ${batch} lanes of ${source.length} bytes`, laneLength, window + 1);
-  const index = step % Math.floor((laneLength - 1) / window);
-  const starts = Array.from({ length: batch }, (_, lane) => lane * laneLength + index * window);
+  const length = laneLength(source, { batch, window });
+  const index = step % Math.floor((length - 1) / window);
+  const starts = Array.from({ length: batch }, (_, lane) => lane * length + index * window);
   return { tokens: await readWindows(source, starts, window), isStart: index === 0 };
 }
 

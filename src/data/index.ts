@@ -4,6 +4,7 @@ export {
   evaluationWindowCount,
   evaluationWindows,
   type LaneWindows,
+  laneLength,
   laneWindows,
   randomWindows,
   splitCorpus,

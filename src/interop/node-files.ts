@@ -1,5 +1,6 @@
 /** Checkpoint files in Node: safetensors tensor by tensor, JSON, and writing that leaves the old file or the new one. */
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { openRegularFile, readError, readFully, reasonOf } from '../data/node-read.js';
@@ -63,6 +64,20 @@ export async function writeSafetensors(
   await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
 }
 
+/** What a file is called while it is written. */
+export function draftOf(path: string): string {
+  return `${path}.${process.pid}.tmp`;
+}
+
+/** Removes the drafts of a file that killed processes left. Nobody may be writing it. */
+export async function removeDrafts(path: string): Promise<void> {
+  const start = `${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    const isDraft = name.startsWith(start) && /^\d+\.tmp$/.test(name.slice(start.length));
+    if (isDraft) await rm(join(dirname(path), name), { force: true });
+  }
+}
+
 /**
  * Writes a whole file or none: to `<path>.<pid>.tmp` beside it, flushed to the disk, then renamed over `path`. On any
  * failure the temporary file is removed and CHECKPOINT is thrown; whatever was at `path` is untouched, even if the
@@ -72,7 +87,7 @@ export async function writeFileAtomic(
   path: string,
   chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = draftOf(path);
   try {
     const file = await open(temporary, 'w');
     try {

@@ -1,11 +1,12 @@
 /** Machines on disk: a folder with config.json and model.safetensors, written beside its place and renamed. */
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { leavesOf, treeFromLeaves } from '../base/tree.js';
 import { hasRandomRows } from '../features/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
+import { locateFolder, replaceFolder } from '../interop/node-folders.js';
 import { machineConfig } from './config.js';
 import { drawMachineProjection } from './features.js';
 import type { KernelMachine, MachineTensors } from './machine.js';
@@ -39,19 +40,13 @@ export async function saveMachine(folder: string, { config, tensors }: KernelMac
   await checkMachineFolder(folder);
   const place = resolve(folder);
   const draft = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
-  const old = `${draft}.old`;
   try {
     await rm(draft, { recursive: true, force: true });
     await mkdir(draft, { recursive: true });
     await writeFileAtomic(join(draft, 'config.json'), [`${JSON.stringify(config, undefined, 2)}\n`]);
     const named = new Map(leavesOf(tensors) as [string, HostTensor][]);
     await writeSafetensors(join(draft, 'model.safetensors'), named, { producer: 'performer-ts' });
-    await rename(place, old).catch(ignoreMissing);
-    await rename(draft, place).catch(async (cause: unknown) => {
-      await rename(old, place).catch(ignoreMissing);
-      throw cause;
-    });
-    await rm(old, { recursive: true, force: true });
+    await replaceFolder(draft, place);
   } catch (cause) {
     await rm(draft, { recursive: true, force: true }).catch(() => undefined);
     if (cause instanceof PerformerError) throw cause;
@@ -61,13 +56,10 @@ export async function saveMachine(folder: string, { config, tensors }: KernelMac
   }
 }
 
-function ignoreMissing(cause: NodeJS.ErrnoException): void {
-  if (cause.code !== 'ENOENT') throw cause;
-}
-
 /** Reads a machine. Throws CHECKPOINT when the folder holds none, or its parts do not fit. */
 export async function loadMachine(folder: string): Promise<KernelMachine> {
-  const configPath = join(folder, 'config.json');
+  const found = await locateFolder(folder);
+  const configPath = join(found, 'config.json');
   if ((await stat(configPath).catch(() => undefined)) === undefined) {
     throw new PerformerError(
       'CHECKPOINT',
@@ -76,7 +68,7 @@ export async function loadMachine(folder: string): Promise<KernelMachine> {
     );
   }
   const config = machineConfig(await readJson(configPath), configPath);
-  const path = join(folder, 'model.safetensors');
+  const path = join(found, 'model.safetensors');
   const { tensors } = await readSafetensors(path);
   const like = layoutOf(config, configPath);
   const loaded = treeFromLeaves(path, like, tensors) as unknown as MachineTensors;

@@ -100,6 +100,16 @@ function plainCount({ featureMap: name, headDim, projectionKind }: Omit<FeatureC
 export type LanguageModelConfig = z.output<typeof languageModelSchema>;
 export type LanguageModelOptions = z.input<typeof languageModelSchema>;
 
+/** Whether a state of one size can be carried from window to window: learned positions end, and exact attention's state grows. */
+export function canCarryState({ attention, positions }: LanguageModelConfig): boolean {
+  return attention === 'favor+' && positions !== 'learned';
+}
+
+/** Whether anything is dropped in training. */
+export function usesDropout(config: LanguageModelConfig): boolean {
+  return config.embeddingDropout + config.attentionDropout + config.feedForwardDropout > 0;
+}
+
 /** Names each problem by its path: `dim: expected number, received string`. */
 export function describeIssues(error: z.ZodError): string {
   return error.issues

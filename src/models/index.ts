@@ -2,12 +2,14 @@
 export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
 export {
+  canCarryState,
   describeIssues,
   type LanguageModelConfig,
   type LanguageModelOptions,
   languageModelConfig,
   type PresetName,
   presets,
+  usesDropout,
 } from './config.js';
 export {
   drawProjections,
@@ -23,5 +25,6 @@ export {
   projectionLayout,
   projectionsDigest,
   readTokens,
+  stateLayout,
 } from './language-model.js';
 export { readInWindows, type WindowOptions } from './windows.js';

@@ -11,7 +11,7 @@ import { zeros } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import { leavesOf } from '../base/tree.js';
+import { leavesOf, mapTree } from '../base/tree.js';
 import {
   type AttendedRows,
   applyLayerNorm,
@@ -60,6 +60,7 @@ import {
   scope,
   size,
   slice,
+  spec,
   subtract,
   sum,
   type Tensor,
@@ -155,8 +156,8 @@ export function projectionsDigest(projections: Projections<HostTensor<'float32'>
   return projectionDigest(leavesOf(projections).map(([, leaf]) => leaf as unknown as HostTensor<'float32'>));
 }
 
-/** The state before the first token. It belongs to one set of projections, which no graph can check: see `projectionsDigest`. */
-export function initialState(config: LanguageModelConfig, batch: number): LanguageModelState<HostTensor> {
+/** The state of a model without its values. */
+export function stateLayout(config: LanguageModelConfig, batch: number): LanguageModelState<TensorSpec> {
   const { heads, headDim, dim, depth } = config;
   const features = stateFeatureCount({
     featureCount: config.featureCount,
@@ -165,21 +166,29 @@ export function initialState(config: LanguageModelConfig, batch: number): Langua
   const attention = () => {
     if (config.attention === 'none') return {};
     if (config.attention === 'softmax') {
-      const nothing = () => zeros('float32', [batch, heads, 0, headDim]);
-      return { key: nothing(), value: nothing() };
+      const nothing = spec('float32', [batch, heads, 0, headDim]);
+      return { key: nothing, value: nothing };
     }
-    const logScale = zeros('float32', [batch, heads, features]);
-    logScale.data.fill(emptyLogScale);
-    return { sum: zeros('float32', [batch, heads, features, headDim + 1]), logScale };
+    const sum = spec('float32', [batch, heads, features, headDim + 1]);
+    return { sum, logScale: spec('float32', [batch, heads, features]) };
   };
-  const shift = () => zeros('float32', [batch, 1, shiftWidth(dim)]);
+  const shift = spec('float32', [batch, 1, shiftWidth(dim)]);
   return {
-    position: zeros('int32', [batch]),
+    position: spec('int32', [batch]),
     blocks: Array.from({ length: depth }, () => ({
       attention: attention(),
-      ...(config.tokenShift ? { attentionShift: shift(), feedForwardShift: shift() } : {}),
+      ...(config.tokenShift ? { attentionShift: shift, feedForwardShift: shift } : {}),
     })),
   };
+}
+
+/** The state before the first token. It belongs to one set of projections, which no graph can check: see `projectionsDigest`. */
+export function initialState(config: LanguageModelConfig, batch: number): LanguageModelState<HostTensor> {
+  return mapTree(stateLayout(config, batch), ({ dtype, shape }: TensorSpec, path) => {
+    const values = zeros(dtype, shape as readonly number[]);
+    if (path.endsWith('.logScale')) values.data.fill(emptyLogScale as never);
+    return values;
+  });
 }
 
 export interface LanguageModelResult {

@@ -11,6 +11,7 @@ import {
   languageModelLayout,
   type Projections,
   projectionLayout,
+  usesDropout,
 } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
 import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
@@ -70,10 +71,9 @@ function stepSpecs(model: LanguageModelConfig, training: TrainingConfig) {
   const { batch, window } = training;
   const params = specsOf(languageModelLayout(model));
   const word = spec('uint32', []);
-  const usesDropout = model.embeddingDropout + model.attentionDropout + model.feedForwardDropout > 0;
   const inputs: StepInputs<TensorSpec> = {
     tokens: spec('int32', [batch, window + 1]),
-    ...(usesDropout ? { dropout: { seed: word, step: word } } : {}),
+    ...(usesDropout(model) ? { dropout: { seed: word, step: word } } : {}),
   };
   return {
     params,
@@ -146,13 +146,18 @@ async function compileHalves(
     },
     [specs.params, { total: specs.params }, specs.projections, { states: specs.states }, specs.inputs],
   );
-  const update = await engine.compile(
-    (params, { total }, moments, scalars) => {
-      const result = updateParams(params, total, moments, scalars, optimizer);
-      return { next: { params: result.params, moments: result.moments }, gradientNorm: result.gradientNorm };
-    },
-    [specs.params, { total: specs.params }, specs.moments, scalarSpecs],
-  );
+  const update = await engine
+    .compile(
+      (params, { total }, moments, scalars) => {
+        const result = updateParams(params, total, moments, scalars, optimizer);
+        return { next: { params: result.params, moments: result.moments }, gradientNorm: result.gradientNorm };
+      },
+      [specs.params, { total: specs.params }, specs.moments, scalarSpecs],
+    )
+    .catch(async (cause: unknown) => {
+      await half.dispose();
+      throw cause;
+    });
   const buffers = await engine.place(
     [0, 1, 2].map(() =>
       mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape)),

@@ -14,7 +14,7 @@ export {
 } from './optimizer.js';
 export { type CheckpointStore, type RunEvent, type RunOptions, runTraining } from './run.js';
 export { learningRateAt, type ScheduleConfig } from './schedule.js';
-export type { BestResult, Snapshot } from './snapshot.js';
+export { type BestResult, isFinished, type Snapshot } from './snapshot.js';
 export {
   accumulateGradients,
   type GradientResult,
@@ -26,4 +26,11 @@ export {
   type UpdateScalars,
   windowLosses,
 } from './step.js';
-export { type Evaluation, initialSnapshot, type StepReport, Trainer, type TrainerOptions } from './trainer.js';
+export {
+  checkLanes,
+  type Evaluation,
+  initialSnapshot,
+  type StepReport,
+  Trainer,
+  type TrainerOptions,
+} from './trainer.js';

@@ -5,10 +5,11 @@
  *   checkpoints/step-00000500/   the same files for one step, training.json and training.safetensors
  *   metrics.jsonl                one line a step
  *
- * A checkpoint is written beside its place and renamed, so that what has its name is whole.
+ * A checkpoint is written beside its place and renamed, so that what has its name is whole. A process that is killed at any
+ * moment leaves a newest checkpoint; what else it leaves, the next `open` brings in order.
  */
 import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
@@ -16,14 +17,17 @@ import { type Leaf, leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { byteTokenizerJson } from '../data/index.js';
 import { reasonOf } from '../data/node-read.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
+import { draftOf, removeDrafts } from '../interop/node-files.js';
+import { locateFolder, namesIn, recoverFolder, replaceFolder } from '../interop/node-folders.js';
 import {
-  initialState,
+  describeIssues,
   type LanguageModelConfig,
   type LanguageModelParams,
   languageModelConfig,
   languageModelLayout,
   type Projections,
   projectionLayout,
+  stateLayout,
 } from '../models/index.js';
 import { trainingConfig } from './config.js';
 import type { CheckpointStore } from './run.js';
@@ -43,6 +47,7 @@ const trainingFileSchema = z.strictObject({
   states: z.int().min(0),
   /** The digest of the projections that they were made with. */
   statesDigest: z.string(),
+  isEvaluationDue: z.boolean().optional(),
   options: z.unknown(),
 });
 
@@ -62,6 +67,7 @@ export async function loadModel(folder: string): Promise<LoadedModel> {
   const config = languageModelConfig(await readJson(configPath), configPath);
   const path = join(folder, 'model.safetensors');
   const { tensors } = await readSafetensors(path);
+  checkListed(path, tensors, 'blocks', config.depth);
   const like = { ...languageModelLayout(config) };
   const projectionsLike = projectionLayout(config);
   const names = new Set(leavesOf(projectionsLike).map(([name]) => name));
@@ -82,18 +88,42 @@ function pick(tensors: ReadonlyMap<string, HostTensor>, keep: (name: string) => 
   return new Map([...tensors].filter(([name]) => keep(name)));
 }
 
+/** Throws CHECKPOINT unless a list has as many items by its tensors' names, before a layout of that many is built. */
+function checkListed(where: string, tensors: ReadonlyMap<string, HostTensor>, list: string, expected: number): void {
+  const paths = [...tensors.keys()].map((name) => name.split('.'));
+  const items = new Set(paths.filter(([name]) => name === list).map(([, item]) => item));
+  if (items.size === expected) return;
+  const got = `those of ${items.size}. Use the files that were saved together.`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected the tensors of ${expected} ${list}, got ${got}`);
+}
+
 const stepName = /^step-(\d{8,})$/;
 
+interface SavedCheckpoint {
+  readonly step: number;
+  /** Where it is, or will be when its folder is opened: see `locateFolder`. */
+  readonly place: string;
+}
+
+function placeOf(folder: string, step: number): string {
+  return join(folder, 'checkpoints', `step-${String(step).padStart(8, '0')}`);
+}
+
 /** The checkpoints of a run's folder, oldest first. */
-async function listCheckpoints(folder: string): Promise<{ step: number; path: string }[]> {
-  const parent = join(folder, 'checkpoints');
-  const names = await readdir(parent).catch(() => []);
-  return names
-    .flatMap((name) => {
-      const match = stepName.exec(name);
-      return match === null ? [] : [{ step: Number(match[1]), path: join(parent, name) }];
-    })
+async function listCheckpoints(folder: string): Promise<SavedCheckpoint[]> {
+  return (await namesIn(join(folder, 'checkpoints')))
+    .flatMap((name) => stepName.exec(name)?.[1] ?? [])
+    .map((digits) => ({ step: Number(digits), place: placeOf(folder, Number(digits)) }))
     .sort((a, b) => a.step - b.step);
+}
+
+/** training.json of a checkpoint. Throws CHECKPOINT when it is not whole. */
+async function readTrainingFile(checkpoint: string): Promise<z.output<typeof trainingFileSchema>> {
+  const path = join(checkpoint, 'training.json');
+  const parsed = trainingFileSchema.safeParse(await readJson(path));
+  if (parsed.success) return parsed.data;
+  const got = describeIssues(parsed.error);
+  throw new PerformerError('CHECKPOINT', `${path}: expected the state of a run of version 1, got ${got}.`);
 }
 
 /** The newest checkpoint of a run's folder. Throws CHECKPOINT when there is none. */
@@ -102,35 +132,42 @@ export async function loadLatestSnapshot(folder: string): Promise<Snapshot> {
   if (latest === undefined) {
     throw new PerformerError('CHECKPOINT', `${folder}: expected a run to resume, got a folder without checkpoints.`);
   }
-  const { config, params, projections } = await loadModel(latest.path);
-  const jsonPath = join(latest.path, 'training.json');
-  const parsed = trainingFileSchema.safeParse(await readJson(jsonPath));
-  if (!parsed.success) {
-    const issues = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-    throw new PerformerError('CHECKPOINT', `${jsonPath}: expected the state of a run of version 1, got ${issues}.`);
-  }
-  const { step, best, states, statesDigest, options } = parsed.data;
-  const training = trainingConfig(options, jsonPath);
-  const path = join(latest.path, 'training.safetensors');
+  const checkpoint = await locateFolder(latest.place);
+  const { config, params, projections } = await loadModel(checkpoint);
+  const { step, best, states, statesDigest, isEvaluationDue, options } = await readTrainingFile(checkpoint);
+  const training = trainingConfig(options, join(checkpoint, 'training.json'));
+  const path = join(checkpoint, 'training.safetensors');
   const { tensors } = await readSafetensors(path);
+  checkStateCount(join(checkpoint, 'training.json'), states, training);
+  checkListed(path, tensors, 'states', states);
   const paramsLike = mapTree(params, ({ dtype, shape }: Leaf) => ({ dtype, shape }));
   const like = {
     firstMoment: paramsLike,
     secondMoment: paramsLike,
-    states: Array.from({ length: states }, () => initialState(config, training.batch)),
+    states: Array.from({ length: states }, () => stateLayout(config, training.batch)),
   };
   const loaded = treeFromLeaves(path, like, tensors) as unknown as Snapshot['moments'] & Pick<Snapshot, 'states'>;
   return {
     model: config,
     training,
     step,
+    location: latest.place,
     params,
     projections,
     moments: { firstMoment: loaded.firstMoment, secondMoment: loaded.secondMoment },
     states: loaded.states,
     statesDigest,
     ...(best === undefined ? {} : { best }),
+    ...(isEvaluationDue === undefined ? {} : { isEvaluationDue }),
   };
+}
+
+/** Throws CHECKPOINT unless a state is carried for each micro-batch, or none is. */
+function checkStateCount(where: string, states: number, { carryState, accumulation }: Snapshot['training']): void {
+  const all = carryState ? accumulation : 0;
+  if (states === 0 || states === all) return;
+  const expected = all === 0 ? 'no carried states' : `0 or ${all} carried states`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected ${expected} by its options, got ${states}.`);
 }
 
 /** The files of one model, written into a folder. */
@@ -154,6 +191,15 @@ function saveError(place: string, cause: unknown, rest: string): PerformerError 
   return new PerformerError('CHECKPOINT', `save ${place}: expected ${told} ${rest}`, { cause });
 }
 
+/** The files of the model that a run's folder shows; config.json comes last, as it says that there is one. */
+const published = ['model.safetensors', 'tokenizer.json', 'generation_config.json', 'config.json'];
+
+/** Whether two paths lead to one file, as links do. */
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
+  return one !== undefined && one.ino === other?.ino && one.dev === other.dev;
+}
+
 /** The checkpoints of a run, kept to the last few and the best. Lock the folder before (`lockFolder`). */
 export class CheckpointFolder implements CheckpointStore {
   private constructor(
@@ -161,7 +207,10 @@ export class CheckpointFolder implements CheckpointStore {
     private readonly keep: number,
   ) {}
 
-  /** Makes the folder where needed and clears away what an earlier run left half written. */
+  /**
+   * Makes the folder where needed, and brings in order what a killed run left: what is half written goes, and the model of
+   * the folder is again the best.
+   */
   static async open(folder: string, keep: number): Promise<CheckpointFolder> {
     const parent = join(folder, 'checkpoints');
     await mkdir(parent, { recursive: true }).catch((cause: unknown) => {
@@ -169,68 +218,77 @@ export class CheckpointFolder implements CheckpointStore {
         cause,
       });
     });
+    for (const { place } of await listCheckpoints(folder)) await recoverFolder(place);
     for (const name of await readdir(parent)) {
       if (name.startsWith('.')) await rm(join(parent, name), { recursive: true, force: true });
     }
-    return new CheckpointFolder(folder, keep);
+    for (const name of published) await removeDrafts(join(folder, name));
+    const store = new CheckpointFolder(folder, keep);
+    await store.#publishBest();
+    return store;
   }
 
   async save(snapshot: Snapshot): Promise<string> {
-    const { step, best, training, moments, states, statesDigest } = snapshot;
-    const name = `step-${String(step).padStart(8, '0')}`;
-    const place = join(this.folder, 'checkpoints', name);
-    const draft = join(this.folder, 'checkpoints', `.${name}.${process.pid}`);
+    const { step, best, training, moments, states, statesDigest, isEvaluationDue } = snapshot;
+    const place = placeOf(this.folder, step);
+    const draft = join(dirname(place), `.${basename(place)}.${process.pid}`);
     await rm(draft, { recursive: true, force: true });
     try {
       await mkdir(draft, { recursive: true });
       await writeModel(draft, snapshot);
       const tensors = new Map([...named(moments), ...named({ states })]);
       await writeSafetensors(join(draft, 'training.safetensors'), tensors);
-      const file = { version: 1, step, best, states: states.length, statesDigest, options: training };
+      const file = { version: 1, step, best, states: states.length, statesDigest, isEvaluationDue, options: training };
       await writeJson(join(draft, 'training.json'), file);
-      await this.#discard(place);
-      await rename(draft, place);
+      await replaceFolder(draft, place);
     } catch (cause) {
       await rm(draft, { recursive: true, force: true }).catch(() => undefined);
       throw saveError(place, cause, 'Earlier checkpoints are untouched.');
     }
-    try {
-      if (best === undefined || best.step === step) await this.#publish(place);
-      await this.#prune(best?.step);
-    } catch (cause) {
+    if (best === undefined || best.step === step) await this.#publish(place);
+    await this.#prune(best?.step).catch((cause: unknown) => {
       throw saveError(this.folder, cause, `The checkpoint ${place} is whole.`);
-    }
+    });
     return place;
   }
 
-  /** Makes the model of a checkpoint the one of the run's folder; config.json comes last, as it says that there is one. */
+  /** Makes the model of a checkpoint the one of the run's folder, where it is not yet. */
   async #publish(place: string): Promise<void> {
-    for (const name of ['model.safetensors', 'tokenizer.json', 'generation_config.json', 'config.json']) {
-      const draft = join(this.folder, `.${name}.${process.pid}`);
-      await rm(draft, { force: true });
+    for (const name of published) {
+      const [source, path] = [join(place, name), join(this.folder, name)];
+      if (await isSameFile(source, path)) continue;
+      const draft = draftOf(path);
       try {
-        await link(join(place, name), draft).catch(() => copyFile(join(place, name), draft));
-        await rename(draft, join(this.folder, name));
+        await rm(draft, { force: true });
+        await link(source, draft).catch(() => copyFile(source, draft));
+        await rename(draft, path);
       } catch (cause) {
         await rm(draft, { force: true }).catch(() => undefined);
-        throw cause;
+        throw saveError(this.folder, cause, `The checkpoint ${place} is whole.`);
       }
     }
   }
 
+  /** Publishes the best checkpoint, since a kill may have come between it and that. */
+  async #publishBest(): Promise<void> {
+    const checkpoints = await listCheckpoints(this.folder);
+    const newest = checkpoints.at(-1);
+    if (newest === undefined) return;
+    const { best } = await readTrainingFile(newest.place);
+    const shown = checkpoints.find(({ step }) => step === (best?.step ?? newest.step));
+    if (shown !== undefined) await this.#publish(shown.place);
+  }
+
   async #prune(bestStep: number | undefined): Promise<void> {
     const checkpoints = (await listCheckpoints(this.folder)).filter(({ step }) => step !== bestStep);
-    for (const { path } of checkpoints.slice(0, -this.keep)) await this.#discard(path);
+    for (const { place } of checkpoints.slice(0, -this.keep)) await this.#discard(place);
   }
 
   /** Removes a checkpoint: first its name, so that no half of it can be met. */
-  async #discard(path: string): Promise<void> {
-    const doomed = join(this.folder, 'checkpoints', `.removed.${process.pid}`);
+  async #discard(place: string): Promise<void> {
+    const doomed = join(dirname(place), `.removed.${process.pid}`);
     await rm(doomed, { recursive: true, force: true });
-    const isThere = await rename(path, doomed).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) await rm(doomed, { recursive: true, force: true });
+    await rename(place, doomed).catch(() => undefined); // somebody may have removed it by hand
+    await rm(doomed, { recursive: true, force: true });
   }
 }

@@ -1,7 +1,7 @@
 /** The loop of a training run: steps, evaluations and checkpoints, told as a stream of events. */
 import { messageOf, PerformerError } from '../base/errors.js';
-import type { Snapshot } from './snapshot.js';
-import type { Evaluation, StepReport, Trainer } from './trainer.js';
+import { isFinished, type Snapshot } from './snapshot.js';
+import { divergence, type Evaluation, type StepReport, type Trainer } from './trainer.js';
 
 /** Where checkpoints go. */
 export interface CheckpointStore {
@@ -16,20 +16,20 @@ export type RunEvent =
 
 export interface RunOptions {
   readonly store?: CheckpointStore;
-  /** Ends the run after the step that is under way, with a checkpoint. */
+  /** Ends the run after the step that is under way, with a checkpoint. An evaluation is left, and made when the run goes on. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Trains until `training.steps` are done or the signal is given. A checkpoint is written before the first step, at the
- * given interval, at each best evaluation, and at the end.
+ * Trains until `training.steps` are done or the signal is given. A checkpoint is written before the first step of a new
+ * run, at the given interval, at each best evaluation, and at the end.
  *
  * @throws NUMERIC, with the last good checkpoint named, when the loss, in training or on held-out text, is no longer
  *   finite; nothing is saved of such weights.
  */
 export async function* runTraining(trainer: Trainer, { store, signal }: RunOptions = {}): AsyncGenerator<RunEvent> {
-  const { training, step: start } = trainer.snapshot;
-  let saved: { step: number; location: string } | undefined;
+  const { training, step: start, location: origin } = trainer.snapshot;
+  let saved = origin === undefined ? undefined : { step: start, location: origin };
   let before: typeof saved;
   /** A loss is that of the weights before the step: one that is not finite tells of the checkpoint just saved, too. */
   const failure = (cause: unknown): PerformerError => {
@@ -45,37 +45,39 @@ export async function* runTraining(trainer: Trainer, { store, signal }: RunOptio
     const { step } = trainer.snapshot;
     if (store === undefined) return;
     const location = await store.save(await trainer.fetchSnapshot());
-    before = saved;
+    if (saved?.step !== step) before = saved;
     saved = { step, location };
     yield { kind: 'checkpoint', ...saved };
   }
-  if (trainer.snapshot.step === 0) yield* save();
-  while (trainer.snapshot.step < training.steps && !signal?.aborted) {
-    let report: StepReport;
-    try {
-      report = await trainer.step();
-    } catch (cause) {
-      throw saved === undefined && start === 0 ? cause : failure(cause);
+  if (start === 0 && saved === undefined) yield* save();
+  while (!isFinished(trainer.snapshot) && !signal?.aborted) {
+    const isLate = trainer.snapshot.isEvaluationDue === true; // the run was stopped before
+    if (!isLate) {
+      let report: StepReport;
+      try {
+        report = await trainer.step();
+      } catch (cause) {
+        throw saved === undefined && start === 0 ? cause : failure(cause);
+      }
+      yield { kind: 'step', ...report };
     }
-    yield { kind: 'step', ...report };
-    const { step } = report;
-    const isLast = step === training.steps;
+    const { step, isEvaluationDue } = trainer.snapshot;
     let isBest = false;
-    if (isLast || step % training.evaluationInterval === 0) {
-      const evaluation = await trainer.evaluate();
+    if (isEvaluationDue) {
+      const evaluation = await trainer.evaluate(signal).catch((cause: unknown) => {
+        if (!signal?.aborted || cause !== signal.reason) throw cause;
+      });
+      if (evaluation === undefined) break;
       if (!Number.isFinite(evaluation.chosen)) {
-        const got = `${evaluation.chosen}. Lower the learning rate (${report.learningRate}).`;
-        const cause = new PerformerError(
-          'NUMERIC',
-          `step ${step}: expected a finite loss on held-out text, got ${got}`,
-        );
+        const cause = divergence(step, 'a finite loss on held-out text', `${evaluation.chosen}`, training);
         throw saved === undefined && start === 0 ? cause : failure(cause);
       }
       isBest = evaluation.chosen < (trainer.snapshot.best?.loss ?? Number.POSITIVE_INFINITY);
       if (isBest) trainer.noteBest(evaluation.chosen);
       yield { kind: 'evaluation', step, isBest, ...evaluation };
     }
-    if (isLast || isBest || step % training.checkpointInterval === 0) yield* save();
+    const isTime = step === training.steps || step % training.checkpointInterval === 0;
+    if (isTime || isBest || isLate) yield* save();
   }
   if (saved?.step !== trainer.snapshot.step) yield* save();
 }

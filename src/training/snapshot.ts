@@ -20,6 +20,8 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly training: TrainingConfig;
   /** Steps done. */
   readonly step: number;
+  /** Where the checkpoint of this step is, when it was read from there. */
+  readonly location?: string;
   readonly params: LanguageModelParams<T>;
   readonly moments: Moments<LanguageModelParams<T>>;
   readonly projections: Projections<HostTensor<'float32'>>;
@@ -28,4 +30,15 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   /** The `projectionsDigest` of the projections that the states were made with. */
   readonly statesDigest: string;
   readonly best?: BestResult;
+  /** Whether the evaluation that belongs to this step has still to come, as after a stop. */
+  readonly isEvaluationDue?: boolean;
+}
+
+/** Whether all steps of a run are done, and the last evaluation with them. */
+export function isFinished({
+  step,
+  training,
+  isEvaluationDue = false,
+}: Pick<Snapshot<EngineTensor>, 'step' | 'training' | 'isEvaluationDue'>): boolean {
+  return step >= training.steps && !isEvaluationDue;
 }

@@ -7,10 +7,18 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
 import { leavesOf, mapTree } from '../base/tree.js';
-import { type ByteSource, evaluationWindows, type LaneWindows, laneWindows, randomWindows } from '../data/index.js';
+import {
+  type ByteSource,
+  evaluationWindows,
+  type LaneWindows,
+  laneLength,
+  laneWindows,
+  randomWindows,
+} from '../data/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { isShaped, shapeFromMoments } from '../features/index.js';
 import {
+  canCarryState,
   drawProjections,
   initialState,
   initLanguageModel,
@@ -19,6 +27,7 @@ import {
   type LanguageModelState,
   type Projections,
   projectionsDigest,
+  usesDropout,
 } from '../models/index.js';
 import { type CompiledEvaluation, type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
 import type { TrainingConfig } from './config.js';
@@ -90,17 +99,35 @@ function checkStates({ states, statesDigest, projections }: Snapshot): void {
   );
 }
 
-/** Whether a state can be carried from window to window. Throws CONFIG where it is asked for and cannot. */
-function checkCarrying({ attention, positions }: LanguageModelConfig, { carryState }: TrainingConfig): boolean {
-  const possible = attention === 'favor+' && positions !== 'learned';
-  if (carryState && !possible) {
-    throw new PerformerError(
-      'CONFIG',
-      `training: expected favor+ attention and rotary or no positions to carry a state, got ${attention} attention ` +
-        `and ${positions} positions. Leave out carryState.`,
-    );
-  }
-  return possible;
+/** Throws CONFIG where a state is to be carried and cannot. */
+function checkCarrying(model: LanguageModelConfig, { carryState }: TrainingConfig): void {
+  if (!carryState || canCarryState(model)) return;
+  throw new PerformerError(
+    'CONFIG',
+    'training: expected favor+ attention and rotary or no positions to carry a state, got ' +
+      `${model.attention} attention and ${model.positions} positions. Leave out carryState.`,
+  );
+}
+
+/** Throws DATA where a state is to be carried and the lanes of the text are shorter than a window. */
+export function checkLanes(
+  { batch, accumulation, window, carryState }: TrainingConfig,
+  train: Pick<ByteSource, 'length'>,
+): void {
+  if (carryState) laneLength(train, { batch: batch * accumulation, window });
+}
+
+/** A loss that is not finite. Going on from a checkpoint takes the same steps to the same loss. */
+export function divergence(
+  step: number,
+  expected: string,
+  got: string,
+  { learningRate, clipNorm }: TrainingConfig,
+): PerformerError {
+  const advice =
+    'The same steps give the same again: begin a new run in another folder, with a learning rate below ' +
+    `${learningRate} or a clip norm below ${clipNorm}.`;
+  return new PerformerError('NUMERIC', `step ${step}: expected ${expected}, got ${got}. ${advice}`);
 }
 
 /** The states before the first tokens, one for each micro-batch, or none where none is carried. */
@@ -118,9 +145,9 @@ export class Trainer {
   #held: Held;
   #spare: Held;
   #projections: Projections<EngineTensor>;
-  #streams: boolean;
-  #moments: CompiledMoments | undefined;
-  #evaluations: { windows: CompiledEvaluation; streaming: CompiledEvaluation | undefined } | undefined;
+  #featureMoments: CompiledMoments | undefined;
+  #windows: CompiledEvaluation | undefined;
+  #streaming: CompiledEvaluation | undefined;
 
   private constructor(
     private readonly options: TrainerOptions,
@@ -131,7 +158,6 @@ export class Trainer {
     const { params, moments } = held;
     const states = snapshot.states.length === 0 ? [] : held.states;
     this.#snapshot = { ...snapshot, params, moments, states };
-    this.#streams = checkCarrying(snapshot.model, snapshot.training);
     this.#held = held;
     this.#spare = spare;
     this.#projections = projections;
@@ -141,12 +167,13 @@ export class Trainer {
   /**
    * Compiles the step for a snapshot, fresh or resumed, whose arrays are kept where the engine computes on the host.
    *
-   * @throws CONFIG or CHECKPOINT where its states do not fit.
+   * @throws CONFIG or CHECKPOINT where its states do not fit, DATA where the text is too short for its lanes.
    */
   static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
     const { model, training, params, moments, projections } = snapshot;
     checkCarrying(model, training);
     checkStates(snapshot);
+    checkLanes(training, options.train);
     const compiled = await compileStep(options.engine, model, training);
     const fresh = freshStates(model, training);
     const first = { params, moments, states: snapshot.states.length === 0 ? fresh : snapshot.states };
@@ -174,7 +201,12 @@ export class Trainer {
     this.#snapshot = { ...this.#snapshot, best: { step: this.#snapshot.step, loss } };
   }
 
-  /** One optimizer step. Throws NUMERIC, and changes nothing, when the loss or the gradient is not finite. */
+  /**
+   * One optimizer step.
+   *
+   * @throws NUMERIC when the loss or the gradient is not finite. Weights, moments and the count of steps are then as before;
+   *   features and carried states may be renewed, as the same step would do again.
+   */
   async step(): Promise<StepReport> {
     const { training, step } = this.#snapshot;
     await this.#renewFeatures();
@@ -190,40 +222,41 @@ export class Trainer {
       scalars: { learningRate: float32Scalar(learningRate), update: float32Scalar(step + 1) },
       next: this.#spare,
     });
-    if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) {
-      throw new PerformerError(
-        'NUMERIC',
-        `step ${step + 1}: expected a finite loss, got a loss of ${result.loss} and a gradient norm of ` +
-          `${result.gradientNorm}. Lower the learning rate (${learningRate}) or clip the gradient harder.`,
-      );
+    const { loss, gradientNorm } = result;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      const got = `a loss of ${loss} and a gradient norm of ${gradientNorm}`;
+      throw divergence(step + 1, 'a finite loss', got, training);
     }
     [this.#held, this.#spare] = [this.#spare, this.#held];
-    this.#snapshot = { ...this.#snapshot, ...this.#held, step: step + 1 };
+    const { location: _, ...before } = this.#snapshot;
+    const done = step + 1;
+    const isEvaluationDue = done === training.steps || done % training.evaluationInterval === 0;
+    this.#snapshot = { ...before, ...this.#held, step: done, isEvaluationDue };
     const tokens = training.batch * training.accumulation * training.window;
-    const { loss, gradientNorm } = result;
-    return { step: step + 1, loss, gradientNorm, learningRate, tokens };
+    return { step: done, loss, gradientNorm, learningRate, tokens };
   }
 
-  /** The loss on the whole held-out split. */
-  async evaluate(): Promise<Evaluation> {
+  /** The loss on the whole held-out split. Once the signal is given it throws the signal's reason, and stays due. */
+  async evaluate(signal?: AbortSignal): Promise<Evaluation> {
     const { model, training } = this.#snapshot;
-    this.#evaluations ??= {
-      windows: await compileEvaluation(this.options.engine, model, { ...training, carryState: false }),
-      streaming: this.#streams
-        ? await compileEvaluation(this.options.engine, model, { ...training, batch: 1, carryState: true })
-        : undefined,
-    };
-    const windows = await this.#evaluateWith(this.#evaluations.windows, training.batch, false);
-    if (this.#evaluations.streaming === undefined) return { windows, chosen: windows };
-    const streaming = await this.#evaluateWith(this.#evaluations.streaming, 1, true);
+    const { engine } = this.options;
+    this.#windows ??= await compileEvaluation(engine, model, { ...training, carryState: false });
+    const windows = await this.#evaluateWith(this.#windows, { batch: training.batch, carryState: false }, signal);
+    let streaming: number | undefined;
+    if (canCarryState(model)) {
+      this.#streaming ??= await compileEvaluation(engine, model, { ...training, batch: 1, carryState: true });
+      streaming = await this.#evaluateWith(this.#streaming, { batch: 1, carryState: true }, signal);
+    }
+    this.#snapshot = { ...this.#snapshot, isEvaluationDue: false };
+    if (streaming === undefined) return { windows, chosen: windows };
     return { windows, streaming, chosen: training.carryState ? streaming : windows };
   }
 
   async dispose(): Promise<void> {
     await this.compiled.dispose();
-    await this.#moments?.dispose();
-    await this.#evaluations?.windows.dispose();
-    await this.#evaluations?.streaming?.dispose();
+    await this.#featureMoments?.dispose();
+    await this.#windows?.dispose();
+    await this.#streaming?.dispose();
     this.options.engine.free([this.#held, this.#spare, this.#projections]);
   }
 
@@ -258,7 +291,7 @@ export class Trainer {
   async #shape(projections: Snapshot['projections']): Promise<Snapshot['projections']> {
     const { model, training, params } = this.#snapshot;
     if (!isShaped(model.featureMap)) return projections;
-    this.#moments ??= await compileMoments(this.options.engine, model, training);
+    this.#featureMoments ??= await compileMoments(this.options.engine, model, training);
     const { tokens } = await this.#readTokens();
     const size = training.batch * (training.window + 1);
     const first: HostTensor<'int32'> = {
@@ -266,7 +299,7 @@ export class Trainer {
       shape: [training.batch, training.window + 1],
       data: tokens.data.subarray(0, size),
     };
-    const moments = await this.#moments.run({ params, projections, tokens: first });
+    const moments = await this.#featureMoments.run({ params, projections, tokens: first });
     const method = model.featureMap;
     return withShapes(
       projections,
@@ -292,28 +325,35 @@ export class Trainer {
     const batches = Array.from({ length: accumulation }, (_, index): StepInputs<HostTensor> => {
       const rows = tokens.data.subarray(index * batch * (window + 1), (index + 1) * batch * (window + 1));
       const part: HostTensor = { dtype: 'int32', shape: [batch, window + 1], data: rows };
-      const usesDropout = model.embeddingDropout + model.attentionDropout + model.feedForwardDropout > 0;
-      if (!usesDropout) return { tokens: part };
+      if (!usesDropout(model)) return { tokens: part };
       const key = uint32([], [step * accumulation + index]);
       return { tokens: part, dropout: { seed: uint32([], [seed % 2 ** 32]), step: key } };
     });
     return { batches, states };
   }
 
-  async #evaluateWith(compiled: CompiledEvaluation, batch: number, isStreaming: boolean): Promise<number> {
+  async #evaluateWith(
+    compiled: CompiledEvaluation,
+    { batch, carryState }: Pick<TrainingConfig, 'batch' | 'carryState'>,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     const { model, training, params } = this.#snapshot;
     const { engine, heldOut } = this.options;
-    const fresh = () => freshStates(model, { batch, accumulation: 1, carryState: isStreaming });
+    const fresh = () => freshStates(model, { batch, accumulation: 1, carryState });
     let [states, nextStates] = await engine.place([fresh(), fresh()] as const);
-    let total = 0;
-    let count = 0;
-    for await (const { tokens, mask } of evaluationWindows(heldOut, { batch, window: training.window })) {
-      const given = { params, projections: this.#projections, tokens, mask };
-      total += (await compiled.run({ ...given, states, nextStates })).total;
-      [states, nextStates] = [nextStates, states];
-      for (const value of mask.data) count += value;
+    try {
+      let total = 0;
+      let count = 0;
+      for await (const { tokens, mask } of evaluationWindows(heldOut, { batch, window: training.window })) {
+        signal?.throwIfAborted();
+        const given = { params, projections: this.#projections, tokens, mask };
+        total += (await compiled.run({ ...given, states, nextStates })).total;
+        [states, nextStates] = [nextStates, states];
+        for (const value of mask.data) count += value;
+      }
+      return total / count;
+    } finally {
+      engine.free([states, nextStates]);
     }
-    engine.free([states, nextStates]);
-    return total / count;
   }
 }

@@ -57,6 +57,16 @@ describe('a comparison', () => {
     expect(await curves(broken.out)).toBe(await curves(whole.out));
   });
 
+  test('that is stopped at the last evaluation of a run goes on with that', async () => {
+    const words = ['--kernels', 'positive,elu', '--seeds', '1', '--steps', '1'];
+    const whole = await comparison(words);
+    const broken = await comparison(words, { stopAt: /run 1\/2.*step 1\/1/s });
+    expect(broken.ran.out).toMatch(/Stopped and saved/);
+    expect(broken.ran.out).not.toMatch(/run 2\/2/);
+    expect((await performer(['compare', '--out', broken.out, '--resume', '--threads', '1'])).code).toBe(0);
+    expect(timeless(await resultsOf(broken.out))).toEqual(timeless(await resultsOf(whole.out)));
+  });
+
   test('that was killed before the first checkpoint of a run was whole goes on', async () => {
     const words = ['--kernels', 'positive,elu', '--seeds', '1'];
     const { out, ran } = await comparison(words);

@@ -187,6 +187,22 @@ describe('text that cannot be read is refused before anything is written', () =>
     expectRefusal(await performer(['train', join(folder, name), '--out', out, ...small]), message);
     expect(await readdir(folder)).not.toContain('run');
   });
+
+  test.each([
+    ['train', '--batch', '32', '--accumulation', '1'],
+    ['train', '--batch', '16', '--accumulation', '2'],
+    ['compare', '--batch', '32', '--kernels', 'positive'],
+  ])('with lanes shorter than a window: %s %s %s %s %s', async (command, ...words) => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'text.txt'), 'a'.repeat(5000));
+    const size = ['--window', '256', '--held-out', '0.06', '--carry-state'];
+    const out = ['--out', join(folder, 'run')];
+    expectRefusal(
+      await performer([command, join(folder, 'text.txt'), ...out, ...small, ...size, ...words]),
+      /32 lanes of 4700 bytes: expected at least 257 bytes, got 146\. Give more text or a smaller window or batch\./,
+    );
+    expect(await readdir(folder)).toEqual(['text.txt']);
+  });
 });
 
 describe('a run', () => {
@@ -197,6 +213,7 @@ describe('a run', () => {
     const { code, err } = await performer(['train', await textFile(folder), '--out', out, ...small, ...words]);
     expect(code).toBe(1);
     expect(err).toMatch(/step 2: expected a finite loss.*last good checkpoint is .*step-00000000\.\n$/);
+    expect(err).toMatch(/begin a new run in another folder, with a learning rate below 1e\+30 or a clip norm below 10/);
     const good = join(out, 'checkpoints', 'step-00000000');
     expect((await generate(good, '--prompt', 'a', '--max-tokens', '3')).code).toBe(0);
   });

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { performer, small, temporaryFolder, textFile } from './support.js';
@@ -72,7 +72,6 @@ describe('training', () => {
     const text = await textFile(folder);
     const out = join(folder, 'run');
     const config = join(folder, 'options.json');
-    const { writeFile } = await import('node:fs/promises');
     const options = { dim: 24, depth: 1, heads: 2, headDim: 8, window: 16, steps: 2, seed: 5, tokenShift: false };
     await writeFile(config, JSON.stringify(options));
     const words = ['train', text, '--out', out, '--config', config, '--heads', '1', '--token-shift', '--threads', '1'];
@@ -111,6 +110,41 @@ describe('going on', () => {
     expect((await performer((next as string).split(' ').slice(1))).code).toBe(0);
     expect(lossesOf(await metricsOf(broken))).toEqual(lossesOf(await metricsOf(whole)));
     expect(await weightsOf(broken, 9)).toEqual(await weightsOf(whole, 9));
+  });
+
+  test('a stop leaves the last evaluation, which is made when the run goes on', async () => {
+    const folder = await temporaryFolder();
+    const text = await textFile(folder);
+    const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
+    const options = [...small, '--steps', '1'];
+    expect((await performer(['train', text, '--out', whole, ...options])).code).toBe(0);
+    const stopped = await performer(['train', text, '--out', broken, ...options], { stopAt: /step 1\/1/ });
+    expect(stopped.out).toMatch(/Stopped after step 1 of 1 .*Go on with:\n.*--resume/);
+    expect((await metricsOf(broken)).map(({ kind }) => kind)).toEqual(['step']);
+    const next = await performer(['train', '--out', broken, '--resume']);
+    expect(next).toMatchObject({ code: 0, out: expect.stringMatching(/held out: .*\(best\)\n(.*\n)*1 steps done/) });
+    expect(lossesOf(await metricsOf(broken))).toEqual(lossesOf(await metricsOf(whole)));
+    const file = join('checkpoints', 'step-00000001', 'training.json');
+    expect(await readFile(join(broken, file), 'utf8')).toBe(await readFile(join(whole, file), 'utf8'));
+  });
+
+  test('a run that has done its steps is brought in order all the same', async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, 'run');
+    await mkdir(out);
+    await writeFile(join(out, 'run.json.123.tmp'), ''); // of a process that was killed before it began
+    expect((await performer(['train', await textFile(folder), '--out', out, ...small])).code).toBe(0);
+    const names = await readdir(out);
+    const config = await readFile(join(out, 'config.json'), 'utf8');
+    expect(names).not.toContain('run.json.123.tmp');
+    await rm(join(out, 'config.json')); // killed before the first model was published
+    await writeFile(join(out, 'model.safetensors.123.tmp'), '');
+    const place = (prefix: string, end: string) => join(out, 'checkpoints', `${prefix}step-00000006${end}`);
+    await rename(place('', ''), place('.', '.replaced')); // killed while it saved a step again
+    const again = await performer(['train', '--out', out, '--resume']);
+    expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/its 6 steps/) });
+    expect(await readdir(out)).toEqual(names);
+    expect(await readFile(join(out, 'config.json'), 'utf8')).toBe(config);
   });
 
   test('lines past the checkpoint, and one cut short, are cut off first', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type HostTensor, leavesOf } from '../../src/base/index.js';
@@ -99,23 +99,134 @@ describe('a checkpoint folder', () => {
 
   it('is locked for one training at a time, and a dead process does not hold the lock', async () => {
     const release = await lockFolder(folder);
-    await expect(lockFolder(folder)).rejects.toThrow(/expected no other training there/);
+    await expect(lockFolder(folder)).rejects.toThrow(/expected no other training there, got process \d+\. Wait/);
+    const own = await readLock();
     await release();
     const child = spawn(process.execPath, ['-e', '']);
     await new Promise((resolve) => child.on('exit', resolve));
-    for (const owner of [child.pid, process.pid, '']) {
-      // As are a lock of this very number, which a container gives to each first process, and one that was cut short.
-      await writeFile(join(folder, 'training.lock'), `${owner}\n`);
+    // Numbers come again: this one too, which a container gives to each first process.
+    const dead = [
+      { ...own, pid: child.pid },
+      { ...own, pid: process.ppid, started: '1' },
+      { ...own, started: '1' },
+    ].map((owner) => JSON.stringify(owner));
+    for (const owner of [...dead, '']) {
+      await writeFile(lock(), owner);
       await (await lockFolder(folder))();
     }
     expect(await readdir(folder)).toEqual([]);
   });
 
   it('is given to one of many that ask at once, and never shown without its owner', async () => {
-    await writeFile(join(folder, 'training.lock'), '999999999\n');
+    await writeFile(lock(), JSON.stringify({ host: hostname(), pid: 999_999_999, started: '1' }));
     const asked = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
     expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect(await readFile(join(folder, 'training.lock'), 'utf8')).toBe(`${process.pid}\n`);
+    expect(await readLock()).toMatchObject({ host: hostname(), pid: process.pid });
+  });
+
+  it('is not taken from a process that cannot be seen from here, and says which file to remove', async () => {
+    const owner = JSON.stringify({ host: 'elsewhere', pid: process.pid, started: '1' });
+    await writeFile(lock(), owner);
+    await expect(lockFolder(folder)).rejects.toMatchObject({
+      code: 'CHECKPOINT',
+      message: expect.stringMatching(
+        /got process \d+ of the host elsewhere, .* certain that nobody .*training\.lock\.$/,
+      ),
+    });
+    expect(await readFile(lock(), 'utf8')).toBe(owner);
+    await rm(lock());
+    await (await lockFolder(folder))();
+  });
+
+  it('gives back its own lock alone, and clears what those left that were killed asking for it', async () => {
+    const dead = JSON.stringify({ host: hostname(), pid: 999_999_999, started: '1' });
+    await writeFile(`${lock()}.half-written`, '');
+    await writeFile(`${lock()}.whole`, dead);
+    const release = await lockFolder(folder);
+    expect(await readdir(folder)).toEqual(['training.lock']);
+    await writeFile(lock(), dead); // removed by hand, and taken by another
+    await release();
+    expect(await readFile(lock(), 'utf8')).toBe(dead);
+  });
+
+  const lock = () => join(folder, 'training.lock');
+  const readLock = async () => JSON.parse(await readFile(lock(), 'utf8'));
+
+  it('clears the drafts of a killed run, and nothing else', async () => {
+    await (await CheckpointFolder.open(folder, 2)).save(snapshotOf());
+    const names = await readdir(folder);
+    for (const name of ['model.safetensors.123.tmp', 'config.json.45.tmp', 'notes.6.tmp', 'config.json.mine']) {
+      await writeFile(join(folder, name), '');
+    }
+    await CheckpointFolder.open(folder, 2);
+    expect(await readdir(folder)).toEqual([...names, 'config.json.mine', 'notes.6.tmp'].sort());
+  });
+
+  it('publishes the best model again where it is another, and leaves it where it is not', async () => {
+    const store = await CheckpointFolder.open(folder, 2);
+    await store.save(snapshotOf());
+    await store.save({ ...snapshotOf({}, { seed: 7 }), step: 1, best: { step: 0, loss: 1 } });
+    const path = join(folder, 'model.safetensors');
+    const { ino } = await stat(path);
+    const best = await loadModel(folder);
+    await CheckpointFolder.open(folder, 2);
+    expect((await stat(path)).ino).toBe(ino);
+    await rm(path);
+    await CheckpointFolder.open(folder, 2);
+    expect(await loadModel(folder)).toEqual(best);
+  });
+
+  it('does not save again the step that a run goes on from', async () => {
+    const store = await CheckpointFolder.open(folder, 2);
+    const place = await store.save(snapshotOf());
+    const { ino } = await stat(place);
+    const trainer = await trainerFor(await loadLatestSnapshot(folder));
+    const stopped = AbortSignal.abort();
+    for await (const event of runTraining(trainer, { store, signal: stopped })) expect(event).toBeUndefined();
+    expect((await stat(place)).ino).toBe(ino);
+    const events: string[] = [];
+    for await (const { kind, step } of runTraining(trainer, { store })) events.push(`${kind} ${step}`);
+    expect(events.slice(0, 2)).toEqual(['step 1', 'step 2']);
+    await trainer.dispose();
+  });
+
+  describe('that was tampered with is refused before anything is made of its sizes', () => {
+    const carried = { carryState: true, accumulation: 2 };
+    it.each<[string, string, object, RegExp]>([
+      [
+        'a depth of 2²⁴',
+        'config.json',
+        { depth: 2 ** 24 },
+        /tensors of 16777216 blocks, got those of 2\. Use the files/,
+      ],
+      ['states without end', 'training.json', { states: 1e9 }, /expected 0 or 2 carried states .*, got 1000000000/],
+      ['one state of two', 'training.json', { states: 1 }, /expected 0 or 2 carried states by its options, got 1/],
+      [
+        'micro-batches without end',
+        'training.json',
+        { states: 2 ** 31, options: { accumulation: 2 ** 31 } },
+        /tensors of 2147483648 states, got those of 2/,
+      ],
+      [
+        'a batch without end',
+        'training.json',
+        { options: { batch: 2 ** 31 } },
+        /states\.0\.position to be int32 \[2147483648\], got int32 \[2\]/,
+      ],
+      ['states of a run without', 'training.json', { options: { carryState: false } }, /no carried states .*, got 2/],
+    ])('%s', async (_, name, { options, ...changes }: { options?: object }, message) => {
+      const trainer = await trainerFor(snapshotOf({}, carried));
+      await trainer.step();
+      const place = await (await CheckpointFolder.open(folder, 2)).save(await trainer.fetchSnapshot());
+      await trainer.dispose();
+      const file = JSON.parse(await readFile(join(place, name), 'utf8'));
+      const all = options === undefined ? {} : { options: { ...file.options, ...options } };
+      await writeFile(join(place, name), JSON.stringify({ ...file, ...changes, ...all }));
+      await expect(loadLatestSnapshot(folder)).rejects.toMatchObject({
+        code: 'CHECKPOINT',
+        message: expect.stringMatching(message),
+      });
+    });
   });
 
   it('resumes from disk as if never stopped', async () => {

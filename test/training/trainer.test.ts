@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { HostTensor } from '../../src/base/index.js';
 import { leavesOf, mapTree } from '../../src/base/index.js';
-import { type RunEvent, runTraining, type Snapshot } from '../../src/training/index.js';
+import type { Engine } from '../../src/engine/index.js';
+import { compileStep, type RunEvent, runTraining, type Snapshot } from '../../src/training/index.js';
 import { largestError } from '../support/compare.js';
-import { snapshotOf, trainerFor } from '../support/tiny.js';
+import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
 
 function copyOf(snapshot: Snapshot): Snapshot {
   return mapTree(
@@ -32,6 +33,17 @@ async function steps(snapshot: Snapshot, count: number) {
   const end = { ...fetched, ...copyOf(fetched) };
   await trainer.dispose();
   return { losses, end };
+}
+
+/** The engine, with every run of what it compiles changed. */
+function withRuns(
+  change: (run: (...args: never[]) => Promise<unknown>) => (...args: never[]) => Promise<unknown>,
+): Engine {
+  const compile = async (...args: Parameters<Engine['compile']>) => {
+    const executable = await engine.compile(...args);
+    return { run: change(executable.run.bind(executable) as never), dispose: () => executable.dispose() };
+  };
+  return { ...engine, compile: compile as unknown as Engine['compile'] };
 }
 
 describe('training', () => {
@@ -115,6 +127,99 @@ describe('training', () => {
     await trainer.dispose();
   });
 
+  it('leaves an evaluation when it is stopped, saves, and makes it when it goes on', async () => {
+    const options = { steps: 6, evaluationInterval: 2, checkpointInterval: 6 };
+    const record = async (snapshot: Snapshot, stopAt?: (event: RunEvent) => boolean) => {
+      const events: RunEvent[] = [];
+      const stop = new AbortController();
+      const trainer = await trainerFor(snapshot);
+      for await (const event of runTraining(trainer, { signal: stop.signal })) {
+        events.push(event);
+        if (stopAt?.(event)) stop.abort();
+      }
+      const fetched = await trainer.fetchSnapshot();
+      await trainer.dispose();
+      return { events, end: { ...fetched, ...copyOf(fetched) } };
+    };
+    const whole = await record(snapshotOf({}, options));
+    for (const step of [4, 6]) {
+      const first = await record(snapshotOf({}, options), (event) => event.kind === 'step' && event.step === step);
+      expect(first.events.at(-1)).toMatchObject({ kind: 'step', step });
+      expect(first.end).toMatchObject({ step, isEvaluationDue: true });
+      const second = await record(first.end);
+      expect([...first.events, ...second.events]).toEqual(whole.events);
+      expect(second.end.best).toEqual(whole.end.best);
+      expectEqual(second.end, whole.end);
+    }
+  });
+
+  it('ends an evaluation before its next batch', async () => {
+    const stop = new AbortController();
+    let runs = 0;
+    const watched = withRuns((run) => async (...args) => {
+      if (++runs === 3) stop.abort();
+      return run(...args);
+    });
+    const trainer = await trainerFor(snapshotOf(), watched);
+    await expect(trainer.evaluate(stop.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    expect(runs).toBe(3);
+    await trainer.dispose();
+  });
+
+  it('frees the states of an evaluation that fails', async () => {
+    let held = 0;
+    const broken = withRuns((run) => async (...args) => {
+      if (leavesOf(args).some(([path]) => path.includes('states'))) throw new Error('out of memory');
+      return run(...args);
+    });
+    const counting: Engine = {
+      ...broken,
+      place: async (tree) => {
+        held += leavesOf(tree).length;
+        return engine.place(tree);
+      },
+      free: (tree) => {
+        held -= leavesOf(tree).length;
+        engine.free(tree);
+      },
+    };
+    const trainer = await trainerFor(snapshotOf(), counting);
+    const before = held;
+    await expect(trainer.evaluate()).rejects.toThrow('out of memory');
+    expect(held).toBe(before);
+    await trainer.dispose();
+    expect(held).toBe(0);
+  });
+
+  it('keeps no half of a step whose other half does not compile', async () => {
+    const disposed: number[] = [];
+    let count = 0;
+    const failing: Engine = {
+      ...engine,
+      compile: async (...args) => {
+        const at = ++count;
+        if (at === 2) throw new Error('no update');
+        const executable = await engine.compile(...args);
+        return { run: executable.run.bind(executable), dispose: async () => void disposed.push(at) };
+      },
+    };
+    const { model, training } = snapshotOf({}, { accumulation: 2 });
+    await expect(compileStep(failing, model, training)).rejects.toThrow('no update');
+    expect(disposed).toEqual([1]);
+  });
+
+  it.each([
+    [300, 1],
+    [100, 3],
+  ])('refuses %i lanes of %i micro-batches that are shorter than a window', async (batch, accumulation) => {
+    const options = { carryState: true, batch, accumulation };
+    await expect(trainerFor(snapshotOf({}, options))).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringMatching(/300 lanes of \d+ bytes: expected at least 33 bytes, got 10\./),
+    });
+    await (await trainerFor(snapshotOf({}, { ...options, carryState: false }))).dispose();
+  });
+
   it('stops at a loss that is not finite, and names the step and the last checkpoint', async () => {
     const snapshot = snapshotOf();
     const poisoned = snapshot.params.norm.weight.data as Float32Array;
@@ -128,7 +233,9 @@ describe('training', () => {
           ((await trainer.fetchSnapshot()).params.norm.weight.data as Float32Array)[0] = Number.NaN;
       }
     };
-    await expect(run()).rejects.toThrow(/step 3: expected a finite loss.*last good checkpoint is runs\/x/s);
+    await expect(run()).rejects.toThrow(
+      /step 3: expected a finite loss.* begin a new run in another folder.* below 0\.003 .*last good checkpoint is runs\/x/s,
+    );
     expect(trainer.snapshot.step).toBe(2);
     expect(poisoned).toHaveLength(16);
     await trainer.dispose();
