@@ -7,11 +7,12 @@ import {
   type FeatureMap,
   type FeatureMapOptions,
   featureMap,
+  featurePartsLayout,
   hyperbolicFeatures,
   positiveFeatures,
   trigonometricFeatures,
 } from '../features/index.js';
-import type { Tensor } from '../graph/index.js';
+import type { Tensor, TensorSpec } from '../graph/index.js';
 import { type MachineConfig, mapOptions } from './config.js';
 
 export interface MachineFeatures {
@@ -50,6 +51,16 @@ export function drawMachineProjection(
   const options = mapOptions(where, choice, dim);
   const { projection } = drawFeatureParts(options, 1, Random.fromSeed(choice.seed).split('projection'));
   return { featureCount: options.featureCount, projection };
+}
+
+/** What `drawMachineProjection` draws, without its values. */
+export function machineProjectionLayout(
+  where: string,
+  choice: FeatureChoice,
+  dim: number,
+): { readonly featureCount: number; readonly projection: TensorSpec | undefined } {
+  const options = mapOptions(where, choice, dim);
+  return { featureCount: options.featureCount, projection: featurePartsLayout(options, 1).projection };
 }
 
 /** The features of a choice with a projection that was drawn. */

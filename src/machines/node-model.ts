@@ -4,11 +4,10 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { leavesOf, treeFromLeaves } from '../base/tree.js';
-import { hasRandomRows } from '../features/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { locateFolder, replaceFolder } from '../interop/node-folders.js';
 import { machineConfig } from './config.js';
-import { drawMachineProjection } from './features.js';
+import { machineProjectionLayout } from './features.js';
 import type { KernelMachine, MachineTensors } from './machine.js';
 
 const files = ['config.json', 'model.safetensors'];
@@ -84,16 +83,14 @@ export async function loadMachine(folder: string): Promise<KernelMachine> {
 
 function layoutOf(config: KernelMachine['config'], where: string) {
   const { dim, outputs, featureCount } = config;
-  // Any projection of the kind has the shape; independent rows are the quickest to draw.
-  const like = hasRandomRows(config.map) ? { ...config, projectionKind: 'iid' as const } : config;
-  const { projection, featureCount: expected } = drawMachineProjection(where, like, dim);
+  const { projection, featureCount: expected } = machineProjectionLayout(where, config, dim);
   if (expected !== featureCount) {
     throw new PerformerError('CHECKPOINT', `${where}: expected a featureCount of ${expected}, got ${featureCount}.`);
   }
   return {
     mean: { dtype: 'float64', shape: [dim] } as const,
     scale: { dtype: 'float64', shape: [dim] } as const,
-    ...(projection === undefined ? {} : { projection: { dtype: projection.dtype, shape: projection.shape } }),
+    ...(projection === undefined ? {} : { projection }),
     weight: { dtype: 'float32', shape: [featureCount, outputs] } as const,
     intercept: { dtype: 'float64', shape: [outputs] } as const,
   };
