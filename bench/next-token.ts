@@ -24,6 +24,7 @@ import {
   scalar,
   slice,
   spec,
+  specsOf,
   type Tensor,
   type TensorSpec,
   takeRows,
@@ -88,7 +89,7 @@ const layout: Body<ParameterSpec> = {
   block: blockLayout({ dim, inner: dim, hidden: 4 * dim, outputGain: Math.SQRT1_2 }),
   norm: layerNormLayout(dim),
 };
-export const bodySpecs: Body<TensorSpec> = mapTree(layout, ({ dtype, shape }: TensorSpec) => spec(dtype, shape));
+export const bodySpecs: Body<TensorSpec> = specsOf(layout);
 const attention = drawProjection(Random.fromSeed(7), 128, headDim);
 const distinct = symbol('distinct');
 export const readSpecs: Read<TensorSpec> = {

@@ -10,7 +10,7 @@ import type { Shape } from '../base/shape.js';
 import { mapTree } from '../base/tree.js';
 import type { BlockState } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
-import { reshape, spec, type Tensor, type TensorSpec } from '../graph/index.js';
+import { reshape, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
 import {
   initialState,
   type LanguageModelConfig,
@@ -97,10 +97,7 @@ export type RowAdder = Awaited<ReturnType<typeof compileRowAdder>>;
 export function compileRowAdder(engine: Engine, { config }: Model, batch: number) {
   const { blocks } = initialState(config, batch);
   const states = new RecentRows(blocks).after(blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
-  return engine.compile(
-    (given) => given.map(addRecent),
-    [mapTree(states, ({ dtype, shape }: HostTensor) => spec(dtype, shape))],
-  );
+  return engine.compile((given) => given.map(addRecent), [specsOf(states)]);
 }
 
 /** The float32 of a result, which the oracle gives in float64. */

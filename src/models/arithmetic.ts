@@ -3,7 +3,7 @@ import { elementCount } from '../base/shape.js';
 import { type Leaf, leavesOf } from '../base/tree.js';
 import { isShaped, projectionSize } from '../features/index.js';
 import { featureMapOptions, type LanguageModelConfig } from './config.js';
-import { initialState, languageModelLayout, projectionLayout } from './language-model.js';
+import { languageModelLayout, projectionLayout, stateLayout } from './language-model.js';
 
 /** The chunk at which the causal core is counted, whatever chunk is run. */
 const countedChunk = 64;
@@ -74,6 +74,6 @@ export function tokenBytes(config: LanguageModelConfig, past: number): number {
   const { depth, heads, headDim, attention } = config;
   const weights = shapesRead(config).reduce((total, shape) => total + 4 * elementCount(shape), 0);
   const keysAndValues = attention === 'softmax' ? 4 * depth * heads * 2 * past * headDim : 0;
-  const state = bytesOf(initialState(config, 1)) + keysAndValues;
+  const state = bytesOf(stateLayout(config, 1)) + keysAndValues;
   return weights + bytesOf(projectionLayout(config)) + state;
 }

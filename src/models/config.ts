@@ -128,7 +128,7 @@ export function languageModelConfig(options: unknown, where = 'languageModelConf
 
 /** Sizes with names, and the training window and batch that suit them. */
 export const presets = {
-  /** 1.4 M parameters: learns a book on a laptop in a minute. */
+  /** 1.4 M parameters: learns a book on a laptop in a minute or two. */
   tiny: {
     model: { dim: 192, depth: 3, heads: 6, headDim: 32, featureCount: 112 },
     training: { window: 256, batch: 4, learningRate: 3e-3, steps: 760, evaluationInterval: 380 },

@@ -4,13 +4,13 @@ import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { less, scalar, spec, specsOf, sum, type TensorSpec, where } from '../graph/index.js';
 import {
-  initialState,
   type LanguageModelConfig,
   type LanguageModelParams,
   type LanguageModelState,
   languageModelLayout,
   type Projections,
   projectionLayout,
+  stateLayout,
   usesDropout,
 } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
@@ -64,7 +64,7 @@ function stateSpecs(
   model: LanguageModelConfig,
   { batch, carryState }: Pick<TrainingConfig, 'batch' | 'carryState'>,
 ): readonly LanguageModelState<TensorSpec>[] {
-  return carryState ? [specsOf(initialState(model, batch))] : [];
+  return carryState ? [stateLayout(model, batch)] : [];
 }
 
 function stepSpecs(model: LanguageModelConfig, training: TrainingConfig) {

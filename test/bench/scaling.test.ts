@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { withFusedAttention } from '../../bench/fused-model.js';
 import { isOutOfMemory, memoryOf } from '../../bench/scaling.js';
 import { pointName, pointOf } from '../../bench/scaling-points.js';
-import { type HostTensor, int32, mapTree, Random } from '../../src/base/index.js';
+import { type HostTensor, int32, Random } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { spec } from '../../src/graph/index.js';
+import { spec, specsOf } from '../../src/graph/index.js';
 import { initLanguageModel, languageModelConfig, readTokens } from '../../src/models/index.js';
 
 describe('the model with fused attention', () => {
@@ -16,7 +16,6 @@ describe('the model with fused attention', () => {
     const exact = languageModelConfig({ ...sizes, attention: 'softmax' });
     const none = languageModelConfig({ ...sizes, attention: 'none' });
     const params = initLanguageModel(exact, Random.fromSeed(1));
-    const types = mapTree(params, ({ dtype, shape }: HostTensor) => spec(dtype, shape));
     const tokens = int32(
       [1, 40],
       Array.from({ length: 40 }, (_, at) => (at * 37) % 256),
@@ -31,7 +30,7 @@ describe('the model with fused attention', () => {
             passed: passed.hidden,
           };
         },
-        [types, { tokens: spec('int32', [1, 40]) }],
+        [specsOf(params), { tokens: spec('int32', [1, 40]) }],
       )
       .then((executable) => executable.run([params, { tokens }]));
     const distance = (other: HostTensor) =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type HostTensor, int32, leavesOf, mapTree, Random, uint32, zeros } from '../../src/base/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
-import { spec } from '../../src/graph/index.js';
+import { specsOf } from '../../src/graph/index.js';
 import {
   drawProjections,
   initialState,
@@ -15,7 +15,6 @@ import { largestError } from '../support/compare.js';
 import { engine, tinyModel, tinyTraining } from '../support/tiny.js';
 
 const random = Random.fromSeed(5);
-const specs = <T>(tree: T) => mapTree(tree, ({ dtype, shape }: HostTensor) => spec(dtype, shape));
 
 function configOf(options: Partial<LanguageModelOptions>): LanguageModelConfig {
   return languageModelConfig({ ...tinyModel, ...options });
@@ -48,7 +47,7 @@ async function gradientsOf(
       const { loss, gradients } = lossGradient(config, p, given, q, { state, recompute });
       return { loss, gradients };
     },
-    [specs(params), specs(projections), { states: specs(states) }, specs(inputs)],
+    [specsOf(params), specsOf(projections), { states: specsOf(states) }, specsOf(inputs)],
   );
   const result = await executable.run([params, projections, { states }, inputs]);
   await executable.dispose();
