@@ -68,7 +68,7 @@ export interface CausalOptions {
   /** Positions in a chunk; changes the speed and nothing else. */
   readonly chunk?: number;
   /** What was read before these tokens; its gradient is not followed. */
-  readonly state?: AttentionState;
+  readonly state?: AttentionState | undefined;
 }
 
 export const defaultChunk = 64;

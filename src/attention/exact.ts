@@ -27,7 +27,7 @@ import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
 export interface ExactOptions {
   readonly isCausal: boolean;
   /** Keys and values of earlier tokens: [batch, heads, past, dim], which every query sees. Causal only. */
-  readonly state?: ExactState;
+  readonly state?: ExactState | undefined;
 }
 
 export interface ExactState<T = Tensor> {

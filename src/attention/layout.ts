@@ -24,10 +24,10 @@ export interface AttentionInputs {
   /** [batch, keys, heads, valueDim] */
   readonly value: Tensor;
   /** [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. */
-  readonly keyMask?: Tensor;
+  readonly keyMask?: Tensor | undefined;
   /** [batch, queries] and [batch, keys], for features that use positions; 0, 1, … unless given. */
-  readonly queryPosition?: Tensor;
-  readonly keyPosition?: Tensor;
+  readonly queryPosition?: Tensor | undefined;
+  readonly keyPosition?: Tensor | undefined;
 }
 
 /** Throws SHAPE unless the inputs fit together. */

@@ -3,7 +3,7 @@
  * A leaf's path, such as `blocks.0.attention.query.weight`, is its name in graphs, ONNX files and checkpoints.
  */
 import type { Dtype } from './array.js';
-import { PerformerError } from './errors.js';
+import { internalError, PerformerError } from './errors.js';
 import { formatShape, type Shape } from './shape.js';
 
 /** What makes an object a leaf. */
@@ -43,6 +43,38 @@ export function mapTree<T, L extends Leaf, R>(tree: T, change: (leaf: L, path: s
     return Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, child(key, value)]));
   };
   return walk(tree, '') as MapLeaves<T, R>;
+}
+
+/** One tree from several of the same form: `combine` gets the leaves that stand at each path of the first. */
+export function zipTrees<T, R>(
+  trees: readonly [T, ...T[]],
+  combine: (leaves: readonly LeafOf<T>[], path: string) => R,
+): MapLeaves<T, R> {
+  const [first, ...others] = trees;
+  const found = others.map((tree) => new Map<string, LeafOf<T>>(leavesOf(tree)));
+  return mapTree(first, (leaf: Leaf, path) => {
+    const rest = found.map((leaves) => {
+      const own = leaves.get(path);
+      if (own === undefined) throw internalError(`trees of one form differ: ${path} is missing`);
+      return own;
+    });
+    return combine([leaf as LeafOf<T>, ...rest], path);
+  });
+}
+
+/** The leaves of a tree as a list, and how a list of the same length becomes such a tree. */
+export function flattenTree<T>(tree: T): {
+  readonly leaves: readonly LeafOf<T>[];
+  restore<L>(leaves: readonly L[]): MapLeaves<T, L>;
+} {
+  const leaves = leavesOf(tree).map(([, leaf]) => leaf);
+  return {
+    leaves,
+    restore: (given) => {
+      let next = 0;
+      return mapTree(tree, () => given[next++] as (typeof given)[number]);
+    },
+  };
 }
 
 /** The type of the leaves of a tree type. */

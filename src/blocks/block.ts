@@ -1,108 +1,108 @@
-/** The pre-norm residual block: x + attention(shift(norm(x))), then x + feedForward(shift(norm(x))). */
+/**
+ * The pre-norm residual block: x + branch(shift(norm(x))) for each of its slots in turn, usually attention and the
+ * feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one.
+ */
+import type { Dim } from '../base/dimension.js';
+import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import { add, scope, slice, type Tensor } from '../graph/index.js';
-import { type DropoutKey, dropout } from './dropout.js';
-import { type FeedForwardParams, feedForward, feedForwardLayout } from './feed-forward.js';
+import type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
+import { type DropoutRates, dropout } from './dropout.js';
 import { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
-import type { ParameterSpec } from './parameter.js';
-import {
-  type AttendedRows,
-  type LearnedFeatureSizes,
-  type SelfAttentionOptions,
-  type SelfAttentionParams,
-  type SelfAttentionState,
-  selfAttention,
-  selfAttentionLayout,
-} from './self-attention.js';
 import { shiftTokens, shiftWidth } from './token-shift.js';
 
-export interface BlockParams<T = Tensor> {
-  readonly attentionNorm: LayerNormParams<T>;
-  readonly attention: SelfAttentionParams<T>;
-  readonly feedForwardNorm: LayerNormParams<T>;
-  readonly feedForward: FeedForwardParams<T>;
+/** A place for a branch: `attention` has the parameters `attention` and `attentionNorm`, and the state `attentionShift`. */
+export interface Slot {
+  readonly name: keyof DropoutRates & string;
+  readonly branch: Branch;
 }
 
-/** What a block keeps of the tokens before: its attention's state and the last shifted channels of each branch. */
-export interface BlockState<T = Tensor> {
-  readonly attention: SelfAttentionState<T>;
-  /** [batch, 1, ⌊dim/2⌋], where tokens are shifted. */
-  readonly attentionShift?: T;
-  readonly feedForwardShift?: T;
-}
-
-export interface BlockSizes {
-  readonly dim: number;
-  /** heads·headDim */
-  readonly inner: number;
-  readonly hidden: number;
-  /** Where the attention learns its features: their heads. */
-  readonly learnedFeatures?: LearnedFeatureSizes;
-  /** Of the layers that write to the residual stream: 1/√(2·depth) keeps its variance level. */
-  readonly outputGain: number;
-}
-
-export interface BlockOptions extends Omit<SelfAttentionOptions, 'state'> {
+export interface BlockOptions {
   /** The model path of the block, which tells its dropout from that of others. */
   readonly path: string;
+  readonly dim: number;
+  readonly slots: readonly Slot[];
+  /** Whether half of the channels of a branch's input are those of the token before. */
   readonly tokenShift: boolean;
-  readonly attentionDropout: number;
-  readonly feedForwardDropout: number;
-  readonly dropoutKey?: DropoutKey;
-  readonly state?: BlockState;
-  /** Takes the last real token of each row: [batch, length, ·] → [batch, 1, ·]. */
-  readonly takeLast: (x: Tensor, before?: Tensor) => Tensor;
 }
 
-export function blockLayout({
-  dim,
-  inner,
-  hidden,
-  outputGain,
-  learnedFeatures,
-}: BlockSizes): BlockParams<ParameterSpec> {
-  return {
-    attentionNorm: layerNormLayout(dim),
-    attention: selfAttentionLayout(dim, inner, outputGain, learnedFeatures),
-    feedForwardNorm: layerNormLayout(dim),
-    feedForward: feedForwardLayout(dim, hidden, outputGain),
-  };
+type Parts<T> = Readonly<Record<string, T>>;
+
+/** The parts of each slot in one object: `{ attentionNorm, attention, feedForwardNorm, feedForward }`. */
+function partsOf<T>(slots: readonly Slot[], build: (slot: Slot) => Parts<T | undefined>): Parts<T> {
+  const entries = slots.flatMap((slot) => Object.entries(build(slot)));
+  return Object.fromEntries(entries.filter(([, part]) => part !== undefined)) as Parts<T>;
 }
 
-/** x [batch, length, dim] → the output [batch, length, dim] and the next state. */
-export function block(
-  params: BlockParams,
-  x: Tensor,
-  { path, tokenShift, attentionDropout, feedForwardDropout, dropoutKey, state, takeLast, ...options }: BlockOptions,
-): { output: Tensor; state: BlockState; attended: AttendedRows } {
-  const half = shiftWidth(x.staticDim(-1));
-  const shift = (y: Tensor, before: Tensor | undefined) => {
-    if (!tokenShift) return { shifted: y };
-    return { shifted: shiftTokens(y, before), last: takeLast(slice(y, -1, 0, half), before) };
-  };
-  const attended = scope('attention', () => {
-    const { shifted, last } = shift(applyLayerNorm(params.attentionNorm, x), state?.attentionShift);
-    const result = selfAttention(params.attention, shifted, {
-      ...options,
-      ...(state === undefined ? {} : { state: state.attention }),
-    });
-    const output = dropout(result.output, attentionDropout, `${path}.attention`, dropoutKey);
-    return { output: add(x, output), state: result.state, attended: result.attended, last };
-  });
-  const fed = scope('feedForward', () => {
-    const { shifted, last } = shift(applyLayerNorm(params.feedForwardNorm, attended.output), state?.feedForwardShift);
-    const output = feedForward(params.feedForward, shifted);
-    return {
-      output: add(attended.output, dropout(output, feedForwardDropout, `${path}.feedForward`, dropoutKey)),
-      last,
-    };
-  });
+/** The slots as one branch: x [batch, length, dim] → [batch, length, dim], the residual stream included. */
+export function block(options: BlockOptions): Branch<Parts<object>, Parts<object>, Parts<object>, Parts<object>> {
+  const { path, dim, slots, tokenShift } = options;
+  const shift = (batch: Dim): StateSpec => ({ dtype: 'float32', shape: [batch, 1, shiftWidth(dim)], initial: 0 });
+  const params = partsOf<object>(slots, ({ name, branch }) => ({
+    [`${name}Norm`]: layerNormLayout(dim),
+    [name]: branch.params,
+  }));
   return {
-    output: fed.output,
-    attended: attended.attended,
-    state: {
-      attention: attended.state,
-      ...(attended.last === undefined ? {} : { attentionShift: attended.last }),
-      ...(fed.last === undefined ? {} : { feedForwardShift: fed.last }),
+    params: params as Parts<ParameterSpec>,
+    buffers: partsOf<object>(slots, ({ name, branch }) => ({ [name]: branch.buffers })) as Parts<BufferSpec>,
+    state: (batch) =>
+      partsOf<object>(slots, ({ name, branch }) => ({
+        [name]: branch.state(batch),
+        [`${name}Shift`]: tokenShift ? shift(batch) : undefined,
+      })) as Parts<StateSpec>,
+    deferral: deferralOf(slots),
+    apply(weights, x, context, memory) {
+      const states: Record<string, object> = {};
+      const rows: Record<string, object> = {};
+      let attended: AttendedRows | undefined;
+      const output = slots.reduce((stream, slot) => {
+        const result = scope(slot.name, () => applySlot(slot, { path, tokenShift }, weights, stream, context, memory));
+        states[slot.name] = result.state;
+        if (result.row !== undefined) rows[slot.name] = result.row;
+        if (result.last !== undefined) states[`${slot.name}Shift`] = result.last;
+        attended ??= result.attended;
+        return result.output;
+      }, x);
+      return { output, state: states, row: memory?.rows === undefined ? undefined : rows, attended };
     },
+  };
+}
+
+/** x + dropout(branch(shift(norm(x)))), and the last shifted channels. */
+function applySlot(
+  { name, branch }: Slot,
+  { path, tokenShift }: Pick<BlockOptions, 'path' | 'tokenShift'>,
+  { params, buffers }: Weights<Parts<object>, Parts<object>>,
+  x: Tensor,
+  context: TokenContext,
+  memory: Memory<Parts<object>, Parts<object>> | undefined,
+): BranchResult & { readonly last?: Tensor | undefined } {
+  const normed = applyLayerNorm(params[`${name}Norm`] as LayerNormParams, x);
+  const before = memory?.state[`${name}Shift`] as Tensor | undefined;
+  const shifted = tokenShift ? shiftTokens(normed, before) : normed;
+  const half = shiftWidth(normed.staticDim(-1));
+  const last = tokenShift ? context.takeLast(slice(normed, -1, 0, half), before) : undefined;
+  const own = { params: params[name] ?? {}, buffers: buffers[name] ?? {} };
+  const result = branch.apply(
+    own,
+    shifted,
+    context,
+    memory && { state: memory.state[name] ?? {}, rows: memory.rows && (memory.rows[name] ?? {}) },
+  );
+  const { rates, key } = context.dropout ?? {};
+  const output = add(x, dropout(result.output, rates?.[name] ?? 0, `${path}.${name}`, key));
+  return { ...result, output, last };
+}
+
+/** Tokens can be read beside the state of a block where they can beside that of each branch that has one. */
+function deferralOf(slots: readonly Slot[]): Deferral<Parts<object>, Parts<object>> | undefined {
+  const stateful = slots.filter(({ branch }) => Object.keys(branch.state(1)).length > 0);
+  if (stateful.length === 0 || stateful.some(({ branch }) => branch.deferral === undefined)) return undefined;
+  const each = stateful.map(({ name, branch }) => [name, branch.deferral as Deferral] as const);
+  return {
+    rows: (batch, window) =>
+      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.rows(batch, window)])) as Parts<StateSpec>,
+    settle: (state, rows) =>
+      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.settle(state[name]!, rows[name]!)])),
+    isTaken: (row) => each.every(([name, deferral]) => deferral.isTaken((row as Parts<object>)[name]!)),
   };
 }

@@ -23,6 +23,18 @@ export interface DropoutKey {
   readonly step: Tensor;
 }
 
+/** The parts that are dropped in training, each from 0 up to, not including, 1. */
+export interface DropoutRates {
+  readonly embedding: number;
+  readonly attention: number;
+  readonly feedForward: number;
+}
+
+export interface Dropout {
+  readonly key: DropoutKey;
+  readonly rates: DropoutRates;
+}
+
 /** A bijective mixer of 32 bits: two rounds of xor-shift and multiply with constants of low bias (Wellons 2018). */
 function mix(words: Tensor): Tensor {
   let x = bitwiseXor(words, shiftRight(words, 16));

@@ -1,6 +1,6 @@
 /** Tables of vectors: token embeddings and learned positions. */
 import { type Tensor, takeRows } from '../graph/index.js';
-import { drawn, type ParameterSpec } from './parameter.js';
+import { drawn, type ParameterSpec } from '../base/layout.js';
 
 export interface EmbeddingParams<T = Tensor> {
   /** [count, dim] */

@@ -1,18 +1,11 @@
 /** The parts that models are built of. */
-export { type BlockParams, type BlockState, block, blockLayout } from './block.js';
-export { type DropoutKey, dropout } from './dropout.js';
+export { type BlockOptions, block, type Slot } from './block.js';
+export type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
+export { type Dropout, type DropoutKey, type DropoutRates, dropout } from './dropout.js';
 export { type EmbeddingParams, embed, embeddingLayout } from './embedding.js';
-export { type FeedForwardParams, feedForward, feedForwardLayout } from './feed-forward.js';
+export { type FeedForwardParams, feedForward, feedForwardBranch, feedForwardLayout } from './feed-forward.js';
 export { type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
 export { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
-export { initialize, type ParameterSpec } from './parameter.js';
 export { positionsFrom, type RotaryAngles, rotaryAngles } from './position.js';
-export {
-  type AttendedRows,
-  type SelfAttentionOptions,
-  type SelfAttentionParams,
-  type SelfAttentionState,
-  selfAttention,
-  selfAttentionLayout,
-} from './self-attention.js';
+export { type Stack, type StackResult, stack } from './stack.js';
 export { shiftTokens, shiftWidth } from './token-shift.js';

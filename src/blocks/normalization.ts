@@ -1,6 +1,6 @@
 /** Layer normalisation with its parameters. */
 import { layerNorm, type Tensor } from '../graph/index.js';
-import { filled, type ParameterSpec } from './parameter.js';
+import { filled, type ParameterSpec } from '../base/layout.js';
 
 export interface LayerNormParams<T = Tensor> {
   /** [dim] */

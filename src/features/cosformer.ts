@@ -6,8 +6,11 @@
  *
  * Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
  */
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { option } from '../base/options.js';
 import { concatenate, cos, multiply, relu, sin, type Tensor } from '../graph/index.js';
+import { featureFamily } from './family.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale } from './gauge.js';
 
@@ -36,3 +39,17 @@ export function cosformerFeatures(dim: number, span: number): FeatureMap {
     key: features,
   };
 }
+
+export const cosformerFamily = featureFamily({
+  name: 'cosformer',
+  text: 'relu with weights that fall with the distance',
+  own: {
+    span: option(z.number().positive().max(2 ** 31).optional(), 'of cosformer features: the longest distance in tokens', {
+      flag: 'position-span',
+      fallback: '4096',
+    }),
+  },
+  fixedCount: (dim) => 2 * dim,
+  isSigned: () => true,
+  build: ({ headDim, span }) => cosformerFeatures(headDim, span ?? 4096),
+});

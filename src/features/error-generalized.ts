@@ -11,7 +11,7 @@
  * Rows of relu and step are taken for independent, whatever the kind of the projection.
  */
 import { PerformerError } from '../base/errors.js';
-import type { FeatureMapOptions } from './family.js';
+import type { FeatureMapOptions } from './registry.js';
 import { defaultKernelEpsilon } from './generalized.js';
 import { absoluteError, type KernelError } from './kernel-error.js';
 

@@ -5,6 +5,9 @@
  *
  * ε (google-research: 1e-3) keeps the denominators of maps that are never negative above zero, and is part of their kernel.
  */
+import * as z from 'zod';
+import { option } from '../base/options.js';
+import { featureFamily, need, projectionBuffer } from './family.js';
 import { PerformerError } from '../base/errors.js';
 import {
   abs,
@@ -67,7 +70,7 @@ export const defaultKernelEpsilon = 1e-3;
 
 export interface GeneralizedOptions {
   /** Added to every feature, 0 or more. Default 1e-3 where f is never negative, else 0. */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 export interface UserNonlinearity extends Nonlinearity {
@@ -115,3 +118,38 @@ export function generalizedFeatures(
   // Without ε, features that are never negative can all be zero.
   return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };
 }
+
+const kernelEpsilon = option(z.number().min(0).max(1).optional(), 'added to generalised features', {
+  fallback: '0.001, or 0 where they are signed',
+});
+
+function generalizedFamily<const N extends NonlinearityName>(name: N, text: string) {
+  return featureFamily({
+    name,
+    text,
+    own: { kernelEpsilon },
+    hasRandomRows: true,
+    canBeDirect: true,
+    isFlat: name === 'step',
+    isSigned: (options) => nonlinearities[name].isSigned || options.kernelEpsilon === 0,
+    buffers: (options) => projectionBuffer(options),
+    build({ headDim, projectionKind, kernelEpsilon: epsilon }, { projection }) {
+      const drawn = projectionKind === 'none' ? undefined : need(projection, 'a projection', name);
+      return generalizedFeatures(name, headDim, drawn, { epsilon });
+    },
+  });
+}
+
+export const generalizedFamilies = [
+  generalizedFamily('relu', 'half the arc-cosine kernel of degree 1'),
+  generalizedFamily('step', 'half the arc-cosine kernel of degree 0; queries and keys learn nothing'),
+  generalizedFamily('elu', 'elu + 1'),
+  generalizedFamily('sigmoid', 'sigmoid'),
+  generalizedFamily('softplus', 'softplus'),
+  generalizedFamily('abs', 'absolute values'),
+  generalizedFamily('square', 'squares'),
+  generalizedFamily('gelu', 'gelu; signed'),
+  generalizedFamily('tanh', 'tanh; signed'),
+  generalizedFamily('cos', 'cosines; signed'),
+  generalizedFamily('identity', 'the projections themselves: linear attention; signed'),
+] as const;

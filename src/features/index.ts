@@ -12,20 +12,11 @@ export {
 } from './error.js';
 export { expansionFeatures } from './expansion.js';
 export {
-  drawFeatureParts,
-  type FeatureMapName,
-  type FeatureMapOptions,
-  type FeatureMapParts,
-  featureCountOf,
-  featureMap,
-  featureMapNames,
-  featureMapProblems,
-  featurePartsLayout,
-  hasRandomRows,
-  isFlatMap,
-  isShaped,
-  isSignedMap,
-  projectionSize,
+  type CommonFeatureOptions,
+  type FamilyOptions,
+  type FeatureFamily,
+  featureFamily,
+  projectionBuffer,
 } from './family.js';
 export { estimatedKernel, explicitFeatures, type FeatureMap, type Features } from './feature-map.js';
 export type { GaussianOptions } from './gaussian.js';
@@ -39,7 +30,7 @@ export {
 } from './generalized.js';
 export type { KernelError } from './kernel-error.js';
 export { drawCauchy, laplacianFeatures } from './laplacian.js';
-export { type LearnedFeatureParams, learnedFeatures } from './learned.js';
+export { learnedFeatures } from './learned.js';
 export { type MeasuredKernelError, measureKernelError } from './measure.js';
 export {
   curvatureOf,
@@ -47,12 +38,17 @@ export {
   neutralShape,
   type RowMoments,
   rowMoments,
-  type ShapeMethod,
   shapeFromMoments,
-  shapeMethods,
 } from './moments.js';
 export { type PolynomialOptions, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 export { exponentialMap, hyperbolicFeatures, type PositiveFeatureOptions, positiveFeatures } from './positive.js';
+export {
+  type FeatureMapParts,
+  type FeatureShape,
+  type LearnedFeatureParams,
+  type ShapeMethod,
+  shapeMethods,
+} from './parts.js';
 export {
   defaultFeatureCount,
   drawProjection,
@@ -64,5 +60,24 @@ export {
   projectionKinds,
 } from './projection.js';
 export { type ProjectionLaw, projectionLaw } from './projection-law.js';
-export { type FeatureShape, shapedFeatures } from './shaped.js';
+export {
+  bufferParts,
+  type CustomFeatureMaps,
+  drawFeatureParts,
+  type FeatureMapName,
+  type FeatureMapOptions,
+  featureCountOf,
+  featureMap,
+  featureMapChoice,
+  featureMapNames,
+  featureMapProblems,
+  hasRandomRows,
+  isFlatMap,
+  isShaped,
+  isSignedMap,
+  learnedLayout,
+  projectionSize,
+  registerFeatureMap,
+} from './registry.js';
+export { shapedFeatures } from './shaped.js';
 export { trigonometricFeatures } from './trigonometric.js';

@@ -3,13 +3,10 @@
  * the model or to a teacher's attention. W = 2·I is their first value.
  */
 import { concatenate, logSumExp, matmul, negate, softmax, subtract, type Tensor } from '../graph/index.js';
+import { diagonal } from '../base/layout.js';
+import { featureFamily, need } from './family.js';
 import type { FeatureMap, Features } from './feature-map.js';
-
-export interface LearnedFeatureParams<T = Tensor> {
-  /** [heads, dim, dim], of the queries and of the keys. */
-  readonly query: T;
-  readonly key: T;
-}
+import type { LearnedFeatureParams } from './parts.js';
 
 /** Features [..., 2·dim] of rows [..., heads, length, dim]. */
 export function learnedFeatures({ query, key }: LearnedFeatureParams): FeatureMap {
@@ -36,3 +33,16 @@ export function learnedFeatures({ query, key }: LearnedFeatureParams): FeatureMa
     key: features(key),
   };
 }
+
+export const hedgehogFamily = featureFamily({
+  name: 'hedgehog',
+  text: 'softmax of a learned square product and of its negative; learned with the model',
+  own: {},
+  fixedCount: (dim) => 2 * dim,
+  isSigned: () => false,
+  learned({ headDim }, heads) {
+    const weight = diagonal([heads, headDim, headDim], 2);
+    return { query: weight, key: weight };
+  },
+  build: (_, { learned }) => learnedFeatures(need(learned, 'learned weights', 'hedgehog')),
+});

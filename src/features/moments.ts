@@ -12,6 +12,7 @@ import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-
 import { float32, type HostTensor } from '../base/array.js';
 import type { Dim } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
+import type { BufferSpec } from '../base/layout.js';
 import {
   broadcastTo,
   cast,
@@ -21,17 +22,12 @@ import {
   multiply,
   reshape,
   scalar,
-  spec,
   sum,
   type Tensor,
-  type TensorSpec,
   transpose,
 } from '../graph/index.js';
 import { attentionScale } from './gauge.js';
-import type { FeatureShape } from './shaped.js';
-
-export const shapeMethods = ['oprf', 'sderf', 'aderf'] as const;
-export type ShapeMethod = (typeof shapeMethods)[number];
+import type { FeatureShape, ShapeMethod } from './parts.js';
 
 /** The first two moments of rows x scaled by dim^(−1/4), for each head. */
 export interface RowMoments<T = Tensor> {
@@ -59,10 +55,19 @@ export function rowMoments(x: Tensor, mask?: Tensor): RowMoments {
   };
 }
 
-/** A shape without its values. */
-export function shapeLayout(heads: number, dim: number): FeatureShape<TensorSpec> {
-  const transform = spec('float32', [heads, dim, dim]);
-  return { query: transform, key: transform, curvature: spec('float32', [heads, dim]) };
+/** The layout of a shape, which begins neutral. */
+export function shapeLayout(heads: number, dim: number): FeatureShape<BufferSpec> {
+  const transform: BufferSpec = {
+    dtype: 'float32',
+    shape: [heads, dim, dim],
+    draw: () => neutralShape(heads, dim).query,
+  };
+  const curvature: BufferSpec = {
+    dtype: 'float32',
+    shape: [heads, dim],
+    draw: () => neutralShape(heads, dim).curvature,
+  };
+  return { query: transform, key: transform, curvature };
 }
 
 /** T = I and a = 0, for which shaped features are SM+. */

@@ -6,6 +6,10 @@
  *   polynomial    φ(x) = Π_{t≤degree} (ω_t·[x, √offset]) / √features with rows ω_t of ±1 (random Maclaurin, Kar & Karnick
  *                 2012), E[φ(q)·φ(k)] = (z + offset)^degree. Signed.
  */
+import * as z from 'zod';
+import { option } from '../base/options.js';
+import { featureFamily, need } from './family.js';
+import { drawSigns } from './projection.js';
 import { PerformerError } from '../base/errors.js';
 import {
   broadcastTo,
@@ -96,3 +100,34 @@ export function polynomialFeatures(signs: Tensor, options: PolynomialOptions): F
   };
   return { name: 'polynomial', featureCount: count, isSigned: true, query: features, key: features };
 }
+
+export const taylorFamily = featureFamily({
+  name: 'taylor',
+  text: 'exact features of 1 + z + z²/2, for heads of a small dim',
+  own: {},
+  fixedCount: taylorFeatureCount,
+  isSigned: () => false,
+  build: ({ headDim }) => taylorFeatures(headDim),
+});
+
+export const polynomialFamily = featureFamily({
+  name: 'polynomial',
+  text: '(z + offset)^degree by products of random signs',
+  own: {
+    degree: option(z.int().min(1).max(8).optional(), 'of polynomial features', {
+      flag: 'polynomial-degree',
+      fallback: '2',
+    }),
+    offset: option(z.number().min(0).max(1e6).optional(), 'of polynomial features: c in (q·k/√headDim + c)^degree', {
+      flag: 'polynomial-offset',
+      fallback: '1',
+    }),
+  },
+  isSigned: () => true,
+  buffers({ featureCount, headDim, degree = 2 }) {
+    const size = [degree * featureCount, headDim + 1] as const;
+    return { projection: { dtype: 'float32', shape: size, draw: (random) => drawSigns(random, ...size) } };
+  },
+  build: ({ degree = 2, offset = 1 }, { projection }) =>
+    polynomialFeatures(need(projection, 'signs', 'polynomial'), { degree, offset }),
+});

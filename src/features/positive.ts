@@ -7,6 +7,7 @@
  *
  * The Gaussian kernel exp(−γ|q − k|²) has the same features with x scaled by √(2γ) and exp(−|x|²) in front.
  */
+import { featureFamily, need, projectionBuffer } from './family.js';
 import { PerformerError } from '../base/errors.js';
 import {
   add,
@@ -102,3 +103,36 @@ export function exponentialMap(dim: number, projection?: Tensor): FeatureMap {
   };
   return { name: 'exponential', featureCount: projection?.staticDim(0) ?? dim, query: features, key: features };
 }
+
+export const positiveFamily = featureFamily({
+  name: 'positive',
+  text: 'FAVOR+: positive features of softmax',
+  own: {},
+  hasRandomRows: true,
+  isSigned: () => false,
+  buffers: (options) => projectionBuffer(options),
+  build: (_, { projection }) => positiveFeatures(need(projection, 'a projection', 'positive')),
+});
+
+export const hyperbolicFamily = featureFamily({
+  name: 'hyperbolic',
+  text: 'positive features in pairs ±ω',
+  own: {},
+  hasRandomRows: true,
+  multiple: 2,
+  isSigned: () => false,
+  buffers: (options) => projectionBuffer(options, options.featureCount / 2),
+  build: (_, { projection }) => hyperbolicFeatures(need(projection, 'a projection', 'hyperbolic')),
+});
+
+export const exponentialFamily = featureFamily({
+  name: 'exponential',
+  text: 'exp of the projections alone: generalised attention with f = exp',
+  own: {},
+  hasRandomRows: true,
+  canBeDirect: true,
+  isSigned: () => false,
+  buffers: (options) => projectionBuffer(options),
+  build: ({ headDim, projectionKind }, { projection }) =>
+    exponentialMap(headDim, projectionKind === 'none' ? undefined : need(projection, 'a projection', 'exponential')),
+});

@@ -8,6 +8,8 @@
  * direction; ADERF different T for queries and keys with T_qᵀT_k = I. SM+ is a = 0. T and a come from moments of queries
  * and keys (`shapeFromMoments`), which must be those of earlier data where attention is causal: nothing leaks.
  */
+import { featureFamily, need, projectionBuffer } from './family.js';
+import { shapeLayout } from './moments.js';
 import {
   add,
   broadcastTo,
@@ -26,16 +28,7 @@ import {
 } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
-import type { ShapeMethod } from './moments.js';
-
-/** The shape of the features of each head; see `shapeFromMoments`. */
-export interface FeatureShape<T = Tensor> {
-  /** T_q and T_k, [heads, dim, dim], for x scaled by dim^(−1/4). */
-  readonly query: T;
-  readonly key: T;
-  /** a, [heads, dim]. */
-  readonly curvature: T;
-}
+import type { FeatureShape, ShapeMethod } from './parts.js';
 
 /**
  * Features shaped by moments over a projection Ω [features, dim]; rows come as [..., heads, length, dim]. T of OPRF and
@@ -74,3 +67,23 @@ export function shapedFeatures(method: ShapeMethod, projection: Tensor, shape: F
     key: features(shape.key),
   };
 }
+
+function shapedFamily<const N extends ShapeMethod>(name: N, text: string) {
+  return featureFamily({
+    name,
+    text,
+    own: {},
+    hasRandomRows: true,
+    shaping: name,
+    isSigned: () => false,
+    buffers: (options, heads) => ({ ...projectionBuffer(options), shape: shapeLayout(heads, options.headDim) }),
+    build: (_, { projection, shape }) =>
+      shapedFeatures(name, need(projection, 'a projection', name), need(shape, 'a shape', name)),
+  });
+}
+
+export const shapedFamilies = [
+  shapedFamily('oprf', 'FAVOR++: positive features with one curvature from the moments of queries and keys'),
+  shapedFamily('sderf', 'FAVOR#: a rotation and a curvature for each direction'),
+  shapedFamily('aderf', 'FAVOR#: different transforms of queries and keys'),
+] as const;

@@ -11,6 +11,7 @@
  * weights has a standard deviation of σ²/√2, so that one key takes all from σ = 4 on. From σ = 8 on, float32 gives zeros
  * (never NaN) in causal attention where all that a row sees lies e^{−128} below a later key of its chunk.
  */
+import { featureFamily, need, projectionBuffer } from './family.js';
 import { add, concatenate, cos, matmul, sin, stopGradient, type Tensor } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { constantLogScale, halfSquaredNorm } from './gauge.js';
@@ -29,3 +30,14 @@ export function trigonometricFeatures(projection: Tensor, options: GaussianOptio
   };
   return { name: 'trigonometric', featureCount: 2 * count, isSigned: true, query: features, key: features };
 }
+
+export const trigonometricFamily = featureFamily({
+  name: 'trigonometric',
+  text: 'sines and cosines: softmax without bias, but with negative weights',
+  own: {},
+  hasRandomRows: true,
+  multiple: 2,
+  isSigned: () => true,
+  buffers: (options) => projectionBuffer(options, options.featureCount / 2),
+  build: (_, { projection }) => trigonometricFeatures(need(projection, 'a projection', 'trigonometric')),
+});

@@ -7,7 +7,7 @@ import {
   type FeatureMap,
   type FeatureMapOptions,
   featureMap,
-  featurePartsLayout,
+  bufferParts,
   hyperbolicFeatures,
   positiveFeatures,
   trigonometricFeatures,
@@ -60,7 +60,7 @@ export function machineProjectionLayout(
   dim: number,
 ): { readonly featureCount: number; readonly projection: TensorSpec | undefined } {
   const options = mapOptions(where, choice, dim);
-  return { featureCount: options.featureCount, projection: featurePartsLayout(options, 1).projection };
+  return { featureCount: options.featureCount, projection: bufferParts(options, 1).projection };
 }
 
 /** The features of a choice with a projection that was drawn. */

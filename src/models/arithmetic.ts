@@ -1,36 +1,19 @@
 /** What a model computes and reads, by formula and not by what happens to run: the measure for measured times. */
+import type { StateSpec } from '../base/layout.js';
+import { shapeAfter } from '../base/layout.js';
 import { elementCount } from '../base/shape.js';
 import { type Leaf, leavesOf } from '../base/tree.js';
-import { isShaped, projectionSize } from '../features/index.js';
-import { featureMapOptions, type LanguageModelConfig } from './config.js';
-import { languageModelLayout, projectionLayout, stateLayout } from './language-model.js';
+import type { Model } from './model.js';
 
-/** The chunk at which the causal core is counted, whatever chunk is run. */
-const countedChunk = 64;
+function leaves(tree: object): (readonly [path: string, shape: readonly number[]])[] {
+  return leavesOf(tree).map(([path, leaf]) => [path, (leaf as Leaf).shape as readonly number[]]);
+}
 
 /** The shapes of the parameters that every token is multiplied by: not those of tables, of which it takes a row. */
-function shapesRead(config: LanguageModelConfig): (readonly number[])[] {
-  const tables = ['positions.weight', ...(config.tiedEmbedding ? [] : ['embedding.weight'])];
-  return leavesOf(languageModelLayout(config))
+function shapesRead({ params, tables }: Model): (readonly number[])[] {
+  return leaves(params)
     .filter(([path]) => !tables.includes(path))
-    .map(([, { shape }]) => shape);
-}
-
-/** Operations that turn one row of one head into features; entrywise ones are not counted. */
-function featureOperations(config: LanguageModelConfig): number {
-  const { featureMap, headDim } = config;
-  const [rows, columns] = projectionSize(featureMapOptions(config)) ?? [0, 0];
-  const usesWeights = featureMap === 'hedgehog' || isShaped(featureMap);
-  return 2 * (rows * columns + (usesWeights ? headDim * headDim : 0));
-}
-
-/** Operations of one head's attention, from queries, keys and values to outputs. */
-function attentionOperations(config: LanguageModelConfig, length: number): number {
-  const { attention, headDim, featureCount } = config;
-  if (attention === 'none') return 0;
-  if (attention === 'softmax') return 2 * 2 * length * length * headDim;
-  const core = 2 * length * countedChunk * (featureCount + headDim) + 4 * length * featureCount * headDim;
-  return 2 * length * featureOperations(config) + core;
+    .map(([, shape]) => shape);
 }
 
 /**
@@ -38,42 +21,31 @@ function attentionOperations(config: LanguageModelConfig, length: number): numbe
  * matrix parameters × tokens, the features of queries and keys, and the causal core. Exact attention is counted over the
  * whole square.
  */
-export function forwardOperations(config: LanguageModelConfig, length: number, predicted = length): number {
-  const { depth, heads, dim, vocabularySize } = config;
-  const matrices = shapesRead(config)
+export function forwardOperations(model: Model, length: number, predicted = length): number {
+  const { dim, vocabularySize } = model.config;
+  const matrices = shapesRead(model)
     .filter(({ length: rank }) => rank === 2)
     .reduce((total, shape) => total + elementCount(shape), 0);
   const logits = 2 * dim * vocabularySize * (length - predicted);
-  return 2 * matrices * length - logits + depth * heads * attentionOperations(config, length);
+  const attention = model.mixers.reduce((total, mixer) => total + mixer.operations(length).attention, 0);
+  return 2 * matrices * length - logits + attention;
 }
 
 /**
  * Those of a training step: 3 times a forward pass, since each product has two in the gradient, but for the products with
  * projections and shapes, which have no gradient of their own.
  */
-export function trainingOperations(config: LanguageModelConfig, length: number): number {
-  const { depth, heads, attention, featureMap } = config;
-  const isFrozen = attention === 'favor+' && featureMap !== 'hedgehog';
-  const frozen = isFrozen ? depth * heads * 2 * length * featureOperations(config) : 0;
-  return 3 * forwardOperations(config, length) - frozen;
-}
-
-/** Bytes of a tree of float32 and int32. */
-function bytesOf(tree: unknown): number {
-  return leavesOf(tree).reduce(
-    (total, [, leaf]) => total + 4 * elementCount((leaf as unknown as Leaf).shape as readonly number[]),
-    0,
-  );
+export function trainingOperations(model: Model, length: number): number {
+  const frozen = model.mixers.reduce((total, mixer) => total + mixer.operations(length).withoutGradient, 0);
+  return 3 * forwardOperations(model, length) - frozen;
 }
 
 /**
  * Bytes that one token reads when it is generated after `past` others: the weights, the projections and the state. What
  * else it needs, the recent tokens and its part of writing the state, is not counted.
  */
-export function tokenBytes(config: LanguageModelConfig, past: number): number {
-  const { depth, heads, headDim, attention } = config;
-  const weights = shapesRead(config).reduce((total, shape) => total + 4 * elementCount(shape), 0);
-  const keysAndValues = attention === 'softmax' ? 4 * depth * heads * 2 * past * headDim : 0;
-  const state = bytesOf(stateLayout(config, 1)) + keysAndValues;
-  return weights + bytesOf(projectionLayout(config)) + state;
+export function tokenBytes(model: Model, past: number): number {
+  const state = leavesOf(model.state(1)).map(([, leaf]) => shapeAfter(leaf as StateSpec, past) as readonly number[]);
+  const shapes = [...shapesRead(model), ...leaves(model.buffers).map(([, shape]) => shape), ...state];
+  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), 0);
 }

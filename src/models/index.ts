@@ -1,30 +1,29 @@
-/** Models: configurations, initial parameters, and functions from tokens to logits. */
+/** Models: options, layouts, and functions from tokens to what a family predicts. */
 export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
 export {
-  canCarryState,
-  describeIssues,
   type LanguageModelConfig,
   type LanguageModelOptions,
   languageModelConfig,
   type PresetName,
   presets,
-  usesDropout,
-} from './config.js';
-export {
-  drawProjections,
-  initialState,
-  initLanguageModel,
-  type LanguageModelInputs,
-  type LanguageModelParams,
-  type LanguageModelResult,
-  type LanguageModelState,
-  languageModelLayout,
-  logitsOf,
-  type Projections,
-  projectionLayout,
-  projectionsDigest,
-  readTokens,
-  stateLayout,
 } from './language-model.js';
+export {
+  buffersDigest,
+  canCarryState,
+  type Execution,
+  hasBuffers,
+  hasGrowingState,
+  initialState,
+  isRagged,
+  type Model,
+  type ModelConfig,
+  type ModelFamily,
+  type ModelInputs,
+  type ModelResult,
+  type ModelWeights,
+  type PassOptions,
+} from './model.js';
+export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
+export type { TrunkConfig, TrunkRows, TrunkState } from './trunk.js';
 export { readInWindows, type WindowOptions } from './windows.js';

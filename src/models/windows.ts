@@ -7,7 +7,8 @@
 import type { HostTensor } from '../base/array.js';
 import { ceilDivide, type Dim, multiplyDims, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { leavesOf, mapTree } from '../base/tree.js';
+import { flattenTree, mapTree } from '../base/tree.js';
+import type { Weights } from '../blocks/index.js';
 import {
   broadcastTo,
   less,
@@ -19,101 +20,83 @@ import {
   reshape,
   scalar,
   scan,
+  size,
   slice,
   subtract,
   type Tensor,
   transpose,
   where,
 } from '../graph/index.js';
-import type { LanguageModelConfig } from './config.js';
-import {
-  checkLength,
-  initialState,
-  type LanguageModelInputs,
-  type LanguageModelParams,
-  type LanguageModelResult,
-  type LanguageModelState,
-  lengthOfRows,
-  readTokens,
-} from './language-model.js';
+import { checkLength, initialState, type Model, type ModelInputs, type ModelResult } from './model.js';
+import type { TrunkState } from './trunk.js';
 
 export interface WindowOptions {
   /** Tokens that are read at once, rounded up to whole chunks of the model; 2,048 unless given. */
-  readonly window?: number;
+  readonly window?: number | undefined;
+  /** What was read before. */
+  readonly state?: TrunkState | undefined;
 }
 
 /**
- * What `readTokens` gives of the same tokens, read in windows. What is not asked for is not kept: a graph that returns
+ * What a model gives of the same tokens, read in windows. What is not asked for is not kept: a graph that returns
  * `lastHidden` and the state alone takes the memory of one window, whatever the length. It has no gradient. The
  * `lastHidden` of a row without tokens means nothing.
  *
- * @throws CONFIG for exact attention, whose state grows, for a window that is no positive integer, and for a length
+ * @throws CONFIG for a model whose state has not one size, for a window that is no positive integer, and for a length
  *   beyond the learned positions; where that is known only when the graph runs, the run throws DEVICE.
  */
 export function readInWindows(
-  config: LanguageModelConfig,
-  params: LanguageModelParams,
-  inputs: Omit<LanguageModelInputs, 'dropout' | 'recompute'>,
-  { window: asked = 2048 }: WindowOptions = {},
-): Pick<LanguageModelResult, 'hidden' | 'lastHidden' | 'state'> {
-  if (config.attention === 'softmax') {
+  model: Model,
+  weights: Weights,
+  inputs: ModelInputs,
+  { window: asked = 2048, state }: WindowOptions = {},
+): Pick<ModelResult, 'hidden' | 'lastHidden' | 'state'> {
+  if (!model.isCausal || model.mixers.some(({ traits }) => traits.state === 'growing')) {
     throw new PerformerError(
       'CONFIG',
-      "readInWindows: expected attention whose state has one size, got attention: 'softmax'. Use readTokens.",
+      `readInWindows: expected causal attention whose state has one size, got attention: '${model.config.attention.kind}'. ` +
+        'Read the text at once.',
     );
   }
   if (!Number.isSafeInteger(asked) || asked < 1) {
     throw new PerformerError('CONFIG', `readInWindows: expected a positive integer as window, got ${asked}.`);
   }
-  const { tokens, projections, state, lengths } = inputs;
+  const { tokens, lengths } = inputs;
   const [batch, length] = tokens.shape as [Dim, Dim];
-  checkLength('readInWindows', config, length);
-  const window = Math.ceil(asked / config.chunk) * config.chunk;
-  const longest = config.maxLength ?? length;
-  if (typeof longest === 'number' && longest <= window) {
-    return readTokens(config, params, inputs);
-  }
+  checkLength('readInWindows', model, length);
+  const window = Math.ceil(asked / model.chunk) * model.chunk;
+  const longest = model.maxLength ?? length;
+  if (typeof longest === 'number' && longest <= window) return model.apply(weights, inputs, { state });
+  const { dim } = model.config;
   const count = ceilDivide(length, window);
   const whole = multiplyDims(count, window);
   const padding = subtractDims(whole, length);
-  const counts = lengths ?? (padding === 0 ? undefined : lengthOfRows(tokens));
+  const counts = lengths ?? (padding === 0 ? undefined : broadcastTo(size(length, 'int32'), [batch]));
   const start = {
-    lastHidden: broadcastTo(scalar(0), [batch, 1, config.dim]),
-    state: state ?? emptyState(config, batch),
+    lastHidden: broadcastTo(scalar(0), [batch, 1, dim]),
+    state: state ?? emptyState(model, batch),
   };
-  const paths = leavesOf(start).map(([path]) => path);
-  const flat = (tree: typeof start) => {
-    const leaves = new Map(leavesOf(tree) as unknown as [string, Tensor][]);
-    return paths.map((path) => leaves.get(path) as Tensor);
-  };
-  const nested = (leaves: readonly Tensor[]) =>
-    mapTree(start, (_: Tensor, path) => leaves[paths.indexOf(path)] as Tensor);
+  const flat = flattenTree<object>(start);
+  const carriedOf = (leaves: readonly Tensor[]) => flat.restore(leaves) as typeof start;
   const pieces = transpose(reshape(pad(tokens, 1, 0, padding), [batch, count, window]), [1, 0, 2]);
   const sequences = [pieces, ...(counts === undefined ? [] : [countsOf(counts, count, window)])];
-  const { states, items } = scan(flat(start), sequences, (carried, [piece, real]) => {
-    const before = nested(carried);
-    const {
-      lastHidden,
-      state: after,
-      hidden,
-    } = readTokens(config, params, {
-      ...{ tokens: piece!, state: before.state },
-      ...(projections === undefined ? {} : { projections }),
-      ...(real === undefined ? {} : { lengths: real }),
-    });
+  const { states, items } = scan(flat.leaves as readonly Tensor[], sequences, (carried, [piece, real]) => {
+    const before = carriedOf(carried);
+    const read = model.apply(weights, { tokens: piece!, lengths: real }, { state: before.state });
     const isLast = real === undefined ? undefined : reshape(less(0, real), [batch, 1, 1]);
-    const last = isLast === undefined ? lastHidden : where(isLast, lastHidden, before.lastHidden);
-    return { states: flat({ lastHidden: last, state: after }), items: [hidden] };
+    const last = isLast === undefined ? read.lastHidden : where(isLast, read.lastHidden, before.lastHidden);
+    const after = flattenTree<object>({ lastHidden: last, state: read.state }).leaves as readonly Tensor[];
+    return { states: after, items: [read.hidden] };
   });
-  const hidden = reshape(transpose(items[0]!, [1, 0, 2, 3]), [batch, whole, config.dim]);
-  return { ...nested(states), hidden: slice(hidden, 1, 0, length) };
+  const hidden = reshape(transpose(items[0]!, [1, 0, 2, 3]), [batch, whole, dim]);
+  return { ...carriedOf(states), hidden: slice(hidden, 1, 0, length) };
 }
 
 /** The state before the first token, each of whose tensors has one value throughout. */
-function emptyState(config: LanguageModelConfig, batch: Dim): LanguageModelState {
-  return mapTree(initialState(config, 1), ({ dtype, shape, data }: HostTensor) =>
+function emptyState(model: Model, batch: Dim): TrunkState {
+  return mapTree<object, HostTensor, Tensor>(initialState(model, 1), ({ dtype, shape, data }) =>
     broadcastTo(scalar(data[0] as number, dtype), [batch, ...shape.slice(1)]),
-  );
+  ) as TrunkState;
 }
 
 /** How many tokens of each window are real: [batch] of the whole text to [windows, batch]. */

@@ -8,7 +8,7 @@
  */
 import type { HostTensor } from '../../base/array.js';
 import type { Random } from '../../base/random.js';
-import { drawn, filled, initialize } from '../../blocks/parameter.js';
+import { drawn, filled, initialize } from '../../base/layout.js';
 import { add, divide, matmul, multiply, sqrt, square, sum, type Tensor, takeRows } from '../../graph/index.js';
 
 /** The class vectors and biases: of all classes, or of those that a step touches. */

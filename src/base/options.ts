@@ -1,0 +1,251 @@
+/**
+ * Options: one schema says an option's name, type, bounds, default and help. Checks, flags, config files, errors and
+ * documents follow from it.
+ *
+ * Options nest. Where one choice decides which others there are, the schema is a union of variants told apart by one key
+ * (`choice`), and a variant without options of its own may be given by its name alone: `attention: 'softmax'`.
+ */
+import * as z from 'zod';
+import { PerformerError } from './errors.js';
+
+/** What help says of an option beside its schema. */
+export interface OptionHelp {
+  /** What it is, in a few words. */
+  readonly text: string;
+  /** Its flag without the dashes; made from its key unless given. */
+  readonly flag?: string | undefined;
+  /** The word for its value in the help. */
+  readonly value?: string | undefined;
+  /** What the help gives as the default where that depends on other options. */
+  readonly fallback?: string | undefined;
+}
+
+const helps = z.registry<OptionHelp>();
+
+/** The schema with its help. Defaults are part of the schema: an option is told last. */
+export function option<S extends z.ZodType>(schema: S, text: string, help: Omit<OptionHelp, 'text'> = {}): S {
+  helps.add(schema as never, { text, ...help } as never);
+  return schema;
+}
+
+type Schemas = readonly z.ZodObject[];
+
+interface Variants {
+  readonly key: string;
+  /** Asked each time, since a registry may have grown. */
+  readonly schemas: () => Schemas;
+  readonly fallback: string;
+}
+
+const variantsOf = new WeakMap<z.ZodType, Variants>();
+
+type NameOf<S extends z.ZodObject, K extends string> = S extends z.ZodObject
+  ? z.output<S>[K & keyof z.output<S>]
+  : never;
+
+/** A variant as it may be given: its key may be left out, where it is the one that is taken by default. */
+type GivenVariant<S extends z.ZodObject, K extends string> = S extends z.ZodObject
+  ? Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }
+  : never;
+
+/** A choice as a schema: what may be given for it, and the variant that comes out. */
+export type ChoiceSchema<S extends z.ZodObject, K extends string> = z.ZodPrefault<
+  z.ZodType<z.output<S>, GivenVariant<S, K> | NameOf<S, K>>
+>;
+
+/**
+ * One of several variants, told apart by the literal at `key`. A text stands for the variant of that name without other
+ * options; `fallback` names the one that is taken where nothing is given, or options without the key. Variants that come
+ * from a registry are given as a function.
+ */
+export function choice<const K extends string, const L extends Schemas>(
+  key: K,
+  schemas: L | (() => L),
+  fallback: NameOf<L[number], K>,
+): ChoiceSchema<L[number], K> {
+  const variants = { key, schemas: typeof schemas === 'function' ? schemas : () => schemas, fallback: `${fallback}` };
+  const schema = z.unknown().transform((given, context) => {
+    const options = typeof given === 'string' ? { [key]: given } : given;
+    const issues = (found: readonly object[]) => {
+      context.issues.push(...(found as never[]));
+      return z.NEVER;
+    };
+    const refuse = (message: string, path: readonly string[]) =>
+      issues([{ code: 'custom', message, path, input: options }]);
+    if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+      return refuse(`expected a name or an object, got ${JSON.stringify(options)}`, []);
+    }
+    const name = (options as Readonly<Record<string, unknown>>)[key] ?? variants.fallback;
+    const all = variants.schemas();
+    const variant = all.find((each) => variantName(each, key) === name);
+    if (variant === undefined) {
+      const names = all.map((each) => variantName(each, key)).join(', ');
+      return refuse(`expected one of ${names}, got ${JSON.stringify(name)}`, [key]);
+    }
+    const parsed = variant.safeParse({ ...options, [key]: name });
+    return parsed.success ? parsed.data : issues(parsed.error.issues.map((issue) => ({ ...issue, input: options })));
+  });
+  const withDefault = schema.prefault(variants.fallback);
+  variantsOf.set(withDefault, variants);
+  return withDefault as unknown as ChoiceSchema<L[number], K>;
+}
+
+export type OptionKind = 'number' | 'boolean' | 'switch' | 'choice' | 'text' | 'list';
+
+/** One option of a schema, however deep it stands. */
+export interface OptionField extends OptionHelp {
+  /** Where its value goes: `['attention', 'features', 'degree']`. */
+  readonly path: readonly string[];
+  readonly flag: string;
+  readonly kind: OptionKind;
+  readonly choices: readonly string[];
+  readonly fallback: string | undefined;
+  /** The variants that have it, of each choice that stands above it: `{ path: ['attention', 'kind'], names: ['favor+'] }`. */
+  readonly variants: readonly OptionVariants[];
+  /** Checks a value that was given for it alone; says what is wrong with it. */
+  problemOf(value: unknown): string | undefined;
+}
+
+export interface OptionVariants {
+  readonly path: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** `featureCount` → `feature-count`. */
+export function flagName(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Every option of a schema that has a help, in the order in which they stand; one that several variants have once. */
+export function optionFields(schema: z.ZodType): readonly OptionField[] {
+  return fieldsOf(schema, [], []);
+}
+
+interface Unwrapped {
+  readonly inner: z.ZodType;
+  readonly fallback?: unknown;
+  readonly help?: OptionHelp | undefined;
+}
+
+function unwrap(schema: z.ZodType): Unwrapped {
+  const help = helps.get(schema as never) as OptionHelp | undefined;
+  const below = (inner: unknown, more: object = {}): Unwrapped => {
+    const found = unwrap(inner as z.ZodType);
+    return { ...found, ...more, help: help ?? found.help };
+  };
+  if (variantsOf.has(schema)) return { inner: schema, help };
+  if (schema instanceof z.ZodOptional) return below(schema.def.innerType);
+  if (schema instanceof z.ZodDefault) return below(schema.def.innerType, { fallback: schema.def.defaultValue });
+  if (schema instanceof z.ZodPipe) return below(schema.def.in);
+  return { inner: schema, help };
+}
+
+function kindOf(inner: z.ZodType): OptionKind {
+  if (inner instanceof z.ZodBoolean) return 'boolean';
+  if (inner instanceof z.ZodLiteral) return 'switch';
+  if (inner instanceof z.ZodEnum) return 'choice';
+  if (inner instanceof z.ZodArray) return 'list';
+  return inner instanceof z.ZodNumber ? 'number' : 'text';
+}
+
+function fieldsOf(
+  schema: z.ZodType,
+  path: readonly string[],
+  variants: readonly OptionVariants[],
+): readonly OptionField[] {
+  const { inner } = unwrap(schema);
+  const union = variantsOf.get(inner);
+  if (union !== undefined) return fieldsOfUnion(inner, union, path, variants);
+  if (!(inner instanceof z.ZodObject)) return [];
+  return Object.entries(inner.shape).flatMap(([key, child]) =>
+    fieldsOfKey(child as z.ZodType, [...path, key], variants),
+  );
+}
+
+function fieldsOfKey(
+  schema: z.ZodType,
+  path: readonly string[],
+  variants: readonly OptionVariants[],
+): readonly OptionField[] {
+  const { inner, fallback, help } = unwrap(schema);
+  if (variantsOf.has(inner) || inner instanceof z.ZodObject) return fieldsOf(schema, path, variants);
+  if (help === undefined) return [];
+  return [
+    {
+      ...{ ...help, path, variants, kind: kindOf(inner) },
+      flag: help.flag ?? flagName(path.at(-1) as string),
+      choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
+      fallback: help.fallback ?? (fallback === undefined ? undefined : String(fallback)),
+      problemOf: problemsOf(schema),
+    },
+  ];
+}
+
+function problemsOf(schema: z.ZodType): (value: unknown) => string | undefined {
+  return (value) => schema.safeParse(value).error?.issues.map(({ message }) => message).join('; ');
+}
+
+/** The choice itself as an option, then those of its variants; one that several have is listed with all of them. */
+function fieldsOfUnion(
+  schema: z.ZodType,
+  { key, schemas: all, fallback }: Variants,
+  path: readonly string[],
+  variants: readonly OptionVariants[],
+): readonly OptionField[] {
+  const help = helps.get(schema as never) as OptionHelp | undefined;
+  const own = [...path, key];
+  const schemas = all();
+  const names = schemas.map((variant) => variantName(variant, key));
+  const fields = new Map<string, OptionField>();
+  for (const variant of schemas) {
+    const name = variantName(variant, key);
+    for (const [child, inner] of Object.entries(variant.shape)) {
+      if (child === key) continue;
+      for (const field of fieldsOfKey(inner as z.ZodType, [...path, child], [...variants, { path: own, names: [name] }])) {
+        const id = field.path.join('.');
+        fields.set(id, merged(fields.get(id), field, own));
+      }
+    }
+  }
+  const told: OptionField[] =
+    help === undefined
+      ? []
+      : [
+          {
+            ...{ ...help, path: own, variants, kind: 'choice', choices: names, fallback: help.fallback ?? fallback },
+            flag: help.flag ?? flagName(path.at(-1) ?? key),
+            problemOf: (value) => (names.includes(String(value)) ? undefined : `expected one of ${names.join(', ')}`),
+          },
+        ];
+  return [...told, ...fields.values()];
+}
+
+function variantName(variant: z.ZodObject, key: string): string {
+  const literal = variant.shape[key];
+  return literal instanceof z.ZodLiteral ? String(literal.value) : '';
+}
+
+/** A field that stands in one more variant of the choice at `path`. */
+function merged(before: OptionField | undefined, field: OptionField, path: readonly string[]): OptionField {
+  if (before === undefined) return field;
+  const isHere = (each: OptionVariants) => each.path.join('.') === path.join('.');
+  const more = field.variants.find(isHere)?.names ?? [];
+  return {
+    ...before,
+    variants: before.variants.map((each) => (isHere(each) ? { ...each, names: [...each.names, ...more] } : each)),
+  };
+}
+
+/** Names each problem by its path: `dim: expected number, received string`. */
+export function describeIssues(error: z.ZodError): string {
+  return error.issues
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .join('; ');
+}
+
+/** Options with their defaults. Throws CONFIG with every problem, unknown options among them. */
+export function parseOptions<S extends z.ZodType>(where: string, schema: S, options: unknown): z.output<S> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
+}

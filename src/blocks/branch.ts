@@ -1,0 +1,86 @@
+/**
+ * A branch: what a block adds to its residual stream. Attention is one, the feed-forward layer another.
+ *
+ * A branch is layouts and one `apply`. Whoever holds branches (a block, a stack, a model) joins their layouts and knows
+ * nothing of what is in them, so that the trees are plain objects here and have their types inside of the branch.
+ */
+import type { Dim } from '../base/dimension.js';
+import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
+import type { MapLeaves } from '../base/tree.js';
+import type { Tensor } from '../graph/index.js';
+import type { Dropout } from './dropout.js';
+import type { RotaryAngles } from './position.js';
+
+export interface Weights<P extends object = object, B extends object = object> {
+  /** Learned. */
+  readonly params: P;
+  /** Drawn and measured: random projections, shapes of features. */
+  readonly buffers: B;
+}
+
+/** What is known of the tokens that a pass reads, the same for every branch. */
+export interface TokenContext {
+  /** uint32 [batch, length] */
+  readonly positions: Tensor;
+  /** bool [batch, length], true for real tokens; absent where all are. */
+  readonly mask?: Tensor | undefined;
+  /** Of rotary positions. */
+  readonly angles?: RotaryAngles | undefined;
+  /** Given in training alone. */
+  readonly dropout?: Dropout | undefined;
+  /** The last real token of each row: [batch, length, ·] → [batch, 1, ·]. Of a row without one, `before` or zeros. */
+  takeLast(x: Tensor, before?: Tensor): Tensor;
+}
+
+/** What a branch keeps of the tokens before. */
+export interface Memory<S extends object = object, R extends object = object> {
+  readonly state: S;
+  /** The last tokens where they stand beside the state (`Deferral`). */
+  readonly rows?: R | undefined;
+}
+
+/** The rows that attention compares, for statistics and pictures: [batch, length, heads, headDim]. */
+export interface AttendedRows {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+export interface BranchResult<S extends object = object, R extends object = object> {
+  /** [batch, length, dim] */
+  readonly output: Tensor;
+  /** After the last token; where rows stand beside the state, only the parts that change all the same. */
+  readonly state: S;
+  /** The token that was read, where rows stand beside the state. */
+  readonly row?: R | undefined;
+  readonly attended?: AttendedRows | undefined;
+}
+
+/**
+ * Reading single tokens beside the state in place of writing the state for each: the state is the most of what an engine
+ * on the host copies. A token gives back a row, and many rows go into the state at once.
+ */
+export interface Deferral<S extends object = object, R extends object = object> {
+  /** `window` rows, all empty. */
+  rows(batch: number, window: number): MapLeaves<R, StateSpec>;
+  /** The parts of the state that rows go into, with the rows in them. */
+  settle(state: S, rows: R): S;
+  /** Whether such a row [batch, heads, 1, ·] can stand beside the state; otherwise its token must go into the state. */
+  isTaken(row: MapLeaves<R, { readonly data: ArrayLike<number> }>): boolean;
+}
+
+export interface Branch<
+  P extends object = object,
+  B extends object = object,
+  S extends object = object,
+  R extends object = object,
+> {
+  readonly params: MapLeaves<P, ParameterSpec>;
+  readonly buffers: MapLeaves<B, BufferSpec>;
+  /** The state before the first token. */
+  state(batch: Dim): MapLeaves<S, StateSpec>;
+  /** Absent where tokens cannot be read beside the state. */
+  readonly deferral?: Deferral<S, R> | undefined;
+  /** x [batch, length, dim] → the output and what comes after. */
+  apply(weights: Weights<P, B>, x: Tensor, context: TokenContext, memory?: Memory<S, R>): BranchResult<S, R>;
+}

@@ -1,0 +1,90 @@
+/**
+ * Multi-head attention around a core: projections to queries, keys and values, rotary positions, the core, and the
+ * output projection. Cores differ in how queries and keys meet, and in what they keep of the tokens before.
+ */
+import type { AttentionInputs } from '../attention/index.js';
+import type { Dim } from '../base/dimension.js';
+import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
+import type { MapLeaves } from '../base/tree.js';
+import { type Deferral, type LinearParams, linear, linearLayout, type TokenContext } from '../blocks/index.js';
+import { reshape, rotary, type Tensor } from '../graph/index.js';
+import type { MeasuredBuffers, Mixer, MixerOperations, MixerSizes, MixerTraits } from './mixer.js';
+
+export interface AttentionParams<F extends object = object, T = Tensor> {
+  /** [dim, heads·headDim] */
+  readonly query: LinearParams<T>;
+  readonly key: LinearParams<T>;
+  readonly value: LinearParams<T>;
+  /** [heads·headDim, dim] */
+  readonly output: LinearParams<T>;
+  /** What the core learns; absent where it learns nothing. */
+  readonly features?: F | undefined;
+}
+
+export interface CoreResult<S extends object, R extends object> {
+  /** [batch, length, heads, headDim] */
+  readonly output: Tensor;
+  readonly state: S;
+  readonly row?: R | undefined;
+}
+
+/** What is between the projections. */
+export interface AttentionCore<F extends object, B extends object, S extends object, R extends object> {
+  readonly features?: MapLeaves<F, ParameterSpec> | undefined;
+  readonly buffers: MapLeaves<B, BufferSpec>;
+  readonly traits: MixerTraits;
+  readonly deferral?: Deferral<S, R> | undefined;
+  readonly measured?: MeasuredBuffers | undefined;
+  state(batch: Dim): MapLeaves<S, StateSpec>;
+  operations(length: number): MixerOperations;
+  attend(
+    inputs: AttentionInputs,
+    weights: { readonly features: F | undefined; readonly buffers: B },
+    memory: { readonly state: S; readonly rows?: R | undefined } | undefined,
+  ): CoreResult<S, R>;
+}
+
+/** The mixer around a core. */
+export function attentionMixer<F extends object, B extends object, S extends object, R extends object>(
+  { dim, heads, headDim, outputGain }: MixerSizes,
+  { features, attend, ...core }: AttentionCore<F, B, S, R>,
+): Mixer<AttentionParams<F>, B, S, R> {
+  const inner = heads * headDim;
+  const branch = linearLayout(dim, inner, { bias: false });
+  const layout = { query: branch, key: branch, value: branch, output: linearLayout(inner, dim, { gain: outputGain }) };
+  return {
+    ...core,
+    params: (features === undefined ? layout : { ...layout, features }) as Mixer<AttentionParams<F>, B, S, R>['params'],
+    apply({ params, buffers }, x, context, memory) {
+      const inputs = attentionInputs(params, x, { heads, headDim }, context);
+      const result = attend(inputs, { features: params.features, buffers }, memory);
+      const [batch, length] = x.shape as [Dim, Dim];
+      const { query, key, value } = inputs;
+      return {
+        ...result,
+        output: linear(params.output, reshape(result.output, [batch, length, inner])),
+        attended: { query, key, value },
+      };
+    },
+  };
+}
+
+/** x [batch, length, dim] → queries, keys and values [batch, length, heads, headDim], turned by their positions. */
+function attentionInputs(
+  params: AttentionParams,
+  x: Tensor,
+  { heads, headDim }: Pick<MixerSizes, 'heads' | 'headDim'>,
+  { angles, mask, positions }: TokenContext,
+): AttentionInputs {
+  const [batch, length] = x.shape as [Dim, Dim];
+  const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
+  const turn = (y: Tensor) => (angles === undefined ? y : rotary(y, angles.cosine, angles.sine, heads));
+  return {
+    query: split(turn(linear(params.query, x))),
+    key: split(turn(linear(params.key, x))),
+    value: split(linear(params.value, x)),
+    keyMask: mask,
+    queryPosition: positions,
+    keyPosition: positions,
+  };
+}

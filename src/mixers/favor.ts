@@ -1,0 +1,158 @@
+/**
+ * FAVOR+ (Choromanski et al. 2021): attention through a feature map, linear in the length, with a state of one size.
+ *
+ * One projection for a layer, shared by its heads. A causal mixer reads a text in chunks, one token after a state in the
+ * recurrent form, and one token beside the state in the deferred form: the same function.
+ */
+import * as z from 'zod';
+import {
+  type AttentionState,
+  addRecent,
+  bidirectionalAttention,
+  causalAttention,
+  deferredAttention,
+  emptyLogScale,
+  largestDeferredWeight,
+  type RecentTokens,
+  recurrentAttention,
+  stateFeatureCount,
+} from '../attention/index.js';
+import type { StateSpec } from '../base/layout.js';
+import { option } from '../base/options.js';
+import type { Deferral } from '../blocks/index.js';
+import {
+  bufferParts,
+  type FeatureMapOptions,
+  type FeatureMapParts,
+  featureCountOf,
+  featureMap,
+  featureMapChoice,
+  featureMapProblems,
+  isFlatMap,
+  isShaped,
+  isSignedMap,
+  type LearnedFeatureParams,
+  learnedLayout,
+  projectionSize,
+  rowMoments,
+  shapeFromMoments,
+} from '../features/index.js';
+import { type AttentionCore, attentionMixer } from './attention-mixer.js';
+import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
+
+const own = {
+  features: option(featureMapChoice(), 'the features that stand for the kernel of attention', { flag: 'feature-map' }),
+};
+
+type FeatureChoice = z.output<(typeof own)['features']>;
+
+/** The chunk at which the causal core is counted, whatever chunk is run. */
+const countedChunk = 64;
+
+/** Any variant of the choice, with what is not among its options absent. */
+type GivenFeatures = { readonly [K in keyof FeatureMapOptions]?: FeatureMapOptions[K] | undefined } & {
+  readonly name: FeatureMapOptions['name'];
+};
+
+/** The options of the map of a head of this dim. */
+export function featureOptions(features: FeatureChoice, headDim: number): FeatureMapOptions {
+  const given = features as GivenFeatures;
+  const common = { ...given, projectionKind: given.projectionKind ?? 'orthogonal', rowNorm: given.rowNorm ?? 'chi', headDim };
+  return { ...common, featureCount: featureCountOf(common) };
+}
+
+export const favorMixer = mixerFamily({
+  kind: 'favor+',
+  text: 'linear in the length, with a state of one size',
+  own,
+  problems({ features }, { headDim }) {
+    const options = featureOptions(features, headDim);
+    const asked = (features as Partial<FeatureMapOptions>).featureCount;
+    return featureMapProblems({ ...options, featureCount: asked ?? options.featureCount }).map(
+      ([key, message]) => [['features', key], message] as const,
+    );
+  },
+  complete({ features }, { headDim }) {
+    const { featureCount } = featureOptions(features, headDim);
+    return { features: ('featureCount' in features ? { ...features, featureCount } : features) as FeatureChoice };
+  },
+  build({ features }, sizes) {
+    const options = featureOptions(features, sizes.headDim);
+    return attentionMixer(sizes, favorCore(options, sizes));
+  },
+});
+
+type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
+
+function favorCore(
+  options: FeatureMapOptions,
+  { heads, headDim, isCausal, chunk }: MixerSizes,
+): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
+  const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
+  const state = (shape: StateSpec['shape'], initial = 0): StateSpec => ({ dtype: 'float32', shape, initial });
+  return {
+    features: learnedLayout(options, heads),
+    buffers: bufferParts(options, heads),
+    traits: {
+      state: isCausal ? 'fixed' : 'none',
+      isRagged: true,
+      isChunked: isCausal,
+      isFlat: isFlatMap(options.name),
+    },
+    deferral: isCausal ? favorDeferral(heads, featureCount, headDim) : undefined,
+    measured: measuredShape(options),
+    state: (batch) => ({
+      sum: state([batch, heads, featureCount, headDim + 1]),
+      logScale: state([batch, heads, featureCount], emptyLogScale),
+    }),
+    operations: (length) => favorOperations(options, heads, length),
+    attend(inputs, { features, buffers }, memory) {
+      const map = featureMap(options, { ...buffers, learned: features });
+      if (!isCausal) {
+        return { output: bidirectionalAttention(inputs, map), state: {} as AttentionState };
+      }
+      if (memory?.rows !== undefined) {
+        const { output, state: row } = deferredAttention(inputs, map, { ...memory.state, recent: memory.rows });
+        return { output, state: {} as AttentionState, row };
+      }
+      if (memory !== undefined && inputs.query.dim(1) === 1) return recurrentAttention(inputs, map, memory.state);
+      return causalAttention(inputs, map, { chunk, state: memory?.state });
+    },
+  };
+}
+
+function favorDeferral(heads: number, features: number, headDim: number): Deferral<AttentionState, RecentTokens> {
+  return {
+    rows(batch, window) {
+      const row = (size: number): StateSpec => ({ dtype: 'float32', shape: [batch, heads, window, size], initial: 0 });
+      return { weight: row(features), value: row(headDim + 1) };
+    },
+    settle: (state, recent) => addRecent({ ...state, recent }),
+    isTaken: ({ weight: { data } }) => {
+      for (let at = 0; at < data.length; at++) {
+        if (!(Math.abs(data[at] as number) <= largestDeferredWeight)) return false;
+      }
+      return true;
+    },
+  };
+}
+
+/** Maps that are shaped by moments take the shape from what attention compares. */
+function measuredShape({ name }: FeatureMapOptions): MeasuredBuffers | undefined {
+  if (!isShaped(name)) return undefined;
+  return {
+    moments: ({ query, key }, mask) => ({ query: rowMoments(query, mask), key: rowMoments(key, mask) }),
+    buffers: (moments) => ({ shape: shapeFromMoments(name, moments) }),
+  };
+}
+
+/** Features of queries and keys, and the causal core. */
+function favorOperations(options: FeatureMapOptions, heads: number, length: number): MixerOperations {
+  const { headDim, featureCount } = options;
+  const [rows, columns] = projectionSize(options) ?? [0, 0];
+  const isLearned = learnedLayout(options, heads) !== undefined;
+  const own = isLearned || isShaped(options.name) ? headDim * headDim : 0;
+  const features = heads * 2 * length * 2 * (rows * columns + own);
+  const core = heads * (2 * length * countedChunk * (featureCount + headDim) + 4 * length * featureCount * headDim);
+  return { attention: features + core, withoutGradient: isLearned ? 0 : features };
+}

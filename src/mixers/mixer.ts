@@ -1,0 +1,85 @@
+/**
+ * A mixer: the branch of a block that lets tokens see each other, and what is known of it before it runs. There is one
+ * for each layer, so that layers may differ. A family of mixers is one record with the options that choose it.
+ */
+import type * as z from 'zod';
+import type { AttendedRows, Branch } from '../blocks/index.js';
+import type { FeatureMoments } from '../features/index.js';
+import type { HostTensor } from '../base/array.js';
+import type { Tensor } from '../graph/index.js';
+
+/** What a mixer is built for. */
+export interface MixerSizes {
+  /** Width of the residual stream. */
+  readonly dim: number;
+  readonly heads: number;
+  readonly headDim: number;
+  /** Whether a token sees those before it and itself alone. */
+  readonly isCausal: boolean;
+  /** Of the layer that writes to the residual stream: 1/√(2·depth) keeps its variance level. */
+  readonly outputGain: number;
+  /** Tokens that causal attention takes at once; changes the speed alone. */
+  readonly chunk: number;
+}
+
+export interface MixerTraits {
+  /** Whether the state has one size, grows with the text, or is none at all. */
+  readonly state: 'fixed' | 'growing' | 'none';
+  /** Whether rows of different lengths may be read after a state. */
+  readonly isRagged: boolean;
+  /** Whether whole chunks of tokens are read at once, to which a text is padded. */
+  readonly isChunked: boolean;
+  /** Whether no gradient reaches its queries and keys. */
+  readonly isFlat: boolean;
+}
+
+/** Operations by formula, over all heads; entrywise ones are not counted. */
+export interface MixerOperations {
+  /** From queries, keys and values to outputs, for a text of `length` tokens. */
+  readonly attention: number;
+  /** The part of those whose second factor has no gradient: products with random projections. */
+  readonly withoutGradient: number;
+}
+
+/** Buffers that are measured on what attention compares, in place of being drawn. */
+export interface MeasuredBuffers {
+  moments(attended: AttendedRows, mask: Tensor | undefined): FeatureMoments;
+  /** The buffers that follow from such moments, which take the place of those that the mixer has. */
+  buffers(moments: FeatureMoments<HostTensor>): object;
+}
+
+export interface Mixer<
+  P extends object = object,
+  B extends object = object,
+  S extends object = object,
+  R extends object = object,
+> extends Branch<P, B, S, R> {
+  readonly traits: MixerTraits;
+  readonly measured?: MeasuredBuffers | undefined;
+  operations(length: number): MixerOperations;
+}
+
+type Problem = readonly [path: readonly string[], message: string];
+
+export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
+  readonly kind: K;
+  /** What it is for, in a few words for the help. */
+  readonly text: string;
+  /** Its options, each with its help. */
+  readonly own: O;
+  /** What is wrong with options for these sizes, which their schema alone cannot see. */
+  problems?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>): readonly Problem[];
+  /** The options with all that follows from the sizes filled in. */
+  complete?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim'>): MixerOptionsOf<O>;
+  build(options: MixerOptionsOf<O>, sizes: MixerSizes): Mixer;
+}
+
+export type MixerOptionsOf<O extends z.ZodRawShape> = { readonly [K in keyof O]: z.output<O[K]> };
+
+/** A family whose options are not known to the type checker. */
+export type AnyMixerFamily = MixerFamily<string, Record<never, never>>;
+
+/** A family with the types of its kind and of its options. */
+export function mixerFamily<const K extends string, O extends z.ZodRawShape>(family: MixerFamily<K, O>): MixerFamily<K, O> {
+  return family;
+}

@@ -1,0 +1,65 @@
+/** The mixers by kind. A model's options and the command line choose among these, and `registerMixer` adds others. */
+import * as z from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { choice } from '../base/options.js';
+import { favorMixer } from './favor.js';
+import type { AnyMixerFamily, Mixer, MixerFamily, MixerSizes } from './mixer.js';
+import { noMixer } from './none.js';
+import { softmaxMixer } from './softmax.js';
+
+const builtIn = [favorMixer, softmaxMixer, noMixer] as const;
+type BuiltIn = (typeof builtIn)[number];
+
+const families = new Map<string, AnyMixerFamily>(
+  builtIn.map((family) => [family.kind, family as unknown as AnyMixerFamily]),
+);
+
+/**
+ * Adds a mixer, which can then be used by its kind in options, on the command line and in code.
+ *
+ * @throws CONFIG for a kind that is taken.
+ */
+export function registerMixer<K extends string, O extends z.ZodRawShape>(family: MixerFamily<K, O>): void {
+  if (families.has(family.kind)) {
+    throw new PerformerError('CONFIG', `registerMixer: expected a kind that is free, got ${family.kind}.`);
+  }
+  families.set(family.kind, family as unknown as AnyMixerFamily);
+}
+
+function mixerSchema<K extends string, O extends z.ZodRawShape>({ kind, own }: MixerFamily<K, O>) {
+  return z.strictObject({ kind: z.literal(kind), ...own });
+}
+
+type VariantOf<F> = F extends MixerFamily<infer K, infer O> ? ReturnType<typeof mixerSchema<K, O>> : never;
+
+/** The choice of a mixer with its options, as a part of a model's options. */
+export function mixerChoice() {
+  return choice('kind', () => [...families.values()].map(mixerSchema) as unknown as readonly VariantOf<BuiltIn>[], 'favor+');
+}
+
+/** A mixer by its kind, with its options. */
+export type MixerChoice = z.output<ReturnType<typeof mixerChoice>>;
+
+function familyOf({ kind }: MixerChoice): AnyMixerFamily {
+  const family = families.get(kind);
+  if (family !== undefined) return family;
+  const known = [...families.keys()].join(', ');
+  throw new PerformerError('CONFIG', `attention: expected one of ${known}, got ${kind}.`);
+}
+
+/** What is wrong with a choice for these sizes, by the path within it. */
+export function mixerProblems(
+  chosen: MixerChoice,
+  sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>,
+): readonly (readonly [path: readonly string[], message: string])[] {
+  return familyOf(chosen).problems?.(chosen, sizes) ?? [];
+}
+
+/** The choice with all that follows from the sizes filled in. */
+export function completeMixer(chosen: MixerChoice, sizes: Pick<MixerSizes, 'headDim'>): MixerChoice {
+  return { ...chosen, ...familyOf(chosen).complete?.(chosen, sizes) };
+}
+
+export function buildMixer(chosen: MixerChoice, sizes: MixerSizes): Mixer {
+  return familyOf(chosen).build(chosen, sizes);
+}

@@ -1,0 +1,26 @@
+/** Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. */
+import { type ExactState, exactAttention } from '../attention/index.js';
+import { type AttentionCore, attentionMixer } from './attention-mixer.js';
+import { type MixerSizes, mixerFamily } from './mixer.js';
+
+export const softmaxMixer = mixerFamily({
+  kind: 'softmax',
+  text: 'exact attention, quadratic in the length, for comparison',
+  own: {},
+  build: (_, sizes) => attentionMixer(sizes, softmaxCore(sizes)),
+});
+
+type None = Record<never, never>;
+
+function softmaxCore({ heads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
+  return {
+    buffers: {},
+    traits: { state: isCausal ? 'growing' : 'none', isRagged: false, isChunked: false, isFlat: false },
+    state(batch) {
+      const part = { dtype: 'float32', shape: [batch, heads, 0, headDim], initial: 0, growing: 2 } as const;
+      return { key: part, value: part };
+    },
+    operations: (length) => ({ attention: heads * 2 * 2 * length * length * headDim, withoutGradient: 0 }),
+    attend: (inputs, _, memory) => exactAttention(inputs, { isCausal, state: memory?.state }),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * What every model is, whatever its family: layouts of parameters, buffers and state, and one `apply`.
+ *
+ * Training, generation, files and the command line see this interface alone. Trees of weights and states are plain
+ * objects to them, whose leaves have paths such as `blocks.0.attention.query.weight`.
+ */
+import type * as z from 'zod';
+import type { HostTensor } from '../base/array.js';
+import type { Dim } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { emptyState, type StateSpec } from '../base/layout.js';
+import { leavesOf } from '../base/tree.js';
+import type { AttendedRows, Deferral, Dropout, Weights } from '../blocks/index.js';
+import { projectionDigest } from '../features/index.js';
+import type { Tensor } from '../graph/index.js';
+import type { Mixer } from '../mixers/index.js';
+import type { TrunkConfig, TrunkRows, TrunkState } from './trunk.js';
+
+/** What config.json says of any model. */
+export interface ModelConfig extends TrunkConfig {
+  /** The family. */
+  readonly model: string;
+  readonly version: 2;
+  readonly tokenizer: string;
+  readonly vocabularySize: number;
+}
+
+export interface ModelInputs {
+  /** [batch, length] int32 */
+  readonly tokens: Tensor;
+  /** How many tokens of each row are real, [batch] int32; all unless given. */
+  readonly lengths?: Tensor | undefined;
+}
+
+/** How a pass is made. */
+export interface PassOptions {
+  /** What was read before; of causal models. */
+  readonly state?: TrunkState | undefined;
+  /** The last tokens where they stand beside the state. */
+  readonly rows?: TrunkRows | undefined;
+  /** Given in training alone. */
+  readonly dropout?: Dropout | undefined;
+  /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there. */
+  readonly recompute?: boolean | undefined;
+}
+
+export interface ModelResult {
+  /** What the family predicts: logits [batch, length, vocabulary] of a language model, one row a text of a classifier. */
+  readonly output: Tensor;
+  /** The last hidden layer, normalised: [batch, length, dim]. */
+  readonly hidden: Tensor;
+  /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
+  readonly lastHidden: Tensor;
+  /** bool [batch, length'], true for real tokens, where the tokens were padded or lengths were given. */
+  readonly mask: Tensor | undefined;
+  readonly state: TrunkState;
+  readonly rows: TrunkRows | undefined;
+  /** What the attention of each block compares, for statistics. */
+  readonly attended: readonly (AttendedRows | undefined)[];
+}
+
+export interface Model {
+  readonly config: ModelConfig;
+  readonly params: object;
+  readonly buffers: object;
+  /** One for each layer. */
+  readonly mixers: readonly Mixer[];
+  readonly isCausal: boolean;
+  /** The longest text that it knows; none where positions have no end. */
+  readonly maxLength: number | undefined;
+  /** Tokens that are read at once: texts of a multiple of it are not padded. */
+  readonly chunk: number;
+  /** Parameters of which a token takes a row, and which it is not multiplied by, by their paths. */
+  readonly tables: readonly string[];
+  readonly deferral: Deferral<TrunkState, TrunkRows> | undefined;
+  /** Layout of the state before the first token. */
+  state(batch: Dim): TrunkState<StateSpec>;
+  apply(weights: Weights, inputs: ModelInputs, options?: PassOptions): ModelResult;
+  /** The output of a hidden layer [batch, length, dim], for those who want that of some tokens alone. */
+  head(weights: Weights, hidden: Tensor): Tensor;
+}
+
+/** What changes how a model is computed, and not what. */
+export interface Execution {
+  /** Tokens that causal attention takes at once; 64 unless given. */
+  readonly chunk?: number | undefined;
+}
+
+/** Options of a run that suit the sizes of a preset. */
+export interface Preset {
+  readonly model: Readonly<Record<string, unknown>>;
+  readonly training: Readonly<Record<string, unknown>>;
+}
+
+/** A kind of model as one record; `registry.ts` has them all. */
+export interface ModelFamily<C extends ModelConfig = ModelConfig> {
+  readonly name: C['model'];
+  /** What it is for, in a few words for the help. */
+  readonly text: string;
+  readonly schema: z.ZodType<C>;
+  build(config: C, execution?: Execution): Model;
+}
+
+/** Weights as arrays, and what they belong to. */
+export interface ModelWeights {
+  readonly params: object;
+  readonly buffers: object;
+}
+
+/** Whether a state of one size can be carried from window to window: learned positions end, and exact attention's state grows. */
+export function canCarryState({ isCausal, mixers, maxLength }: Model): boolean {
+  return isCausal && maxLength === undefined && mixers.every(({ traits }) => traits.state === 'fixed');
+}
+
+/** Whether the state grows with the text. */
+export function hasGrowingState({ mixers }: Model): boolean {
+  return mixers.some(({ traits }) => traits.state === 'growing');
+}
+
+/** Whether rows of different lengths can be read after a state. */
+export function isRagged({ mixers }: Model): boolean {
+  return mixers.every(({ traits }) => traits.isRagged);
+}
+
+/** Whether some layer has random projections, which can be drawn again. */
+export function hasBuffers({ buffers }: Model): boolean {
+  return leavesOf(buffers).length > 0;
+}
+
+/** The state before the first token. It belongs to one set of buffers, which no graph can check: see `buffersDigest`. */
+export function initialState(model: Model, batch: number): TrunkState<HostTensor> {
+  return emptyState(model.state(batch)) as TrunkState<HostTensor>;
+}
+
+/** Tells one set of buffers from another: a state means nothing to others than those it was made with. */
+export function buffersDigest(buffers: object): string {
+  return projectionDigest(leavesOf(buffers).map(([, leaf]) => leaf as HostTensor<'float32'>));
+}
+
+/** Throws CONFIG for more tokens than there are learned positions. */
+export function checkLength(where: string, { maxLength }: Pick<Model, 'maxLength'>, length: Dim): void {
+  if (maxLength === undefined || typeof length !== 'number' || length <= maxLength) return;
+  throw new PerformerError(
+    'CONFIG',
+    `${where}: expected at most maxLength = ${maxLength} tokens for learned positions, got ${length}. ` +
+      'Use rotary positions, or a longer maxLength.',
+  );
+}
