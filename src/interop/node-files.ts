@@ -1,20 +1,37 @@
 /** Checkpoint files in Node: safetensors tensor by tensor, JSON, and writing that leaves the old file or the new one. */
+import { createHash } from 'node:crypto';
 import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import type { Leaf } from '../base/tree.js';
 import { openRegularFile, readError, readFully, reasonOf } from '../data/node-read.js';
 import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
-import { parseSafetensorsHeader, prefixLength, refuse, safetensorsHeaderLength } from './safetensors-header.js';
+import {
+  parseSafetensorsHeader,
+  prefixLength,
+  refuse,
+  safetensorsHeaderLength,
+  storedDtypes,
+} from './safetensors-header.js';
 
 /** One write call moves at most this many bytes: Node refuses 2 GB and more. */
 const largestWrite = 2 ** 30;
 
+/** What a safetensors file holds, and the SHA-256 of all its bytes in hexadecimal. */
+export interface SafetensorsFile extends Safetensors {
+  readonly digest: string;
+}
+
 /**
- * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32.
+ * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32. `check`
+ * gets names, dtypes and shapes before any tensor is read, and throws where they are not what is expected.
  * Throws CHECKPOINT when the file is missing, unreadable, not sound, or cut short while it is read.
  */
-export async function readSafetensors(path: string): Promise<Safetensors> {
+export async function readSafetensors(
+  path: string,
+  check?: (layout: ReadonlyMap<string, Leaf>) => void,
+): Promise<SafetensorsFile> {
   const where = `read ${path}`;
   const { file, size } = await openRegularFile('CHECKPOINT', where, path);
   try {
@@ -22,12 +39,15 @@ export async function readSafetensors(path: string): Promise<Safetensors> {
     const headerLength = safetensorsHeaderLength(where, prefix, size);
     const headerBytes = await readBytes(where, file, prefixLength, headerLength);
     const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, size);
+    check?.(new Map(entries.map(({ name, stored, shape }) => [name, { dtype: storedDtypes[stored].dtype, shape }])));
+    const hash = createHash('sha256').update(prefix).update(headerBytes);
     const tensors = new Map<string, HostTensor>();
     for (const entry of entries) {
       const bytes = await readBytes(where, file, entry.start, entry.byteLength);
+      hash.update(bytes);
       tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
     }
-    return { tensors, metadata };
+    return { tensors, metadata, digest: hash.digest('hex') };
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw readError('CHECKPOINT', where, cause);
     throw new PerformerError(
@@ -53,15 +73,24 @@ async function readBytes(
 }
 
 /**
- * Writes a safetensors file; see `writeFileAtomic` for what happens on failure. The arrays are not copied: leave them
- * unchanged until it is done. Throws CHECKPOINT.
+ * Writes a safetensors file and returns the SHA-256 of its bytes in hexadecimal; see `writeFileAtomic` for what happens on
+ * failure. The arrays are not copied: leave them unchanged until it is done. Throws CHECKPOINT.
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, HostTensor>,
   metadata?: Readonly<Record<string, string>>,
-): Promise<void> {
-  await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
+): Promise<string> {
+  const chunks = encodeSafetensors(tensors, metadata);
+  const hash = createHash('sha256');
+  const digested = function* () {
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  await writeFileAtomic(path, digested());
+  return hash.digest('hex');
 }
 
 /** What a file is called while it is written. */

@@ -1,2 +1,2 @@
 /** The part of the interop room that reads and writes files, for Node. */
-export { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from './node-files.js';
+export { readJson, readSafetensors, type SafetensorsFile, writeFileAtomic, writeSafetensors } from './node-files.js';
