@@ -1,5 +1,5 @@
 /** The configuration of a causal language model: what config.json holds, and the presets. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import {
   type FeatureMapOptions,
