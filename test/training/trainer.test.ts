@@ -222,7 +222,10 @@ describe('training', () => {
     expectEqual(await trainer.fetchSnapshot(), whole.end);
     await trainer.dispose();
     await trainer.dispose();
-    await expect(trainer.step()).rejects.toMatchObject({ code: 'USAGE', message: expect.stringMatching(/disposed of/) });
+    await expect(trainer.step()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/disposed of/),
+    });
   });
 
   it('goes on after a call that failed', async () => {
