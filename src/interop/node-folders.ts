@@ -88,6 +88,16 @@ export async function writeFolder(path: string, fill: (draft: string) => Promise
   }
 }
 
+/**
+ * Puts a folder aside and back: fails as `replaceFolder` would, as for the root of a mount, which can have no other name.
+ * Worth knowing before long work.
+ */
+export async function tryReplacing(place: string): Promise<void> {
+  const aside = asideOf(place);
+  await rename(place, aside);
+  await rename(aside, place);
+}
+
 /** Gives a whole folder the name of another, which is removed, or of none. One process at a time. */
 export async function replaceFolder(draft: string, path: string): Promise<void> {
   const place = await followLinks(path);
