@@ -1,6 +1,6 @@
 /** The rows that `npm run bench -- --json FILE` writes. */
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JsonRow } from '../bench/report.js';
 import { pointOf, type ScalingPoint } from '../bench/scaling-points.js';
 import { messageOf, PerformerError } from '../src/base/errors.js';

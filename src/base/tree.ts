@@ -4,6 +4,7 @@
  */
 import type { Dtype } from './array.js';
 import { internalError, PerformerError } from './errors.js';
+import { escaped } from './escape.js';
 import { formatShape, type Shape } from './shape.js';
 
 /** What makes an object a leaf. */
@@ -107,7 +108,7 @@ export function treeFromLeaves<T, L extends Leaf>(
   });
   for (const path of leaves.keys()) {
     if (!used.has(path)) {
-      throw new PerformerError('CHECKPOINT', `${where}: got a tensor ${path} that the model does not have.`);
+      throw new PerformerError('CHECKPOINT', `${where}: got a tensor ${escaped(path)} that the model does not have.`);
     }
   }
   return tree;

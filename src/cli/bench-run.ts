@@ -1,6 +1,6 @@
 /** `performer bench` at work. */
 import { availableParallelism, cpus } from 'node:os';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { elementCount } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
 import type { Profile } from '../engine/node.js';

@@ -1,5 +1,5 @@
 /** `performer bench`: what it is called with. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Command } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';

@@ -1,7 +1,7 @@
 /** `performer compare` at work: one run after another, each as `performer train` has it, and a ranking after each. */
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';

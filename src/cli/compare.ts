@@ -1,5 +1,5 @@
 /** `performer compare`: what it is called with. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Command } from './command.js';
 import { variedOptions } from './compare-kernels.js';
 import { engineFlags } from './engine-flags.js';

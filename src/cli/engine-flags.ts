@@ -1,5 +1,5 @@
 /** The flags that choose the engine, and the engine they choose. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Engine } from '../engine/index.js';
 import { type FlagValues, flagsOf } from './flags.js';
 

@@ -1,5 +1,5 @@
 /** `performer features` at work. */
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type AttentionSamples,
   type CandidateReport,

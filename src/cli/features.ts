@@ -1,5 +1,5 @@
 /** `performer features`: what it is called with. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { projectionKinds } from '../features/projection.js';
 import type { Command } from './command.js';
 import { engineFlags } from './engine-flags.js';

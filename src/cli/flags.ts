@@ -1,5 +1,5 @@
 /** Flags made from zod schemas: one for each key, with a table of help texts that the type checker keeps complete. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The help of one option; null for a key that has but one value and so needs no flag. */
 export type FlagHelp = { readonly text: string; readonly value?: string; readonly fallback?: string } | null;

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { openFiles } from '../data/node.js';

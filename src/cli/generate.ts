@@ -1,5 +1,5 @@
 /** `performer generate`: what it is called with. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { samplingSchema } from '../generation/sampling.js';
 import type { Command } from './command.js';
 import { engineFlags } from './engine-flags.js';

@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import { openCsv } from '../data/node.js';
 import { fitPlan } from '../machines/config.js';
 import { type FitOptions, type FitReport, fitKernelMachine, fitSchema, tableSamples } from '../machines/index.js';
-import { checkMachineFolder, saveMachine } from '../machines/node.js';
+import { prepareMachineFolder, saveMachine } from '../machines/node.js';
 import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { type FlagValues, flagName } from './flags.js';
@@ -56,7 +56,7 @@ export async function runFit(path: string, flags: FlagValues, io: Io): Promise<v
     throw usageError(`--target: expected one column in classification, got ${targets.length}.`);
   }
   const format = { header: flags.header !== false, delimiter: delimiterOf(flags.delimiter) };
-  await checkMachineFolder(out);
+  await prepareMachineFolder(out);
   const table = await openCsv(path, format);
   const choice = { task, targets, ignore: (flags.ignore as readonly string[] | undefined) ?? [] };
   const { samples, names } = tableSamples(table, choice, format);

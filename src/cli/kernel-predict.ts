@@ -26,8 +26,8 @@ interface Opened {
   readonly table: Table;
 }
 
-async function open(folder: string, path: string): Promise<Opened> {
-  const machine = await loadMachine(folder);
+async function open(folder: string, path: string, io: Io): Promise<Opened> {
+  const machine = await loadMachine(folder, { onNote: (note) => void io.stderr.write(`${note}\n`) });
   const { names } = machine.config;
   if (names === undefined) {
     throw new PerformerError(
@@ -39,7 +39,7 @@ async function open(folder: string, path: string): Promise<Opened> {
 }
 
 export async function runPredict(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
-  const { machine, names, table } = await open(folder, path);
+  const { machine, names, table } = await open(folder, path, io);
   const engine = await chooseEngine(flags);
   const predictor = await MachinePredictor.create(engine, machine);
   const out = flags.out as string | undefined;
@@ -79,16 +79,11 @@ async function* predictionText(
     const rows =
       classes === undefined
         ? Array.from({ length: count }, (_, row) =>
-            Array.from(predictions.data.subarray(row * outputs, (row + 1) * outputs), (value) => formatValue(value)),
+            Array.from(predictions.data.subarray(row * outputs, (row + 1) * outputs), String),
           )
         : Array.from(classesOf(predictions), (index) => [classes[index] as string]);
     yield { text: rows.map(line).join(''), count };
   }
-}
-
-/** As many digits as float32 has. */
-function formatValue(value: number): string {
-  return String(Number(value.toPrecision(8)));
 }
 
 /** A field of CSV, in quotes where it needs them. */
@@ -98,7 +93,7 @@ function quoted(field: string, delimiter: string): string {
 }
 
 export async function runEvaluateMachine(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
-  const { machine, names, table } = await open(folder, path);
+  const { machine, names, table } = await open(folder, path, io);
   const engine = await chooseEngine(flags);
   const predictor = await MachinePredictor.create(engine, machine);
   try {

@@ -1,5 +1,5 @@
 /** `performer kernel …`: what it is called with. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { fitSchema, mapsOfKernel } from '../machines/config.js';
 import type { Command, CommandGroup } from './command.js';
 import { engineFlags } from './engine-flags.js';

@@ -1,5 +1,5 @@
 /** The flags of `performer train`: every option of the model and of the training, and where the run lives. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { languageModelSchema, type PresetName, presets } from '../models/config.js';
 import { trainingSchema } from '../training/config.js';
 import { engineFlags } from './engine-flags.js';

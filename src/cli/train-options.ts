@@ -1,6 +1,6 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
 import { readFile } from 'node:fs/promises';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { messageOf } from '../base/errors.js';
 import { byteVocabularySize } from '../data/byte-tokenizer.js';
 import { canCarryState, type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';

@@ -1,7 +1,7 @@
 /** The engine of Node: ONNX Runtime's native build. */
 import { availableParallelism } from 'node:os';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Engine } from './engine.js';
+import { loadNodeRuntime } from './node-runtime.js';
 import { ortEngine } from './ort.js';
 
 export { type Profile, type ProfileEntry, type ProfilePlace, readProfiles } from './node-profile.js';
@@ -15,8 +15,13 @@ export interface NodeEngineOptions {
   readonly profilePrefix?: string;
 }
 
-/** ONNX Runtime in Node. The session options are the fastest that were measured for training and generation. */
+/**
+ * ONNX Runtime in Node. The session options are the fastest that were measured for training and generation.
+ *
+ * @throws DEVICE where the package onnxruntime-node is not installed or does not load.
+ */
 export function nodeEngine({ provider = 'cpu', threads, profilePrefix }: NodeEngineOptions = {}): Engine {
+  const { InferenceSession, Tensor } = loadNodeRuntime();
   return ortEngine({
     name: `node-${provider}`,
     target: provider === 'webgpu' ? 'webgpu' : 'native',

@@ -1,5 +1,5 @@
 /** Generation: a prompt is read, and text comes out as the model says it, byte by byte. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, bytesSource, byteVocabularySize, Utf8Stream } from '../data/index.js';

@@ -7,7 +7,7 @@
  * logits of tokens that were seen, so positive ones are divided by it and negative ones multiplied. Top-p keeps the
  * smallest set of tokens whose probability reaches p (Holtzman et al. 2020, section 3.1). Ties go to the lowest token.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { describeIssues } from '../models/index.js';

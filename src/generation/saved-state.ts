@@ -3,7 +3,7 @@
  *
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';

@@ -1,4 +1,14 @@
 /** Exchange with other systems; nothing here reads files (see `interop/node`). */
+export {
+  checkDigest,
+  type Digests,
+  digestOf,
+  expectFinite,
+  seal,
+  tensorsDigest,
+  type Unsealed,
+  unseal,
+} from './digest.js';
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from './safetensors.js';
 export {
   parseSafetensorsHeader,

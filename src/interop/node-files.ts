@@ -1,107 +1,91 @@
-/** Checkpoint files in Node: safetensors tensor by tensor, JSON, and writing that leaves the old file or the new one. */
-import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+/** Files in Node that are written whole or not at all: a reader finds the old file or the new one. */
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { openRegularFile, readError, readFully, reasonOf } from '../data/node-read.js';
-import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
-import { parseSafetensorsHeader, prefixLength, refuse, safetensorsHeaderLength } from './safetensors-header.js';
+import { reasonOf } from '../data/node-read.js';
+import { followLinks, locateOutput, type OutputPlace } from './node-place.js';
 
 /** One write call moves at most this many bytes: Node refuses 2 GB and more. */
 const largestWrite = 2 ** 30;
-
-/**
- * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32.
- * Throws CHECKPOINT when the file is missing, unreadable, not sound, or cut short while it is read.
- */
-export async function readSafetensors(path: string): Promise<Safetensors> {
-  const where = `read ${path}`;
-  const { file, size } = await openRegularFile('CHECKPOINT', where, path);
-  try {
-    const prefix = await readBytes(where, file, 0, Math.min(prefixLength, size));
-    const headerLength = safetensorsHeaderLength(where, prefix, size);
-    const headerBytes = await readBytes(where, file, prefixLength, headerLength);
-    const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, size);
-    const tensors = new Map<string, HostTensor>();
-    for (const entry of entries) {
-      const bytes = await readBytes(where, file, entry.start, entry.byteLength);
-      tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
-    }
-    return { tensors, metadata };
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw readError('CHECKPOINT', where, cause);
-    throw new PerformerError(
-      'CHECKPOINT',
-      `${where}: expected tensors that fit in memory, got ${size} bytes. Use a machine with more memory.`,
-      { cause },
-    );
-  } finally {
-    await file.close();
-  }
-}
-
-async function readBytes(
-  where: string,
-  file: Pick<FileHandle, 'read'>,
-  position: number,
-  length: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  const got = await readFully(file, bytes, position);
-  if (got < length) refuse(where, `${length} bytes from ${position}`, `${got}, as the file was cut while it was read`);
-  return bytes;
-}
-
-/**
- * Writes a safetensors file; see `writeFileAtomic` for what happens on failure. The arrays are not copied: leave them
- * unchanged until it is done. Throws CHECKPOINT.
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: ReadonlyMap<string, HostTensor>,
-  metadata?: Readonly<Record<string, string>>,
-): Promise<void> {
-  await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
-}
 
 /** What a file is called while it is written. */
 export function draftOf(path: string): string {
   return `${path}.${process.pid}.tmp`;
 }
 
-/** Removes the drafts of a file that killed processes left. Nobody may be writing it. */
+/** Removes the drafts of a file that killed processes left, beside the file that the path leads to. Nobody may be writing it. */
 export async function removeDrafts(path: string): Promise<void> {
-  const start = `${basename(path)}.`;
-  for (const name of await readdir(dirname(path))) {
-    const isDraft = name.startsWith(start) && /^\d+\.tmp$/.test(name.slice(start.length));
-    if (isDraft) await rm(join(dirname(path), name), { force: true });
+  const place = await followLinks(path);
+  const start = `${basename(place)}.`;
+  for (const entry of await readdir(dirname(place), { withFileTypes: true })) {
+    const isDraft = entry.name.startsWith(start) && /^\d+\.tmp$/.test(entry.name.slice(start.length));
+    if (isDraft && entry.isFile()) await rm(join(dirname(place), entry.name), { force: true });
   }
 }
+
+type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
 
 /**
  * Writes a whole file or none: to `<path>.<pid>.tmp` beside it, flushed to the disk, then renamed over `path`. On any
  * failure the temporary file is removed and CHECKPOINT is thrown; whatever was at `path` is untouched, even if the
  * process is killed. Two writes of one path must not overlap in one process. Strings are written as UTF-8.
+ *
+ * Links are followed: the file that they lead to is replaced. The new file has the permissions of the old one, and its
+ * owner where the system allows that. Pipes, terminals and other streams cannot be replaced, and get the bytes as they come.
  */
-export async function writeFileAtomic(
-  path: string,
-  chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
-): Promise<void> {
-  const temporary = draftOf(path);
+export async function writeFileAtomic(path: string, chunks: Chunks): Promise<void> {
+  const output = await locateOutput(path).catch((cause: unknown) => {
+    throw writeError(path, cause);
+  });
+  if (output.isStream) await writeStream(path, output.place, chunks);
+  else await replaceFile(path, output, chunks);
+}
+
+/** Throws CHECKPOINT where `writeFileAtomic` could not begin: to be asked before long work. */
+export async function expectOutput(path: string): Promise<void> {
+  await locateOutput(path).catch((cause: unknown) => {
+    throw writeError(path, cause);
+  });
+}
+
+async function writeStream(path: string, place: string, chunks: Chunks): Promise<void> {
   try {
-    const file = await open(temporary, 'w');
+    const file = await open(place, 'a');
     try {
-      for await (const chunk of chunks) {
-        await writeFully(file, typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk);
+      await writeChunks(file, chunks);
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw writeError(path, cause, '');
+  }
+}
+
+async function replaceFile(path: string, { place, found }: OutputPlace, chunks: Chunks): Promise<void> {
+  const draft = draftOf(place);
+  try {
+    await rm(draft, { force: true });
+    const file = await open(draft, 'wx', found?.mode);
+    try {
+      if (found !== undefined) {
+        await file.chown(found.uid, found.gid).catch(() => undefined); // only some may give files away
+        await file.chmod(found.mode);
       }
+      await writeChunks(file, chunks);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(draft, place);
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined); // the first failure is the one to tell
+    await rm(draft, { force: true }).catch(() => undefined); // the first failure is the one to tell
     throw writeError(path, cause);
+  }
+}
+
+async function writeChunks(file: FileHandle, chunks: Chunks): Promise<void> {
+  for await (const chunk of chunks) {
+    await writeFully(file, typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk);
   }
 }
 
@@ -115,37 +99,26 @@ export async function writeFully(file: Pick<FileHandle, 'write'>, bytes: Uint8Ar
   }
 }
 
-function writeError(path: string, cause: unknown): PerformerError {
+function writeError(path: string, cause: unknown, rest = ' The previous file is untouched.'): PerformerError {
   if (cause instanceof PerformerError) return cause;
   const reason = reasonOf(cause);
-  const told = (message: string) =>
-    new PerformerError('CHECKPOINT', `write ${path}: expected ${message} The previous file is untouched.`, { cause });
-  if (reason === 'ENOSPC' || reason === 'EDQUOT' || reason === 'EFBIG') {
-    return told(`room on the disk, got ${reason}. Free some space or write elsewhere.`);
-  }
-  if (reason === 'ENOENT' || reason === 'ENOTDIR') {
-    return told(`a directory to write in, got ${reason}. Create it or write elsewhere.`);
-  }
-  if (reason === 'EACCES' || reason === 'EPERM' || reason === 'EROFS') {
-    return told(`permission to write, got ${reason}. Allow it or write elsewhere.`);
-  }
-  return told(`a file to write, got ${reason}. Check the path and the disk.`);
+  return new PerformerError('CHECKPOINT', `write ${path}: expected ${expectation(reason)}${rest}`, { cause });
 }
 
-/** The value of a JSON file in UTF-8, unchecked. Throws CHECKPOINT when it is missing, unreadable or malformed. */
-export async function readJson(path: string): Promise<unknown> {
-  const where = `read ${path}`;
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    throw readError('CHECKPOINT', where, cause);
-  }
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new PerformerError('CHECKPOINT', `${where}: expected JSON, got other text. Get the file again.`, {
-      cause,
-    });
+function expectation(reason: string): string {
+  switch (reason) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return `room on the disk, got ${reason}. Free some space or write elsewhere.`;
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return `a directory to write in, got ${reason}. Create it or write elsewhere.`;
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return `permission to write, got ${reason}. Allow it or write elsewhere.`;
+    default:
+      return `a file to write, got ${reason}. Check the path and the disk.`;
   }
 }

@@ -1,2 +1,4 @@
 /** The part of the interop room that reads and writes files, for Node. */
-export { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from './node-files.js';
+export { writeFileAtomic } from './node-files.js';
+export { readJson } from './node-json.js';
+export { readSafetensors, type SafetensorsFile, writeSafetensors } from './node-safetensors.js';

@@ -8,11 +8,17 @@
  */
 import type { Dtype } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { escaped } from '../base/escape.js';
+import { jsonBounds } from './json-bounds.js';
 
 /** Bytes of the length that a file begins with. */
 export const prefixLength = 8;
-/** The largest header in bytes, as in the reference implementation. */
-export const largestHeader = 100_000_000;
+/** The largest header in bytes: 160 for each of the most tensors. */
+export const largestHeader = 2 ** 24;
+/** The most tensors of one file; the largest models have some thousands in each of their files. */
+export const mostTensors = 100_000;
+/** An object of objects of lists. */
+const headerDepth = 3;
 
 /** What a file may hold: the dtype it is read as and bytes per element in the file. */
 export const storedDtypes = {
@@ -60,7 +66,7 @@ export function isForbiddenName(name: string): boolean {
 
 /** A value from the file, short and on one line. */
 export function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'string') return `"${escaped(value)}"`;
   if (Array.isArray(value)) return `a list of ${value.length}`;
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
@@ -80,12 +86,16 @@ export function safetensorsHeaderLength(where: string, prefix: Uint8Array, fileS
  */
 export function parseSafetensorsHeader(where: string, headerBytes: Uint8Array, fileSize: number): SafetensorsHeader {
   const text = decodeText(where, headerBytes);
+  const { depth, outerCommas } = jsonBounds(text);
+  if (depth > headerDepth) refuse(where, `a header nested ${headerDepth} deep`, `one of ${depth}`);
+  if (outerCommas > mostTensors) refuse(where, `at most ${mostTensors} tensors`, String(outerCommas));
   const header = parseObject(where, text);
   const bufferStart = prefixLength + headerBytes.length;
   const { __metadata__: metadata = {}, ...tensors } = header;
   const entries = Object.entries(tensors).map(([name, value]) => parseEntry(where, name, value, bufferStart));
   checkMetadata(where, metadata);
-  if (countOuterKeys(text) !== Object.keys(header).length) refuse(where, 'distinct names', 'a name twice');
+  // JSON.parse keeps one of several equal names.
+  if (outerCommas >= Math.max(1, Object.keys(header).length)) refuse(where, 'distinct names', 'a name twice');
   entries.sort((left, right) => left.start - right.start || left.byteLength - right.byteLength);
   checkCover(where, entries, bufferStart, fileSize);
   return { entries, metadata };
@@ -148,25 +158,6 @@ function checkMetadata(where: string, metadata: unknown): asserts metadata is Re
     if (key === '__proto__') refuse(where, 'names of metadata', describe(key));
     if (typeof value !== 'string') refuse(where, `__metadata__ ${describe(key)} to be a string`, describe(value));
   }
-}
-
-/**
- * How many keys the outermost object of this valid JSON writes down; JSON.parse keeps one of several equal ones. As
- * every value in it is known to be an object, each string at its depth is a key.
- */
-function countOuterKeys(json: string): number {
-  let count = 0;
-  let depth = 0;
-  for (let index = 0; index < json.length; index++) {
-    const character = json[index];
-    if (character === '{' || character === '[') depth++;
-    else if (character === '}' || character === ']') depth--;
-    else if (character === '"') {
-      if (depth === 1) count++;
-      for (index++; json[index] !== '"'; index++) if (json[index] === '\\') index++;
-    }
-  }
-  return count;
 }
 
 function checkCover(where: string, entries: readonly SafetensorsEntry[], bufferStart: number, fileSize: number): void {

@@ -10,6 +10,7 @@ import {
   describe,
   isForbiddenName,
   largestHeader,
+  mostTensors,
   parseSafetensorsHeader,
   prefixLength,
   type SafetensorsEntry,
@@ -57,6 +58,7 @@ export function encodeSafetensors(
     }
     header.push([name, { dtype: writtenDtypes[tensor.dtype], shape: tensor.shape, data_offsets: [begin, end] }]);
   }
+  if (sorted.length > mostTensors) throw encodeError(`at most ${mostTensors} tensors`, String(sorted.length));
   return [encodeHeader(header), ...sorted.map(([, tensor]) => bytesOf(tensor))];
 }
 

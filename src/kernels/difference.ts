@@ -51,6 +51,7 @@ export function gaussianKernel({ gamma }: DifferenceOptions): Kernel {
   return {
     name: 'gaussian',
     isSigned: false,
+    isShiftInvariant: true,
     evaluate: (x, y) => Math.exp(-gamma * distance(x, y, (difference) => difference * difference)),
     matrix: (x, y) => exp(logMatrix(x, y)),
     logMatrix,
@@ -79,6 +80,7 @@ export function laplacianKernel({ gamma }: DifferenceOptions): Kernel {
   return {
     name: 'laplacian',
     isSigned: false,
+    isShiftInvariant: true,
     evaluate: (x, y) => Math.exp(-gamma * distance(x, y, Math.abs)),
     matrix: (x, y) => exp(logMatrix(x, y)),
     logMatrix,

@@ -17,6 +17,8 @@ export interface Kernel {
   readonly name: string;
   /** Set when K can be zero or negative: attention guards the denominators of such kernels. */
   readonly isSigned: boolean;
+  /** Set when K(x + c, y + c) = K(x, y): kernel machines take the means away from the rows of such kernels. */
+  readonly isShiftInvariant?: boolean | undefined;
   /** K(x, y) in float64. Throws SHAPE unless both have one length. */
   evaluate(x: Vector, y: Vector): number;
   /** K of all pairs of rows: [..., n, dim] and [..., m, dim] → [..., n, m]. */

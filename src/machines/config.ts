@@ -3,7 +3,7 @@
  *
  * Kernels of dot products see x·y/√dim, as attention does; rows are standardised before, unless told otherwise.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import {
   type FeatureMapName,

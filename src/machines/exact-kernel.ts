@@ -19,24 +19,16 @@ import {
 import type { MachineConfig } from './config.js';
 
 /** K of all pairs of rows in a graph: [n, dim] and [m, dim] → [n, m]. */
-export type KernelMatrix = Pick<Kernel, 'matrix'>;
+export type KernelMatrix = Pick<Kernel, 'matrix' | 'isShiftInvariant'>;
+
+type KernelChoice = Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>;
 
 function half({ matrix }: KernelMatrix, offset: number): KernelMatrix {
   return { matrix: (x, y) => multiply(add(matrix(x, y), offset), 0.5) };
 }
 
-/**
- * The exact kernel of a machine, for `fitExactMachine`.
- *
- * @throws CONFIG for a gaussian kernel without gamma, and for maps whose kernel has no closed form here.
- */
-export function exactKernel({
-  kernel,
-  map,
-  gamma,
-  degree = 2,
-  offset = 1,
-}: Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>): KernelMatrix {
+/** The kernel of a choice, where it has a closed form here. */
+function closedForm({ kernel, map, gamma, degree = 2, offset = 1 }: KernelChoice): KernelMatrix | undefined {
   switch (kernel) {
     case 'gaussian':
       return gaussianKernel({ gamma: gamma ?? Number.NaN });
@@ -51,10 +43,25 @@ export function exactKernel({
     case 'arc-cosine':
       return half(arcCosineKernel({ degree: 1 }), 0);
     default:
-      if (map === 'step') return half(arcCosineKernel({ degree: 0 }), 0);
-      throw new PerformerError(
-        'CONFIG',
-        `exactKernel: expected a kernel with a closed form, got that of ${map} features.`,
-      );
+      return map === 'step' ? half(arcCosineKernel({ degree: 0 }), 0) : undefined;
   }
+}
+
+/**
+ * The exact kernel of a machine, for `fitExactMachine`.
+ *
+ * @throws CONFIG for a gaussian kernel without gamma, and for maps whose kernel has no closed form here.
+ */
+export function exactKernel(choice: KernelChoice): KernelMatrix {
+  const kernel = closedForm(choice);
+  if (kernel !== undefined) return kernel;
+  throw new PerformerError(
+    'CONFIG',
+    `exactKernel: expected a kernel with a closed form, got that of ${choice.map} features.`,
+  );
+}
+
+/** Whether what is predicted stays the same when one vector is added to all rows; false where no closed form tells it. */
+export function isShiftInvariant(choice: KernelChoice): boolean {
+  return closedForm(choice)?.isShiftInvariant ?? false;
 }

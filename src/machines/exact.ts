@@ -12,12 +12,13 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine, Executable } from '../engine/index.js';
 import { matmul, spec, type Tensor } from '../graph/index.js';
+import { type Columns, centredOnly, standardized, untouched } from './columns.js';
 import type { KernelMatrix } from './exact-kernel.js';
 import { checkPredictions, type Predictor } from './predictor.js';
 import { standardizeRow } from './rows.js';
 import { arraySamples, checkInputs, type SampleBatch, type Task } from './samples.js';
 import { ridgeSolver } from './solve.js';
-import { type Columns, survey } from './survey.js';
+import { survey } from './survey.js';
 
 /** A kernel matrix of so many rows is half a gigabyte in float64. */
 export const mostExactRows = 8192;
@@ -28,7 +29,7 @@ export interface ExactOptions {
   readonly kernel: KernelMatrix;
   /** λ > 0 */
   readonly lambda: number;
-  /** Default true. */
+  /** Default true. Without it, rows keep their scale; kernels that are invariant under shifts still see them centred. */
   readonly standardize?: boolean;
 }
 
@@ -53,11 +54,9 @@ export async function fitExactMachine(
     throw new PerformerError('CONFIG', `${where}: expected lambda > 0, got ${lambda}.`);
   }
   const seen = await survey(where, arraySamples(inputs, targets), task, Random.fromSeed(0));
-  const dim = seen.inputs.mean.length;
-  const columns: Columns = standardize
-    ? seen.inputs
-    : { mean: new Float64Array(dim), scale: new Float64Array(dim).fill(1) };
-  const support = standardized(inputs, columns);
+  const shifted = kernel.isShiftInvariant ? centredOnly(seen.inputs) : undefined;
+  const columns = standardize ? seen.inputs : (shifted ?? untouched(where, seen.inputs));
+  const support = standardizedRows(inputs, columns);
   const matrix = await kernelMatrix(engine, support, kernel);
   const y = rightSide({ inputs, targets }, task, seen.targets);
   const outputs = seen.targets.mean.length;
@@ -72,7 +71,7 @@ export async function fitExactMachine(
   return ExactPredictor.create(engine, { task, columns, support, kernel, targets: seen.targets, alpha, intercept });
 }
 
-function standardized({ shape, data }: SampleBatch['inputs'], columns: Columns): HostTensor<'float32'> {
+function standardizedRows({ shape, data }: SampleBatch['inputs'], columns: Columns): HostTensor<'float32'> {
   const [rows, dim] = shape as [number, number];
   const result = new Float32Array(rows * dim);
   for (let row = 0; row < rows; row++) standardizeRow(data, row, columns, result, row);
@@ -105,7 +104,7 @@ function rightSide({ targets }: SampleBatch, task: Task, { mean, scale }: Column
     const [output, row] = [Math.floor(at / rows), at % rows];
     const isClass = task === 'classification';
     const value = isClass ? Number(targets.data[row] === output) : (targets.data[row * outputs + output] as number);
-    return (value - (mean[output] as number)) / (scale[output] as number);
+    return standardized(value, mean[output] as number, scale[output] as number);
   });
 }
 
@@ -194,7 +193,7 @@ class ExactPredictor implements Predictor {
     checkInputs('predict', inputs, first, dim);
     const { columns, targets, intercept } = this.parts;
     const rows = inputs.shape[0] as number;
-    const x = standardized(inputs, columns);
+    const x = standardizedRows(inputs, columns);
     const result = new Float64Array(rows * outputs);
     for (let start = 0; start < rows; start += batchRows) {
       const batch = x.data.subarray(start * dim, Math.min(rows, start + batchRows) * dim);

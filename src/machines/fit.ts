@@ -13,7 +13,9 @@ import { float32, type HostTensor, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
+import { type Columns, centredOnly, untouched } from './columns.js';
 import { type FitOptions, type FitPlan, fitPlan, type MachineConfig, mapOptions, type TableNames } from './config.js';
+import { isShiftInvariant } from './exact-kernel.js';
 import { drawMachineProjection, type MachineFeatures, machineFeatures } from './features.js';
 import { filtered, heldOutRows } from './held-out.js';
 import { chooseAndSolve, type Solution, type Sums, type TriedLambda } from './lambda.js';
@@ -23,7 +25,7 @@ import { BatchProducts, NormalEquations } from './normal-equations.js';
 import { MachinePredictor } from './predictor.js';
 import { RowBuffer } from './rows.js';
 import { checkedBatches, type SampleBatch, type Samples } from './samples.js';
-import { type Columns, medianGamma, type Survey, survey } from './survey.js';
+import { medianGamma, type Survey, survey } from './survey.js';
 
 const where = 'fitKernelMachine';
 
@@ -64,12 +66,14 @@ export async function fitKernelMachine(
   const random = Random.fromSeed(plan.seed);
   const watched = (stage: FitStage) => watch(samples, (rows) => onProgress(stage, rows));
   const seen = await survey(where, watched('survey'), plan.task, random.split('sample'));
-  const inputs = plan.standardize ? seen.inputs : neutral(seen.inputs);
-  const dim = inputs.mean.length;
+  const dim = seen.inputs.mean.length;
   mapOptions(where, plan, dim);
-  const gamma = plan.kernel === 'gaussian' ? (plan.gamma ?? medianGamma(where, seen.sample, inputs)) : undefined;
+  const centred = plan.standardize ? seen.inputs : centredOnly(seen.inputs);
+  const gamma = plan.kernel === 'gaussian' ? (plan.gamma ?? medianGamma(where, seen.sample, centred)) : undefined;
   const { gamma: _, featureCount: asked, ...rest } = plan;
   const choice = { ...rest, featureCount: asked, ...(gamma === undefined ? {} : { gamma }) };
+  const isCentred = plan.standardize || isShiftInvariant(choice);
+  const inputs = isCentred ? centred : untouched(where, seen.inputs);
   const { projection, featureCount } = drawMachineProjection(where, choice, dim);
   const features = machineFeatures(where, choice, dim, projection);
   const isHeldOut = heldOutRows(random.split('held-out'), plan.heldOut);
@@ -93,10 +97,6 @@ export async function fitKernelMachine(
     machine: machineOf(found.whole),
     report: { rows: seen.rows, heldOutRows: sums.heldOut.rows, tried: found.tried, heldOut },
   };
-}
-
-function neutral({ mean }: Columns): Columns {
-  return { mean: new Float64Array(mean.length), scale: new Float64Array(mean.length).fill(1) };
 }
 
 async function* watch(samples: Samples, onRows: (rows: number) => void): AsyncGenerator<SampleBatch> {

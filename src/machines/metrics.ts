@@ -1,5 +1,6 @@
 /** How well a machine predicts samples, read once in flat memory. */
 import { PerformerError } from '../base/errors.js';
+import { RunningColumns } from './columns.js';
 import { classesOf, type Predictor } from './predictor.js';
 import { checkedBatches, type Samples } from './samples.js';
 
@@ -25,7 +26,8 @@ export type Metrics = RegressionMetrics | ClassificationMetrics;
 export async function measure(predictor: Predictor, samples: Samples): Promise<Metrics> {
   const { task, outputs } = predictor;
   const confusion = Array.from({ length: task === 'classification' ? outputs : 0 }, () => new Array(outputs).fill(0));
-  const sums = Array.from({ length: outputs }, () => ({ error: 0, mean: 0, squares: 0 }));
+  const errors = new Float64Array(outputs);
+  const seen = new RunningColumns(outputs);
   let total = 0;
   for await (const { inputs, targets, first, rows } of checkedBatches('measure', samples, task, predictor)) {
     const predictions = await predictor.predict(inputs, first);
@@ -35,13 +37,12 @@ export async function measure(predictor: Predictor, samples: Samples): Promise<M
       });
     } else {
       for (let row = 0; row < rows; row++) {
-        sums.forEach((sum, output) => {
-          const value = targets.data[row * outputs + output] as number;
-          sum.error += (value - (predictions.data[row * outputs + output] as number)) ** 2;
-          const before = value - sum.mean;
-          sum.mean += before / (first + row + 1);
-          sum.squares += before * (value - sum.mean);
-        });
+        seen.add(targets.data, row);
+        for (let output = 0; output < outputs; output++) {
+          const at = row * outputs + output;
+          const error = (targets.data[at] as number) - (predictions.data[at] as number);
+          errors[output] = (errors[output] as number) + error * error;
+        }
       }
     }
     total += rows;
@@ -54,9 +55,12 @@ export async function measure(predictor: Predictor, samples: Samples): Promise<M
   return {
     task,
     rows: total,
-    outputs: sums.map(({ error, squares }) => ({
-      rootMeanSquare: Math.sqrt(error / total),
-      determination: squares === 0 ? Number.NaN : 1 - error / squares,
-    })),
+    outputs: Array.from(errors, (error, output) => {
+      const squares = seen.squares[output] as number;
+      return {
+        rootMeanSquare: Math.sqrt(error / total),
+        determination: squares === 0 ? Number.NaN : 1 - error / squares,
+      };
+    }),
   };
 }

@@ -1,64 +1,85 @@
 /** Machines on disk: a folder with config.json and model.safetensors, written beside its place and renamed. */
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { chmod, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { HostTensor } from '../base/array.js';
-import { messageOf, PerformerError } from '../base/errors.js';
+import { PerformerError } from '../base/errors.js';
 import { leavesOf, treeFromLeaves } from '../base/tree.js';
+import { checkDigest, expectFinite, seal, unseal } from '../interop/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
-import { locateFolder, replaceFolder } from '../interop/node-folders.js';
+import { locateFolder, writeFolder } from '../interop/node-folders.js';
 import { machineConfig } from './config.js';
 import { machineProjectionLayout } from './features.js';
 import type { KernelMachine, MachineTensors } from './machine.js';
-
-const files = ['config.json', 'model.safetensors'];
+import { configName, expectOwnFolder, placeError, tensorsName } from './node-place.js';
 
 /**
- * Throws CHECKPOINT unless a machine may be saved at a folder: there is none yet, an empty one, or one that holds nothing
- * but a machine. Worth asking before a long fit.
+ * Saves a machine in the place of what a folder held before, whose modes it keeps; a link stays, and its target is
+ * replaced. Readers see the old machine or the new one, whole. Throws CHECKPOINT, also where the folder holds anything but
+ * a machine.
  */
-export async function checkMachineFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch(() => undefined);
-  if (found === undefined) return;
-  const names = found.isDirectory() ? await readdir(folder) : undefined;
-  const isOurs = names?.every((name) => files.includes(name)) ?? false;
-  if (!isOurs) {
-    const got = names === undefined ? 'a file' : `one with ${names.slice(0, 5).join(', ')}`;
-    throw new PerformerError(
-      'CHECKPOINT',
-      `${folder}: expected a new folder, or one of a kernel machine, got ${got}. Choose another.`,
-    );
-  }
-  if (names?.includes('config.json')) {
-    const path = join(folder, 'config.json');
-    machineConfig(await readJson(path), path);
-  }
-}
-
-/** Saves a machine in the place of what a folder held before. Throws CHECKPOINT; what was there is whole until the end. */
 export async function saveMachine(folder: string, { config, tensors }: KernelMachine): Promise<void> {
-  await checkMachineFolder(folder);
-  const place = resolve(folder);
-  const draft = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
   try {
-    await rm(draft, { recursive: true, force: true });
-    await mkdir(draft, { recursive: true });
-    await writeFileAtomic(join(draft, 'config.json'), [`${JSON.stringify(config, undefined, 2)}\n`]);
-    const named = new Map(leavesOf(tensors) as [string, HostTensor][]);
-    await writeSafetensors(join(draft, 'model.safetensors'), named, { producer: 'performer-ts' });
-    await replaceFolder(draft, place);
-  } catch (cause) {
-    await rm(draft, { recursive: true, force: true }).catch(() => undefined);
-    if (cause instanceof PerformerError) throw cause;
-    throw new PerformerError('CHECKPOINT', `save ${folder}: expected to write a folder, got ${messageOf(cause)}.`, {
-      cause,
+    await expectOwnFolder(folder);
+    await writeFolder(folder, async (draft) => {
+      const named = new Map(leavesOf(tensors) as [string, HostTensor][]);
+      const digest = await writeSafetensors(join(draft, tensorsName), named, { producer: 'performer-ts' });
+      const sealed = seal(config, { [tensorsName]: digest });
+      await writeFileAtomic(join(draft, configName), [`${JSON.stringify(sealed, undefined, 2)}\n`]);
+      await keepModes(folder, draft);
     });
+  } catch (cause) {
+    throw placeError(folder, cause);
   }
 }
 
-/** Reads a machine. Throws CHECKPOINT when the folder holds none, or its parts do not fit. */
-export async function loadMachine(folder: string): Promise<KernelMachine> {
+/** A folder that only its owner may read stays so when it is replaced. */
+async function keepModes(folder: string, draft: string): Promise<void> {
+  for (const name of ['', configName, tensorsName]) {
+    const old = await stat(join(folder, name)).catch(() => undefined);
+    if (old !== undefined) await chmod(join(draft, name), old.mode & 0o7777);
+  }
+}
+
+/** Readings of one folder that is replaced again and again meanwhile. */
+const mostReadings = 100;
+
+export interface LoadOptions {
+  /** Gets a sentence about what is worth knowing, such as that no digest was kept. */
+  readonly onNote?: ((note: string) => void) | undefined;
+}
+
+/**
+ * Reads a machine; where another one takes its place meanwhile, that one. Throws CHECKPOINT when the folder holds none, its
+ * parts do not fit, or they are not as they were saved.
+ */
+export async function loadMachine(folder: string, { onNote }: LoadOptions = {}): Promise<KernelMachine> {
+  for (let reading = 1; ; reading++) {
+    const before = await identityOf(folder);
+    try {
+      const { machine, note } = await readMachine(folder);
+      if (note !== undefined) onNote?.(note);
+      return machine;
+    } catch (cause) {
+      // One file of the old machine and one of the new, or none for a moment: it was replaced while it was read.
+      if (reading === mostReadings || (await identityOf(folder)) === before) throw cause;
+    }
+  }
+}
+
+/** Changes whenever a machine is saved. */
+async function identityOf(folder: string): Promise<string> {
   const found = await locateFolder(folder);
-  const configPath = join(found, 'config.json');
+  const stats = [configName, tensorsName].map((name) =>
+    stat(join(found, name), { bigint: true }).catch(() => undefined),
+  );
+  return (await Promise.all(stats)).map((each) => `${each?.ino} ${each?.mtimeNs} ${each?.size}`).join(', ');
+}
+
+async function readMachine(
+  folder: string,
+): Promise<{ readonly machine: KernelMachine; readonly note: string | undefined }> {
+  const found = await locateFolder(folder);
+  const configPath = join(found, configName);
   if ((await stat(configPath).catch(() => undefined)) === undefined) {
     throw new PerformerError(
       'CHECKPOINT',
@@ -66,19 +87,18 @@ export async function loadMachine(folder: string): Promise<KernelMachine> {
         `Fit one with: performer kernel fit <file.csv> --out ${folder}`,
     );
   }
-  const config = machineConfig(await readJson(configPath), configPath);
-  const path = join(found, 'model.safetensors');
-  const { tensors } = await readSafetensors(path);
+  const { content, digests } = unseal(configPath, await readJson(configPath));
+  const config = machineConfig(content, configPath);
+  const path = join(found, tensorsName);
   const like = layoutOf(config, configPath);
+  const { tensors, digest } = await readSafetensors(path, (layout) => void treeFromLeaves(path, like, layout));
+  const note = checkDigest(path, digests, tensorsName, digest);
+  expectFinite(path, tensors);
   const loaded = treeFromLeaves(path, like, tensors) as unknown as MachineTensors;
-  for (const [name, { data }] of leavesOf(loaded) as [string, HostTensor][]) {
-    const isSound = (data as Float64Array).every((value) => Number.isFinite(value) && (name !== 'scale' || value > 0));
-    if (!isSound) {
-      const expected = name === 'scale' ? 'finite numbers above 0' : 'finite numbers';
-      throw new PerformerError('CHECKPOINT', `${path}: expected ${expected} in ${name}, got others. Fit it again.`);
-    }
+  if (loaded.scale.data.some((value) => value < 0)) {
+    throw new PerformerError('CHECKPOINT', `${path}: expected 0 or above in scale, got less. Fit it again.`);
   }
-  return { config, tensors: loaded };
+  return { machine: { config, tensors: loaded }, note };
 }
 
 function layoutOf(config: KernelMachine['config'], where: string) {

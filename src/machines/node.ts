@@ -1,2 +1,3 @@
 /** Machines on disk, for Node. */
-export { checkMachineFolder, loadMachine, saveMachine } from './node-model.js';
+export { type LoadOptions, loadMachine, saveMachine } from './node-model.js';
+export { prepareMachineFolder } from './node-place.js';

@@ -1,6 +1,6 @@
 /** From the batches of a source to the rows that the engine takes: standardised in float64, gathered to one size. */
+import { type Columns, standardized } from './columns.js';
 import type { SampleBatch, Task } from './samples.js';
-import type { Columns } from './survey.js';
 
 /** Rows on their way to the engine. The arrays are used again: read them before the next row is added. */
 export class RowBuffer {
@@ -33,7 +33,7 @@ export class RowBuffer {
     if (this.task === 'classification') {
       for (let index = 0; index < mean.length; index++) {
         const value = index === (targets.data[row] as number) ? 1 : 0;
-        this.#targets[this.#rows * mean.length + index] = (value - (mean[index] as number)) / (scale[index] as number);
+        this.#targets[this.#rows * mean.length + index] = standardized(value, mean[index]!, scale[index]!);
       }
     } else standardizeRow(targets.data, row, this.targetColumns, this.#targets, this.#rows);
     this.#rows++;
@@ -60,7 +60,6 @@ export function standardizeRow(
 ): void {
   const columns = mean.length;
   for (let column = 0; column < columns; column++) {
-    into[at * columns + column] =
-      ((data[row * columns + column] as number) - (mean[column] as number)) / (scale[column] as number);
+    into[at * columns + column] = standardized(data[row * columns + column]!, mean[column]!, scale[column]!);
   }
 }

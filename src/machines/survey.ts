@@ -1,22 +1,16 @@
 /**
- * The first pass over the data: how many rows there are, the mean and the scale of each column in float64 (Welford), the
- * classes, and a uniform sample of rows (reservoir sampling) for the median heuristic.
+ * The first pass over the data: how many rows there are, the mean and the scale of each column in float64
+ * (`columns.ts`), the classes, and a uniform sample of rows (reservoir sampling) for the median heuristic.
  *
  * γ = 1/median |x − y|² over the pairs of the sample: the distances that occur lie where the kernel bends.
  */
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { type Columns, RunningColumns, standardized } from './columns.js';
 import { checkedBatches, type Samples, type Task } from './samples.js';
 
 /** Rows of the sample: 125,000 pairs. */
 const sampleSize = 500;
-
-/** Mean and standard deviation of each column. */
-export interface Columns {
-  readonly mean: Float64Array;
-  /** 1 for a column that does not vary. */
-  readonly scale: Float64Array;
-}
 
 export interface Survey {
   readonly rows: number;
@@ -26,46 +20,6 @@ export interface Survey {
   /** Rows of each class; empty in regression. */
   readonly classCounts: readonly number[];
   readonly sample: readonly Float64Array[];
-}
-
-class RunningColumns {
-  #count = 0;
-  readonly #mean: Float64Array;
-  readonly #squares: Float64Array;
-
-  constructor(columns: number) {
-    this.#mean = new Float64Array(columns);
-    this.#squares = new Float64Array(columns);
-  }
-
-  /** Takes one row of `data`. */
-  add(data: ArrayLike<number>, row: number): void {
-    const columns = this.#mean.length;
-    this.#count++;
-    for (let column = 0; column < columns; column++) {
-      const value = data[row * columns + column] as number;
-      const before = value - (this.#mean[column] as number);
-      const mean = (this.#mean[column] as number) + before / this.#count;
-      this.#mean[column] = mean;
-      this.#squares[column] = (this.#squares[column] as number) + before * (value - mean);
-    }
-  }
-
-  result(where: string): Columns {
-    const scale = this.#squares.map((total, column) => {
-      const deviation = Math.sqrt(total / this.#count);
-      if (!Number.isFinite(deviation)) {
-        throw new PerformerError(
-          'DATA',
-          `${where}: expected columns whose variance is a number, got one too large in column ${column} ` +
-            '(counted from 0). Scale it down.',
-        );
-      }
-      // Rounding leaves a constant column a deviation of its last bit.
-      return deviation > 1e-12 * Math.abs(this.#mean[column] as number) ? deviation : 1;
-    });
-    return { mean: this.#mean, scale };
-  }
 }
 
 export async function survey(where: string, samples: Samples, task: Task, random: Random): Promise<Survey> {
@@ -91,8 +45,8 @@ export async function survey(where: string, samples: Samples, task: Task, random
   if (inputs === undefined || total < 2) {
     throw new PerformerError('DATA', `${where}: expected at least two rows, got ${total}.`);
   }
-  const targets = values?.result(where) ?? classColumns(where, classCounts, total);
-  return { rows: total, inputs: inputs.result(where), targets, classCounts, sample };
+  const targets = values?.result(where, 'targets') ?? classColumns(where, classCounts, total);
+  return { rows: total, inputs: inputs.result(where, 'columns'), targets, classCounts, sample };
 }
 
 function count(counts: number[], index: number): void {
@@ -109,7 +63,7 @@ function classColumns(where: string, counts: readonly number[], rows: number): C
 
 /** 1/median |x − y|² of the sample's pairs, in standardised columns. Throws DATA where all rows are equal. */
 export function medianGamma(where: string, sample: readonly Float64Array[], { mean, scale }: Columns): number {
-  const rows = sample.map((row) => row.map((value, column) => (value - mean[column]!) / scale[column]!));
+  const rows = sample.map((row) => row.map((value, column) => standardized(value, mean[column]!, scale[column]!)));
   const distances = new Float64Array((rows.length * (rows.length - 1)) / 2);
   let at = 0;
   rows.forEach((left, index) => {

@@ -1,5 +1,5 @@
 /** The options of a training run, with their defaults. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../models/index.js';
 

@@ -10,7 +10,7 @@
  */
 import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HostTensor } from '../base/array.js';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';

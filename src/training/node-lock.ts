@@ -1,11 +1,12 @@
 /** One training at a time in a folder. */
-import { randomUUID } from 'node:crypto';
-import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { messageOf, PerformerError } from '../base/errors.js';
-import { readJson } from '../interop/node.js';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import * as z from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { reasonOf } from '../data/node-read.js';
 
 /** Who holds a lock. A number alone tells no process from others: each container counts from 1, and numbers come again. */
 const ownerSchema = z.strictObject({
@@ -16,6 +17,9 @@ const ownerSchema = z.strictObject({
 });
 
 type Owner = z.output<typeof ownerSchema>;
+
+/** How often a lock that changes hands is looked at again, and how long it takes to do so. */
+const [attempts, milliseconds] = [500, 10];
 
 /** The locks that this process holds or asks for. */
 const held = new Set<string>();
@@ -43,20 +47,37 @@ async function isAlive({ pid, started }: Owner): Promise<boolean> {
   }
 }
 
+/** The text of a lock; undefined where there is none. */
+function contentOf(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined;
+    throw cause;
+  });
+}
+
 /** The process that a lock names, unless it is known to be gone. That of another host cannot be. */
-async function ownerOf(path: string): Promise<Owner | undefined> {
-  const { data: owner } = ownerSchema.safeParse(await readJson(path).catch(() => undefined));
+async function ownerIn(content: string): Promise<Owner | undefined> {
+  const { data: owner } = ownerSchema.safeParse(parseJson(content));
   if (owner === undefined) return undefined; // cut short, when its process was killed
   return owner.host !== hostname() || (await isAlive(owner)) ? owner : undefined;
 }
 
-/** Makes the lock appear with its content already in it, where the file system has links. False when there is one. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Makes the lock appear with its content already in it, where the file system has links. False when it is there already. */
 async function place(path: string, content: string): Promise<boolean> {
   const draft = `${path}.${randomUUID()}`;
   try {
     await writeFile(draft, content);
     await link(draft, path).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'EEXIST') throw cause;
+      // ENOENT: another took the draft for one left behind, and cleared it.
+      if (cause.code === 'EEXIST' || cause.code === 'ENOENT') throw Object.assign(cause, { code: 'EEXIST' });
       return writeFile(path, content, { flag: 'wx' });
     });
     return true;
@@ -68,12 +89,39 @@ async function place(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock of a process that is gone, unless another took it over in the meantime. */
-async function clear(path: string): Promise<void> {
-  const doomed = `${path}.${randomUUID()}`;
-  await rename(path, doomed).catch(() => undefined);
-  if ((await ownerOf(doomed)) !== undefined) await link(doomed, path).catch(() => undefined);
-  await rm(doomed, { force: true });
+/**
+ * Puts our lock in the place of that of a process that is gone, and returns whether it did. Who may do so is decided by a
+ * lock named after the content that is replaced: as a process that is gone never writes its lock again, that content stays
+ * until the holder of this second lock replaces it. The file is renamed over, so that the folder is locked all the time.
+ */
+async function takeOver(path: string, stale: string, content: string): Promise<boolean> {
+  const right = `${path}.${createHash('sha256').update(stale).digest('hex').slice(0, 16)}`;
+  if ((await acquire(right, content)) !== undefined) return false; // another is taking it over
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    if ((await contentOf(path)) !== stale) return false; // another has taken it over
+    await writeFile(draft, content);
+    await rename(draft, path);
+    return true;
+  } finally {
+    await rm(draft, { force: true });
+    await rm(right, { force: true });
+  }
+}
+
+/** Takes a lock. Returns who holds it where another process does, or undefined when it is ours. */
+async function acquire(path: string, content: string): Promise<Owner | undefined> {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    if (await place(path, content)) return undefined;
+    const found = await contentOf(path);
+    if (found !== undefined) {
+      const owner = await ownerIn(found);
+      if (owner !== undefined) return owner;
+      if (await takeOver(path, found, content)) return undefined;
+    }
+    await setTimeout(milliseconds); // until it was given back, or another took it over
+  }
+  throw new Error(`other processes that start for ${(attempts * milliseconds) / 1000} seconds`);
 }
 
 /** Removes what processes left beside the lock that were killed while they asked for it. */
@@ -81,7 +129,7 @@ async function clearDrafts(path: string): Promise<void> {
   for (const name of await readdir(dirname(path))) {
     if (!name.startsWith(`${basename(path)}.`)) continue;
     const draft = join(dirname(path), name);
-    if ((await ownerOf(draft)) === undefined) await rm(draft, { force: true });
+    if ((await ownerIn((await contentOf(draft)) ?? '')) === undefined) await rm(draft, { force: true });
   }
 }
 
@@ -92,36 +140,31 @@ async function clearDrafts(path: string): Promise<void> {
  * @throws CHECKPOINT when another training, of this process or another, holds it.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const path = resolve(folder, 'training.lock');
   const owner = await thisProcess();
+  const path = join(await realpath(folder).catch(unlockable(folder)), 'training.lock');
   if (held.has(path)) throw taken(folder, path, owner);
   held.add(path);
   const content = `${JSON.stringify(owner)}\n`;
   try {
-    await acquire(folder, path, content);
+    const other = await acquire(path, content).catch(unlockable(folder));
+    if (other !== undefined) throw taken(folder, path, other);
+    await clearDrafts(path).catch(unlockable(folder));
   } catch (cause) {
     held.delete(path);
     throw cause;
   }
   return async () => {
     held.delete(path);
-    const isOurs = (await readFile(path, 'utf8').catch(() => '')) === content; // somebody may have removed it by hand
-    if (isOurs) await rm(path, { force: true });
+    // Somebody may have removed it by hand, or the whole folder.
+    if ((await contentOf(path).catch(() => undefined)) === content) await rm(path, { force: true });
   };
 }
 
-async function acquire(folder: string, path: string, content: string): Promise<void> {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    const isOurs = await place(path, content).catch((cause: unknown) => {
-      const message = `${folder}: expected to lock the folder, got ${messageOf(cause)}.`;
-      throw new PerformerError('CHECKPOINT', message, { cause });
-    });
-    if (isOurs) return clearDrafts(path);
-    const owner = await ownerOf(path);
-    if (owner !== undefined) throw taken(folder, path, owner);
-    await clear(path);
-  }
-  throw new PerformerError('CHECKPOINT', `${folder}: expected to lock the folder, got another training just starting.`);
+function unlockable(folder: string): (cause: unknown) => never {
+  return (cause) => {
+    const got = `${reasonOf(cause)} for its lock. Allow writing, or choose another.`;
+    throw new PerformerError('CHECKPOINT', `${folder}: expected a folder to write to, got ${got}`, { cause });
+  };
 }
 
 function taken(folder: string, path: string, { host, pid }: Owner): PerformerError {

@@ -20,14 +20,32 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The trainers that a loop trains: between its steps another must not come in, which would change what is being saved. */
+const inTraining = new WeakSet<Trainer>();
+
 /**
  * Trains until `training.steps` are done or the signal is given. A checkpoint is written before the first step of a new
  * run, at the given interval, at each best evaluation, and at the end.
  *
  * @throws NUMERIC, with the last good checkpoint named, when the loss, in training or on held-out text, is no longer
- *   finite; nothing is saved of such weights.
+ *   finite; nothing is saved of such weights. USAGE while another loop trains the same trainer.
  */
-export async function* runTraining(trainer: Trainer, { store, signal }: RunOptions = {}): AsyncGenerator<RunEvent> {
+export async function* runTraining(trainer: Trainer, options: RunOptions = {}): AsyncGenerator<RunEvent> {
+  if (inTraining.has(trainer)) {
+    throw new PerformerError(
+      'USAGE',
+      'runTraining: expected a trainer of its own, got one that another loop trains. End that loop first.',
+    );
+  }
+  inTraining.add(trainer);
+  try {
+    yield* train(trainer, options);
+  } finally {
+    inTraining.delete(trainer);
+  }
+}
+
+async function* train(trainer: Trainer, { store, signal }: RunOptions): AsyncGenerator<RunEvent> {
   const { training, step: start, location: origin } = trainer.snapshot;
   let saved = origin === undefined ? undefined : { step: start, location: origin };
   let before: typeof saved;

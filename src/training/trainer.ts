@@ -138,6 +138,7 @@ function freshStates(
   return carryState ? Array.from({ length: accumulation }, () => initialState(model, batch)) : [];
 }
 
+/** One call at a time: a step reads what the one before it wrote. Calls that overlap, or come after the end, throw USAGE. */
 export class Trainer {
   readonly parameterCount: number;
   #snapshot: Snapshot<EngineTensor>;
@@ -148,6 +149,7 @@ export class Trainer {
   #featureMoments: CompiledMoments | undefined;
   #windows: CompiledEvaluation | undefined;
   #streaming: CompiledEvaluation | undefined;
+  #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
   private constructor(
     private readonly options: TrainerOptions,
@@ -192,12 +194,15 @@ export class Trainer {
 
   /** The snapshot with its tensors as arrays, which may be overwritten as those of `snapshot` are. */
   async fetchSnapshot(): Promise<Snapshot> {
-    const { params, moments, states } = this.#snapshot;
-    return { ...this.#snapshot, ...(await this.options.engine.fetch({ params, moments, states })) };
+    return this.#exclusively(async () => {
+      const { params, moments, states } = this.#snapshot;
+      return { ...this.#snapshot, ...(await this.options.engine.fetch({ params, moments, states })) };
+    });
   }
 
   /** Notes the best result, which later snapshots carry. */
   noteBest(loss: number): void {
+    this.#expectIdle();
     this.#snapshot = { ...this.#snapshot, best: { step: this.#snapshot.step, loss } };
   }
 
@@ -208,6 +213,10 @@ export class Trainer {
    *   features and carried states may be renewed, as the same step would do again.
    */
   async step(): Promise<StepReport> {
+    return this.#exclusively(() => this.#step());
+  }
+
+  async #step(): Promise<StepReport> {
     const { training, step } = this.#snapshot;
     await this.#renewFeatures();
     const { params, moments } = this.#snapshot;
@@ -238,6 +247,10 @@ export class Trainer {
 
   /** The loss on the whole held-out split. Once the signal is given it throws the signal's reason, and stays due. */
   async evaluate(signal?: AbortSignal): Promise<Evaluation> {
+    return this.#exclusively(() => this.#evaluate(signal));
+  }
+
+  async #evaluate(signal: AbortSignal | undefined): Promise<Evaluation> {
     const { model, training } = this.#snapshot;
     const { engine } = this.options;
     this.#windows ??= await compileEvaluation(engine, model, { ...training, carryState: false });
@@ -252,12 +265,32 @@ export class Trainer {
     return { windows, streaming, chosen: training.carryState ? streaming : windows };
   }
 
+  /** Frees what was compiled and placed. The trainer must not be used again. */
   async dispose(): Promise<void> {
+    if (this.#status === 'disposed') return;
+    this.#expectIdle();
+    this.#status = 'disposed';
     await this.compiled.dispose();
     await this.#featureMoments?.dispose();
     await this.#windows?.dispose();
     await this.#streaming?.dispose();
     this.options.engine.free([this.#held, this.#spare, this.#projections]);
+  }
+
+  #expectIdle(): void {
+    if (this.#status === 'idle') return;
+    const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
+    throw new PerformerError('USAGE', `Trainer: expected a trainer at rest, got ${got}. Await each call.`);
+  }
+
+  async #exclusively<R>(work: () => Promise<R>): Promise<R> {
+    this.#expectIdle();
+    this.#status = 'busy';
+    try {
+      return await work();
+    } finally {
+      this.#status = 'idle';
+    }
   }
 
   /**

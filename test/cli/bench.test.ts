@@ -3,7 +3,7 @@ import { readdir, readFile, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Random } from '../../src/base/index.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
 import { profileJson, profileText } from '../../src/cli/profile-text.js';

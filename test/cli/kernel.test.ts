@@ -149,6 +149,28 @@ describe('fit, predict and evaluate', () => {
   });
 });
 
+test('predictions that differ in the tenth digit are told apart, and their file measures what evaluate says', async () => {
+  const rows = curveRows(300).map(([a, b, c, y]) => [a, b, c, 1.7e9 + Number(y)]);
+  const data = await fileWith(csv([['a', 'b', 'c', 'y'], ...rows]));
+  const out = join(await temporaryFolder(), 'machine');
+  expect((await kernel('fit', data, '--target', 'y', '--out', out, ...few)).err).toBe('');
+  const lines = (await kernel('predict', out, data, '--threads', '1')).out.trimEnd().split('\n').slice(1);
+  expect(new Set(lines).size).toBeGreaterThan(290);
+  for (const line of lines) expect(String(Number(line))).toBe(line);
+  const errors = lines.map((line, row) => (Number(line) - Number(rows[row]?.[3])) ** 2);
+  const { outputs } = JSON.parse((await kernel('evaluate', out, data, '--json', '--threads', '1')).out);
+  expect(Math.sqrt(errors.reduce((a, b) => a + b) / 300)).toBeCloseTo(outputs[0].rootMeanSquare, 6);
+});
+
+test('a folder that is not to be overwritten is found out before the table is read', async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, 'model.safetensors'), 'of another');
+  const ran = await kernel('fit', join(folder, 'missing.csv'), '--target', 'y', '--out', folder, ...few);
+  expect(ran.err).toMatch(/expected a new folder, or one of a kernel machine, got one with model\.safetensors alone/);
+  expect(ran.code).toBe(1);
+  expect(await readFile(join(folder, 'model.safetensors'), 'utf8')).toBe('of another');
+});
+
 test('progress goes to standard error and is wiped from a terminal', async () => {
   const data = await fileWith(csv([['a', 'b', 'c', 'y', 'z'], ...curveRows(300)]));
   const out = join(await temporaryFolder(), 'machine');

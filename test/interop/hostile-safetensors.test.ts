@@ -83,7 +83,7 @@ describe('a hostile safetensors file', () => {
     [
       'nests without end',
       fileOf(`{"w":{"shape":${'['.repeat(1e5)}${']'.repeat(1e5)},"dtype":"F32"}}`),
-      'got a list of 1.',
+      'expected a header nested 3 deep, got one of 100002.',
     ],
   ])('that %s is refused in one clear line', (_, bytes, message) => {
     const read = () => decodeSafetensors('read x', bytes);

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import ts from 'typescript';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { float32, type HostTensor, hostTensor, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../../src/interop/node.js';
 import { writeFully } from '../../src/interop/node-files.js';
+import { transpileRooms } from './transpile.js';
 
 let folder: string;
 let path: string;
@@ -31,7 +31,8 @@ describe('a safetensors file', () => {
     expect(read.metadata).toEqual({ format: 'pt' });
     expect(new Map([...read.tensors].sort())).toEqual(new Map([...tensors].sort()));
     for (const { data } of read.tensors.values()) expect(data.buffer.byteLength).toBe(data.byteLength);
-    expect(decodeSafetensors('test', await readFile(path))).toEqual(read);
+    const { tensors: readTensors, metadata } = read;
+    expect(decodeSafetensors('test', await readFile(path))).toEqual({ tensors: readTensors, metadata });
     expect(await readdir(folder)).toEqual(['model.safetensors']);
   });
 
@@ -72,13 +73,21 @@ describe('a file written whole', () => {
 
   test('leaves the previous file untouched when the disk is full', async () => {
     await writeFile(path, 'previous');
-    await symlink('/dev/full', `${path}.${process.pid}.tmp`); // every write to it says that there is no room
-    await expect(writeSafetensors(path, tensors)).rejects.toMatchObject({
-      code: 'CHECKPOINT',
-      message:
-        `write ${path}: expected room on the disk, got ENOSPC. Free some space or write elsewhere. ` +
-        'The previous file is untouched.',
-    });
+    const probe = await open(path, 'r');
+    const prototype = Object.getPrototypeOf(probe) as { write: () => Promise<never> };
+    await probe.close();
+    const { write } = prototype;
+    prototype.write = () => Promise.reject(Object.assign(new Error('no room'), { code: 'ENOSPC' }));
+    try {
+      await expect(writeSafetensors(path, tensors)).rejects.toMatchObject({
+        code: 'CHECKPOINT',
+        message:
+          `write ${path}: expected room on the disk, got ENOSPC. Free some space or write elsewhere. ` +
+          'The previous file is untouched.',
+      });
+    } finally {
+      prototype.write = write;
+    }
     expect(await readFile(path, 'utf8')).toBe('previous');
     expect(await readdir(folder)).toEqual(['model.safetensors']);
   });
@@ -124,7 +133,7 @@ describe('a file written whole', () => {
 
   test('leaves the previous file whole when the process is killed in the middle', async () => {
     await writeFile(path, 'previous');
-    for (const room of ['base', 'data', 'interop']) await transpileRoom(room, join(folder, room));
+    await transpileRooms(folder);
     const script = `
       import { writeFileAtomic } from ${JSON.stringify(join(folder, 'interop', 'node.js'))};
       await writeFileAtomic(${JSON.stringify(path)}, (function* () {
@@ -133,25 +142,12 @@ describe('a file written whole', () => {
         yield 'the other half';
       })());`;
     await writeFile(join(folder, 'killed.mjs'), script);
-    await writeFile(join(folder, 'package.json'), '{"type":"module"}');
     const { signal, stderr, pid } = spawnSync(process.execPath, [join(folder, 'killed.mjs')], { encoding: 'utf8' });
     expect([signal, stderr]).toEqual(['SIGKILL', '']);
     expect(await readFile(path, 'utf8')).toBe('previous');
     expect(await readFile(`${path}.${pid}.tmp`, 'utf8')).toBe('half of the new');
   });
 });
-
-/** A room of `src` as JavaScript, for a process of its own. */
-async function transpileRoom(room: string, target: string): Promise<void> {
-  await mkdir(target);
-  const source = new URL(`../../src/${room}/`, import.meta.url);
-  for (const name of await readdir(source)) {
-    const { outputText } = ts.transpileModule(await readFile(new URL(name, source), 'utf8'), {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true },
-    });
-    await writeFile(join(target, name.replace('.ts', '.js')), outputText);
-  }
-}
 
 describe('a JSON file', () => {
   test('is read as the value that it holds', async () => {

@@ -208,6 +208,51 @@ describe('training', () => {
     expect(disposed).toEqual([1]);
   });
 
+  it('refuses a call before the last one ended, and after it was disposed of', async () => {
+    const whole = await steps(snapshotOf(), 1);
+    const trainer = await trainerFor(snapshotOf());
+    const busy = { code: 'USAGE', message: expect.stringMatching(/trainer at rest, got a call before the last one/) };
+    const first = trainer.step();
+    await expect(trainer.step()).rejects.toMatchObject(busy);
+    await expect(trainer.evaluate()).rejects.toMatchObject(busy);
+    await expect(trainer.fetchSnapshot()).rejects.toMatchObject(busy);
+    await expect(trainer.dispose()).rejects.toMatchObject(busy);
+    expect(() => trainer.noteBest(1)).toThrow(/trainer at rest/);
+    expect((await first).loss).toBe(whole.losses[0]);
+    expectEqual(await trainer.fetchSnapshot(), whole.end);
+    await trainer.dispose();
+    await trainer.dispose();
+    await expect(trainer.step()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/disposed of/),
+    });
+  });
+
+  it('goes on after a call that failed', async () => {
+    const trainer = await trainerFor(snapshotOf());
+    await expect(trainer.evaluate(AbortSignal.abort())).rejects.toThrow();
+    expect((await trainer.step()).step).toBe(1);
+    await trainer.dispose();
+  });
+
+  it('is trained by one loop at a time, the first of which ends as if alone', async () => {
+    const whole = await steps(snapshotOf(), 8);
+    const trainer = await trainerFor(snapshotOf());
+    const losses: number[] = [];
+    for await (const event of runTraining(trainer)) {
+      if (event.kind !== 'step') continue;
+      losses.push(event.loss);
+      await expect(runTraining(trainer).next()).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringMatching(/expected a trainer of its own, got one that another loop trains/),
+      });
+    }
+    expect(losses).toEqual(whole.losses);
+    expectEqual(await trainer.fetchSnapshot(), whole.end);
+    for await (const event of runTraining(trainer)) expect(event).toBeUndefined();
+    await trainer.dispose();
+  });
+
   it.each([
     [300, 1],
     [100, 3],

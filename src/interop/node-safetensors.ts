@@ -1,0 +1,91 @@
+/** Safetensors files in Node: read tensor by tensor, written whole or not at all, digested on the way. */
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import type { Leaf } from '../base/tree.js';
+import { openRegularFile, readError, readFully } from '../data/node-read.js';
+import { writeFileAtomic } from './node-files.js';
+import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
+import {
+  parseSafetensorsHeader,
+  prefixLength,
+  refuse,
+  safetensorsHeaderLength,
+  storedDtypes,
+} from './safetensors-header.js';
+
+/** What a safetensors file holds, and the SHA-256 of all its bytes in hexadecimal. */
+export interface SafetensorsFile extends Safetensors {
+  readonly digest: string;
+}
+
+/**
+ * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32. `check`
+ * gets names, dtypes and shapes before any tensor is read, and throws where they are not what is expected.
+ * Throws CHECKPOINT when the file is missing, unreadable, not sound, or cut short while it is read.
+ */
+export async function readSafetensors(
+  path: string,
+  check?: (layout: ReadonlyMap<string, Leaf>) => void,
+): Promise<SafetensorsFile> {
+  const where = `read ${path}`;
+  const { file, size } = await openRegularFile('CHECKPOINT', where, path);
+  try {
+    const prefix = await readBytes(where, file, 0, Math.min(prefixLength, size));
+    const headerLength = safetensorsHeaderLength(where, prefix, size);
+    const headerBytes = await readBytes(where, file, prefixLength, headerLength);
+    const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, size);
+    check?.(new Map(entries.map(({ name, stored, shape }) => [name, { dtype: storedDtypes[stored].dtype, shape }])));
+    const hash = createHash('sha256').update(prefix).update(headerBytes);
+    const tensors = new Map<string, HostTensor>();
+    for (const entry of entries) {
+      const bytes = await readBytes(where, file, entry.start, entry.byteLength);
+      hash.update(bytes);
+      tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
+    }
+    return { tensors, metadata, digest: hash.digest('hex') };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw readError('CHECKPOINT', where, cause);
+    throw new PerformerError(
+      'CHECKPOINT',
+      `${where}: expected tensors that fit in memory, got ${size} bytes. Use a machine with more memory.`,
+      { cause },
+    );
+  } finally {
+    await file.close();
+  }
+}
+
+async function readBytes(
+  where: string,
+  file: Pick<FileHandle, 'read'>,
+  position: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  const got = await readFully(file, bytes, position);
+  if (got < length) refuse(where, `${length} bytes from ${position}`, `${got}, as the file was cut while it was read`);
+  return bytes;
+}
+
+/**
+ * Writes a safetensors file and returns the SHA-256 of its bytes in hexadecimal; see `writeFileAtomic` for what happens on
+ * failure. The arrays are not copied: leave them unchanged until it is done. Throws CHECKPOINT.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<string> {
+  const chunks = encodeSafetensors(tensors, metadata);
+  const hash = createHash('sha256');
+  const digested = function* () {
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  await writeFileAtomic(path, digested());
+  return hash.digest('hex');
+}

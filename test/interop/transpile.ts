@@ -1,0 +1,21 @@
+/** The rooms that write files as JavaScript, for processes of their own. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+/** Writes `base`, `data` and `interop` into a folder. */
+export async function transpileRooms(folder: string): Promise<void> {
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+  for (const room of ['base', 'data', 'interop']) await transpileRoom(room, join(folder, room));
+}
+
+async function transpileRoom(room: string, target: string): Promise<void> {
+  await mkdir(target);
+  const source = new URL(`../../src/${room}/`, import.meta.url);
+  for (const name of await readdir(source)) {
+    const { outputText } = ts.transpileModule(await readFile(new URL(name, source), 'utf8'), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true },
+    });
+    await writeFile(join(target, name.replace('.ts', '.js')), outputText);
+  }
+}
