@@ -4,7 +4,7 @@ import type { Leaf, MapLeaves } from '../base/tree.js';
 import type { SymbolicArguments } from '../graph/trace.js';
 
 /** A tree from which any part may be missing. */
-export type PartialTree<T> = T extends Leaf ? T : { readonly [K in keyof T]?: PartialTree<T[K]> };
+export type PartialTree<T> = T extends Leaf ? T : { readonly [K in keyof T]?: PartialTree<T[K]> | undefined };
 
 /** A tensor in the memory of an engine's device. */
 export interface PlacedTensor {

@@ -141,6 +141,7 @@ function favorDeferral(heads: number, features: number, headDim: number): Deferr
 function measuredShape({ name }: FeatureMapOptions): MeasuredBuffers | undefined {
   if (!isShaped(name)) return undefined;
   return {
+    names: ['shape'],
     moments: ({ query, key }, mask) => ({ query: rowMoments(query, mask), key: rowMoments(key, mask) }),
     buffers: (moments) => ({ shape: shapeFromMoments(name, moments) }),
   };

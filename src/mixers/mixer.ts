@@ -43,6 +43,8 @@ export interface MixerOperations {
 
 /** Buffers that are measured on what attention compares, in place of being drawn. */
 export interface MeasuredBuffers {
+  /** The buffers that are measured. */
+  readonly names: readonly string[];
   moments(attended: AttendedRows, mask: Tensor | undefined): FeatureMoments;
   /** The buffers that follow from such moments, which take the place of those that the mixer has. */
   buffers(moments: FeatureMoments<HostTensor>): object;

@@ -16,6 +16,7 @@ export {
   hasGrowingState,
   initialState,
   isRagged,
+  mapMixerBuffers,
   type Model,
   type ModelConfig,
   type ModelFamily,

@@ -137,6 +137,22 @@ export function buffersDigest(buffers: object): string {
   return projectionDigest(leavesOf(buffers).map(([, leaf]) => leaf as HostTensor<'float32'>));
 }
 
+/** The buffers of a model with those of each layer's mixer changed. */
+export function mapMixerBuffers(
+  { mixers }: Model,
+  buffers: object,
+  change: (own: object, mixer: Mixer, layer: number) => object,
+): object {
+  const { blocks, ...rest } = buffers as { readonly blocks: readonly { readonly attention: object }[] };
+  return {
+    ...rest,
+    blocks: blocks.map((block, layer) => ({
+      ...block,
+      attention: change(block.attention, mixers[layer] as Mixer, layer),
+    })),
+  };
+}
+
 /** Throws CONFIG for more tokens than there are learned positions. */
 export function checkLength(where: string, { maxLength }: Pick<Model, 'maxLength'>, length: Dim): void {
   if (maxLength === undefined || typeof length !== 'number' || length <= maxLength) return;

@@ -1,56 +1,50 @@
-/** The compiled functions of a training run: the step in one graph, or its two halves for several micro-batches. */
-import { type HostTensor, zeros } from '../base/array.js';
-import { mapTree } from '../base/tree.js';
+/** The compiled functions of a training run: the step in one graph, or its two halves for several batches. */
+import { float32Scalar, type HostTensor, zeros } from '../base/array.js';
+import { mapTree, zipTrees } from '../base/tree.js';
+import type { DropoutKey } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
-import { less, scalar, spec, specsOf, sum, type TensorSpec, where } from '../graph/index.js';
-import {
-  type LanguageModelConfig,
-  type LanguageModelParams,
-  type LanguageModelState,
-  languageModelLayout,
-  type Projections,
-  projectionLayout,
-  stateLayout,
-  usesDropout,
-} from '../models/index.js';
-import type { TrainingConfig } from './config.js';
+import { add, divide, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
+import type { PassOptions, TrunkState } from '../models/index.js';
+import type { Batch, Task, TaskEvaluation } from '../tasks/index.js';
+import { type TrainingConfig, usesDropout } from './config.js';
 import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
-import {
-  accumulateGradients,
-  lossGradient,
-  type StepInputs,
-  trainingStep,
-  type UpdateScalars,
-  windowLosses,
-} from './step.js';
+import { lossGradient, trainingStep, type UpdateScalars } from './step.js';
+
+type States = readonly TrunkState<EngineTensor>[];
 
 export interface StepArguments {
-  readonly params: LanguageModelParams<EngineTensor>;
-  readonly moments: Moments<LanguageModelParams<EngineTensor>>;
-  readonly projections: Projections<EngineTensor>;
-  /** The carried state of each micro-batch, or none. */
-  readonly states: readonly LanguageModelState<EngineTensor>[];
-  /** One for each micro-batch. */
-  readonly batches: readonly StepInputs<HostTensor>[];
+  readonly params: object;
+  readonly moments: Moments<object>;
+  readonly buffers: object;
+  /** The carried state of each batch, or none. */
+  readonly states: States;
+  readonly batches: readonly Batch[];
+  /** The key of dropout of each batch; none where nothing is dropped. */
+  readonly dropout: readonly { readonly seed: HostTensor; readonly step: HostTensor }[];
   readonly scalars: UpdateScalars<HostTensor>;
   /** What receives the next parameters, moments and carried states (new arrays unless given); not those that are read. */
-  readonly next: {
-    readonly params: LanguageModelParams<EngineTensor>;
-    readonly moments: Moments<LanguageModelParams<EngineTensor>>;
-    readonly states?: readonly LanguageModelState<EngineTensor>[];
-  };
+  readonly next: { readonly params: object; readonly moments: Moments<object>; readonly states?: States | undefined };
 }
 
 export interface StepValues {
   readonly loss: number;
   readonly gradientNorm: number;
-  readonly states: readonly LanguageModelState<EngineTensor>[];
+  readonly states: States;
 }
 
 export interface CompiledStep {
   run(args: StepArguments): Promise<StepValues>;
   dispose(): Promise<void>;
 }
+
+/**
+ * Called between gradient and update with the gradients of the total loss, which it may change in place: the place where
+ * several machines add theirs up. It is given the total and the count, and returns those of all.
+ */
+export type GradientHook = (
+  gradients: object,
+  sums: { readonly total: number; readonly count: number },
+) => Promise<{ readonly total: number; readonly count: number }>;
 
 const scalarSpec = spec('float32', []);
 const scalarSpecs = { learningRate: scalarSpec, update: scalarSpec };
@@ -59,177 +53,196 @@ function numberOf(value: HostTensor): number {
   return Number(value.data[0]);
 }
 
-/** The specification of the carried state, in a list of one or none. */
-function stateSpecs(
-  model: LanguageModelConfig,
-  { batch, carryState }: Pick<TrainingConfig, 'batch' | 'carryState'>,
-): readonly LanguageModelState<TensorSpec>[] {
-  return carryState ? [stateLayout(model, batch)] : [];
+interface PassInputs {
+  readonly batch: Batch<Tensor>;
+  readonly states: readonly TrunkState[];
+  readonly dropout?: DropoutKey | undefined;
 }
 
-function stepSpecs(model: LanguageModelConfig, training: TrainingConfig) {
-  const { batch, window } = training;
-  const params = specsOf(languageModelLayout(model));
-  const word = spec('uint32', []);
-  const inputs: StepInputs<TensorSpec> = {
-    tokens: spec('int32', [batch, window + 1]),
-    ...(usesDropout(model) ? { dropout: { seed: word, step: word } } : {}),
+/** How a batch of a training run is read. */
+function passOptions(training: TrainingConfig, { states, dropout: key }: PassInputs): PassOptions {
+  const { embeddingDropout: embedding, attentionDropout: attention, feedForwardDropout: feedForward } = training;
+  return {
+    state: states[0],
+    recompute: training.recompute,
+    dropout: key && { key, rates: { embedding, attention, feedForward } },
   };
+}
+
+function stepSpecs(task: Task, training: TrainingConfig) {
+  const { model, size } = task;
+  const params = specsOf(model.params) as object;
+  const word = spec('uint32', []);
   return {
     params,
     moments: { firstMoment: params, secondMoment: params },
-    projections: projectionLayout(model),
-    states: stateSpecs(model, training),
-    inputs,
+    buffers: specsOf(model.buffers) as object,
+    inputs: {
+      states: stateSpecs(task, size),
+      batch: task.specs,
+      ...(usesDropout(training) ? { dropout: { seed: word, step: word } } : {}),
+    },
   };
 }
 
-/** Compiles one optimizer step over `training.accumulation` micro-batches. */
+/** The specification of the carried state, in a list of one or none. */
+function stateSpecs({ model }: Task, { batch, carryState }: { readonly batch: number; readonly carryState: boolean }) {
+  return (carryState ? [specsOf(model.state(batch))] : []) as readonly TrunkState<TensorSpec>[];
+}
+
+/** Compiles one optimizer step over the batches of a step. */
 export async function compileStep(
   engine: Engine,
-  model: LanguageModelConfig,
+  task: Task,
   training: TrainingConfig,
+  hook?: GradientHook,
 ): Promise<CompiledStep> {
   const { beta1, beta2, adamEpsilon, weightDecay, clipNorm } = training;
   const optimizer: OptimizerConfig = { beta1, beta2, epsilon: adamEpsilon, weightDecay, clipNorm };
-  const compile = training.accumulation === 1 ? compileWhole : compileHalves;
-  return compile(engine, model, training, optimizer);
+  const isWhole = task.size.accumulation === 1 && hook === undefined;
+  return isWhole
+    ? compileWhole(engine, task, training, optimizer)
+    : compileHalves(engine, task, training, optimizer, hook);
 }
 
 async function compileWhole(
   engine: Engine,
-  model: LanguageModelConfig,
+  task: Task,
   training: TrainingConfig,
   optimizer: OptimizerConfig,
 ): Promise<CompiledStep> {
-  const specs = stepSpecs(model, training);
+  const specs = stepSpecs(task, training);
   const step = await engine.compile(
-    (params, moments, projections, { states }, inputs) => {
-      const result = trainingStep(model, optimizer, params, moments, inputs, projections, {
-        state: states[0],
-        recompute: training.recompute,
-      });
-      const { loss, gradientNorm, state } = result;
+    (params: object, moments: Moments<object>, buffers: object, inputs: PassInputs, scalars: UpdateScalars) => {
+      const options = passOptions(training, inputs);
+      const result = trainingStep(task, optimizer, { params, buffers }, moments, inputs.batch, scalars, options);
       const next = { params: result.params, moments: result.moments };
-      return { next, loss, gradientNorm, states: training.carryState ? [state] : [] };
+      const states = task.size.carryState ? [result.state] : [];
+      return { next, states, loss: result.loss, gradientNorm: result.gradientNorm };
     },
-    [specs.params, specs.moments, specs.projections, { states: specs.states }, { ...specs.inputs, ...scalarSpecs }],
+    [specs.params, specs.moments, specs.buffers, specs.inputs, scalarSpecs],
   );
   return {
-    async run({ params, moments, projections, states, batches, scalars, next }) {
-      const inputs = { ...(batches[0] as StepInputs<HostTensor>), ...scalars };
+    async run({ params, moments, buffers, states, batches, dropout, scalars, next }) {
+      const inputs = { states, batch: batches[0] ?? {}, ...(dropout[0] && { dropout: dropout[0] }) };
       const { states: nextStates, ...weights } = next;
-      const outputs = { next: weights, ...(nextStates === undefined ? {} : { states: nextStates }) };
-      const result = await step.run([params, moments, projections, { states }, inputs], { outputs });
+      const outputs = { next: weights, states: nextStates };
+      const result = await step.run([params, moments, buffers, inputs, scalars], { outputs });
       return { loss: numberOf(result.loss), gradientNorm: numberOf(result.gradientNorm), states: result.states };
     },
     dispose: () => step.dispose(),
   };
 }
 
-/** The two halves apart: the mean of the micro-batches' gradients is built up between them. */
+/** The two halves apart: the sum of the batches' gradients is built up between them, and the hook comes before the update. */
 async function compileHalves(
   engine: Engine,
-  model: LanguageModelConfig,
+  task: Task,
   training: TrainingConfig,
   optimizer: OptimizerConfig,
+  hook: GradientHook | undefined,
 ): Promise<CompiledStep> {
-  const specs = stepSpecs(model, training);
+  const specs = stepSpecs(task, training);
   const half = await engine.compile(
-    (params, { total }, projections, { states }, inputs) => {
-      const { loss, gradients, state } = lossGradient(model, params, inputs, projections, {
-        state: states[0],
-        recompute: training.recompute,
-      });
-      const next = accumulateGradients(total, gradients, 1 / training.accumulation);
-      return { next, loss, states: training.carryState ? [state] : [] };
+    (params: object, { summed }: { summed: object }, buffers: object, inputs: PassInputs) => {
+      const result = lossGradient(task, { params, buffers }, inputs.batch, passOptions(training, inputs));
+      const next = addTrees(summed, result.gradients);
+      return { next, total: result.total, count: result.count, states: task.size.carryState ? [result.state] : [] };
     },
-    [specs.params, { total: specs.params }, specs.projections, { states: specs.states }, specs.inputs],
+    [specs.params, { summed: specs.params }, specs.buffers, specs.inputs],
   );
   const update = await engine
     .compile(
-      (params, { total }, moments, scalars) => {
-        const result = updateParams(params, total, moments, scalars, optimizer);
+      (
+        params: object,
+        { summed, count }: { summed: object; count: Tensor },
+        moments: Moments<object>,
+        scalars: UpdateScalars,
+      ) => {
+        const gradients = mapTree(summed, (leaf: Tensor) => divide(leaf, count));
+        const result = updateParams(params, gradients, moments, scalars, optimizer);
         return { next: { params: result.params, moments: result.moments }, gradientNorm: result.gradientNorm };
       },
-      [specs.params, { total: specs.params }, specs.moments, scalarSpecs],
+      [specs.params, { summed: specs.params, count: scalarSpec }, specs.moments, scalarSpecs],
     )
     .catch(async (cause: unknown) => {
       await half.dispose();
       throw cause;
     });
-  const buffers = await engine.place(
-    [0, 1, 2].map(() =>
-      mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape)),
-    ),
-  );
+  const empty = () => mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape));
+  const [even, odd, nothing] = await engine.place([empty(), empty(), empty()] as const);
   return {
-    async run({ params, moments, projections, states, batches, scalars, next }) {
-      let total = buffers[2] as LanguageModelParams<EngineTensor>; // stays zero
-      let loss = 0;
+    async run({ params, moments, buffers, states, batches, dropout, scalars, next }) {
       const { states: nextStates, ...weights } = next;
-      const written: LanguageModelState<EngineTensor>[] = [];
-      for (const [index, inputs] of batches.entries()) {
-        const target = buffers[index % 2] as LanguageModelParams<EngineTensor>;
-        const before = { states: states.slice(index, index + 1) };
-        const own = nextStates?.slice(index, index + 1);
-        const outputs = { next: target, ...(own === undefined ? {} : { states: own }) };
-        const result = await half.run([params, { total }, projections, before, inputs], { outputs });
-        total = target;
-        loss += numberOf(result.loss) / batches.length;
+      const written: TrunkState<EngineTensor>[] = [];
+      let summed: object = nothing;
+      let sums = { total: 0, count: 0 };
+      for (const [index, batch] of batches.entries()) {
+        const target: object = index % 2 === 0 ? even : odd;
+        const inputs = { states: states.slice(index, index + 1), batch, ...(dropout[index] && { dropout: dropout[index] }) };
+        const outputs = { next: target, states: nextStates?.slice(index, index + 1) };
+        const result = await half.run([params, { summed }, buffers, inputs], { outputs });
+        summed = target;
+        sums = { total: sums.total + numberOf(result.total), count: sums.count + numberOf(result.count) };
         written.push(...result.states);
       }
-      const result = await update.run([params, { total }, moments, scalars], { outputs: { next: weights } });
-      return { loss, gradientNorm: numberOf(result.gradientNorm), states: written };
+      if (hook !== undefined) sums = await hook(summed, sums);
+      const count = float32Scalar(sums.count);
+      const result = await update.run([params, { summed, count }, moments, scalars], { outputs: { next: weights } });
+      return { loss: sums.total / sums.count, gradientNorm: numberOf(result.gradientNorm), states: written };
     },
     async dispose() {
-      engine.free(buffers);
+      engine.free([even, odd, nothing]);
       await half.dispose();
       await update.dispose();
     },
   };
 }
 
+/** The sum of two trees of one form, leaf by leaf. */
+function addTrees(left: object, right: object): object {
+  return zipTrees<object, Tensor>([left, right], (leaves) => {
+    const [a, b] = leaves as readonly Tensor[];
+    return add(a!, b!);
+  });
+}
+
 export interface CompiledEvaluation {
-  /** The sum of the losses of the real targets, and the state after the window. */
+  /** The sums of a batch, and the state after it. */
   run(args: {
-    readonly params: LanguageModelParams<EngineTensor>;
-    readonly projections: Projections<EngineTensor>;
-    readonly states: readonly LanguageModelState<EngineTensor>[];
-    /** [batch, window + 1] int32 */
-    readonly tokens: HostTensor;
-    /** [batch, window] float32, 1 where a target counts. */
-    readonly mask: HostTensor;
-    /** What receives the state after the window; new arrays unless given. */
-    readonly nextStates?: readonly LanguageModelState<EngineTensor>[];
-  }): Promise<{ readonly total: number; readonly states: readonly LanguageModelState<EngineTensor>[] }>;
+    readonly params: object;
+    readonly buffers: object;
+    readonly states: States;
+    readonly batch: Batch;
+    /** What receives the state after the batch; new arrays unless given. */
+    readonly nextStates?: States | undefined;
+  }): Promise<{ readonly total: number; readonly count: number; readonly sums: Batch; readonly states: States }>;
   dispose(): Promise<void>;
 }
 
-/** Compiles the loss of a window, alone or after a state. */
+/** Compiles one way of evaluating a task's model. */
 export async function compileEvaluation(
   engine: Engine,
-  model: LanguageModelConfig,
-  { batch, window, carryState }: Pick<TrainingConfig, 'batch' | 'window' | 'carryState'>,
+  task: Task,
+  { batch, carriesState, specs }: Pick<TaskEvaluation, 'batch' | 'carriesState' | 'specs'>,
 ): Promise<CompiledEvaluation> {
+  const { model } = task;
   const evaluation = await engine.compile(
-    (params, projections, { states }, { tokens, mask }) => {
-      const { losses, state } = windowLosses(model, params, { tokens }, projections, { state: states[0] });
-      const counted = where(less(0, mask), losses, scalar(0));
-      return { total: sum(counted), states: carryState ? [state] : [] };
+    (params: object, buffers: object, inputs: PassInputs) => {
+      const { total, count, sums, result } = task.loss({ params, buffers }, inputs.batch, { state: inputs.states[0] });
+      return { total, count, sums: sums ?? {}, states: carriesState ? [result.state] : [] };
     },
     [
-      specsOf(languageModelLayout(model)),
-      projectionLayout(model),
-      { states: stateSpecs(model, { batch, carryState }) },
-      { tokens: spec('int32', [batch, window + 1]), mask: spec('float32', [batch, window]) },
+      specsOf(model.params) as object,
+      specsOf(model.buffers) as object,
+      { states: stateSpecs(task, { batch, carryState: carriesState }), batch: specs },
     ],
   );
   return {
-    async run({ params, projections, states, tokens, mask, nextStates }) {
-      const options = nextStates === undefined ? {} : { outputs: { states: nextStates } };
-      const result = await evaluation.run([params, projections, { states }, { tokens, mask }], options);
-      return { total: numberOf(result.total), states: result.states };
+    async run({ params, buffers, states, batch: given, nextStates }) {
+      const options = { outputs: { states: nextStates } };
+      const result = await evaluation.run([params, buffers, { states, batch: given }], options);
+      return { ...result, total: numberOf(result.total), count: numberOf(result.count), sums: result.sums as Batch };
     },
     dispose: () => evaluation.dispose(),
   };

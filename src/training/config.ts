@@ -1,53 +1,87 @@
 /** The options of a training run, with their defaults. */
 import * as z from 'zod';
-import { PerformerError } from '../base/errors.js';
-import { describeIssues } from '../models/index.js';
+import { option, parseOptions } from '../base/options.js';
 
 const count = z
   .int()
   .min(1)
   .max(2 ** 31);
 const fraction = z.number().min(0).max(1);
+const rate = z.number().min(0).lt(1);
+
+/** Steps between evaluations at least, unless asked otherwise: each reads all of the held-out text, twice. */
+const shortestInterval = 200;
+
+const fromPreset = { fallback: 'from the preset' };
+
+const fields = {
+  seed: option(
+    z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    'of everything random: equal seeds give equal runs',
+  ),
+  steps: option(count, 'optimizer steps in all', fromPreset),
+  batch: option(count, 'windows side by side', fromPreset),
+  window: option(count, 'tokens of a window', fromPreset),
+  accumulation: option(count.default(1), 'batches whose gradients are averaged for one step'),
+  learningRate: option(z.number().positive(), 'the highest learning rate', fromPreset),
+  schedule: option(
+    z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
+    'how the learning rate falls after the warm-up',
+  ),
+  warmup: option(z.int().min(0).optional(), 'steps over which the learning rate rises', {
+    fallback: 'a twentieth of the steps',
+  }),
+  finalFraction: option(fraction.default(0.05), 'the last learning rate as a part of the highest'),
+  beta1: option(fraction.lt(1).default(0.9), 'AdamW: decay of the mean of the gradients'),
+  beta2: option(fraction.lt(1).default(0.98), 'AdamW: decay of the mean of their squares'),
+  adamEpsilon: option(z.number().positive().default(1e-8), 'AdamW: added to the root of the latter'),
+  weightDecay: option(z.number().min(0).default(0.1), 'AdamW: decay of the weights, times the learning rate'),
+  clipNorm: option(z.number().positive().default(1), 'the largest norm of the gradient'),
+  embeddingDropout: option(rate.default(0), 'part of the embedding dropped in training'),
+  attentionDropout: option(rate.default(0), 'part of the attention output dropped in training'),
+  feedForwardDropout: option(rate.default(0), 'part of the feed-forward layers dropped in training'),
+  carryState: option(
+    z.boolean().default(false),
+    'read the text in order, and carry the state from window to window',
+  ),
+  recompute: option(
+    z.boolean().default(false),
+    'compute the blocks again for the gradient: less memory, a fifth more time',
+  ),
+  chunk: option(count.max(4096).default(64), 'tokens that causal attention takes at once; changes the speed alone'),
+  redrawInterval: option(z.int().min(0).default(1000), 'steps between new random projections; 0: never'),
+  heldOut: option(fraction.gt(0).lt(1).default(0.05), 'the part at the end of the text that is held out'),
+  evaluationInterval: option(count.optional(), 'steps between evaluations on it', {
+    fallback: 'a tenth of the steps, and 200 at least',
+  }),
+  checkpointInterval: option(count.optional(), 'steps between checkpoints', { fallback: 'a tenth of the steps' }),
+  keep: option(count.default(2), 'checkpoints to keep beside the best'),
+};
 
 export const trainingSchema = z
-  .strictObject({
-    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
-    steps: count,
-    batch: count,
-    window: count,
-    accumulation: count.default(1),
-    learningRate: z.number().positive(),
-    schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
-    warmup: z.int().min(0).optional(),
-    finalFraction: fraction.default(0.05),
-    beta1: fraction.lt(1).default(0.9),
-    beta2: fraction.lt(1).default(0.98),
-    adamEpsilon: z.number().positive().default(1e-8),
-    weightDecay: z.number().min(0).default(0.1),
-    clipNorm: z.number().positive().default(1),
-    carryState: z.boolean().default(false),
-    recompute: z.boolean().default(false),
-    redrawInterval: z.int().min(0).default(1000),
-    heldOut: fraction.gt(0).lt(1).default(0.05),
-    evaluationInterval: count.optional(),
-    checkpointInterval: count.optional(),
-    keep: count.default(2),
-  })
+  .strictObject(fields)
   .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
     ...config, // and the others last, so that the order of the keys in files does not tell which were given
     warmup: warmup ?? Math.ceil(config.steps / 20),
-    evaluationInterval: evaluationInterval ?? Math.ceil(config.steps / 10),
+    evaluationInterval: evaluationInterval ?? Math.max(shortestInterval, Math.ceil(config.steps / 10)),
     checkpointInterval: checkpointInterval ?? Math.ceil(config.steps / 10),
   }));
 
 export type TrainingConfig = z.output<typeof trainingSchema>;
-export type TrainingOptions = z.input<typeof trainingSchema>;
+/** What may be given: steps, batch, window and learning rate must be, all else has a default. */
+export interface TrainingOptions extends z.input<typeof trainingSchema> {}
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
-export function trainingConfig(options: unknown, where = 'trainingConfig'): TrainingConfig {
-  const parsed = trainingSchema.safeParse(options);
-  if (!parsed.success) {
-    throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
-  }
-  return parsed.data;
+export function trainingConfig(options: TrainingOptions): TrainingConfig {
+  return readTrainingConfig(options, 'trainingConfig');
+}
+
+/** The same for a value of unknown type, as a file has it; errors begin with `where`. */
+export function readTrainingConfig(value: unknown, where: string): TrainingConfig {
+  return parseOptions(where, trainingSchema, value);
+}
+
+/** Whether anything is dropped in training. */
+export function usesDropout({ embeddingDropout, attentionDropout, feedForwardDropout }: TrainingConfig): boolean {
+  return embeddingDropout + attentionDropout + feedForwardDropout > 0;
 }

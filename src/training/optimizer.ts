@@ -1,6 +1,6 @@
 /** AdamW (Loshchilov & Hutter 2019) with clipping of the global norm (Pascanu et al. 2013). */
 import { type HostTensor, zeros } from '../base/array.js';
-import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
+import { flattenTree, leavesOf, type MapLeaves, mapTree, zipTrees } from '../base/tree.js';
 import {
   add,
   divide,
@@ -73,21 +73,21 @@ export function updateParams<P>(
   { beta1, beta2, epsilon, weightDecay, clipNorm }: OptimizerConfig = defaultOptimizer,
 ): Updated<P> {
   return scope('optimizer', () => {
-    const byPath = (tree: P) => new Map(leavesOf(tree) as unknown as [string, Tensor][]);
-    const gradientOf = byPath(gradients);
-    const firstOf = byPath(moments.firstMoment);
-    const secondOf = byPath(moments.secondMoment);
-    const gradientNorm = globalNorm([...gradientOf.values()]);
+    const gradientNorm = globalNorm(leavesOf(gradients).map(([, leaf]) => leaf as unknown as Tensor));
     const clip = clipNorm === Infinity ? undefined : minimum(divide(clipNorm, add(gradientNorm, 1e-12)), 1);
     // p ← p − rate·m/(√v + ε'), with both bias corrections in two scalars: rate = lr·√(1−β₂ᵗ)/(1−β₁ᵗ), ε' = ε·√(1−β₂ᵗ).
     const correction = sqrt(subtract(1, power(scalar(beta2), update)));
     const rate = divide(multiply(learningRate, correction), subtract(1, power(scalar(beta1), update)));
     const floor = multiply(correction, epsilon);
     const keep = subtract(1, multiply(learningRate, weightDecay));
-    const next = new Map<string, readonly [param: Tensor, first: Tensor, second: Tensor]>();
-    for (const [path, param] of leavesOf(params) as unknown as [string, Tensor][]) {
-      const decay = weightDecay > 0 && param.rank > 1;
-      const tensors = [param, gradientOf.get(path)!, firstOf.get(path)!, secondOf.get(path)!] as const;
+    const parts: { readonly params: Tensor[]; readonly first: Tensor[]; readonly second: Tensor[] } = {
+      params: [],
+      first: [],
+      second: [],
+    };
+    zipTrees([params, gradients, moments.firstMoment, moments.secondMoment], (leaves) => {
+      const tensors = leaves as unknown as readonly [param: Tensor, gradient: Tensor, first: Tensor, second: Tensor];
+      const decay = weightDecay > 0 && tensors[0].rank > 1;
       const updated = inBlocks(tensors, ([weights, raw, mean, meanSquare]) => {
         const gradient = clip === undefined ? raw : multiply(raw, clip);
         const first = add(multiply(mean, beta1), multiply(gradient, 1 - beta1));
@@ -95,12 +95,15 @@ export function updateParams<P>(
         const step = divide(multiply(first, rate), add(sqrt(second), floor));
         return [subtract(decay ? multiply(weights, keep) : weights, step), first, second];
       });
-      next.set(path, updated);
-    }
-    const pick = (which: 0 | 1 | 2) => mapTree(params, (_: Tensor, path) => next.get(path)![which]) as P;
+      parts.params.push(updated[0]!);
+      parts.first.push(updated[1]!);
+      parts.second.push(updated[2]!);
+    });
+    const { restore } = flattenTree(params);
+    const treeOf = (leaves: readonly Tensor[]) => restore(leaves) as P;
     return {
-      params: pick(0),
-      moments: { firstMoment: pick(1), secondMoment: pick(2) },
+      params: treeOf(parts.params),
+      moments: { firstMoment: treeOf(parts.first), secondMoment: treeOf(parts.second) },
       gradientNorm,
     };
   });

@@ -1,37 +1,51 @@
 /** All that a run needs to go on as if it had never stopped. */
 import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { drawBuffers, initialize } from '../base/layout.js';
+import { Random } from '../base/random.js';
 import type { EngineTensor } from '../engine/index.js';
-import type { LanguageModelConfig, LanguageModelParams, LanguageModelState, Projections } from '../models/index.js';
+import { buffersDigest, type ModelConfig, modelOf, type TrunkState } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
-import type { Moments } from './optimizer.js';
+import { initMoments, type Moments } from './optimizer.js';
 
 export interface BestResult {
   readonly step: number;
-  /** Nats a token on the held-out split. */
+  /** The loss by which it was chosen. */
   readonly loss: number;
 }
 
 /**
  * Everything random and every batch is a function of the seed and the step, so that neither needs a position. `T` is
- * what weights and states are held in: arrays, or tensors where an engine computes.
+ * what states are held in: arrays, or tensors where an engine computes; weights and moments are trees of the same.
  */
 export interface Snapshot<T extends EngineTensor = HostTensor> {
-  readonly model: LanguageModelConfig;
+  readonly model: ModelConfig;
   readonly training: TrainingConfig;
   /** Steps done. */
   readonly step: number;
   /** Where the checkpoint of this step is, when it was read from there. */
-  readonly location?: string;
-  readonly params: LanguageModelParams<T>;
-  readonly moments: Moments<LanguageModelParams<T>>;
-  readonly projections: Projections<HostTensor<'float32'>>;
-  /** The carried state of each micro-batch; empty where none is carried. */
-  readonly states: readonly LanguageModelState<T>[];
-  /** The `projectionsDigest` of the projections that the states were made with. */
+  readonly location?: string | undefined;
+  readonly params: object;
+  readonly moments: Moments<object>;
+  /** Arrays of the host. */
+  readonly buffers: object;
+  /** The carried state of each batch of a step; empty where none is carried. */
+  readonly states: readonly TrunkState<T>[];
+  /** The `buffersDigest` of the buffers that the states were made with. */
   readonly statesDigest: string;
-  readonly best?: BestResult;
+  readonly best?: BestResult | undefined;
   /** Whether the evaluation that belongs to this step has still to come, as after a stop. */
-  readonly isEvaluationDue?: boolean;
+  readonly isEvaluationDue?: boolean | undefined;
+}
+
+/** The first snapshot of a run: fresh parameters. */
+export function initialSnapshot(config: ModelConfig, training: TrainingConfig): Snapshot {
+  const model = modelOf(config);
+  const random = Random.fromSeed(training.seed);
+  const params: object = initialize(model.params, random.split('parameters'));
+  const buffers: object = drawBuffers(model.buffers, random.split('projections').split(0));
+  const moments = initMoments(params) as Moments<object>;
+  return { model: config, training, step: 0, params, moments, buffers, states: [], statesDigest: buffersDigest(buffers) };
 }
 
 /** Whether all steps of a run are done, and the last evaluation with them. */
@@ -41,4 +55,15 @@ export function isFinished({
   isEvaluationDue = false,
 }: Pick<Snapshot<EngineTensor>, 'step' | 'training' | 'isEvaluationDue'>): boolean {
   return step >= training.steps && !isEvaluationDue;
+}
+
+/** Throws CHECKPOINT for carried states that were made with other projections: they would look right and be wrong. */
+export function checkStates({ states, statesDigest, buffers }: Snapshot): void {
+  const digest = buffersDigest(buffers);
+  if (states.length === 0 || statesDigest === digest) return;
+  throw new PerformerError(
+    'CHECKPOINT',
+    `training: expected carried states made with the projections ${digest}, got those of ${statesDigest}. ` +
+      'Resume from a checkpoint whose files belong together.',
+  );
 }

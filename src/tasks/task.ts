@@ -1,0 +1,74 @@
+/**
+ * A task: what a model learns, from what. It makes batches, says the loss of one as a total and a count, and how the model
+ * is evaluated. The trainer knows tasks alone, and no task knows the trainer.
+ */
+import type { HostTensor } from '../base/array.js';
+import type { Weights } from '../blocks/index.js';
+import type { Tensor, TensorSpec } from '../graph/index.js';
+import type { Model, ModelResult, PassOptions } from '../models/index.js';
+
+/** Arrays or tensors by name, such as `{ tokens, mask }`. */
+export type Batch<T = HostTensor> = Readonly<Record<string, T>>;
+
+/** How many texts a task reads at once, and how much of each. */
+export interface BatchSize {
+  /** Rows of a batch. */
+  readonly batch: number;
+  /** Tokens of a window, or of the longest text. */
+  readonly window: number;
+  /** Batches whose gradients are added up for one step. */
+  readonly accumulation: number;
+  /** Whether a window begins with the state after the one before it. */
+  readonly carryState: boolean;
+  readonly seed: number;
+}
+
+export interface TaskLoss {
+  /** The sum of the losses of all targets that count, in nats or squared units: a scalar. */
+  readonly total: Tensor;
+  /** How many targets count: a scalar. The loss of several batches is the sum of the totals over that of the counts. */
+  readonly count: Tensor;
+  /** More sums, from which `Task.measures` makes metrics; evaluations alone need them. */
+  readonly sums?: Batch<Tensor> | undefined;
+  readonly result: ModelResult;
+}
+
+/** The batches of one step. */
+export interface StepBatches {
+  /** One for each of `accumulation`. */
+  readonly batches: readonly Batch[];
+  /** Set where carried states must begin anew. */
+  readonly isStart: boolean;
+}
+
+/** One way of evaluating a model on what it has not learned from. */
+export interface TaskEvaluation {
+  readonly name: string;
+  readonly batch: number;
+  readonly carriesState: boolean;
+  readonly specs: Batch<TensorSpec>;
+  batches(): AsyncIterable<Batch>;
+}
+
+/** The sums of an evaluation over all batches. */
+export interface EvaluationSums {
+  readonly total: number;
+  readonly count: number;
+  readonly sums: Readonly<Record<string, Float64Array>>;
+}
+
+export interface Task {
+  readonly name: string;
+  readonly model: Model;
+  readonly size: BatchSize;
+  /** Targets of a step, for the speed that is shown. */
+  readonly tokensPerStep: number;
+  readonly specs: Batch<TensorSpec>;
+  loss(weights: Weights, batch: Batch<Tensor>, options: PassOptions): TaskLoss;
+  /** The batches of a step: a function of the step, the seed and the data, so that a resumed run reads what an unbroken one does. */
+  step(step: number): Promise<StepBatches>;
+  /** The evaluation by whose loss the best model is chosen comes first. */
+  readonly evaluations: readonly TaskEvaluation[];
+  /** What is told of an evaluation, by name; the loss among it. */
+  measures(evaluation: string, sums: EvaluationSums): Readonly<Record<string, number>>;
+}
