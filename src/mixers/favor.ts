@@ -101,10 +101,13 @@ function favorCore(
     },
     deferral: isCausal ? favorDeferral(heads, featureCount, headDim) : undefined,
     measured: measuredShape(options),
-    state: (batch) => ({
-      sum: state([batch, heads, featureCount, headDim + 1]),
-      logScale: state([batch, heads, featureCount], emptyLogScale),
-    }),
+    state(batch) {
+      if (!isCausal) return {} as AttentionState<StateSpec>;
+      return {
+        sum: state([batch, heads, featureCount, headDim + 1]),
+        logScale: state([batch, heads, featureCount], emptyLogScale),
+      };
+    },
     operations: (length) => favorOperations(options, heads, length),
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });

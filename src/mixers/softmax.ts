@@ -1,5 +1,6 @@
 /** Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. */
 import { type ExactState, exactAttention } from '../attention/index.js';
+import type { StateSpec } from '../base/layout.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 
@@ -17,6 +18,7 @@ function softmaxCore({ heads, headDim, isCausal }: MixerSizes): AttentionCore<No
     buffers: {},
     traits: { state: isCausal ? 'growing' : 'none', isRagged: false, isChunked: false, isFlat: false },
     state(batch) {
+      if (!isCausal) return {} as ExactState<StateSpec>;
       const part = { dtype: 'float32', shape: [batch, heads, 0, headDim], initial: 0, growing: 2 } as const;
       return { key: part, value: part };
     },

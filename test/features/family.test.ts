@@ -69,7 +69,7 @@ describe.each(mapChoices.map((choice) => ({ label: labelOf(choice), choice })))(
 
 describe('the names', () => {
   it('are all tried above', () => {
-    expect(new Set(mapChoices.map(({ name }) => name))).toEqual(new Set(featureMapNames));
+    expect(new Set(mapChoices.map(({ name }) => name))).toEqual(new Set(featureMapNames()));
   });
 
   it('have counts that follow from the head where the map has no choice', () => {
