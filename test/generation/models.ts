@@ -1,35 +1,38 @@
 /** Small models for the tests of generation, and what they say of a whole text at once. */
 import { expect } from 'vitest';
-import { type HostTensor, hostTensor, int32, mapTree, Random, zeros } from '../../src/base/index.js';
-import type { ParameterSpec } from '../../src/blocks/index.js';
+import {
+  drawBuffers,
+  type HostTensor,
+  hostTensor,
+  initialize,
+  int32,
+  mapTree,
+  type ParameterSpec,
+  Random,
+  zeros,
+} from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { GenerationSession, type GenerationSessionOptions } from '../../src/generation/index.js';
-import { spec } from '../../src/graph/index.js';
-import {
-  drawProjections,
-  initLanguageModel,
-  type LanguageModelOptions,
-  languageModelConfig,
-  languageModelLayout,
-  logitsOf,
-  readTokens,
-} from '../../src/models/index.js';
+import { spec, specsOf } from '../../src/graph/index.js';
+import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 
 export type TestModel = ReturnType<typeof randomModel>;
 
 /** A model with random weights, large enough for its choices to differ. */
 export function randomModel(options: Partial<LanguageModelOptions> = {}, seed = 1) {
   const config = languageModelConfig({
-    ...{ dim: 32, depth: 2, heads: 2, headDim: 16, featureCount: 32, chunk: 16 },
+    ...{ dim: 32, depth: 2, heads: 2, headDim: 16, attention: { features: { featureCount: 32 } } },
     ...options,
   });
   const random = Random.fromSeed(seed);
-  const params = initLanguageModel(config, random.split('params'));
-  return { config, params, projections: drawProjections(config, random.split('projections')) };
+  const model = modelOf(config, { chunk: 16 });
+  const params: object = initialize(model.params, random.split('params'));
+  const buffers: object = drawBuffers(model.buffers, random.split('projections'));
+  return { config, model, params, buffers };
 }
 
 export function sessionOf(engine: Engine, model: TestModel, options?: GenerationSessionOptions) {
-  return GenerationSession.create(engine, model.config, model.params, model.projections, options);
+  return GenerationSession.create(engine, model.model, model, options);
 }
 
 /** `length` tokens of a byte model. */
@@ -41,13 +44,11 @@ export function drawTokens(length: number, seed = 7): Int32Array {
 export async function parallelLogits(engine: Engine, model: TestModel, tokens: Int32Array): Promise<Float64Array[]> {
   const { config } = model;
   const pass = await engine.compile(
-    (params, projections, inputs) => ({
-      logits: logitsOf(params, readTokens(config, params, { ...inputs, projections }).hidden),
-    }),
-    [model.params, model.projections, { tokens: spec('int32', [1, tokens.length]) }],
+    (params, buffers, inputs) => ({ logits: model.model.apply({ params, buffers }, inputs).output }),
+    [specsOf(model.params), specsOf(model.buffers), { tokens: spec('int32', [1, tokens.length]) }],
   );
   const inputs = { tokens: int32([1, tokens.length], tokens) };
-  const { logits } = await pass.run([model.params, model.projections, inputs]);
+  const { logits } = await pass.run([model.params, model.buffers, inputs]);
   await pass.dispose();
   const all = Float64Array.from(logits.data as Float32Array);
   return Array.from(tokens, (_, at) => all.subarray(at * config.vocabularySize, (at + 1) * config.vocabularySize));
@@ -57,11 +58,10 @@ export async function parallelLogits(engine: Engine, model: TestModel, tokens: I
 export function scriptedModel(script: Uint8Array): TestModel {
   const dim = script.length;
   const model = randomModel({
-    ...{ dim, depth: 1, heads: 1, headDim: 2, featureCount: 4 },
-    ...{ positions: 'learned', maxLength: 16 * Math.ceil(dim / 16) + 16, tokenShift: false },
+    ...{ dim, depth: 1, heads: 1, headDim: 2, attention: { features: { featureCount: 4 } }, tokenShift: false },
+    positions: { kind: 'learned', maxLength: 16 * Math.ceil(dim / 16) + 16 },
   });
-  const { config } = model;
-  const params = mapTree(languageModelLayout(config), ({ shape }: ParameterSpec, path): HostTensor => {
+  const params: object = mapTree(model.model.params, ({ shape }: ParameterSpec, path): HostTensor => {
     const tensor = zeros('float32', shape);
     const set = (row: number, column: number) => {
       tensor.data[row * (shape[1] as number) + column] = 1;

@@ -1,31 +1,35 @@
 /** Language models with every feature map: they learn, resume bit for bit, and generate what their parallel form says. */
 import { describe, expect, it } from 'vitest';
 import { type HostTensor, leavesOf, mapTree } from '../../src/base/index.js';
-import { type FeatureMapName, featureMapNames } from '../../src/features/index.js';
+import { type FeatureMapName, type FeatureShape, featureMapNames } from '../../src/features/index.js';
 import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
 import type { Snapshot } from '../../src/training/index.js';
 import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from '../generation/models.js';
 import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
 
 /** What each map needs beside its name: none has as many features as another. */
-function optionsOf(featureMap: FeatureMapName): Partial<LanguageModelOptions> {
-  const hasOwnCount = ['taylor', 'cosformer', 'hedgehog'].includes(featureMap);
-  return hasOwnCount ? { featureMap, featureCount: undefined } : { featureMap };
+function optionsOf(name: FeatureMapName): Partial<LanguageModelOptions> {
+  const hasOwnCount = ['taylor', 'cosformer', 'hedgehog'].includes(name);
+  const features = hasOwnCount ? { name } : { name, featureCount: 16 };
+  return { attention: { features: features as never } };
 }
 
 const cases = [
-  ...featureMapNames.map((name) => [name, optionsOf(name)] as const),
-  ['relu of the rows themselves', { featureMap: 'relu', projectionKind: 'none', featureCount: undefined }] as const,
-  ['a cubic polynomial', { featureMap: 'polynomial', polynomialDegree: 3, polynomialOffset: 0.5 }] as const,
+  ...featureMapNames().map((name) => [name, optionsOf(name)] as const),
+  ['relu of the rows themselves', { attention: { features: { name: 'relu', projectionKind: 'none' } } }] as const,
+  [
+    'a cubic polynomial',
+    { attention: { features: { name: 'polynomial', featureCount: 16, degree: 3, offset: 0.5 } } },
+  ] as const,
 ];
 
 async function steps(snapshot: Snapshot, count: number) {
   const trainer = await trainerFor(snapshot);
   const losses: number[] = [];
   for (let i = 0; i < count; i++) losses.push((await trainer.step()).loss);
-  const { params, moments, projections, states } = trainer.snapshot;
+  const { params, moments, buffers, states } = trainer.snapshot;
   const copy = mapTree(
-    { params, moments, projections, states },
+    { params, moments, buffers, states },
     (leaf: HostTensor) => ({ ...leaf, data: leaf.data.slice() }) as HostTensor,
   );
   await trainer.dispose();
@@ -62,8 +66,9 @@ describe.each(cases)('%s', (_, options) => {
 
 describe('features shaped by moments', () => {
   it('take their shape from the first batch, and another one at a redraw', async () => {
-    const start = snapshotOf({ featureMap: 'aderf' }, { steps: 12, redrawInterval: 6 });
-    const shapeOf = ({ projections }: Snapshot) => projections.blocks[0]!.attention.shape!;
+    const start = snapshotOf({ attention: { features: { name: 'aderf', featureCount: 16 } } }, { steps: 12, redrawInterval: 6 });
+    const shapeOf = ({ buffers }: Snapshot) =>
+      (buffers as { blocks: { attention: { shape: FeatureShape<HostTensor<'float32'>> } }[] }).blocks[0]!.attention.shape;
     expect(shapeOf(start).curvature.data.every((a) => a === 0)).toBe(true);
     const one = await steps(start, 1);
     expect(shapeOf(one.end).curvature.data.every((a) => a < 0)).toBe(true);
@@ -76,15 +81,15 @@ describe('features shaped by moments', () => {
 describe('options that do not fit the map', () => {
   const sizes = { dim: 16, depth: 1, heads: 2, headDim: 8 };
   it.each([
-    [{ featureMap: 'taylor', featureCount: 16 }, /featureCount: taylor features of dim 8 are 45/],
-    [{ featureMap: 'hyperbolic', featureCount: 15 }, /featureCount: hyperbolic features need a multiple of 2/],
-    [{ featureMap: 'positive', projectionKind: 'none' }, /projectionKind: positive features need a projection/],
-    [{ featureMap: 'positive', kernelEpsilon: 0.1 }, /kernelEpsilon: only generalised features have it/],
-    [{ featureMap: 'relu', polynomialDegree: 2 }, /polynomialDegree: only polynomial features have it/],
-    [{ featureMap: 'relu', positionSpan: 2 }, /positionSpan: only cosformer features have it/],
-    [{ projectionKind: 'structured', headDim: 12 }, /projectionKind: structured projections need/],
-    [{ featureMap: 'sofmax' }, /featureMap/],
-  ])('are refused: %j', (options, message) => {
-    expect(() => languageModelConfig({ ...sizes, ...options })).toThrow(message);
+    [{ name: 'taylor', featureCount: 16 }, 8, /attention.features: Unrecognized key: "featureCount"/],
+    [{ name: 'hyperbolic', featureCount: 15 }, 8, /features.featureCount: hyperbolic features need a multiple of 2/],
+    [{ name: 'positive', projectionKind: 'none' }, 8, /features.projectionKind: positive features need a projection/],
+    [{ name: 'positive', kernelEpsilon: 0.1 }, 8, /attention.features: Unrecognized key: "kernelEpsilon"/],
+    [{ name: 'relu', degree: 2 }, 8, /attention.features: Unrecognized key: "degree"/],
+    [{ name: 'relu', span: 2 }, 8, /attention.features: Unrecognized key: "span"/],
+    [{ projectionKind: 'structured' }, 12, /features.projectionKind: structured projections need/],
+    [{ name: 'sofmax' }, 8, /attention.features.name: expected one of positive, .*, got "sofmax"/],
+  ])('are refused: %j', (features, headDim, message) => {
+    expect(() => languageModelConfig({ ...sizes, headDim, attention: { features: features as never } })).toThrow(message);
   });
 });

@@ -3,38 +3,32 @@ import { describe, expect, it } from 'vitest';
 import { type HostTensor, int32, leavesOf, mapTree, symbol } from '../../src/base/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { less, range, reshape, scalar, spec, specsOf, trace, where } from '../../src/graph/index.js';
-import {
-  initialState,
-  type LanguageModelOptions,
-  type LanguageModelState,
-  readInWindows,
-  readTokens,
-} from '../../src/models/index.js';
+import { initialState, type LanguageModelOptions, readInWindows, type TrunkState } from '../../src/models/index.js';
 import { drawTokens, randomModel, type TestModel } from '../generation/models.js';
 import { engine } from '../support/tiny.js';
 
 /** Compiles both readings of `batch` rows, of any length, with the state of what came before. */
-function compileBoth(on: Engine, { config, params, projections }: TestModel, batch: number, window: number) {
+function compileBoth(on: Engine, { model, params, buffers }: TestModel, batch: number, window: number) {
   const length = symbol('length');
   return on.compile(
-    (weights, features, state, { tokens, lengths }) => {
-      const inputs = { tokens, projections: features, state, lengths };
+    (learned, drawn, state: TrunkState, { tokens, lengths }) => {
+      const weights = { params: learned, buffers: drawn };
+      const inputs = { tokens, lengths };
       const isReal = reshape(less(range(length), reshape(lengths, [batch, 1])), [batch, length, 1]);
       const shown = ({ hidden, lastHidden, state: next }: ReturnType<typeof readInWindows>) => ({
         ...{ hidden: where(isReal, hidden, scalar(0)), lastHidden, state: next },
       });
-      const afresh = { tokens, projections: features };
       return {
-        whole: shown(readTokens(config, weights, inputs)),
-        windowed: shown(readInWindows(config, weights, inputs, { window })),
-        wholeAfresh: readTokens(config, weights, afresh).hidden,
-        windowedAfresh: readInWindows(config, weights, afresh, { window }).hidden,
+        whole: shown(model.apply(weights, inputs, { state })),
+        windowed: shown(readInWindows(model, weights, inputs, { window, state })),
+        wholeAfresh: model.apply(weights, { tokens }).hidden,
+        windowedAfresh: readInWindows(model, weights, { tokens }, { window }).hidden,
       };
     },
     [
       specsOf(params),
-      specsOf(projections),
-      specsOf(initialState(config, batch)),
+      specsOf(buffers),
+      specsOf(initialState(model, batch)),
       { tokens: spec('int32', [batch, length]), lengths: spec('int32', [batch]) },
     ],
   );
@@ -59,8 +53,8 @@ function expectAlike(actual: unknown, expected: unknown, what: string): void {
 
 const models = {
   'FAVOR+': {},
-  'FAVOR+ with learned positions': { positions: 'learned', maxLength: 200 },
-  'signed features without token shift': { featureMap: 'trigonometric', tokenShift: false },
+  'FAVOR+ with learned positions': { positions: { kind: 'learned', maxLength: 200 } },
+  'signed features without token shift': { attention: { features: { name: 'trigonometric', featureCount: 32 } }, tokenShift: false },
   'no attention': { attention: 'none' },
 } as const;
 
@@ -71,18 +65,21 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])('%s', (on) => {
     '%s: windows of 32 give what one window gives',
     async (name) => {
       const model = randomModel({ depth: 1, ...models[name] });
-      const { params, projections, config } = model;
+      const { params, buffers } = model;
       const both = await compileBoth(engines[on], model, 3, 20); // rounded up to two chunks of 16
-      let state: LanguageModelState<HostTensor> = initialState(config, 3);
+      let state = initialState(model.model, 3);
       for (const [length, lengths] of [
         [96, [96, 96, 96]],
         [77, [77, 32, 50]],
       ] as const) {
         const tokens = int32([3, length], drawTokens(3 * length, length));
-        const result = await both.run([params, projections, state, { tokens, lengths: int32([3], lengths) }]);
+        const result = await both.run([params, buffers, state, { tokens, lengths: int32([3], lengths) }]);
         expectAlike(result.windowed, result.whole, `${length} tokens`);
         expectAlike(result.windowedAfresh, result.wholeAfresh, `${length} tokens afresh`);
-        state = mapTree(result.whole.state, (leaf: HostTensor) => ({ ...leaf, data: leaf.data.slice() }) as HostTensor);
+        state = mapTree(result.whole.state, (leaf: HostTensor) => ({
+          ...leaf,
+          data: leaf.data.slice(),
+        })) as TrunkState<HostTensor>;
       }
       await both.dispose();
     },
@@ -91,46 +88,43 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])('%s', (on) => {
 
 describe('refusals', () => {
   const read = (options: Partial<LanguageModelOptions>, length: number, window: number) => () => {
-    const { config, params, projections } = randomModel(options);
-    const given = [specsOf(params), specsOf(projections), spec('int32', [1, length])] as const;
-    trace(
-      (weights, features, tokens) => readInWindows(config, weights, { tokens, projections: features }, { window }),
-      given,
-    );
+    const { model, params, buffers } = randomModel(options);
+    const given = [specsOf(params), specsOf(buffers), spec('int32', [1, length])] as const;
+    trace((learned, drawn, tokens) => readInWindows(model, { params: learned, buffers: drawn }, { tokens }, { window }), given);
   };
 
   it('names what was expected', () => {
-    expect(read({ attention: 'softmax' }, 64, 16)).toThrow(/expected attention whose state has one size.*softmax/);
+    expect(read({ attention: 'softmax' }, 64, 16)).toThrow(/expected causal attention whose state has one size.*softmax/);
     expect(read({}, 64, 0)).toThrow(/expected a positive integer as window, got 0/);
     expect(read({}, 64, 16.5)).toThrow(/expected a positive integer as window, got 16.5/);
-    const learned = { positions: 'learned', maxLength: 64 } as const;
+    const learned = { positions: { kind: 'learned', maxLength: 64 } } as const;
     expect(read(learned, 65, 16)).toThrow(/readInWindows: expected at most maxLength = 64 tokens/);
     expect(read(learned, 64, 16)).not.toThrow();
   });
 });
 
-describe('readTokens', () => {
+describe('reading at once', () => {
   it('refuses rows of several lengths for exact attention, whose state keeps no mask', () => {
-    const { config, params } = randomModel({ attention: 'softmax' });
+    const { model, params } = randomModel({ attention: 'softmax' });
     const read = () =>
-      trace((weights, { tokens, lengths }) => readTokens(config, weights, { tokens, lengths }).hidden, [
+      trace((learned, { tokens, lengths }) => model.apply({ params: learned, buffers: {} }, { tokens, lengths }).hidden, [
         specsOf(params),
         { tokens: spec('int32', [2, 3]), lengths: spec('int32', [2]) },
       ] as const);
-    expect(read).toThrow(/readTokens: expected rows of one length.*got lengths/);
+    expect(read).toThrow(/language model: expected rows of one length.*got lengths/);
   });
 
   it.each(Object.keys(engines) as (keyof typeof engines)[])(
     'gives no token beyond the learned positions the last one of them: %s',
     async (on) => {
-      const { config, params, projections } = randomModel({ positions: 'learned', maxLength: 40 });
+      const { config, model, params, buffers } = randomModel({ positions: { kind: 'learned', maxLength: 40 } });
       const length = symbol('length');
       const reader = await engines[on].compile(
-        (weights, features, { tokens }) => readTokens(config, weights, { tokens, projections: features }).lastHidden,
-        [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, length]) }],
+        (learned, drawn, { tokens }) => model.apply({ params: learned, buffers: drawn }, { tokens }).lastHidden,
+        [specsOf(params), specsOf(buffers), { tokens: spec('int32', [1, length]) }],
       );
       const read = (count: number) =>
-        reader.run([params, projections, { tokens: int32([1, count], drawTokens(count)) }]);
+        reader.run([params, buffers, { tokens: int32([1, count], drawTokens(count)) }]);
       expect((await read(40)).shape).toEqual([1, 1, config.dim]); // padded to 48
       await expect(read(41)).rejects.toThrow(on === 'oracle' ? /indices from 0 to 39, got 40/ : /Gather in embedding/);
       await reader.dispose();

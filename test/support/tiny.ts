@@ -2,7 +2,8 @@
 import { bytesSource, splitCorpus } from '../../src/data/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
+import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
+import { languageModelling } from '../../src/tasks/index.js';
 import {
   initialSnapshot,
   type Snapshot,
@@ -13,11 +14,15 @@ import {
 
 export const engine = nodeEngine({ threads: 1 });
 
-export const tinyModel = { dim: 16, depth: 2, heads: 2, headDim: 8, featureCount: 16, chunk: 16 } as const;
+export const tinyModel = {
+  ...{ dim: 16, depth: 2, heads: 2, headDim: 8 },
+  attention: { features: { featureCount: 16 } },
+} as const;
 export const tinyTraining = {
   steps: 8,
   batch: 2,
   window: 32,
+  chunk: 16,
   learningRate: 3e-3,
   heldOut: 0.2,
   evaluationInterval: 4,
@@ -38,6 +43,7 @@ export function snapshotOf(
 }
 
 export async function trainerFor(snapshot: Snapshot, on: Engine = engine): Promise<Trainer> {
-  const { heldOut, window } = snapshot.training;
-  return Trainer.create(snapshot, { engine: on, ...splitCorpus(bytesSource(corpus), heldOut, window) });
+  const { training } = snapshot;
+  const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
+  return Trainer.create(snapshot, { engine: on, task: languageModelling(modelOf(snapshot.model, training), training, data) });
 }
