@@ -51,7 +51,10 @@ async function goOn(
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
   try {
-    if (flags.loadState !== undefined) session.loadState(await readSafetensors(flags.loadState as string));
+    if (flags.loadState !== undefined) {
+      const path = flags.loadState as string;
+      session.loadState(await readSafetensors(path, (layout) => session.checkState(layout, path)), path);
+    }
     await stream(session, prompt, { ...options, signal: stop.signal }, { io, isEchoed: flags.echo !== false });
     if (flags.saveState !== undefined) {
       const { tensors, metadata } = await session.saveState();
