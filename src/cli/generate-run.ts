@@ -15,7 +15,7 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import { type Io, withoutControls, writeAll } from './io.js';
-import { expectWritable } from './output-file.js';
+import { expectFile } from './output-file.js';
 
 /** What counts of generation_config.json, in Hugging Face's words. */
 const generationConfigSchema = z.object({
@@ -29,7 +29,7 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
     throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
   }
-  if (flags.saveState !== undefined) await expectWritable('--save-state', flags.saveState as string);
+  if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState as string);
   const model = await loadModel(folder);
   const options = await generateOptions(folder, flags);
   const prompt = await openPrompt(flags, io);
@@ -51,7 +51,10 @@ async function goOn(
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
   try {
-    if (flags.loadState !== undefined) session.loadState(await readSafetensors(flags.loadState as string));
+    if (flags.loadState !== undefined) {
+      const path = flags.loadState as string;
+      session.loadState(await readSafetensors(path, (layout) => session.checkState(layout, path)), path);
+    }
     await stream(session, prompt, { ...options, signal: stop.signal }, { io, isEchoed: flags.echo !== false });
     if (flags.saveState !== undefined) {
       const { tensors, metadata } = await session.saveState();

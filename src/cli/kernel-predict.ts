@@ -2,7 +2,6 @@
 import { PerformerError } from '../base/errors.js';
 import type { Table } from '../data/index.js';
 import { openCsv } from '../data/node.js';
-import { writeFileAtomic } from '../interop/node.js';
 import {
   classesOf,
   type KernelMachine,
@@ -16,8 +15,9 @@ import { loadMachine } from '../machines/node.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
-import { type Io, writeAll } from './io.js';
+import type { Io } from './io.js';
 import { metricsJson, metricsText } from './kernel-metrics.js';
+import { expectWritable, isStandardOutput, writeOutput } from './output-file.js';
 import { rowProgress } from './row-progress.js';
 
 interface Opened {
@@ -39,10 +39,11 @@ async function open(folder: string, path: string, io: Io): Promise<Opened> {
 }
 
 export async function runPredict(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
+  const out = (flags.out as string | undefined) ?? '-';
+  await expectWritable('--out', out);
   const { machine, names, table } = await open(folder, path, io);
   const engine = await chooseEngine(flags);
   const predictor = await MachinePredictor.create(engine, machine);
-  const out = flags.out as string | undefined;
   const progress = rowProgress(io.stderr);
   let rows = 0;
   const watched = async function* () {
@@ -53,13 +54,12 @@ export async function runPredict(folder: string, path: string, flags: FlagValues
     }
   };
   try {
-    if (out === undefined) for await (const text of watched()) await writeAll(io.stdout, text);
-    else await writeFileAtomic(out, watched());
+    await writeOutput(io, out, watched());
   } finally {
     progress.close();
     await predictor.dispose();
   }
-  if (out !== undefined) io.stdout.write(`${formatCount(rows)} predictions are in ${out}.\n`);
+  if (!isStandardOutput(out)) io.stdout.write(`${formatCount(rows)} predictions are in ${out}.\n`);
 }
 
 async function* predictionText(

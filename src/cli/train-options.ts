@@ -1,8 +1,8 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
-import { readFile } from 'node:fs/promises';
 import type * as z from 'zod';
-import { messageOf } from '../base/errors.js';
+import { messageOf, PerformerError } from '../base/errors.js';
 import { byteVocabularySize } from '../data/byte-tokenizer.js';
+import { readJson } from '../interop/node.js';
 import { canCarryState, type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
@@ -63,9 +63,10 @@ export async function askedOptions(flags: FlagValues): Promise<AskedOptions> {
 async function readConfigFile(path: string): Promise<Options> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
+    value = await readJson(path);
   } catch (cause) {
-    throw usageError(`--config ${path}: expected a file of JSON, got ${messageOf(cause)}.`, { cause });
+    const reason = cause instanceof PerformerError ? (cause.cause ?? cause) : cause;
+    throw usageError(`--config ${path}: expected a file of JSON, got ${messageOf(reason)}.`, { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw usageError(

@@ -5,8 +5,10 @@
  * blocks of dim (Choromanski et al. 2021, section 3.3; `rotations.ts`): they lower the variance and leave every estimate
  * unbiased.
  */
+
 import { float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { Fingerprint } from '../base/fingerprint.js';
 import type { Random } from '../base/random.js';
 import { arrangeDirections, norm, type RotationKind, rotationKinds, scaleTo } from './rotations.js';
 
@@ -78,16 +80,11 @@ export function drawSigns(random: Random, rows: number, columns: number): HostTe
   );
 }
 
-/** 64 bits in hexadecimal that tell one set of projections from another (FNV-1a over their words, in two lanes). */
+/** 64 bits in hexadecimal that tell one set of projections from another: the fingerprint of shapes and values. */
 export function projectionDigest(projections: readonly HostTensor<'float32'>[]): string {
-  const lanes = [0x811c9dc5, 0x9dc5811c];
-  const mix = (word: number) => {
-    lanes[0] = Math.imul((lanes[0] as number) ^ word, 0x01000193);
-    lanes[1] = Math.imul((lanes[1] as number) ^ ((word >>> 16) | (word << 16)), 0x01000193) + 0x9e3779b9;
-  };
+  const fingerprint = new Fingerprint();
   for (const { shape, data } of projections) {
-    shape.forEach(mix);
-    for (const word of new Uint32Array(data.buffer, data.byteOffset, data.length)) mix(word);
+    fingerprint.add(shape).add(new Uint32Array(data.buffer, data.byteOffset, data.length));
   }
-  return lanes.map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join('');
+  return fingerprint.toString();
 }

@@ -8,6 +8,7 @@ import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
+import { tensorsDigest } from '../interop/index.js';
 import { initialState, languageModelLayout, projectionLayout, projectionsDigest } from '../models/index.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { longestRow } from './token-rows.js';
@@ -27,6 +28,9 @@ export interface History<T = HostTensor> {
   /** The last tokens, which may be the beginning of a character: int32 [batch, 3], the newest last, −1 for none. */
   readonly recent: T;
 }
+
+/** A tensor without its data. */
+export type HostLeaf = Pick<HostTensor, 'dtype' | 'shape'>;
 
 /** All that a session keeps of its tokens. */
 export interface Memory<T = HostTensor> extends Reading<T>, History<T> {}
@@ -48,7 +52,7 @@ export function identityOf({ config, params, projections }: Model): Readonly<Rec
   weights.sort(([left], [right]) => (left < right ? -1 : 1));
   return {
     format: 'performer-ts generation state',
-    version: '1',
+    version: '2',
     model: JSON.stringify(Object.fromEntries(Object.entries(model).sort())),
     weights: projectionDigest(weights.map(([, weight]) => weight)),
     projections: projectionsDigest(projections),
@@ -57,7 +61,8 @@ export function identityOf({ config, params, projections }: Model): Readonly<Rec
 
 export function encodeMemory(memory: Memory, metadata: Readonly<Record<string, string>>): SavedState {
   const copies = leavesOf(memory).map(([path, leaf]) => [path, copyOf(leaf as HostTensor)] as const);
-  return { tensors: new Map(copies), metadata };
+  const tensors = new Map(copies);
+  return { tensors, metadata: { ...metadata, digest: tensorsDigest(tensors, metadata) } };
 }
 
 function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
@@ -103,11 +108,27 @@ export function decodeMemory(
     const expected = isExact ? `from 0 to ${longest} and the same in every row` : `from 0 to ${longest}`;
     throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad}.`);
   }
-  const like = mapTree(emptyMemory(model, batch), ({ dtype, shape }: HostTensor, path) => ({
-    dtype,
-    shape: shapeAfter(path, shape, past),
-  }));
-  return mapTree(treeFromLeaves(where, like, tensors), copyOf);
+  const memory = treeFromLeaves(where, layoutAfter(model, batch, past), tensors);
+  const { digest, ...rest } = metadata;
+  if (digest !== tensorsDigest(tensors, rest)) {
+    const got = 'one that was changed since. The file is damaged; use another copy.';
+    throw new PerformerError('CHECKPOINT', `${where}: expected a state as it was saved, got ${got}`);
+  }
+  return mapTree(memory, copyOf);
+}
+
+/** Names, dtypes and shapes of a memory that holds `past` tokens. */
+function layoutAfter(model: Model, batch: number, past: number) {
+  return mapTree(
+    emptyMemory(model, batch),
+    ({ dtype, shape }: HostTensor, path): HostLeaf => ({ dtype, shape: shapeAfter(path, shape, past) }),
+  );
+}
+
+/** Throws CHECKPOINT unless a saved memory of this model may have tensors of these names, dtypes and shapes. */
+export function checkLayout(where: string, leaves: ReadonlyMap<string, HostLeaf>, model: Model, batch: number): void {
+  const past = leaves.get('state.blocks.0.attention.key')?.shape[2] ?? 0;
+  treeFromLeaves(where, layoutAfter(model, batch, past), leaves);
 }
 
 /** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */

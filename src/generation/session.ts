@@ -24,11 +24,13 @@ import {
   type Reading,
 } from './reader.js';
 import {
+  checkLayout,
   checkModel,
   decodeMemory,
   emptyMemory,
   encodeMemory,
   type History,
+  type HostLeaf,
   identityOf,
   type Memory,
   recentCount,
@@ -186,14 +188,23 @@ export class GenerationSession {
   }
 
   /**
-   * Goes on from a saved state, which is copied; the session is unchanged when it is refused.
+   * Throws CHECKPOINT unless tensors of these names, dtypes and shapes may be a saved state: to be asked before they are
+   * read from a file. `where` heads the messages; the path of the file is best.
+   */
+  checkState(layout: ReadonlyMap<string, HostLeaf>, where = 'checkState'): void {
+    checkLayout(where, layout, this.#model, this.batch);
+  }
+
+  /**
+   * Goes on from a saved state, which is copied; the session is unchanged when it is refused. `where` heads the messages;
+   * the path of the file is best.
    *
    * @throws CHECKPOINT for a state of another model, of other projections or of another batch, or a damaged one.
    */
-  loadState(saved: SavedState): void {
+  loadState(saved: SavedState, where = 'loadState'): void {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
-    const memory = decodeMemory('loadState', saved, this.#model, this.batch, this.#identity);
+    const memory = decodeMemory(where, saved, this.#model, this.batch, this.#identity);
     this.#deferral?.clear();
     ({ history: this.#history, current: this.#current } = parts(memory));
   }

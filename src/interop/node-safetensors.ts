@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { Leaf } from '../base/tree.js';
 import { openRegularFile, readError, readFully } from '../data/node-read.js';
 import { writeFileAtomic } from './node-files.js';
 import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
@@ -27,7 +26,7 @@ export interface SafetensorsFile extends Safetensors {
  */
 export async function readSafetensors(
   path: string,
-  check?: (layout: ReadonlyMap<string, Leaf>) => void,
+  check?: (layout: ReadonlyMap<string, Pick<HostTensor, 'dtype' | 'shape'>>) => void,
 ): Promise<SafetensorsFile> {
   const where = `read ${path}`;
   const { file, size } = await openRegularFile('CHECKPOINT', where, path);
