@@ -5,13 +5,14 @@
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { type Leaf, mapTree, treeFromLeaves } from '../base/tree.js';
+import { type Leaf, treeFromLeaves } from '../base/tree.js';
 import { checkDigest, seal, unseal } from '../interop/digest.js';
 import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
 import { locateFolder } from '../interop/node-folders.js';
-import { describeIssues, stateLayout } from '../models/index.js';
-import { trainingConfig } from './config.js';
-import { checkListed, loadModelFiles, tensorsOf, writeJson, writeModel } from './node-model.js';
+import { describeIssues } from '../base/options.js';
+import { checkListed, tensorsOf } from '../models/index.js';
+import { loadModelFiles, writeJson, writeModel } from '../models/node.js';
+import { readTrainingConfig } from './config.js';
 import { listCheckpoints, type SavedCheckpoint } from './node-run-folder.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -62,8 +63,8 @@ async function newestWhole(checkpoints: readonly SavedCheckpoint[]): Promise<Sav
 
 async function loadSnapshot(place: string): Promise<Snapshot> {
   const checkpoint = await locateFolder(place);
-  const { model, digest: modelDigest } = await loadModelFiles(checkpoint);
-  const { config, params, projections } = model;
+  const { model: loaded, digest: modelDigest } = await loadModelFiles(checkpoint);
+  const { model, params, buffers } = loaded;
   const where = join(checkpoint, 'training.json');
   const { content, digests } = unseal(where, await readJson(where));
   const parsed = trainingFileSchema.safeParse(content);
@@ -72,32 +73,31 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
     throw new PerformerError('CHECKPOINT', `${where}: expected the state of a run of version 1, got ${got}.`);
   }
   const { step, best, states, statesDigest, isEvaluationDue, options } = parsed.data;
-  const training = trainingConfig(options, where);
+  const training = readTrainingConfig(options, where);
   checkDigest(join(checkpoint, 'model.safetensors'), digests, 'model.safetensors', modelDigest);
   checkStateCount(where, states, training);
   const path = join(checkpoint, 'training.safetensors');
-  const paramsLike = mapTree(params, ({ dtype, shape }: Leaf) => ({ dtype, shape }));
   const arranged = <L extends Leaf>(tensors: ReadonlyMap<string, L>) => {
     checkListed(path, tensors, 'states', states);
     const like = {
-      firstMoment: paramsLike,
-      secondMoment: paramsLike,
-      states: Array.from({ length: states }, () => stateLayout(config, training.batch)),
+      firstMoment: model.params,
+      secondMoment: model.params,
+      states: Array.from({ length: states }, () => model.state(training.batch)),
     };
     return treeFromLeaves(path, like, tensors);
   };
   const { tensors, digest } = await readSafetensors(path, arranged);
   checkDigest(path, digests, 'training.safetensors', digest);
-  const loaded = arranged(tensors) as unknown as Snapshot['moments'] & Pick<Snapshot, 'states'>;
+  const kept = arranged(tensors) as unknown as Snapshot['moments'] & Pick<Snapshot, 'states'>;
   return {
-    model: config,
+    model: model.config,
     training,
     step,
     location: place,
     params,
-    projections,
-    moments: { firstMoment: loaded.firstMoment, secondMoment: loaded.secondMoment },
-    states: loaded.states,
+    buffers,
+    moments: { firstMoment: kept.firstMoment, secondMoment: kept.secondMoment },
+    states: kept.states,
     statesDigest,
     best,
     isEvaluationDue,
@@ -115,7 +115,7 @@ function checkStateCount(where: string, states: number, { carryState, accumulati
 /** Writes the files of a snapshot into a folder. */
 export async function writeSnapshot(folder: string, snapshot: Snapshot): Promise<void> {
   const { step, best, training, moments, states, statesDigest, isEvaluationDue } = snapshot;
-  const modelDigest = await writeModel(folder, snapshot);
+  const modelDigest = await writeModel(folder, snapshot.model, snapshot);
   const tensors = new Map([...tensorsOf(moments), ...tensorsOf({ states })]);
   const digest = await writeSafetensors(join(folder, 'training.safetensors'), tensors);
   const file = { version: 1, step, best, states: states.length, statesDigest, isEvaluationDue, options: training };

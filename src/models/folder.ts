@@ -1,0 +1,160 @@
+/**
+ * A model folder, as Hugging Face has it: config.json and model.safetensors, with tokenizer.json and
+ * generation_config.json beside them. What is here knows no files: a folder is a map from names to bytes, and Node's own
+ * reading and writing (`node-folder.ts`) goes through the same checks.
+ */
+import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
+import { byteTokenizerJson } from '../data/index.js';
+import { decodeSafetensors, digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
+import type { Model, ModelConfig, ModelWeights } from './model.js';
+import { modelConfig, modelOf } from './registry.js';
+
+/** A model with its weights. */
+export interface LoadedModel extends ModelWeights {
+  readonly model: Model;
+}
+
+export const weightsFile = 'model.safetensors';
+export const configFile = 'config.json';
+/** Which config.json the tensors belong to, in the metadata of model.safetensors. */
+const digestKey = 'sha256';
+
+/** The files of a model; config.json comes last, as it says that there is one. */
+export const modelFiles = [weightsFile, 'tokenizer.json', 'generation_config.json', configFile];
+
+/** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
+export type Digest = (chunks: Iterable<Uint8Array>) => string;
+
+type Layout = Pick<Leaf, 'dtype' | 'shape'>;
+
+/** The tensors of a file as parameters and buffers. Throws CHECKPOINT unless they have the names and shapes of the model. */
+export function arrangeTensors<L extends Layout>(
+  where: string,
+  model: Model,
+  tensors: ReadonlyMap<string, L>,
+): { readonly params: object; readonly buffers: object } {
+  checkListed(where, tensors, 'blocks', model.config.depth);
+  const names = new Set(leavesOf(model.buffers).map(([name]) => name));
+  const pick = (isBuffer: boolean) => new Map([...tensors].filter(([name]) => names.has(name) === isBuffer));
+  return {
+    buffers: treeFromLeaves(where, model.buffers, pick(true) as ReadonlyMap<string, Leaf>),
+    params: treeFromLeaves(where, model.params, pick(false) as ReadonlyMap<string, Leaf>),
+  };
+}
+
+/** Throws CHECKPOINT unless a list has as many items by its tensors' names, before a layout of that many is built. */
+export function checkListed(
+  where: string,
+  tensors: ReadonlyMap<string, unknown>,
+  list: string,
+  expected: number,
+): void {
+  const paths = [...tensors.keys()].map((name) => name.split('.'));
+  const items = new Set(paths.filter(([name]) => name === list).map(([, item]) => item));
+  if (items.size === expected) return;
+  const got = `those of ${items.size}. Use the files that were saved together.`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected the tensors of ${expected} ${list}, got ${got}`);
+}
+
+/**
+ * A model from the content of its two files. Throws CONFIG or CHECKPOINT where they are not a model, not whole, not as
+ * they were saved together, or hold a number that is not finite.
+ */
+export function modelFromFiles(
+  where: { readonly config: string; readonly weights: string },
+  content: unknown,
+  { tensors, metadata }: Safetensors,
+  digest: Digest = digestOf,
+): LoadedModel {
+  const model = modelOf(modelConfig(content, where.config));
+  const kept = metadata[digestKey];
+  if (kept !== undefined && kept !== boundDigest(content, tensors, digest)) {
+    throw new PerformerError(
+      'CHECKPOINT',
+      `${where.weights}: expected the tensors and the config.json that were saved together, with the SHA-256 ${kept}, got others. ` +
+        'A file is damaged or of another model; get the whole folder again.',
+    );
+  }
+  expectFinite(where.weights, tensors);
+  return { model, ...arrangeTensors(where.weights, model, tensors) };
+}
+
+/** What model.safetensors holds of a model: its tensors, and the metadata that bind them to its config.json. */
+export function weightsOf(
+  config: ModelConfig,
+  { params, buffers }: ModelWeights,
+  digest: Digest = digestOf,
+): Safetensors {
+  const tensors = new Map([...tensorsOf(params), ...tensorsOf(buffers)]);
+  const metadata = { format: 'pt', producer: 'performer-ts', [digestKey]: boundDigest(config, tensors, digest) };
+  return { tensors, metadata };
+}
+
+/** The other files of a model folder, as values of JSON. */
+export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknown>> {
+  return {
+    'tokenizer.json': byteTokenizerJson(),
+    'generation_config.json': { temperature: 0.8, top_p: 0.95 },
+    [configFile]: config,
+  };
+}
+
+/** SHA-256 of tensors in the order of their names, and of a configuration with its keys in the order of its file. */
+function boundDigest(config: unknown, tensors: ReadonlyMap<string, HostTensor>, digest: Digest): string {
+  return digest(encodeSafetensors(tensors, { config: JSON.stringify(config) }));
+}
+
+/** The tensors of a tree by their paths. */
+export function tensorsOf(tree: object): Map<string, HostTensor> {
+  return new Map(leavesOf(tree) as [string, HostTensor][]);
+}
+
+/** The files of a model folder by name, to be kept or sent anywhere. */
+export function encodeModel({ model, ...weights }: LoadedModel): Map<string, Uint8Array> {
+  const { tensors, metadata } = weightsOf(model.config, weights);
+  const files = new Map([[weightsFile, joined(encodeSafetensors(tensors, metadata))]]);
+  for (const [name, value] of Object.entries(jsonFilesOf(model.config))) {
+    files.set(name, new TextEncoder().encode(jsonText(value)));
+  }
+  return files;
+}
+
+/**
+ * The model of a folder whose files are in memory: config.json and model.safetensors.
+ *
+ * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
+ */
+export function decodeModel(files: ReadonlyMap<string, Uint8Array>): LoadedModel {
+  const bytes = (name: string) => {
+    const found = files.get(name);
+    if (found !== undefined) return found;
+    const got = [...files.keys()].join(', ') || 'none';
+    throw new PerformerError('CHECKPOINT', `decodeModel: expected the file ${name}, got ${got}.`);
+  };
+  const text = new TextDecoder().decode(bytes(configFile));
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (cause) {
+    throw new PerformerError('CHECKPOINT', `${configFile}: expected JSON, got other text. Get the file again.`, { cause });
+  }
+  const file = decodeSafetensors(weightsFile, bytes(weightsFile));
+  return modelFromFiles({ config: configFile, weights: weightsFile }, content, file);
+}
+
+/** A value as the text of a JSON file. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
