@@ -83,7 +83,9 @@ export function choice<const K extends string, const L extends Schemas>(
       return refuse(`expected one of ${names}, got ${JSON.stringify(name)}`, [key]);
     }
     const parsed = variant.safeParse({ ...options, [key]: name });
-    return parsed.success ? parsed.data : issues(parsed.error.issues.map((issue) => ({ ...issue, input: options })));
+    if (parsed.success) return parsed.data;
+    // As problems of our own: unknown keys alone would not keep what is built on this value from being made.
+    return issues(parsed.error.issues.map(({ message, path }) => ({ code: 'custom', message, path, input: options })));
   });
   const withDefault = schema.prefault(variants.fallback);
   variantsOf.set(withDefault, variants);
