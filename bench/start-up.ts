@@ -41,7 +41,9 @@ export const startUp: Benchmark = {
     try {
       const { model, training } = presets.tiny;
       const snapshot = initialSnapshot(languageModelConfig(model), trainingConfig(training));
-      await (await CheckpointFolder.open(folder, 1)).save({ ...snapshot, best: { step: 0, loss: 6 } });
+      const store = await CheckpointFolder.open(folder);
+      await store.save({ ...snapshot, best: { step: 0, loss: 6 } });
+      await store.close();
       const times: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 7); i++) times.push(await firstToken(folder));
       const deep = languageModelConfig({ ...presets.small.model, depth: isQuick ? 2 : 24 });

@@ -1,5 +1,5 @@
 /** `performer compare` at work: one run after another, each as `performer train` has it, and a ranking after each. */
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
@@ -7,9 +7,11 @@ import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
+import { folderError, makeFolder } from '../interop/node-folders.js';
 import { languageModelConfig } from '../models/index.js';
 import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
-import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
+import { CheckpointFolder, lockFolder } from '../training/node.js';
+import { holdsRun } from '../training/node-run-folder.js';
 import { usageError } from './command.js';
 import { compareSchema } from './compare.js';
 import { type ComparedKernel, folderName, parseKernels, variedOptions } from './compare-kernels.js';
@@ -19,7 +21,7 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { type Io, shellWord } from './io.js';
 import { MetricsFile, readCurve, readSpeed } from './metrics.js';
-import { holdsRun, makeFolder } from './run-folder.js';
+import { expectOurs } from './run-folder.js';
 import { trainLoop } from './train-loop.js';
 import { askedOptions, freshOptions, type RunOptions, sharedOptions } from './train-options.js';
 
@@ -41,7 +43,7 @@ export async function runCompare(files: readonly string[], flags: FlagValues, io
   try {
     const engine = await chooseEngine(flags);
     const { text, runs } = flags.resume
-      ? await resume(out, files, flags, closers)
+      ? await resume(out, files, flags, { io, closers })
       : await begin(out, files, flags, { engine, io, closers });
     await compare(out, runs, text, { engine, io });
   } finally {
@@ -84,11 +86,16 @@ async function begin(
   const text = await openFiles(files);
   closers.push(() => text.close());
   checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
-  await makeFolder(out);
-  closers.push(await lockFolder(out));
+  await makeFolder(out).catch((cause: unknown) => {
+    throw folderError(out, cause);
+  });
+  closers.push((await lockFolder(out)).release);
   if ((await stat(join(out, planName)).catch(() => undefined)) !== undefined) {
     throw usageError(`--out ${out}: expected a folder without a comparison, got one. Add --resume to go on with it.`);
   }
+  const seedList = Array.from({ length: seeds }, (_, index) => training.seed + index);
+  const folders = kernels.flatMap((kernel) => seedList.map((seed) => join('runs', folderName(kernel, seed))));
+  await expectOurs(out, ['results.json', 'ranking.md', 'curves.csv', ...folders]);
   const runs: z.output<typeof plannedSchema>[] = [];
   for (const kernel of kernels) {
     const { model, training: first } = optionsOf(kernel);
@@ -98,9 +105,7 @@ async function begin(
       io.stdout.write(`${kernel.name}: ${steps} steps fit into ${minutes} minutes\n`);
       length = { steps };
     }
-    for (let seed = first.seed; seed < first.seed + seeds; seed++) {
-      runs.push({ kernel: kernel.name, seed, ...optionsOf(kernel, { ...length, seed }) });
-    }
+    for (const seed of seedList) runs.push({ kernel: kernel.name, seed, ...optionsOf(kernel, { ...length, seed }) });
   }
   await noteRun(out, files, text, training.window);
   await writeFileAtomic(join(out, planName), [`${JSON.stringify({ version: 1, runs }, undefined, 1)}\n`]);
@@ -130,7 +135,7 @@ async function resume(
   out: string,
   files: readonly string[],
   flags: FlagValues,
-  closers: Beginning['closers'],
+  { io, closers }: Pick<Beginning, 'io' | 'closers'>,
 ): Promise<Prepared> {
   const changed = Object.keys(flags).find((key) => !['out', 'resume', 'threads', 'provider'].includes(key));
   if (changed !== undefined)
@@ -139,14 +144,15 @@ async function resume(
   if ((await stat(path).catch(() => undefined)) === undefined) {
     throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);
   }
-  closers.push(await lockFolder(out));
+  closers.push((await lockFolder(out)).release);
   const plan = planSchema.safeParse(await readJson(path));
   if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 1.`);
   const note = await readRunNote(out);
   const named = files.length > 0 ? files : (note?.files ?? []);
   const text = await openFiles(named);
   closers.push(() => text.close());
-  if (note !== undefined) await checkText(out, note, text);
+  const doubt = note === undefined ? undefined : await checkText(out, note, named, text);
+  if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
   const kernels = parseKernels([...new Set(plan.data.runs.map(({ kernel }) => kernel))].join(','));
   return { text, runs: plan.data.runs.map((run) => plannedRun(out, kernels, run)) };
 }
@@ -214,28 +220,28 @@ async function finish(
   text: ByteSource,
   { engine, io }: { readonly engine: Engine; readonly io: Io },
 ): Promise<{ readonly result: ComparedRun; readonly isDone: boolean }> {
-  await mkdir(folder, { recursive: true });
-  const snapshot = (await holdsRun(folder)) ? await loadLatestSnapshot(folder) : fresh();
+  const { store, snapshot } = (await holdsRun(folder))
+    ? await CheckpointFolder.resume(folder)
+    : { store: await CheckpointFolder.open(folder), snapshot: fresh() };
   const { training, model } = snapshot;
   const metricsPath = join(folder, 'metrics.jsonl');
-  const { train, heldOut } = splitCorpus(text, training.heldOut, training.window);
-  const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+  const closers = [() => store.close()];
   let divergence: PerformerError | undefined;
+  let trainer: Trainer;
   try {
-    const store = await CheckpointFolder.open(folder, training.keep);
+    const { train, heldOut } = splitCorpus(text, training.heldOut, training.window);
+    trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+    closers.push(() => trainer.dispose());
     if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
-      try {
-        await trainLoop(trainer, { store, metrics, io });
-      } catch (cause) {
+      closers.push(() => metrics.close());
+      await trainLoop(trainer, { store, metrics, io }).catch((cause: unknown) => {
         divergence = divergenceOf(cause);
         io.stderr.write(`note: ${kernel}, seed ${seed} diverged: ${divergence.message}\n`);
-      } finally {
-        await metrics.close();
-      }
+      });
     }
   } finally {
-    await trainer.dispose();
+    for (const close of closers.reverse()) await close();
   }
   const curve = await readCurve(metricsPath);
   const result = {

@@ -1,20 +1,25 @@
-/** The folder of a run, or of a comparison. */
-import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { messageOf, PerformerError } from '../base/errors.js';
-import { namesIn } from '../interop/node-folders.js';
+/** What the commands add to the folder of a run, or of a comparison. */
 
-/** Makes the folder where needed. Throws DATA where it cannot be made. */
-export async function makeFolder(out: string): Promise<void> {
-  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
-    const got = messageOf(cause);
-    throw new PerformerError('DATA', `--out ${out}: expected a folder to write to, got ${got}.`, { cause });
-  });
+import { PerformerError } from '../base/errors.js';
+import { CheckpointFolder } from '../training/node.js';
+import { expectUntaken } from '../training/node-run-folder.js';
+import { usageError } from './command.js';
+import { readRunNote } from './corpus.js';
+
+/** Throws CHECKPOINT where one of these files, or another than ours at `run.json`, would be overwritten. */
+export async function expectOurs(out: string, names: readonly string[]): Promise<void> {
+  await expectUntaken(out, names);
+  await readRunNote(out).catch(() => expectUntaken(out, ['run.json']));
 }
 
-/** Whether there is a run to go on with: a whole checkpoint, or the model of one. */
-export async function holdsRun(folder: string): Promise<boolean> {
-  const checkpoints = await namesIn(join(folder, 'checkpoints'));
-  const config = await stat(join(folder, 'config.json')).catch(() => undefined);
-  return config !== undefined || checkpoints.some((name) => name.startsWith('step-'));
+/** Locks the folder of a new run. Throws USAGE where it holds one already, CHECKPOINT where it cannot be written. */
+export async function beginRun(out: string): Promise<CheckpointFolder> {
+  return CheckpointFolder.open(out).catch((cause: unknown) => {
+    if (!(cause instanceof PerformerError) || cause.code !== 'USAGE') throw cause;
+    throw usageError(
+      `--out ${out}: expected a folder without a run, got one that holds a run already. ` +
+        'Add --resume to go on with it, or choose another folder.',
+      { cause },
+    );
+  });
 }

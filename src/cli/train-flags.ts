@@ -62,7 +62,9 @@ const trainingFlags = flagsOf('Training:', trainingShape, {
   window: { text: 'tokens of a window', fallback: fromPreset },
   accumulation: { text: 'batches whose gradients are averaged for one step' },
   learningRate: { text: 'the highest learning rate', fallback: fromPreset },
-  schedule: { text: 'how the learning rate falls after the warm-up' },
+  schedule: {
+    text: 'how the learning rate falls after the warm-up; a run with one of the last two can be made longer without a jump',
+  },
   warmup: { text: 'steps over which the learning rate rises', fallback: 'a twentieth of the steps' },
   finalFraction: { text: 'the last learning rate as a part of the highest' },
   beta1: { text: 'AdamW: decay of the mean of the gradients' },
@@ -74,7 +76,7 @@ const trainingFlags = flagsOf('Training:', trainingShape, {
   recompute: { text: 'compute the blocks again for the gradient: less memory, a fifth more time' },
   redrawInterval: { text: 'steps between new random projections; 0: never' },
   heldOut: { text: 'the part at the end of the text that is held out' },
-  evaluationInterval: { text: 'steps between evaluations on it', fallback: 'a tenth of the steps' },
+  evaluationInterval: { text: 'steps between evaluations on it', fallback: 'a tenth of the steps, 200 at least' },
   checkpointInterval: { text: 'steps between checkpoints', fallback: 'a tenth of the steps' },
   keep: { text: 'checkpoints to keep beside the best' },
 });

@@ -137,7 +137,9 @@ function checkFit(
   }
   const misfits = [
     ...(attention === 'favor+' ? [] : favorOptions.map((key) => [key, 'only favor+ attention has it'] as const)),
-    ...(training.schedule === 'constant' ? [['finalFraction', 'only schedules that fall have it'] as const] : []),
+    ...(['constant', 'inverse-square-root'].includes(training.schedule)
+      ? [['finalFraction', 'only schedules that fall have it, to an end'] as const]
+      : []),
   ].filter(([key]) => key in own);
   if (misfits.length > 0) {
     throw usageError(`${misfits.map(([key, message]) => `${nameOf(key)}: ${message}`).join('; ')}. See --help.`);

@@ -1,10 +1,9 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
-import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { openFiles } from '../data/node.js';
-import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer } from '../training/index.js';
-import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../training/node.js';
+import { checkLanes, initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
+import { CheckpointFolder } from '../training/node.js';
 import { usageError } from './command.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
@@ -13,16 +12,25 @@ import { formatCount, formatDuration, formatLoss, formatMillions } from './forma
 import { type Io, shellWord } from './io.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
-import { holdsRun, makeFolder } from './run-folder.js';
+import { beginRun, expectOurs } from './run-folder.js';
 import { trainLoop } from './train-loop.js';
 import { type AskedOptions, askedOptions, freshOptions, resumedSnapshot } from './train-options.js';
+
+const metricsName = 'metrics.jsonl';
 
 /** What must be given back at the end, last first. */
 type Closers = (() => Promise<void>)[];
 
 interface Prepared {
+  readonly store: CheckpointFolder;
   readonly snapshot: Snapshot;
   readonly text: ByteSource;
+}
+
+interface Surroundings {
+  readonly flags: FlagValues;
+  readonly io: Io;
+  readonly closers: Closers;
 }
 
 export async function runTrain(files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
@@ -33,8 +41,8 @@ export async function runTrain(files: readonly string[], flags: FlagValues, io: 
   const closers: Closers = [];
   try {
     const prepare = flags.resume ? resume : begin;
-    const { snapshot, text } = await prepare(out, files, asked, closers);
-    await train(out, snapshot, text, { flags, io, closers });
+    const around = { flags, io, closers };
+    await train(out, await prepare(out, files, asked, around), around);
   } finally {
     for (const close of closers.reverse()) await close();
   }
@@ -47,53 +55,61 @@ async function open(files: readonly string[], closers: Closers): Promise<ByteSou
 }
 
 /** A new run: nothing is written before all is known to be well. */
-async function begin(out: string, files: readonly string[], asked: AskedOptions, closers: Closers): Promise<Prepared> {
+async function begin(
+  out: string,
+  files: readonly string[],
+  asked: AskedOptions,
+  { closers }: Surroundings,
+): Promise<Prepared> {
   if (files.length === 0)
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
   const { model, training } = freshOptions(asked);
   const text = await open(files, closers);
   checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
-  await makeFolder(out);
-  closers.push(await lockFolder(out));
-  if (await holdsRun(out)) {
-    throw usageError(
-      `--out ${out}: expected a folder without a run, got one that holds a run already. ` +
-        'Add --resume to go on with it, or choose another folder.',
-    );
-  }
+  const store = await beginRun(out);
+  closers.push(() => store.close());
+  await expectOurs(out, [metricsName]);
   await noteRun(out, files, text, training.window);
-  return { snapshot: initialSnapshot(model, training), text };
+  return { store, snapshot: initialSnapshot(model, training), text };
 }
 
 /** A run that goes on from its newest checkpoint. */
-async function resume(out: string, named: readonly string[], asked: AskedOptions, closers: Closers): Promise<Prepared> {
-  if (!(await holdsRun(out))) {
-    throw new PerformerError(
-      'CHECKPOINT',
-      `--out ${out}: expected a run to resume, got none there. Leave out --resume.`,
-    );
-  }
-  closers.push(await lockFolder(out));
-  const snapshot = resumedSnapshot(await loadLatestSnapshot(out), asked, out);
+async function resume(
+  out: string,
+  named: readonly string[],
+  asked: AskedOptions,
+  { closers, io }: Surroundings,
+): Promise<Prepared> {
+  const { store, snapshot: saved } = await CheckpointFolder.resume(out);
+  closers.push(() => store.close());
+  const snapshot = resumedSnapshot(saved, asked, out);
   const note = await readRunNote(out);
   const files = named.length > 0 ? named : (note?.files ?? []);
   if (files.length === 0)
     throw usageError(`train: expected the files of the run in ${out}, which noted none. Name them.`);
   const text = await open(files, closers);
-  if (note !== undefined) await checkText(out, note, text);
-  return { snapshot, text };
+  const doubt = note === undefined ? undefined : await checkText(out, note, files, text);
+  if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
+  const jump = rateJump(saved, snapshot);
+  if (jump !== undefined) io.stdout.write(`${jump}\n`);
+  return { store, snapshot, text };
 }
 
-interface Surroundings {
-  readonly flags: FlagValues;
-  readonly io: Io;
-  readonly closers: Closers;
+/** A line about a learning rate that jumps as the run is made longer or shorter; undefined where it does not. */
+function rateJump({ step, training: before }: Snapshot, { training: now }: Snapshot): string | undefined {
+  const [expected, next] = [learningRateAt(step, before), learningRateAt(step, now)];
+  if (step === 0 || step >= now.steps || Math.abs(next - expected) <= 0.05 * expected) return undefined;
+  const told = (rate: number) => Number(rate.toPrecision(3)).toExponential();
+  return (
+    `The learning rate goes from ${told(learningRateAt(step - 1, before))} at step ${step} to ${told(next)} at step ` +
+    `${step + 1}, as the schedule ${now.schedule} now ends at step ${now.steps} instead of ${before.steps}. Begin a run ` +
+    'with --schedule inverse-square-root or constant, and it can be made longer without a jump.'
+  );
 }
 
-async function train(out: string, snapshot: Snapshot, text: ByteSource, around: Surroundings): Promise<void> {
+async function train(out: string, { store, snapshot, text }: Prepared, around: Surroundings): Promise<void> {
   const { flags, io, closers } = around;
   const { training, step: start } = snapshot;
-  const store = await CheckpointFolder.open(out, training.keep);
   if (isFinished(snapshot)) {
     io.stdout.write(
       `The run in ${out} has done its ${start} steps. Go on with --resume --steps and a larger number.\n`,
@@ -104,7 +120,7 @@ async function train(out: string, snapshot: Snapshot, text: ByteSource, around: 
   const engine = await chooseEngine(flags);
   const trainer = await Trainer.create(snapshot, { engine, train: trainText, heldOut });
   closers.push(() => trainer.dispose());
-  const metricsPath = join(out, 'metrics.jsonl');
+  const metricsPath = join(out, metricsName);
   const metrics = await MetricsFile.open(metricsPath, start);
   closers.push(() => metrics.close());
   io.stdout.write(

@@ -6,9 +6,10 @@ const notes = `Flags override the config file, which overrides the preset:
 ${presetTable()}
 
 --resume takes the options from the checkpoint and, unless files are named, the files that the run began with; they
-must hold what they held then (their length and samples of them are compared). The run goes on exactly as if it had
-never stopped. Options that would change it are refused; --steps makes it longer (the learning rate then follows the
-schedule for that many steps), and --evaluation-interval, --checkpoint-interval and --keep may change.
+must hold what they held then (all of it is compared, beyond 256 MB samples of it and the times of writing). The run
+goes on exactly as if it had never stopped. Options that would change it are refused; --steps makes it longer (the
+learning rate then follows the schedule for that many steps: where it jumps, a line says how far), and
+--evaluation-interval, --checkpoint-interval and --keep may change.
 
 Ctrl-C ends after the step under way, saves, and says how to go on; a second one ends at once.
 

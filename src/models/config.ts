@@ -51,6 +51,8 @@ export const languageModelSchema = z
   .superRefine((config, context) => {
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (config.positions === 'rotary' && config.headDim % 2 === 1) refuse('headDim', 'rotary positions need it even');
+    if (config.dim * config.feedForwardMultiplier < 0.5)
+      refuse('feedForwardMultiplier', `the hidden width, ${config.dim} times it, rounds to 0`);
     if (config.positions === 'learned' && config.maxLength === undefined)
       refuse('maxLength', 'learned positions need it');
     if (config.positions !== 'learned' && config.maxLength !== undefined)

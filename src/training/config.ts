@@ -9,6 +9,9 @@ const count = z
   .max(2 ** 31);
 const fraction = z.number().min(0).max(1);
 
+/** Steps between evaluations at least, unless asked otherwise: each reads all of the held-out text, twice. */
+const shortestInterval = 200;
+
 export const trainingSchema = z
   .strictObject({
     seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
@@ -17,7 +20,7 @@ export const trainingSchema = z
     window: count,
     accumulation: count.default(1),
     learningRate: z.number().positive(),
-    schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
+    schedule: z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
     warmup: z.int().min(0).optional(),
     finalFraction: fraction.default(0.05),
     beta1: fraction.lt(1).default(0.9),
@@ -36,7 +39,7 @@ export const trainingSchema = z
   .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
     ...config, // and the others last, so that the order of the keys in files does not tell which were given
     warmup: warmup ?? Math.ceil(config.steps / 20),
-    evaluationInterval: evaluationInterval ?? Math.ceil(config.steps / 10),
+    evaluationInterval: evaluationInterval ?? Math.max(shortestInterval, Math.ceil(config.steps / 10)),
     checkpointInterval: checkpointInterval ?? Math.ceil(config.steps / 10),
   }));
 

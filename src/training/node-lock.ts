@@ -133,13 +133,19 @@ async function clearDrafts(path: string): Promise<void> {
   }
 }
 
+export interface FolderLock {
+  /** Whether the path of the folder still leads to this lock: the folder may have been removed or renamed, or the lock removed. */
+  isHeld(): Promise<boolean>;
+  release(): Promise<void>;
+}
+
 /**
- * Takes the lock of a folder and returns how to give it back. A lock whose process is gone is taken over; whether one of
+ * Takes the lock of a folder. A lock whose process is gone is taken over; whether one of
  * another host is, nobody can tell from here.
  *
  * @throws CHECKPOINT when another training, of this process or another, holds it.
  */
-export async function lockFolder(folder: string): Promise<() => Promise<void>> {
+export async function lockFolder(folder: string): Promise<FolderLock> {
   const owner = await thisProcess();
   const path = join(await realpath(folder).catch(unlockable(folder)), 'training.lock');
   if (held.has(path)) throw taken(folder, path, owner);
@@ -153,11 +159,12 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     held.delete(path);
     throw cause;
   }
-  return async () => {
+  const isHeld = async () => (await contentOf(path).catch(() => undefined)) === content;
+  const release = async () => {
     held.delete(path);
-    // Somebody may have removed it by hand, or the whole folder.
-    if ((await contentOf(path).catch(() => undefined)) === content) await rm(path, { force: true });
+    if (await isHeld()) await rm(path, { force: true });
   };
+  return { isHeld, release };
 }
 
 function unlockable(folder: string): (cause: unknown) => never {

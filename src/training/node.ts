@@ -1,3 +1,5 @@
 /** Checkpoints on disk, for Node. */
-export { CheckpointFolder, type LoadedModel, loadLatestSnapshot, loadModel } from './node-checkpoint.js';
-export { lockFolder } from './node-lock.js';
+export { CheckpointFolder } from './node-checkpoint.js';
+export { type FolderLock, lockFolder } from './node-lock.js';
+export { type LoadedModel, loadModel } from './node-model.js';
+export { loadLatestSnapshot } from './node-snapshot.js';

@@ -29,9 +29,9 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly states: readonly LanguageModelState<T>[];
   /** The `projectionsDigest` of the projections that the states were made with. */
   readonly statesDigest: string;
-  readonly best?: BestResult;
+  readonly best?: BestResult | undefined;
   /** Whether the evaluation that belongs to this step has still to come, as after a stop. */
-  readonly isEvaluationDue?: boolean;
+  readonly isEvaluationDue?: boolean | undefined;
 }
 
 /** Whether all steps of a run are done, and the last evaluation with them. */

@@ -34,6 +34,8 @@ export interface Circumstances {
   readonly isTTY?: boolean;
   /** Asks to stop as soon as this stands in the output. */
   readonly stopAt?: RegExp;
+  /** Sees all output so far. */
+  readonly onText?: (text: string) => void;
 }
 
 /** Runs a command line with streams in memory. */
@@ -41,6 +43,7 @@ export async function performer(words: readonly string[], around: Circumstances 
   let stop: () => void = () => undefined;
   let isAsked = false;
   const watch = (text: string) => {
+    around.onText?.(text);
     if (isAsked || !around.stopAt?.test(text)) return;
     isAsked = true; // the answer is written to the same output
     stop();

@@ -14,11 +14,11 @@ const built = fileURLToPath(new URL('../../dist/training/node.js', import.meta.u
 /** Asks for the lock at each word, and answers whether it has it; at the next word it gives it back. */
 const starter = (folder: string) => `
   import { lockFolder } from ${JSON.stringify(pathToFileURL(built).href)};
-  let release;
+  let lock;
   process.on('message', async (word) => {
-    if (word === 'ask') release = await lockFolder(${JSON.stringify(folder)}).catch(() => undefined);
-    else await release?.();
-    process.send(word === 'ask' ? release !== undefined : 'done');
+    if (word === 'ask') lock = await lockFolder(${JSON.stringify(folder)}).catch(() => undefined);
+    else await lock?.release();
+    process.send(word === 'ask' ? lock !== undefined : 'done');
   });
   process.send('ready');
 `;

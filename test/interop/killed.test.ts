@@ -26,6 +26,11 @@ vi.mock('node:fs/promises', async (load) => {
   return { ...real, link: mortal(real.link), rename: mortal(real.rename), rm: mortal(real.rm) };
 });
 
+// The lock of a process that was killed is taken over; here it is this process that goes on.
+vi.mock('../../src/training/node-lock.js', () => ({
+  lockFolder: async () => ({ isHeld: async () => true, release: async () => undefined }),
+}));
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'performer-'));
@@ -63,9 +68,10 @@ const weightsOf = (tree: unknown) =>
 describe('a run whose save is killed', () => {
   const first = snapshotOf();
   const second = snapshotOf({}, { seed: 7 });
-  const save = async (place: string, ...snapshots: Snapshot[]) => {
-    const store = await CheckpointFolder.open(place, 1);
-    for (const snapshot of snapshots) await store.save(snapshot);
+  const begin = async (place: string) => (await CheckpointFolder.open(place)).save(first);
+  const goOn = async (place: string, snapshot: Snapshot) => {
+    const { store } = await CheckpointFolder.resume(place);
+    await store.save(snapshot);
   };
   const expectOrder = async (place: string) => {
     expect((await readdir(place)).filter((name) => name.endsWith('.tmp') || name.startsWith('.'))).toEqual([]);
@@ -74,13 +80,13 @@ describe('a run whose save is killed', () => {
 
   test('has a newest checkpoint that is whole, even where it saves a step again', async () => {
     await killEverywhere(
-      (place) => save(place, first),
-      (place) => save(place, second),
+      begin,
+      (place) => goOn(place, second),
       async (place, isDone) => {
         const { params, training } = await loadLatestSnapshot(place);
         expect(isDone ? [7] : [0, 7]).toContain(training.seed);
         expect(weightsOf(params)).toEqual(weightsOf((training.seed === 0 ? first : second).params));
-        await CheckpointFolder.open(place, 1);
+        await CheckpointFolder.resume(place);
         expect(weightsOf((await loadLatestSnapshot(place)).params)).toEqual(weightsOf(params));
         expect(weightsOf((await loadModel(place)).params)).toEqual(weightsOf(params));
         await expectOrder(place);
@@ -91,14 +97,31 @@ describe('a run whose save is killed', () => {
   test('shows its best model as soon as it is opened again', async () => {
     const best = { ...second, step: 1, best: { step: 1, loss: 2 } };
     await killEverywhere(
-      (place) => save(place, first),
-      (place) => save(place, best),
+      begin,
+      (place) => goOn(place, best),
       async (place) => {
         const { step, params } = await loadLatestSnapshot(place);
-        await CheckpointFolder.open(place, 1);
+        await CheckpointFolder.resume(place);
         expect(weightsOf(params)).toEqual(weightsOf((step === 1 ? second : first).params));
         expect(weightsOf((await loadModel(place)).params)).toEqual(weightsOf(params));
         await expectOrder(place);
+      },
+    );
+  });
+
+  test('keeps no checkpoint too many once it is taken up again', async () => {
+    const at = (step: number) => ({ ...snapshotOf({}, { keep: 1 }), step, best: { step: 1, loss: 2 } });
+    await killEverywhere(
+      async (place) => {
+        await begin(place);
+        await goOn(place, at(1));
+        await goOn(place, at(2));
+      },
+      (place) => goOn(place, at(3)),
+      async (place) => {
+        const { snapshot } = await CheckpointFolder.resume(place);
+        const names = await readdir(join(place, 'checkpoints'));
+        expect(names.sort()).toEqual(['step-00000001', `step-0000000${snapshot.step}`]);
       },
     );
   });

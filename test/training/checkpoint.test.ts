@@ -18,12 +18,28 @@ function leaves({ params, moments, projections, states }: Snapshot): [string, Ho
   return leavesOf({ params, moments, projections, states }) as unknown as [string, HostTensor][];
 }
 
+/** Saves snapshots in a new folder, gives it back, and returns where they are. */
+async function saved(...snapshots: Snapshot[]): Promise<string[]> {
+  const store = await CheckpointFolder.open(folder);
+  const places: string[] = [];
+  for (const snapshot of snapshots) places.push(await store.save(snapshot));
+  await store.close();
+  return places;
+}
+
+/** Takes the run up again, gives the folder back, and returns the snapshot. */
+async function reopened(): Promise<Snapshot> {
+  const { store, snapshot } = await CheckpointFolder.resume(folder);
+  await store.close();
+  return snapshot;
+}
+
 describe('a checkpoint folder', () => {
   it('gives back a snapshot bit for bit', async () => {
     const trainer = await trainerFor(snapshotOf({}, { carryState: true }));
     await trainer.step();
     trainer.noteBest(1.5);
-    const store = await CheckpointFolder.open(folder, 2);
+    const store = await CheckpointFolder.open(folder);
     await store.save(await trainer.fetchSnapshot());
     const loaded = await loadLatestSnapshot(folder);
     expect(loaded.step).toBe(1);
@@ -37,7 +53,7 @@ describe('a checkpoint folder', () => {
 
   it('keeps the last few and the best, and shows the best as the model of the folder', async () => {
     const trainer = await trainerFor(snapshotOf());
-    const store = await CheckpointFolder.open(folder, 2);
+    const store = await CheckpointFolder.open(folder);
     for (let i = 0; i < 5; i++) {
       await trainer.step();
       if (i === 1) trainer.noteBest(1);
@@ -71,7 +87,7 @@ describe('a checkpoint folder', () => {
     ],
     ['config.json', 'gone', (path: string) => rm(path)],
   ] as const)('refuses a model whose %s is %s, in one line', async (name, _, damage) => {
-    const store = await CheckpointFolder.open(folder, 2);
+    const store = await CheckpointFolder.open(folder);
     await store.save(snapshotOf());
     const place = join(folder, 'checkpoints', 'step-00000000');
     await damage(join(place, name));
@@ -82,7 +98,7 @@ describe('a checkpoint folder', () => {
   });
 
   it('leaves earlier checkpoints whole when a save fails', async () => {
-    const store = await CheckpointFolder.open(folder, 2);
+    const store = await CheckpointFolder.open(folder);
     const snapshot = snapshotOf();
     await store.save(snapshot);
     const broken = {
@@ -98,7 +114,7 @@ describe('a checkpoint folder', () => {
   });
 
   it('is locked for one training at a time, and a dead process does not hold the lock', async () => {
-    const release = await lockFolder(folder);
+    const { release } = await lockFolder(folder);
     await expect(lockFolder(folder)).rejects.toThrow(/expected no other training there, got process \d+\. Wait/);
     const own = await readLock();
     await release();
@@ -112,7 +128,7 @@ describe('a checkpoint folder', () => {
     ].map((owner) => JSON.stringify(owner));
     for (const owner of [...dead, '']) {
       await writeFile(lock(), owner);
-      await (await lockFolder(folder))();
+      await (await lockFolder(folder)).release();
     }
     expect(await readdir(folder)).toEqual([]);
   });
@@ -135,14 +151,14 @@ describe('a checkpoint folder', () => {
     });
     expect(await readFile(lock(), 'utf8')).toBe(owner);
     await rm(lock());
-    await (await lockFolder(folder))();
+    await (await lockFolder(folder)).release();
   });
 
   it('gives back its own lock alone, and clears what those left that were killed asking for it', async () => {
     const dead = JSON.stringify({ host: hostname(), pid: 999_999_999, started: '1' });
     await writeFile(`${lock()}.half-written`, '');
     await writeFile(`${lock()}.whole`, dead);
-    const release = await lockFolder(folder);
+    const { release } = await lockFolder(folder);
     expect(await readdir(folder)).toEqual(['training.lock']);
     await writeFile(lock(), dead); // removed by hand, and taken by another
     await release();
@@ -153,31 +169,29 @@ describe('a checkpoint folder', () => {
   const readLock = async () => JSON.parse(await readFile(lock(), 'utf8'));
 
   it('clears the drafts of a killed run, and nothing else', async () => {
-    await (await CheckpointFolder.open(folder, 2)).save(snapshotOf());
+    await saved(snapshotOf());
     const names = await readdir(folder);
     for (const name of ['model.safetensors.123.tmp', 'config.json.45.tmp', 'notes.6.tmp', 'config.json.mine']) {
       await writeFile(join(folder, name), '');
     }
-    await CheckpointFolder.open(folder, 2);
+    await reopened();
     expect(await readdir(folder)).toEqual([...names, 'config.json.mine', 'notes.6.tmp'].sort());
   });
 
   it('publishes the best model again where it is another, and leaves it where it is not', async () => {
-    const store = await CheckpointFolder.open(folder, 2);
-    await store.save(snapshotOf());
-    await store.save({ ...snapshotOf({}, { seed: 7 }), step: 1, best: { step: 0, loss: 1 } });
+    await saved(snapshotOf(), { ...snapshotOf({}, { seed: 7 }), step: 1, best: { step: 0, loss: 1 } });
     const path = join(folder, 'model.safetensors');
     const { ino } = await stat(path);
     const best = await loadModel(folder);
-    await CheckpointFolder.open(folder, 2);
+    await reopened();
     expect((await stat(path)).ino).toBe(ino);
     await rm(path);
-    await CheckpointFolder.open(folder, 2);
+    await reopened();
     expect(await loadModel(folder)).toEqual(best);
   });
 
   it('does not save again the step that a run goes on from', async () => {
-    const store = await CheckpointFolder.open(folder, 2);
+    const store = await CheckpointFolder.open(folder);
     const place = await store.save(snapshotOf());
     const { ino } = await stat(place);
     const trainer = await trainerFor(await loadLatestSnapshot(folder));
@@ -217,9 +231,9 @@ describe('a checkpoint folder', () => {
     ])('%s', async (_, name, { options, ...changes }: { options?: object }, message) => {
       const trainer = await trainerFor(snapshotOf({}, carried));
       await trainer.step();
-      const place = await (await CheckpointFolder.open(folder, 2)).save(await trainer.fetchSnapshot());
+      const [place] = (await saved(await trainer.fetchSnapshot())) as [string];
       await trainer.dispose();
-      const file = JSON.parse(await readFile(join(place, name), 'utf8'));
+      const { sha256, ...file } = JSON.parse(await readFile(join(place, name), 'utf8')); // else the seal tells
       const all = options === undefined ? {} : { options: { ...file.options, ...options } };
       await writeFile(join(place, name), JSON.stringify({ ...file, ...changes, ...all }));
       await expect(loadLatestSnapshot(folder)).rejects.toMatchObject({
@@ -233,7 +247,7 @@ describe('a checkpoint folder', () => {
     const whole = await trainerFor(snapshotOf());
     const losses: number[] = [];
     for await (const event of runTraining(whole)) if (event.kind === 'step') losses.push(event.loss);
-    const store = await CheckpointFolder.open(folder, 1);
+    const store = await CheckpointFolder.open(folder);
     const stop = new AbortController();
     const first = await trainerFor(snapshotOf());
     const resumed: number[] = [];

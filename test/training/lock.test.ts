@@ -58,7 +58,7 @@ test('a lock that is taken over is replaced in one change', async () => {
   await writeFile(lock(), dead);
   const seen = new Set<string>();
   disk.onChange = () => seen.add(readFileSync(lock(), 'utf8'));
-  const release = await lockFolder(folder);
+  const { release } = await lockFolder(folder);
   const own = readFileSync(lock(), 'utf8');
   expect([...seen]).toEqual([dead, own]);
   disk.onChange = () => undefined;
@@ -70,12 +70,12 @@ test('a process that was killed while it took over a lock does not keep others f
   await writeFile(lock(), dead);
   const names: string[] = [];
   disk.onChange = () => names.push(...readdirSync(folder));
-  await (await lockFolder(folder))();
+  await (await lockFolder(folder)).release();
   const right = names.find((name) => /^training\.lock\.[0-9a-f]{16}$/.test(name)) as string;
   disk.onChange = () => undefined;
   await writeFile(lock(), dead);
   await writeFile(join(folder, right), dead.replace('999999999', '999999998'));
-  const release = await lockFolder(folder);
+  const { release } = await lockFolder(folder);
   expect(await readdir(folder)).toEqual(['training.lock']);
   await release();
 });

@@ -86,6 +86,13 @@ describe('the learning rate', () => {
     const rates = [0, 1, 2, 3].map((step) => learningRateAt(step, { ...base, schedule: 'cosine' }));
     expect(rates).toEqual([0.5, 1, 1.5, 2]);
   });
+  it('falls as one over the root of the step, whatever the last step is', () => {
+    const at = (step: number, steps: number) =>
+      learningRateAt(step, { ...base, steps, schedule: 'inverse-square-root' });
+    expect([3, 15, 63].map((step) => at(step, 24))).toEqual([2, 1, 0.5]);
+    expect(at(24, 24)).toBe(at(24, 1000));
+    expect(learningRateAt(0, { ...base, warmup: 0, schedule: 'inverse-square-root' })).toBe(2);
+  });
   it('then falls along a cosine, along a line, or stays', () => {
     const at = (schedule: 'cosine' | 'linear' | 'constant', step: number) =>
       learningRateAt(step, { ...base, schedule });

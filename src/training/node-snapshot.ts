@@ -1,0 +1,124 @@
+/**
+ * Snapshots on disk: the files of a model, training.safetensors with moments and carried states, and training.json, which
+ * keeps the digests of both files of tensors, so that none of them is read with another's.
+ */
+import { join } from 'node:path';
+import * as z from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { type Leaf, mapTree, treeFromLeaves } from '../base/tree.js';
+import { checkDigest, seal, unseal } from '../interop/digest.js';
+import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
+import { locateFolder } from '../interop/node-folders.js';
+import { describeIssues, stateLayout } from '../models/index.js';
+import { trainingConfig } from './config.js';
+import { checkListed, loadModelFiles, tensorsOf, writeJson, writeModel } from './node-model.js';
+import { listCheckpoints, type SavedCheckpoint } from './node-run-folder.js';
+import type { Snapshot } from './snapshot.js';
+
+const trainingFileSchema = z.strictObject({
+  version: z.literal(1),
+  step: z.int().min(0),
+  best: z.strictObject({ step: z.int().min(0), loss: z.number() }).optional(),
+  /** How many carried states there are. */
+  states: z.int().min(0),
+  /** The digest of the projections that they were made with. */
+  statesDigest: z.string(),
+  isEvaluationDue: z.boolean().optional(),
+  options: z.unknown(),
+});
+
+/**
+ * The newest checkpoint of a run's folder. Throws CHECKPOINT when there is none, or when it is not whole and as it was
+ * saved; the newest that is, is named then.
+ */
+export async function loadLatestSnapshot(folder: string): Promise<Snapshot> {
+  const [latest, ...older] = (await listCheckpoints(folder)).reverse();
+  if (latest === undefined) {
+    throw new PerformerError('CHECKPOINT', `${folder}: expected a run to resume, got a folder without checkpoints.`);
+  }
+  try {
+    return await loadSnapshot(latest.place);
+  } catch (cause) {
+    if (!(cause instanceof PerformerError) || older.length === 0) throw cause;
+    const whole = await newestWhole(older);
+    const advice =
+      whole === undefined
+        ? 'No older checkpoint is whole either.'
+        : `The newest whole checkpoint is ${whole.place}: to go on from there, move away those after it.`;
+    throw new PerformerError(cause.code, `${cause.message} ${advice}`, { cause });
+  }
+}
+
+async function newestWhole(checkpoints: readonly SavedCheckpoint[]): Promise<SavedCheckpoint | undefined> {
+  for (const checkpoint of checkpoints) {
+    const isWhole = await loadSnapshot(checkpoint.place).then(
+      () => true,
+      () => false,
+    );
+    if (isWhole) return checkpoint;
+  }
+  return undefined;
+}
+
+async function loadSnapshot(place: string): Promise<Snapshot> {
+  const checkpoint = await locateFolder(place);
+  const { model, digest: modelDigest } = await loadModelFiles(checkpoint);
+  const { config, params, projections } = model;
+  const where = join(checkpoint, 'training.json');
+  const { content, digests } = unseal(where, await readJson(where));
+  const parsed = trainingFileSchema.safeParse(content);
+  if (!parsed.success) {
+    const got = describeIssues(parsed.error);
+    throw new PerformerError('CHECKPOINT', `${where}: expected the state of a run of version 1, got ${got}.`);
+  }
+  const { step, best, states, statesDigest, isEvaluationDue, options } = parsed.data;
+  const training = trainingConfig(options, where);
+  checkDigest(join(checkpoint, 'model.safetensors'), digests, 'model.safetensors', modelDigest);
+  checkStateCount(where, states, training);
+  const path = join(checkpoint, 'training.safetensors');
+  const paramsLike = mapTree(params, ({ dtype, shape }: Leaf) => ({ dtype, shape }));
+  const arranged = <L extends Leaf>(tensors: ReadonlyMap<string, L>) => {
+    checkListed(path, tensors, 'states', states);
+    const like = {
+      firstMoment: paramsLike,
+      secondMoment: paramsLike,
+      states: Array.from({ length: states }, () => stateLayout(config, training.batch)),
+    };
+    return treeFromLeaves(path, like, tensors);
+  };
+  const { tensors, digest } = await readSafetensors(path, arranged);
+  checkDigest(path, digests, 'training.safetensors', digest);
+  const loaded = arranged(tensors) as unknown as Snapshot['moments'] & Pick<Snapshot, 'states'>;
+  return {
+    model: config,
+    training,
+    step,
+    location: place,
+    params,
+    projections,
+    moments: { firstMoment: loaded.firstMoment, secondMoment: loaded.secondMoment },
+    states: loaded.states,
+    statesDigest,
+    best,
+    isEvaluationDue,
+  };
+}
+
+/** Throws CHECKPOINT unless a state is carried for each micro-batch, or none is. */
+function checkStateCount(where: string, states: number, { carryState, accumulation }: Snapshot['training']): void {
+  const all = carryState ? accumulation : 0;
+  if (states === 0 || states === all) return;
+  const expected = all === 0 ? 'no carried states' : `0 or ${all} carried states`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected ${expected} by its options, got ${states}.`);
+}
+
+/** Writes the files of a snapshot into a folder. */
+export async function writeSnapshot(folder: string, snapshot: Snapshot): Promise<void> {
+  const { step, best, training, moments, states, statesDigest, isEvaluationDue } = snapshot;
+  const modelDigest = await writeModel(folder, snapshot);
+  const tensors = new Map([...tensorsOf(moments), ...tensorsOf({ states })]);
+  const digest = await writeSafetensors(join(folder, 'training.safetensors'), tensors);
+  const file = { version: 1, step, best, states: states.length, statesDigest, isEvaluationDue, options: training };
+  const digests = { 'model.safetensors': modelDigest, 'training.safetensors': digest };
+  await writeJson(join(folder, 'training.json'), seal(file, digests));
+}
