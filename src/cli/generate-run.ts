@@ -14,7 +14,7 @@ import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
-import { type Io, withoutControls, writeAll } from './io.js';
+import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
 
 /** What counts of generation_config.json, in Hugging Face's words. */
@@ -77,7 +77,7 @@ async function stream(
   let first = performance.now();
   const write = async (text: string) => {
     if (text === '') return;
-    await writeAll(io.stdout, io.stdout.isTTY ? withoutControls(text) : text);
+    await writeAll(io.stdout, text);
     last = text;
   };
   try {

@@ -19,11 +19,6 @@ export function writeAll(output: Output, text: string): Promise<void> {
   return new Promise((resolve) => output.write(text, () => resolve()));
 }
 
-/** Text as a terminal may have it, without characters that it would obey: they become U+FFFD. */
-export function withoutControls(text: string): string {
-  return text.replaceAll(/[^\P{Cc}\t\r\n]/gu, '\ufffd');
-}
-
 /** A word as a shell reads it. */
 export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

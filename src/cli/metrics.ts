@@ -2,7 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { appendFile, type FileHandle, open, stat, truncate } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { messageOf, PerformerError } from '../base/errors.js';
+import { PerformerError } from '../base/errors.js';
+import { reasonOf } from '../data/node-read.js';
 import { writeFully } from '../interop/node-files.js';
 import type { CurvePoints } from './loss-curve.js';
 
@@ -51,9 +52,10 @@ function parse(line: string): MetricsLine | undefined {
 
 function failure(path: string, cause: unknown): PerformerError {
   if (cause instanceof PerformerError) return cause;
-  return new PerformerError('DATA', `${path}: expected to write a line, got ${messageOf(cause)}. Free some space.`, {
-    cause,
-  });
+  const reason = reasonOf(cause);
+  const isFull = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(reason);
+  const advice = isFull ? 'Free some space.' : 'It must be a file that may be read and written.';
+  return new PerformerError('DATA', `${path}: expected to write a line, got ${reason}. ${advice}`, { cause });
 }
 
 /** Cuts off the lines after a step, and one that was cut short, so that what follows comes once. */

@@ -2,6 +2,7 @@
 import { MultiBar } from 'cli-progress';
 import { bitsPerByte, formatBytes, formatCount, formatDuration } from './format.js';
 import type { Output } from './io.js';
+import { bareOutput, withoutControls } from './terminal.js';
 
 export interface Status {
   readonly step: number;
@@ -41,7 +42,7 @@ export function trainingProgress(output: Output, start: number, steps: number): 
 function bar(output: Output, start: number, steps: number): Progress {
   const bars = new MultiBar({
     format: '{bar} {value}/{total}  {figures}',
-    stream: output,
+    stream: bareOutput(output),
     barsize: 20,
     barCompleteChar: '#',
     barIncompleteChar: '-',
@@ -55,7 +56,7 @@ function bar(output: Output, start: number, steps: number): Progress {
   return {
     step: (status) => single.update(status.step, { figures: figures(status).join('  ') }),
     note(line) {
-      bars.log(`${line}\n`);
+      bars.log(`${withoutControls(line)}\n`);
       bars.update();
     },
     close() {

@@ -2,6 +2,7 @@
 import { SingleBar } from 'cli-progress';
 import { formatCount } from './format.js';
 import type { Output } from './io.js';
+import { bareOutput } from './terminal.js';
 
 export interface RowProgress {
   show(stage: string, count: number): void;
@@ -19,7 +20,7 @@ export function rowProgress(output: Output, unit = 'rows'): RowProgress {
 function bar(output: Output, unit: string): RowProgress {
   const single = new SingleBar({
     format: `{stage}: {shown} ${unit}, {duration_formatted}`,
-    stream: output,
+    stream: bareOutput(output),
     linewrap: true, // as in progress.ts: no mode of the terminal is changed
     clearOnComplete: true,
     fps: 10,

@@ -16,6 +16,7 @@ import type { Flag } from './flags.js';
 import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
 import { kernelCommands } from './kernel.js';
+import { filteredIo } from './terminal.js';
 import { trainCommand } from './train.js';
 
 const commands: readonly (Command | CommandGroup)[] = [
@@ -24,7 +25,8 @@ const commands: readonly (Command | CommandGroup)[] = [
 ];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
-export async function run(words: readonly string[], io: Io): Promise<number> {
+export async function run(words: readonly string[], world: Io): Promise<number> {
+  const io = filteredIo(world);
   const program = buildProgram(io);
   try {
     await program.parseAsync([...words], { from: 'user' }).catch(expectHelp);

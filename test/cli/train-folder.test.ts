@@ -1,5 +1,5 @@
 /** `--out` and `--resume`: refused before any work where they would destroy or misplace something. */
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { performer, small, temporaryFolder, textFile } from './support.js';
@@ -76,6 +76,17 @@ describe('a run that is made longer', () => {
     expect(out).not.toMatch(/learning rate/);
     expect(code).toBe(0);
   });
+});
+
+test('metrics that cannot be written end a run that goes on, in one line that says what is wrong', async () => {
+  const folder = await temporaryFolder();
+  const out = join(folder, 'run');
+  expect(await performer(['train', await textFile(folder), '--out', out, ...small])).toMatchObject({ code: 0 });
+  await rm(join(out, 'metrics.jsonl'));
+  await mkdir(join(out, 'metrics.jsonl'));
+  const { code, err } = await performer(['train', '--out', out, '--resume', '--steps', '7']);
+  expect(err).toMatch(/^performer: .*metrics\.jsonl: expected to write a line, got EISDIR\. It must be a file .*\n$/);
+  expect(code).toBe(1);
 });
 
 test('a hidden width that rounds to 0 is refused by the name of its option', async () => {
