@@ -30,15 +30,16 @@ interface Runtime {
   readonly env: typeof env;
 }
 
-/** Of the page's uncaught errors. */
-type ErrorListener = (event: { readonly error?: unknown }) => void;
+interface PageWorker {
+  onerror: (() => void) | null;
+  terminate(): void;
+}
 
 /** What a page or a worker has of these, and Node not. */
 interface PageGlobals {
   readonly crossOriginIsolated?: boolean;
   readonly navigator?: { readonly hardwareConcurrency?: number };
-  addEventListener?(type: 'error', listener: ErrorListener): void;
-  removeEventListener?(type: 'error', listener: ErrorListener): void;
+  readonly Worker?: new (script: string, options: { readonly type: 'module' }) => PageWorker;
   readonly process?: { readonly versions?: { readonly node?: string } };
 }
 
@@ -84,6 +85,8 @@ export class WebRuntime {
   readonly #turns = new Turns();
   /** The settings that it was started with. */
   #settings: string | undefined;
+  /** What its threads load, where it has any in a page. */
+  #threadScript: string | undefined;
   #isLoaded = false;
 
   /** `where` names the function that makes its engines, and `load` imports it. */
@@ -108,6 +111,7 @@ export class WebRuntime {
       throw missingRuntime(this.#where, 'onnxruntime-web', cause);
     });
     this.#settings = settings;
+    this.#threadScript = threadCount > 1 ? paths?.mjs : undefined;
     runtime.env.wasm.numThreads = threadCount;
     if (paths !== undefined) runtime.env.wasm.wasmPaths = { ...paths };
     return runtime;
@@ -143,9 +147,9 @@ export class WebRuntime {
   /** The first session loads the runtime's files and starts its threads. Throws DEVICE, with what to do, where that fails. */
   async #whileLoading<T>(session: Promise<T>): Promise<T> {
     if (this.#isLoaded) return session;
-    const { failure, ignore } = failedWorker();
+    const thread = this.#threadScript === undefined ? undefined : failedThread(this.#threadScript);
     try {
-      const loaded = await Promise.race([session, failure]);
+      const loaded = await (thread === undefined ? session : Promise.race([session, thread.failure]));
       this.#isLoaded = true;
       return loaded;
     } catch (cause) {
@@ -157,7 +161,7 @@ export class WebRuntime {
       const expected = `${this.#where}: expected ONNX Runtime to load with ${this.#settings}`;
       throw new PerformerError('DEVICE', `${expected}, got ${messageOf(cause)}. ${advice}`, { cause });
     } finally {
-      ignore();
+      thread?.end();
     }
   }
 }
@@ -166,17 +170,18 @@ export class WebRuntime {
 class WorkerFailure extends Error {}
 
 /**
- * Rejects when a thread of the runtime does not start. The runtime throws the event, which reaches nobody but the page, and
- * then waits for ever.
+ * Rejects when a thread does not start, as on a server whose page has the headers of isolation and whose scripts have not.
+ * The runtime misses that event and waits for ever, so a worker of its script is started beside it, which does nothing.
  */
-function failedWorker(): { readonly failure: Promise<never>; ignore(): void } {
-  const page = globalThis as PageGlobals;
-  let listener: ErrorListener = () => undefined;
+function failedThread(script: string): { readonly failure: Promise<never>; end(): void } {
+  let worker: PageWorker | undefined;
   const failure = new Promise<never>((_, reject) => {
-    listener = ({ error }) => {
-      if (error instanceof Event) reject(new WorkerFailure('a thread that the browser refused to start'));
-    };
+    try {
+      worker = new (globalThis as PageGlobals).Worker!(script, { type: 'module' });
+      worker.onerror = () => reject(new WorkerFailure('a thread that the browser refused to start'));
+    } catch {
+      // The script is of another origin: the runtime copies it.
+    }
   });
-  page.addEventListener?.('error', listener);
-  return { failure, ignore: () => page.removeEventListener?.('error', listener) };
+  return { failure, end: () => worker?.terminate() };
 }

@@ -100,7 +100,8 @@ function plainCount({ featureMap: name, headDim, projectionKind }: Omit<FeatureC
 
 /** Every option, with defaults filled in. */
 export type LanguageModelConfig = z.output<typeof languageModelSchema>;
-export type LanguageModelOptions = z.input<typeof languageModelSchema>;
+/** What may be given: sizes must be, all else has a default. */
+export interface LanguageModelOptions extends z.input<typeof languageModelSchema> {}
 
 /** Whether a state of one size can be carried from window to window: learned positions end, and exact attention's state grows. */
 export function canCarryState({ attention, positions }: LanguageModelConfig): boolean {
@@ -120,8 +121,13 @@ export function describeIssues(error: z.ZodError): string {
 }
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
-export function languageModelConfig(options: unknown, where = 'languageModelConfig'): LanguageModelConfig {
-  const parsed = languageModelSchema.safeParse(options);
+export function languageModelConfig(options: LanguageModelOptions): LanguageModelConfig {
+  return readLanguageModelConfig(options, 'languageModelConfig');
+}
+
+/** The same for a value of unknown type, as a file has it; errors begin with `where`. */
+export function readLanguageModelConfig(value: unknown, where: string): LanguageModelConfig {
+  const parsed = languageModelSchema.safeParse(value);
   if (!parsed.success) {
     throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
   }

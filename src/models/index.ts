@@ -9,6 +9,7 @@ export {
   languageModelConfig,
   type PresetName,
   presets,
+  readLanguageModelConfig,
   usesDropout,
 } from './config.js';
 export {

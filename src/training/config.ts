@@ -44,11 +44,17 @@ export const trainingSchema = z
   }));
 
 export type TrainingConfig = z.output<typeof trainingSchema>;
-export type TrainingOptions = z.input<typeof trainingSchema>;
+/** What may be given: steps, batch, window and learning rate must be, all else has a default. */
+export interface TrainingOptions extends z.input<typeof trainingSchema> {}
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
-export function trainingConfig(options: unknown, where = 'trainingConfig'): TrainingConfig {
-  const parsed = trainingSchema.safeParse(options);
+export function trainingConfig(options: TrainingOptions): TrainingConfig {
+  return readTrainingConfig(options, 'trainingConfig');
+}
+
+/** The same for a value of unknown type, as a file has it; errors begin with `where`. */
+export function readTrainingConfig(value: unknown, where: string): TrainingConfig {
+  const parsed = trainingSchema.safeParse(value);
   if (!parsed.success) {
     throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
   }

@@ -1,6 +1,6 @@
 /** Training: loss, optimizer, schedule, the step as one graph, and the loop around it. */
 export { type CompiledStep, compileEvaluation, compileStep } from './compiled.js';
-export { type TrainingConfig, type TrainingOptions, trainingConfig } from './config.js';
+export { readTrainingConfig, type TrainingConfig, type TrainingOptions, trainingConfig } from './config.js';
 export * from './large-softmax/index.js';
 export { crossEntropy } from './loss.js';
 export {

@@ -18,10 +18,10 @@ import { encodeSafetensors } from '../interop/safetensors.js';
 import {
   type LanguageModelConfig,
   type LanguageModelParams,
-  languageModelConfig,
   languageModelLayout,
   type Projections,
   projectionLayout,
+  readLanguageModelConfig,
 } from '../models/index.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -55,7 +55,7 @@ export async function loadModelFiles(folder: string): Promise<{ model: LoadedMod
     );
   }
   const content = await readJson(configPath);
-  const config = languageModelConfig(content, configPath);
+  const config = readLanguageModelConfig(content, configPath);
   const path = join(folder, weightsName);
   const sorted = <L extends Leaf>(tensors: ReadonlyMap<string, L>) => {
     checkListed(path, tensors, 'blocks', config.depth);

@@ -10,7 +10,7 @@ import { checkDigest, seal, unseal } from '../interop/digest.js';
 import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
 import { locateFolder } from '../interop/node-folders.js';
 import { describeIssues, stateLayout } from '../models/index.js';
-import { trainingConfig } from './config.js';
+import { readTrainingConfig } from './config.js';
 import { checkListed, loadModelFiles, tensorsOf, writeJson, writeModel } from './node-model.js';
 import { listCheckpoints, type SavedCheckpoint } from './node-run-folder.js';
 import type { Snapshot } from './snapshot.js';
@@ -72,7 +72,7 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
     throw new PerformerError('CHECKPOINT', `${where}: expected the state of a run of version 1, got ${got}.`);
   }
   const { step, best, states, statesDigest, isEvaluationDue, options } = parsed.data;
-  const training = trainingConfig(options, where);
+  const training = readTrainingConfig(options, where);
   checkDigest(join(checkpoint, 'model.safetensors'), digests, 'model.safetensors', modelDigest);
   checkStateCount(where, states, training);
   const path = join(checkpoint, 'training.safetensors');

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type HostTensor, leavesOf, mapTree } from '../../src/base/index.js';
 import { type FeatureMapName, featureMapNames } from '../../src/features/index.js';
-import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
+import { type LanguageModelOptions, readLanguageModelConfig } from '../../src/models/index.js';
 import type { Snapshot } from '../../src/training/index.js';
 import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from '../generation/models.js';
 import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
@@ -85,6 +85,6 @@ describe('options that do not fit the map', () => {
     [{ projectionKind: 'structured', headDim: 12 }, /projectionKind: structured projections need/],
     [{ featureMap: 'sofmax' }, /featureMap/],
   ])('are refused: %j', (options, message) => {
-    expect(() => languageModelConfig({ ...sizes, ...options })).toThrow(message);
+    expect(() => readLanguageModelConfig({ ...sizes, ...options }, 'model')).toThrow(message);
   });
 });

@@ -1,5 +1,7 @@
 /** A page that Vite builds from the package computes, with nothing said of the runtime's files, and asks nobody else. */
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { causalAttention } from '../../src/attention/index.js';
 import { float32 } from '../../src/base/index.js';
@@ -80,10 +82,15 @@ describe.skipIf(!existsSync(executablePath))('in Chromium (skipped where it is n
 
   it('threads that the browser refuses, and files that are not served, are errors that say what to do', async () => {
     const built = await buildPage({ 'page.js': onPage, 'attend.js': attend });
-    const advice = /^PerformerError: webEngine: expected ONNX Runtime to load .*Serve .*wasmPaths: see docs\/engines\.md/;
+    const advice =
+      /^PerformerError: webEngine: expected ONNX Runtime to load .*Serve .*wasmPaths: see docs\/engines\.md/;
     const refused = await show(built, (path) => path.endsWith('.mjs'));
     expect(refused.title).toMatch(/a thread that the browser refused to start/);
     expect(refused.title).toMatch(advice);
+    await rm(join(built.folder, 'assets', built.files.find((name) => name.endsWith('.mjs'))!));
+    const missing = await show(built);
+    expect(missing.title).toMatch(/got .*ort-wasm-simd-threaded/);
+    expect(missing.title).toMatch(advice);
   });
 });
 
