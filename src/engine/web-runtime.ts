@@ -178,7 +178,7 @@ function failedThread(script: string): { readonly failure: Promise<never>; end()
   const failure = new Promise<never>((_, reject) => {
     try {
       worker = new (globalThis as PageGlobals).Worker!(script, { type: 'module' });
-      worker.onerror = () => reject(new WorkerFailure('a thread that the browser refused to start'));
+      worker.onerror = () => reject(new WorkerFailure('a thread that did not start'));
     } catch {
       // The script is of another origin: the runtime copies it.
     }
