@@ -10,6 +10,7 @@ export default defineConfig({
     ...rooms,
     'src/engine/node.ts',
     'src/engine/web.ts',
+    'src/engine/web-gpu.ts',
     'src/data/node.ts',
     'src/training/node.ts',
     'src/interop/node.ts',

@@ -8,8 +8,15 @@ import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
-import { languageModelConfig } from '../models/index.js';
-import { checkLanes, initialSnapshot, isFinished, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
+import { readLanguageModelConfig } from '../models/index.js';
+import {
+  checkLanes,
+  initialSnapshot,
+  isFinished,
+  readTrainingConfig,
+  type Snapshot,
+  Trainer,
+} from '../training/index.js';
 import { CheckpointFolder, lockFolder } from '../training/node.js';
 import { holdsRun } from '../training/node-run-folder.js';
 import { usageError } from './command.js';
@@ -123,11 +130,16 @@ function plannedRun(
   { kernel: name, seed, model, training }: z.output<typeof plannedSchema>,
 ): PlannedRun {
   const kernel = kernels.find((each) => each.name === name) as ComparedKernel;
+  const plan = join(out, planName);
   return {
     kernel: name,
     seed,
     folder: join(out, 'runs', folderName(kernel, seed)),
-    snapshot: () => initialSnapshot(languageModelConfig(model), trainingConfig(training)),
+    snapshot: () =>
+      initialSnapshot(
+        readLanguageModelConfig(model, `${plan}: model`),
+        readTrainingConfig(training, `${plan}: training`),
+      ),
   };
 }
 

@@ -1,90 +1,40 @@
-/** The memory of a browser's GPU, in which placed tensors lie. The part of WebGPU's interface that this needs is declared here. */
-import type { Tensor, TensorConstructor } from 'onnxruntime-common';
-import { PerformerError } from '../base/errors.js';
-import type { DeviceMemory } from './ort.js';
+/**
+ * The engine of a browser's GPU: ONNX Runtime's WebAssembly build with WebGPU. It is an entry of its own, so that its file of
+ * 27 MB goes into pages that ask for it, and no others.
+ */
+import type { Engine } from './engine.js';
+import { type GpuDevice, gpuMemory, requestGpu } from './web-gpu-memory.js';
+import { type WasmPaths, type WebEngineOptions, WebRuntime } from './web-runtime.js';
 
-interface Buffer {
-  mapAsync(mode: number): Promise<void>;
-  getMappedRange(): ArrayBuffer;
-  unmap(): void;
-  destroy(): void;
-}
+export type { WasmPaths, WebEngineOptions } from './web-runtime.js';
 
-interface CommandEncoder {
-  copyBufferToBuffer(from: Buffer, fromOffset: number, to: Buffer, toOffset: number, size: number): void;
-  finish(): unknown;
-}
+const runtime = new WebRuntime('webGpuEngine', () => import('onnxruntime-web/webgpu'));
 
-export interface GpuDevice {
-  readonly queue: {
-    writeBuffer(buffer: Buffer, offset: number, data: ArrayBufferView): void;
-    submit(commands: readonly unknown[]): void;
-  };
-  createBuffer(descriptor: { readonly size: number; readonly usage: number }): Buffer;
-  createCommandEncoder(): CommandEncoder;
-}
+/** The GPU of the page, which all engines share. */
+let gpu: Promise<GpuDevice> | undefined;
 
-interface Adapter {
-  readonly features: Iterable<string>;
-  readonly limits: object;
-  requestDevice(descriptor: {
-    readonly requiredFeatures: readonly string[];
-    readonly requiredLimits: Readonly<Record<string, number>>;
-  }): Promise<GpuDevice>;
-}
-
-/** Features that ONNX Runtime's shaders use where they are there. */
-const usefulFeatures = ['shader-f16', 'subgroups'];
-
-/** The browser's GPU with the widest limits that it allows. Throws DEVICE where there is none. */
-export async function requestGpu(): Promise<GpuDevice> {
-  const { navigator } = globalThis as { navigator?: { gpu?: { requestAdapter(): Promise<Adapter | null> } } };
-  const gpu = navigator?.gpu;
-  const adapter = await gpu?.requestAdapter();
-  if (adapter === undefined || adapter === null) {
-    const got = gpu === undefined ? 'none' : 'one without a usable GPU';
-    throw new PerformerError('DEVICE', `webEngine: expected WebGPU, got ${got}. Use the provider wasm.`);
-  }
-  const requiredLimits: Record<string, number> = {};
-  // The limits are getters of the prototype.
-  for (const name in adapter.limits) requiredLimits[name] = (adapter.limits as Record<string, number>)[name] as number;
-  const has = new Set(adapter.features);
-  return adapter.requestDevice({ requiredFeatures: usefulFeatures.filter((name) => has.has(name)), requiredLimits });
-}
-
-/** Flags of GPUBufferUsage and GPUMapMode. */
-const usage = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80 };
-const mapRead = 0x1;
-
-/** ONNX Runtime reads and writes in units of 16 bytes. */
-function roundedSize(bytes: number): number {
-  return Math.max(16, Math.ceil(bytes / 16) * 16);
-}
-
-export function gpuMemory(device: GpuDevice, tensorClass: TensorConstructor): DeviceMemory {
+/** Where a bundler puts the runtime's files: see `webEngine`. */
+function bundledPaths(): WasmPaths {
   return {
-    place({ dtype, shape, data }) {
-      const size = roundedSize(data.byteLength);
-      const buffer = device.createBuffer({ size, usage: usage.storage | usage.copySource | usage.copyTarget });
-      // A write needs whole words: bytes of masks are padded.
-      const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-      bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      device.queue.writeBuffer(buffer, 0, bytes);
-      const dispose = () => buffer.destroy();
-      return tensorClass.fromGpuBuffer(buffer as never, { dataType: dtype as never, dims: shape, dispose }) as Tensor;
-    },
-    async fetch(tensor, byteLength) {
-      const size = roundedSize(byteLength);
-      const staging = device.createBuffer({ size, usage: usage.mapRead | usage.copyTarget });
-      const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(tensor.gpuBuffer as unknown as Buffer, 0, staging, 0, size);
-      device.queue.submit([encoder.finish()]);
-      try {
-        await staging.mapAsync(mapRead);
-        return staging.getMappedRange().slice(0, byteLength);
-      } finally {
-        staging.destroy();
-      }
-    },
+    mjs: new URL('onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs', import.meta.url).href,
+    wasm: new URL('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm', import.meta.url).href,
   };
+}
+
+/**
+ * ONNX Runtime on a browser's GPU; ops that have no kernel there run on the processor. Loads the runtime's code; the first
+ * compilation loads its files.
+ *
+ * @throws as `webEngine` does; DEVICE where there is no WebGPU.
+ */
+export async function webGpuEngine(options: WebEngineOptions = {}): Promise<Engine> {
+  gpu ??= requestGpu();
+  const device = await gpu;
+  const loaded = await runtime.start(options, bundledPaths());
+  const memory = gpuMemory(device, loaded.Tensor);
+  return runtime.engine(
+    loaded,
+    { name: 'web-webgpu', target: 'webgpu', memory },
+    { name: 'webgpu', device: device as never },
+  );
 }

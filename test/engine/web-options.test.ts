@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { webEngine } from '../../src/engine/web.js';
+import { webGpuEngine } from '../../src/engine/web-gpu.js';
 
 it('an engine of browsers refuses threads that are no positive integer', async () => {
   await expect(webEngine({ threads: 0 })).rejects.toMatchObject({ code: 'CONFIG' });
@@ -7,7 +8,7 @@ it('an engine of browsers refuses threads that are no positive integer', async (
 });
 
 it('refuses WebGPU where there is none', async () => {
-  await expect(webEngine({ provider: 'webgpu' })).rejects.toMatchObject({ code: 'DEVICE' });
+  await expect(webGpuEngine()).rejects.toMatchObject({ code: 'DEVICE' });
 });
 
 it('refuses settings other than those that its runtime was started with', async () => {
