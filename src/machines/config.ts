@@ -14,7 +14,7 @@ import {
   nonlinearities,
   projectionKinds,
 } from '../features/index.js';
-import { describeIssues } from '../models/config.js';
+import { describeIssues } from '../base/options.js';
 
 export const kernelNames = [
   'gaussian',
