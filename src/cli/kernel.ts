@@ -5,6 +5,7 @@ import { fitSchema, mapsOfKernel } from '../machines/config.js';
 import type { Command, CommandGroup } from './command.js';
 import { engineFlags } from './engine-flags.js';
 import { flagsOf } from './flags.js';
+import { isStandardOutput } from './output-file.js';
 
 const fitTableSchema = z.strictObject({
   out: z.string().min(1).optional(),
@@ -77,6 +78,7 @@ Examples:
   performer kernel fit houses.csv --target price --out runs/houses
   performer kernel fit mail.csv --target spam --task classification --feature-count 4096 --out runs/mail
   performer kernel fit digits.csv --no-header --target 65 --task classification --out runs/digits`,
+  isReport: () => true,
   async run({ arguments: [path], flags }, io) {
     const { runFit } = await import('./kernel-fit.js');
     await runFit(path as string, flags, io);
@@ -103,6 +105,7 @@ const predictCommand: Command = {
 
 Example:
   performer kernel predict runs/houses new.csv --out prices.csv`,
+  isReport: ({ out }) => out !== undefined && !isStandardOutput(out as string),
   async run({ arguments: [folder, path], flags }, io) {
     const { runPredict } = await import('./kernel-predict.js');
     await runPredict(folder as string, path as string, flags, io);

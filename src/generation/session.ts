@@ -6,11 +6,17 @@
  * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
  * comes to the host after each run.
  */
-import type { HostTensor } from '../base/array.js';
+import * as z from 'zod';
+import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
+import {
+  type LanguageModelConfig,
+  type LanguageModelParams,
+  languageModelConfig,
+  type Projections,
+} from '../models/index.js';
 import { Compiled } from './compiled.js';
 import { Deferral, isDeferrable } from './deferral.js';
 import {
@@ -23,7 +29,9 @@ import {
   type ReaderInputs,
   type Reading,
 } from './reader.js';
+import { checkOptions } from './sampling.js';
 import {
+  checkIdentity,
   checkLayout,
   checkModel,
   decodeMemory,
@@ -33,17 +41,29 @@ import {
   type HostLeaf,
   identityOf,
   type Memory,
+  noTokens,
   recentCount,
   type SavedState,
 } from './saved-state.js';
-import { checkRows, longestRow, type RowsForm, readerInputs, type TokenRows } from './token-rows.js';
+import {
+  checkRows,
+  expectTokens,
+  longestRow,
+  type RowsForm,
+  readerInputs,
+  rowsOf,
+  type TokenRows,
+} from './token-rows.js';
+import { nameOfValue } from './value-name.js';
 
 export interface GenerationSessionOptions {
   /** Rows that are read side by side, from 1; 1 unless given. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** Tokens of a prompt that are read at once: rounded down to whole chunks of the model, one at least; 512 unless given. */
-  readonly readChunk?: number;
+  readonly readChunk?: number | undefined;
 }
+
+const optionsSchema = z.strictObject({ batch: z.int().min(1).optional(), readChunk: z.int().min(1).optional() });
 
 export class GenerationSession {
   readonly config: LanguageModelConfig;
@@ -56,7 +76,7 @@ export class GenerationSession {
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
   readonly #sets: readonly HeldReading[];
-  /** Tokens after the state of `#current`, where the engine computes on the host. */
+  /** Tokens after the state of `#current`, with linear attention. */
   readonly #deferral: Deferral | undefined;
   #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
@@ -65,7 +85,7 @@ export class GenerationSession {
     engine: Engine,
     model: Model,
     sets: readonly HeldReading[],
-    { batch, readChunk }: Required<GenerationSessionOptions>,
+    { batch, readChunk }: { readonly batch: number; readonly readChunk: number },
   ) {
     const { chunk } = model.config;
     this.config = model.config;
@@ -75,10 +95,10 @@ export class GenerationSession {
     this.#model = model;
     const reader = (form: RowsForm) => new Compiled(() => compileReader(engine, model, batch, form));
     this.#readers = { piece: reader('piece'), token: reader('token') };
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
     this.#sets = sets;
     const blocks = sets[0]?.state.blocks;
     if (blocks !== undefined && isDeferrable(blocks)) this.#deferral = new Deferral(engine, model, batch, blocks);
+    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
   }
 
   /**
@@ -91,13 +111,14 @@ export class GenerationSession {
     config: LanguageModelConfig,
     params: LanguageModelParams<HostTensor>,
     projections: Projections<HostTensor<'float32'>>,
-    { batch = 1, readChunk = 512 }: GenerationSessionOptions = {},
+    options: GenerationSessionOptions = {},
   ): Promise<GenerationSession> {
-    for (const [name, value] of Object.entries({ batch, readChunk })) {
-      if (Number.isSafeInteger(value) && value >= 1) continue;
-      throw new PerformerError('CONFIG', `GenerationSession: expected a positive integer as ${name}, got ${value}.`);
+    if (typeof engine?.compile !== 'function') {
+      throw new PerformerError('CONFIG', `GenerationSession: expected an engine, got ${nameOfValue(engine)}.`);
     }
-    const model = { config, params, projections };
+    checkOptions('GenerationSession', optionsSchema, options);
+    const { batch = 1, readChunk = 512 } = options;
+    const model = { config: languageModelConfig(config), params, projections };
     checkModel('GenerationSession', model);
     const set = async (): Promise<HeldReading> => {
       const { logits, state } = emptyMemory(model, batch);
@@ -124,6 +145,7 @@ export class GenerationSession {
 
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
+    this.#expectRow('seenTokens', row);
     const { vocabularySize } = this.config;
     const marks = (this.#history.seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
     return Array.from(marks.keys()).filter((token) => marks[token] === 1);
@@ -131,8 +153,22 @@ export class GenerationSession {
 
   /** The last tokens of a row, three at most, in the order in which they were read. */
   recentTokens(row = 0): Int32Array {
+    this.#expectRow('recentTokens', row);
     const recent = (this.#history.recent.data as Int32Array).slice(row * recentCount, (row + 1) * recentCount);
     return recent.filter((token) => token >= 0);
+  }
+
+  /**
+   * The last bytes that the model said and `generate` did not give out, as they might begin a stop string. They count
+   * until the session reads on, and a saved state has them too.
+   */
+  get withheld(): Uint8Array {
+    return Uint8Array.from(this.#history.withheld.data as Int32Array);
+  }
+
+  /** Notes that the last bytes that were read have not been given out. */
+  withhold(bytes: Uint8Array): void {
+    this.#history = { ...this.#history, withheld: int32([bytes.length], Int32Array.from(bytes)) };
   }
 
   /**
@@ -140,12 +176,12 @@ export class GenerationSession {
    * the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
    *
-   * @throws SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
+   * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
    *   would still have read nothing, or for more tokens than there is room for; CONFIG for rows of different lengths
    *   with exact softmax attention.
    */
   async read(tokens: TokenRows): Promise<Float32Array> {
-    const rows = tokens instanceof Int32Array ? [tokens] : tokens;
+    const rows = rowsOf('read', tokens);
     this.#expectIdle();
     checkRows('read', rows, this.position, this.config);
     const longest = Math.max(...rows.map(({ length }) => length));
@@ -162,25 +198,28 @@ export class GenerationSession {
 
   /** Reads one token of each row, [batch], and returns the logits after it, [batch × vocabulary]. Throws as `read`. */
   async step(tokens: Int32Array): Promise<Float32Array> {
+    expectTokens('step', tokens);
     return this.read(Array.from(tokens, (token) => Int32Array.of(token)));
   }
 
   /** Forgets all that was read. */
   reset(): void {
     this.#expectIdle();
-    this.#deferral?.clear();
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(this.#model, this.batch)));
+    this.#resume(emptyMemory(this.#model, this.batch));
   }
 
-  /** A copy of all that is needed to go on from here: for a safetensors file. The first call reads every weight once. */
+  /**
+   * A copy of all that is needed to go on from here, for a safetensors file: a session that loads it gives bit for bit
+   * the logits of one that never stopped, on the same machine and engine. The first call reads every weight once.
+   */
   async saveState(): Promise<SavedState> {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     this.#status = 'busy';
     try {
-      await this.#settle();
       const { logits, state } = this.#current;
-      const memory = { logits, state: await this.#engine.fetch(state), ...this.#history };
+      const deferred = this.#deferral?.save() ?? [];
+      const memory = { logits, state: await this.#engine.fetch(state), deferred, ...this.#history };
       return encodeMemory(memory, this.#identity);
     } finally {
       this.#status = 'idle';
@@ -188,10 +227,16 @@ export class GenerationSession {
   }
 
   /**
-   * Throws CHECKPOINT unless tensors of these names, dtypes and shapes may be a saved state: to be asked before they are
-   * read from a file. `where` heads the messages; the path of the file is best.
+   * Throws CHECKPOINT unless tensors of these names, dtypes and shapes, with these metadata where they are given, may be a
+   * saved state: to be asked before they are read from a file. `where` heads the messages; the path of the file is best.
    */
-  checkState(layout: ReadonlyMap<string, HostLeaf>, where = 'checkState'): void {
+  checkState(
+    layout: ReadonlyMap<string, HostLeaf>,
+    where = 'checkState',
+    metadata?: Readonly<Record<string, string>>,
+  ): void {
+    this.#identity ??= identityOf(this.#model);
+    if (metadata !== undefined) checkIdentity(where, metadata, this.#identity);
     checkLayout(where, layout, this.#model, this.batch);
   }
 
@@ -205,8 +250,7 @@ export class GenerationSession {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     const memory = decodeMemory(where, saved, this.#model, this.batch, this.#identity);
-    this.#deferral?.clear();
-    ({ history: this.#history, current: this.#current } = parts(memory));
+    this.#resume(memory);
   }
 
   /** Frees what was compiled. The session must not be used again. */
@@ -219,6 +263,11 @@ export class GenerationSession {
     this.#engine.free(this.#sets);
   }
 
+  #resume(memory: Memory): void {
+    this.#deferral?.load(memory.deferred);
+    ({ history: this.#history, current: this.#current } = parts(memory));
+  }
+
   async #readPiece(rows: readonly Int32Array[]): Promise<void> {
     const { form, inputs } = readerInputs(rows, this.config);
     if (form !== 'token' || !(await this.#readBeside(inputs))) {
@@ -226,12 +275,13 @@ export class GenerationSession {
       await this.#readInto(form, inputs, rows);
     }
     rows.forEach((row, index) => this.#note(row, index));
+    this.#history = { ...this.#history, withheld: noTokens };
   }
 
   /** Reads a token of each row beside the state; false where it has to be read into the state. */
   async #readBeside(inputs: ReaderInputs): Promise<boolean> {
     // Nothing can stand beside the state of a row that has read nothing.
-    if (this.#deferral === undefined || this.position.includes(0)) return false;
+    if (!this.#deferral?.isOnHost || this.position.includes(0)) return false;
     if (this.#deferral.isFull) await this.#settle();
     const next = await this.#deferral.read(this.#current, inputs);
     if (next !== undefined) this.#current = next;
@@ -273,6 +323,11 @@ export class GenerationSession {
     own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
   }
 
+  #expectRow(where: string, row: number): void {
+    if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
+    throw new PerformerError('SHAPE', `${where}: expected a row from 0 to ${this.batch - 1}, got ${row}.`);
+  }
+
   #expectIdle(): void {
     if (this.#status === 'idle') return;
     const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
@@ -280,6 +335,6 @@ export class GenerationSession {
   }
 }
 
-function parts({ seen, recent, ...current }: Memory): { history: History; current: Reading } {
-  return { history: { seen, recent }, current };
+function parts({ seen, recent, withheld, logits, state }: Memory): { history: History; current: Reading } {
+  return { history: { seen, recent, withheld }, current: { logits, state } };
 }
