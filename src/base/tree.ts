@@ -63,6 +63,31 @@ export function zipTrees<T, R>(
   });
 }
 
+/** A tree with the leaves and branches of `part` in the place of its own. */
+export function mergeTrees<T extends object>(tree: T, part: object): T {
+  if (isLeaf(part)) return part as T;
+  const own = tree as Readonly<Record<string, object>>;
+  const entries = Object.entries(part as Readonly<Record<string, object | undefined>>);
+  const changed = entries.flatMap(([key, value]) => {
+    if (value === undefined) return [];
+    return [[key, own[key] === undefined ? value : mergeTrees(own[key], value)] as const];
+  });
+  if (!Array.isArray(tree)) return { ...tree, ...Object.fromEntries(changed) };
+  const items = [...tree];
+  for (const [key, value] of changed) items[Number(key)] = value;
+  return items as unknown as T;
+}
+
+/** The leaves of a tree that stand where those of `like` do, in the form of `like`. */
+export function pickTree<T extends object>(tree: object, like: T): T {
+  const found = new Map(leavesOf(tree));
+  return mapTree(like, (_: Leaf, path) => {
+    const leaf = found.get(path);
+    if (leaf === undefined) throw internalError(`a tree has no leaf ${path}`);
+    return leaf;
+  }) as unknown as T;
+}
+
 /** The leaves of a tree as a list, and how a list of the same length becomes such a tree. */
 export function flattenTree<T>(tree: T): {
   readonly leaves: readonly LeafOf<T>[];

@@ -128,7 +128,7 @@ export interface TrunkState<T = Tensor> {
   readonly blocks: readonly object[];
 }
 
-/** Rows beside the state, by block. */
+/** Rows beside the state, or the parts of it that they go into, by block. */
 export interface TrunkRows {
   readonly blocks: readonly object[];
 }
@@ -182,7 +182,7 @@ export interface Trunk {
   readonly buffers: { readonly blocks: readonly BufferSpec[] };
   readonly mixers: readonly Mixer[];
   readonly stack: Stack;
-  readonly deferral: Deferral<TrunkState, TrunkRows> | undefined;
+  readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   state(batch: Dim): TrunkState<StateSpec>;
   /** What is known of the tokens of a pass. Throws CONFIG for lengths where the mixers keep no mask. */
   frame(where: string, inputs: FrameInputs): TokenFrame;
@@ -235,10 +235,11 @@ export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOption
   };
 }
 
-function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): Deferral<TrunkState, TrunkRows> {
+function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): Deferral<TrunkRows, TrunkRows> {
   return {
+    state: (batch) => ({ blocks: blocks.state(batch) as readonly object[] }),
     rows: (batch, window) => ({ blocks: blocks.rows(batch, window) as readonly object[] }),
-    settle: ({ position, blocks: states }, rows) => ({ position, blocks: blocks.settle(states, rows.blocks) }),
+    settle: (state, rows) => ({ blocks: blocks.settle(state.blocks, rows.blocks) }),
     isTaken: (row) => blocks.isTaken(row.blocks as never),
   };
 }
