@@ -4,8 +4,9 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type HostTensor, leavesOf } from '../../src/base/index.js';
+import { loadModel } from '../../src/models/node.js';
 import { runTraining, type Snapshot } from '../../src/training/index.js';
-import { CheckpointFolder, loadLatestSnapshot, loadModel, lockFolder } from '../../src/training/node.js';
+import { CheckpointFolder, loadLatestSnapshot, lockFolder } from '../../src/training/node.js';
 import { snapshotOf, trainerFor } from '../support/tiny.js';
 
 let folder: string;
@@ -14,8 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-function leaves({ params, moments, projections, states }: Snapshot): [string, HostTensor][] {
-  return leavesOf({ params, moments, projections, states }) as unknown as [string, HostTensor][];
+function leaves({ params, moments, buffers, states }: Snapshot): [string, HostTensor][] {
+  return leavesOf({ params, moments, buffers, states }) as unknown as [string, HostTensor][];
 }
 
 /** Saves snapshots in a new folder, gives it back, and returns where they are. */
