@@ -13,7 +13,6 @@ import { Compiled } from './compiled.js';
 import {
   compileReader,
   compileRowAdder,
-  constants,
   type HeldReading,
   inSinglePrecision,
   type Model,
@@ -59,7 +58,7 @@ export class Deferral {
   /** Reads a token of each row after `current` and its recent rows; nothing where it has to go into the state. */
   async read({ state }: HeldReading, inputs: ReaderInputs): Promise<HeldReading | undefined> {
     const given = { ...state, blocks: this.#rows.after(state.blocks) };
-    const written = await (await this.#reader.get()).run([constants, constants, given, inputs]);
+    const written = await (await this.#reader.get()).run([given, inputs]);
     const { logits, state: next }: Reading = mapTree(written as Reading, inSinglePrecision);
     const isTaken = this.#rows.push(next.blocks.map(({ attention }) => attention as RecentTokens<HostTensor>));
     if (!isTaken) return undefined;

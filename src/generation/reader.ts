@@ -63,9 +63,6 @@ export function shapeAfter(path: string, shape: readonly number[], past: Dim): S
   return /\.attention\.(key|value)$/.test(path) ? shape.map((size, axis) => (axis === 2 ? past : size)) : shape;
 }
 
-/** In the place of weights and projections: constants of what was compiled are not passed again. */
-export const constants = {} as never;
-
 function stateSpecs(config: LanguageModelConfig, batch: number, form: ReaderForm) {
   const empty = initialState(config, batch);
   const state = form === 'beside' ? { ...empty, blocks: new RecentRows(empty.blocks).after(empty.blocks) } : empty;

@@ -15,7 +15,6 @@ import { Compiled } from './compiled.js';
 import { Deferral, isDeferrable } from './deferral.js';
 import {
   compileReader,
-  constants,
   type HeldReading,
   inSinglePrecision,
   type Model,
@@ -248,7 +247,7 @@ export class GenerationSession {
     const reader = await this.#readers[form].get();
     const { logits, state } = this.#current;
     const outputs = this.#otherSet();
-    const written = await reader.run([constants, constants, state, inputs], { outputs });
+    const written = await reader.run([state, inputs], { outputs });
     const next: HeldReading = outputs ?? mapTree(written as Reading, inSinglePrecision);
     const { vocabularySize } = this.config;
     rows.forEach((row, index) => {

@@ -191,7 +191,7 @@ export class ConjugateGradients implements RidgeSolver {
     const norms = rowNorms(x, outputs, size).map((norm) => norm || 1);
     const scaled = new Float32Array(x.length);
     for (let at = 0; at < x.length; at++) scaled[at] = (x[at] as number) / (norms[Math.floor(at / size)] as number);
-    const product = (await this.product.run([{}, { x: float32([outputs, size], scaled) }])) as unknown as HostTensor;
+    const product = (await this.product.run([{ x: float32([outputs, size], scaled) }])) as unknown as HostTensor;
     const image = new Float64Array(x.length);
     for (let at = 0; at < x.length; at++) {
       image[at] = (product.data[at] as number) * (norms[Math.floor(at / size)] as number);

@@ -47,7 +47,7 @@ export async function parallelLogits(engine: Engine, model: TestModel, tokens: I
     [model.params, model.projections, { tokens: spec('int32', [1, tokens.length]) }],
   );
   const inputs = { tokens: int32([1, tokens.length], tokens) };
-  const { logits } = await pass.run([model.params, model.projections, inputs]);
+  const { logits } = await pass.run([inputs]);
   await pass.dispose();
   const all = Float64Array.from(logits.data as Float32Array);
   return Array.from(tokens, (_, at) => all.subarray(at * config.vocabularySize, (at + 1) * config.vocabularySize));
