@@ -1,7 +1,8 @@
 /** The kernels of a comparison: what is typed, `positive:row-norm=root`, and the options that it stands for. */
+import { parseNumber } from '../base/number.js';
 import { type FeatureMapName, featureMapNames } from '../features/index.js';
 import { usageError } from './command.js';
-import { flagName, parseNumber } from './flags.js';
+import { flagName } from './flags.js';
 
 export interface ComparedKernel {
   /** As it was typed; also the name of its folders. */

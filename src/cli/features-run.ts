@@ -11,6 +11,7 @@ import {
 } from '../attention/index.js';
 import { float32, type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { parseNumber } from '../base/number.js';
 import { Random } from '../base/random.js';
 import type { ByteSource } from '../data/index.js';
 import { openFiles } from '../data/node.js';
@@ -21,7 +22,7 @@ import { loadModel } from '../training/node.js';
 import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { featuresDefaults } from './features.js';
-import { type FlagValues, parseNumber } from './flags.js';
+import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 

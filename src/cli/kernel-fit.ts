@@ -1,15 +1,24 @@
 /** `performer kernel fit` at work. */
 
 import { PerformerError } from '../base/errors.js';
+import { type Encoding, repeatedName, type Table } from '../data/index.js';
 import { openCsv } from '../data/node.js';
 import { fitPlan } from '../machines/config.js';
-import { type FitOptions, type FitReport, fitKernelMachine, fitSchema, tableSamples } from '../machines/index.js';
+import {
+  type FitOptions,
+  type FitReport,
+  fitKernelMachine,
+  fitSchema,
+  type TableChoice,
+  tableSamples,
+} from '../machines/index.js';
 import { prepareMachineFolder, saveMachine } from '../machines/node.js';
 import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { type FlagValues, flagName } from './flags.js';
 import { formatCount, formatDuration } from './format.js';
 import { type Io, shellWord } from './io.js';
+import { delimiterOf } from './kernel-format.js';
 import { metricsText } from './kernel-metrics.js';
 import { rowProgress } from './row-progress.js';
 
@@ -37,29 +46,46 @@ function optionsOf(flags: FlagValues): FitOptions {
   return options as FitOptions;
 }
 
-/** The delimiter as it was typed, with a word for the tab. */
-export function delimiterOf(typed: unknown): string {
-  if (typed === undefined) return ',';
-  const delimiter = typed === 'tab' || typed === '\\t' ? '\t' : (typed as string);
-  if ([...delimiter].length === 1 && !/["\r\n]/.test(delimiter)) return delimiter;
-  throw usageError(`--delimiter: expected one character, or tab, got ${JSON.stringify(typed)}.`);
+/** The columns as they were named. Throws USAGE. */
+function choiceOf(flags: FlagValues, task: TableChoice['task']): TableChoice {
+  // The names of a header are trimmed too.
+  const named = (given: unknown) => ((given as readonly string[] | undefined) ?? []).map((name) => name.trim());
+  const [targets, ignore] = [named(flags.target), named(flags.ignore)];
+  if (targets.length === 0) throw usageError('kernel fit: expected --target with a column, got none.');
+  const repeated = repeatedName([...targets, ...ignore]);
+  if (repeated !== undefined) {
+    throw usageError(`--target, --ignore: expected each column once, got "${repeated}" twice.`);
+  }
+  if (task === 'classification' && targets.length > 1) {
+    throw usageError(`--target: expected one column in classification, got ${targets.length}.`);
+  }
+  return { task, targets, ignore };
+}
+
+function noteUnnamed({ unnamed = [] }: Table, { targets, ignore }: TableChoice, io: Io): void {
+  const leftOut = unnamed.filter((name) => ![...targets, ...ignore].includes(name));
+  if (leftOut.length === 0) return;
+  const some = `${leftOut.slice(0, 5).join(', ')}${leftOut.length > 5 ? ', …' : ''}`;
+  io.stderr.write(
+    `performer: left out ${some}: no name in the header, as of the numbers of rows. ` +
+      'Name it there to learn from it, or say --ignore to leave it out without this note.\n',
+  );
 }
 
 export async function runFit(path: string, flags: FlagValues, io: Io): Promise<void> {
   const out = flags.out as string | undefined;
   if (out === undefined) throw usageError('kernel fit: expected --out with a folder, got none. Add --out runs/…');
-  const targets = flags.target as readonly string[] | undefined;
-  if (targets === undefined) throw usageError('kernel fit: expected --target with a column, got none.');
   const options = optionsOf(flags);
-  const task = options.task ?? 'regression';
-  if (task === 'classification' && targets.length > 1) {
-    throw usageError(`--target: expected one column in classification, got ${targets.length}.`);
-  }
-  const format = { header: flags.header !== false, delimiter: delimiterOf(flags.delimiter) };
+  const choice = choiceOf(flags, options.task ?? 'regression');
+  const format = {
+    header: flags.header !== false,
+    delimiter: delimiterOf(flags.delimiter, ','),
+    encoding: flags.encoding as Encoding | undefined,
+  };
   await prepareMachineFolder(out);
   const table = await openCsv(path, format);
-  const choice = { task, targets, ignore: (flags.ignore as readonly string[] | undefined) ?? [] };
   const { samples, names } = tableSamples(table, choice, format);
+  noteUnnamed(table, choice, io);
   const engine = await chooseEngine(flags);
   const progress = rowProgress(io.stderr);
   const began = performance.now();

@@ -1,6 +1,6 @@
 /** `performer kernel predict` and `evaluate` at work. */
 import { PerformerError } from '../base/errors.js';
-import type { Table } from '../data/index.js';
+import type { Encoding, Table } from '../data/index.js';
 import { openCsv } from '../data/node.js';
 import {
   classesOf,
@@ -16,6 +16,7 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
+import { delimiterOf } from './kernel-format.js';
 import { metricsJson, metricsText } from './kernel-metrics.js';
 import { expectWritable, isStandardOutput, writeOutput } from './output-file.js';
 import { rowProgress } from './row-progress.js';
@@ -26,7 +27,7 @@ interface Opened {
   readonly table: Table;
 }
 
-async function open(folder: string, path: string, io: Io): Promise<Opened> {
+async function open(folder: string, path: string, flags: FlagValues, io: Io): Promise<Opened> {
   const machine = await loadMachine(folder, { onNote: (note) => void io.stderr.write(`${note}\n`) });
   const { names } = machine.config;
   if (names === undefined) {
@@ -35,13 +36,15 @@ async function open(folder: string, path: string, io: Io): Promise<Opened> {
       `${folder}: expected a machine that was fitted to a table, got one without names of columns.`,
     );
   }
-  return { machine, names, table: await openCsv(path, names) };
+  const encoding = (flags.encoding as Encoding | undefined) ?? names.encoding;
+  const own = { ...names, delimiter: delimiterOf(flags.delimiter, names.delimiter), encoding };
+  return { machine, names: own, table: await openCsv(path, own) };
 }
 
 export async function runPredict(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
   const out = (flags.out as string | undefined) ?? '-';
   await expectWritable('--out', out);
-  const { machine, names, table } = await open(folder, path, io);
+  const { machine, names, table } = await open(folder, path, flags, io);
   const engine = await chooseEngine(flags);
   const predictor = await MachinePredictor.create(engine, machine);
   const progress = rowProgress(io.stderr);
@@ -93,7 +96,7 @@ function quoted(field: string, delimiter: string): string {
 }
 
 export async function runEvaluateMachine(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
-  const { machine, names, table } = await open(folder, path, io);
+  const { machine, names, table } = await open(folder, path, flags, io);
   const engine = await chooseEngine(flags);
   const predictor = await MachinePredictor.create(engine, machine);
   try {

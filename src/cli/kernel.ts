@@ -1,5 +1,6 @@
 /** `performer kernel …`: what it is called with. */
 import * as z from 'zod';
+import { encodings, mostColumns } from '../data/index.js';
 import { fitSchema, mapsOfKernel } from '../machines/config.js';
 import type { Command, CommandGroup } from './command.js';
 import { engineFlags } from './engine-flags.js';
@@ -11,6 +12,7 @@ const fitTableSchema = z.strictObject({
   ignore: z.array(z.string().min(1)).optional(),
   header: z.boolean().default(true),
   delimiter: z.string().min(1).default(','),
+  encoding: z.enum(encodings).default('utf-8'),
 });
 
 const tableFlags = flagsOf('Data:', fitTableSchema.shape, {
@@ -19,6 +21,22 @@ const tableFlags = flagsOf('Data:', fitTableSchema.shape, {
   ignore: { text: 'a column to leave out; may be given more than once', value: 'column' },
   header: { text: 'the first row names the columns; without, they are called 1, 2, …' },
   delimiter: { text: 'the character between fields; tab for a tab', value: 'character' },
+  encoding: { text: 'of the text, unless a byte order mark names another; latin1 is windows-1252' },
+});
+
+/** How another file than that of the fit is written. */
+const formatSchema = z.strictObject({
+  delimiter: z.string().min(1).optional(),
+  encoding: z.enum(encodings).optional(),
+});
+
+const formatFlags = flagsOf('Data:', formatSchema.shape, {
+  delimiter: {
+    text: 'the character between fields; tab for a tab',
+    value: 'character',
+    fallback: 'that of the fit',
+  },
+  encoding: { text: 'of the text, unless a byte order mark names another', fallback: 'that of the fit' },
 });
 
 const machineFlags = flagsOf('Machine:', fitSchema.shape, {
@@ -51,7 +69,9 @@ const fitCommand: Command = {
 ${kernelTable}
 Kernels of dot products see x·y/√columns.
 
-The file is read three times and never held in memory, whatever its size.
+The file is read three times and never held in memory, whatever its size. It has at most ${mostColumns} columns.
+A column whose header is empty is called unnamed-1 by its position, and is left out unless it is the target: it mostly
+holds the numbers of the rows. Name it in the file to learn from it.
 
 Examples:
   performer kernel fit houses.csv --target price --out runs/houses
@@ -76,9 +96,10 @@ const predictCommand: Command = {
     ...flagsOf('Prediction:', predictSchema.shape, {
       out: { text: 'the CSV file to write, whole or not at all', value: 'file', fallback: 'standard output' },
     }),
+    ...formatFlags,
     ...engineFlags,
   ],
-  notes: `One row for each row of the file, in its order: the predicted values, or the predicted class.
+  notes: `One row for each row of the file, in its order: the predicted values, or the predicted class, in utf-8.
 
 Example:
   performer kernel predict runs/houses new.csv --out prices.csv`,
@@ -97,7 +118,11 @@ const evaluateCommand: Command = {
     { name: '<folder>', text: 'the folder of a machine' },
     { name: '<file>', text: 'the CSV file, with the columns of the fit' },
   ],
-  flags: [...flagsOf('Evaluation:', evaluateSchema.shape, { json: { text: 'print one JSON object' } }), ...engineFlags],
+  flags: [
+    ...flagsOf('Evaluation:', evaluateSchema.shape, { json: { text: 'print one JSON object' } }),
+    ...formatFlags,
+    ...engineFlags,
+  ],
   notes: `Example:
   performer kernel evaluate runs/digits test.csv`,
   async run({ arguments: [folder, path], flags }, io) {

@@ -6,12 +6,13 @@
 import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
+import { parseNumber } from '../base/number.js';
 import { benchCommand } from './bench.js';
 import type { Command, CommandGroup } from './command.js';
 import { compareCommand } from './compare.js';
 import { evaluateCommand } from './evaluate.js';
 import { featuresCommand } from './features.js';
-import { type Flag, parseNumber } from './flags.js';
+import type { Flag } from './flags.js';
 import { generateCommand } from './generate.js';
 import type { Io } from './io.js';
 import { kernelCommands } from './kernel.js';

@@ -13,4 +13,5 @@ export {
 } from './batches.js';
 export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
 export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from './byte-tokenizer.js';
-export type { Table, TableRow } from './table.js';
+export { type Encoding, encodings } from './encoding.js';
+export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';

@@ -55,8 +55,10 @@ export function drawProjection(
     throw new PerformerError('CONFIG', `drawProjection: expected ${wanted}, got ${kind} and ${rowNorm}.`);
   }
   const blocks = Math.ceil(count / dim);
-  const values = random.split('directions').normals(blocks * dim * dim);
-  const rows = Array.from({ length: blocks * dim }, (_, row) => values.subarray(row * dim, (row + 1) * dim));
+  // Rows of these kinds do not depend on those after them: where there are fewer than a block, no others are drawn.
+  const drawn = kind === 'iid' || kind === 'orthogonal' ? count : blocks * dim;
+  const values = random.split('directions').normals(drawn * dim);
+  const rows = Array.from({ length: drawn }, (_, row) => values.subarray(row * dim, (row + 1) * dim));
   if (kind !== 'iid') {
     for (let block = 0; block < blocks; block++) {
       arrangeDirections(kind, rows.slice(block * dim, (block + 1) * dim), random.split(block));

@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { encodings } from '../data/index.js';
 import {
   type FeatureMapName,
   type FeatureMapOptions,
@@ -104,6 +105,8 @@ const machineSchema = z
         classes: z.array(z.string()).optional(),
         header: z.boolean(),
         delimiter: z.string(),
+        /** utf-8 unless given. */
+        encoding: z.enum(encodings).optional(),
         /** Columns of the table, those left out among them. */
         columns: z.array(z.string()),
       })

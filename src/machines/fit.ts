@@ -24,7 +24,7 @@ import { type Metrics, measure } from './metrics.js';
 import { BatchProducts, NormalEquations } from './normal-equations.js';
 import { MachinePredictor } from './predictor.js';
 import { RowBuffer } from './rows.js';
-import { checkedBatches, type SampleBatch, type Samples } from './samples.js';
+import { checkedBatches, type SampleBatch, type Samples, sameRows } from './samples.js';
 import { medianGamma, type Survey, survey } from './survey.js';
 
 const where = 'fitKernelMachine';
@@ -78,7 +78,8 @@ export async function fitKernelMachine(
   const features = machineFeatures(where, choice, dim, projection);
   const isHeldOut = heldOutRows(random.split('held-out'), plan.heldOut);
   const columns = { inputs, targets: seen.targets };
-  const sums = await accumulate(engine, watched('features'), { plan, features, columns, seen, isHeldOut });
+  const again = (stage: FitStage) => sameRows(where, watched(stage), seen.rows);
+  const sums = await accumulate(engine, again('features'), { plan, features, columns, seen, isHeldOut });
   onProgress('solve', seen.rows);
   const found = await chooseAndSolve(engine, sums, plan.lambda);
   const machineOf = (solution: Solution): KernelMachine => ({
@@ -92,7 +93,7 @@ export async function fitKernelMachine(
   const heldOut =
     found.split === undefined
       ? undefined
-      : await measureHeldOut(engine, machineOf(found.split), filtered(watched('measure'), isHeldOut));
+      : await measureHeldOut(engine, machineOf(found.split), filtered(again('measure'), isHeldOut));
   return {
     machine: machineOf(found.whole),
     report: { rows: seen.rows, heldOutRows: sums.heldOut.rows, tried: found.tried, heldOut },
@@ -152,13 +153,6 @@ async function accumulate(
 }
 
 function checkRows(train: number, heldOut: number, rows: number, { heldOut: part }: FitPlan): void {
-  if (train + heldOut !== rows) {
-    throw new PerformerError(
-      'DATA',
-      `${where}: expected the same ${rows} rows in each pass, got ${train + heldOut} in the second. ` +
-        'Give an iterable that begins anew each time, and leave the data unchanged.',
-    );
-  }
   if (train < 2 || (part > 0 && heldOut === 0)) {
     throw new PerformerError(
       'DATA',

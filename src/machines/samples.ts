@@ -112,3 +112,22 @@ export async function* checkedBatches(
     first += rows;
   }
 }
+
+/** The batches of a pass after the first, which must have as many rows. Throws DATA as soon as it has more, or ends with less. */
+export async function* sameRows(where: string, samples: Samples, rows: number): AsyncGenerator<SampleBatch> {
+  let seen = 0;
+  const check = (isWrong: boolean) => {
+    if (!isWrong) return;
+    throw new PerformerError(
+      'DATA',
+      `${where}: expected the same ${rows} rows in each pass, got ${seen > rows ? 'more' : seen} in a later one. ` +
+        'Give an iterable that begins anew each time, and leave the data unchanged.',
+    );
+  };
+  for await (const batch of samples) {
+    seen += batch.inputs.shape[0] as number;
+    check(seen > rows);
+    yield batch;
+  }
+  check(seen < rows);
+}

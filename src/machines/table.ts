@@ -1,12 +1,14 @@
 /** Tables as samples: columns of text to numbers and classes, with the line of what is wrong. */
 import { type HostTensor, hostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { Table, TableRow } from '../data/index.js';
+import { parseNumber } from '../base/number.js';
+import { delimiterHint, repeatedName, type Table, type TableRow } from '../data/index.js';
 import type { TableNames } from './config.js';
 import type { SampleBatch, Samples, Task } from './samples.js';
 
-/** Rows of a batch. */
+/** Rows of a batch, and its fields where there are many columns: fields are text, and take some ten times their number. */
 const batchRows = 1024;
+const batchFields = 2 ** 20;
 /** More classes than this are values that someone wants to fit. */
 const mostClasses = 1000;
 
@@ -20,13 +22,15 @@ export interface TableChoice {
 
 /** The positions of columns. Throws DATA for one that the table does not have. */
 function positionsOf({ name, columns }: Table, wanted: readonly string[]): number[] {
+  const positions = new Map(columns.map((column, position) => [column, position]));
   return wanted.map((column) => {
-    const position = columns.indexOf(column);
-    if (position >= 0) return position;
+    const position = positions.get(column);
+    if (position !== undefined) return position;
     const some = columns.slice(0, 10).join(', ');
     throw new PerformerError(
       'DATA',
-      `${name}: expected a column "${column}", got ${some}${columns.length > 10 ? `, … (${columns.length})` : ''}.`,
+      `${name}: expected a column "${column}", got ${some}${columns.length > 10 ? `, … (${columns.length})` : ''}.` +
+        delimiterHint(columns),
     );
   });
 }
@@ -34,8 +38,8 @@ function positionsOf({ name, columns }: Table, wanted: readonly string[]): numbe
 /** A field as a finite number. Throws DATA with its line and column. */
 function numberOf(table: Table, { fields, line }: TableRow, position: number): number {
   const text = (fields[position] as string).trim();
-  const value = text === '' ? Number.NaN : Number(text);
-  if (Number.isFinite(value)) return value;
+  const value = parseNumber(text);
+  if (value !== undefined && Number.isFinite(value)) return value;
   const got = text === '' ? 'nothing' : JSON.stringify(text.slice(0, 40));
   throw new PerformerError(
     'DATA',
@@ -45,10 +49,11 @@ function numberOf(table: Table, { fields, line }: TableRow, position: number): n
 }
 
 async function* rowBatches(table: Table): AsyncGenerator<TableRow[]> {
+  const most = Math.max(1, Math.min(batchRows, Math.floor(batchFields / table.columns.length)));
   let rows: TableRow[] = [];
   for await (const row of table.rows()) {
     rows.push(row);
-    if (rows.length < batchRows) continue;
+    if (rows.length < most) continue;
     yield rows;
     rows = [];
   }
@@ -109,17 +114,26 @@ export interface TableSamples {
 }
 
 /**
- * The rows of a table as samples to fit. Inputs are all columns that are neither predicted nor left out. Throws DATA for
+ * The rows of a table as samples to fit. Inputs are all columns that are neither predicted nor left out, and have a name of
+ * their own: those without are mostly the numbers of the rows. Throws CONFIG for a column that is named twice, DATA for
  * columns that are not there and, while it is read, for text in a column of numbers.
  */
 export function tableSamples(
   table: Table,
   { task, targets, ignore }: TableChoice,
-  format: Pick<TableNames, 'header' | 'delimiter'>,
+  format: Pick<TableNames, 'header' | 'delimiter' | 'encoding'>,
 ): TableSamples {
+  const repeated = repeatedName([...targets, ...ignore]);
+  if (repeated !== undefined) {
+    throw new PerformerError(
+      'CONFIG',
+      `${table.name}: expected each column once, got "${repeated}" twice. Name it once.`,
+    );
+  }
   const targetPositions = positionsOf(table, targets);
   positionsOf(table, ignore);
-  const inputs = table.columns.filter((column) => !targets.includes(column) && !ignore.includes(column));
+  const leftOut = new Set([...targets, ...ignore, ...(table.unnamed ?? [])]);
+  const inputs = table.columns.filter((column) => !leftOut.has(column));
   if (inputs.length === 0) {
     throw new PerformerError('DATA', `${table.name}: expected a column beside the targets, got none.`);
   }

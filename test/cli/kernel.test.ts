@@ -171,6 +171,57 @@ test('a folder that is not to be overwritten is found out before the table is re
   expect(await readFile(join(folder, 'model.safetensors'), 'utf8')).toBe('of another');
 });
 
+describe('tables as others write them', () => {
+  test('an index without a name is left out with a note, and predictions need none', async () => {
+    const rows = curveRows(60).map((row, at) => [at, ...row]);
+    const data = await fileWith(csv([['', 'a', 'b', 'c', 'y', 'z'], ...rows]));
+    const out = join(await temporaryFolder(), 'machine');
+    const words = ['fit', data, '--target', ' y ', '--ignore', 'z', '--out', out, ...few];
+    const ran = await kernel(...words);
+    expect(ran.out).toMatch(/60 rows of 3 columns/);
+    expect(ran.err).toMatch(/^performer: left out unnamed-1: no name/);
+    const named = await kernel(
+      'predict',
+      out,
+      await fileWith(csv([['a', 'b', 'c'], ...curveRows(5).map((row) => row.slice(0, 3))])),
+    );
+    expect(named.out.trimEnd().split('\n').length).toBe(6);
+    expect(await kernel(...words, '--ignore', 'unnamed-1')).toMatchObject({ code: 0, err: '' });
+  });
+
+  test('latin1 keeps classes apart that would be one in utf-8, and predictions name them', async () => {
+    const rows = ringRows(200).map(([a, b, colour]) => [a, b, colour === '"red"' ? 'b\u00fc' : 'b\u00f6']);
+    const data = await fileWith('');
+    await writeFile(data, Buffer.from(csv([['x1', 'x2', 'colour'], ...rows]), 'latin1'));
+    const out = join(await temporaryFolder(), 'machine');
+    const words = ['fit', data, '--target', 'colour', '--task', 'classification', '--out', out, ...few];
+    const refused = await kernel(...words);
+    expect(refused).toMatchObject({ code: 1, out: '' });
+    expect(refused.err).toMatch(/line 2, column 3 \("colour"\): expected text in utf-8/);
+    expect((await kernel(...words, '--encoding', 'latin1')).code).toBe(0);
+    // The encoding is remembered with the machine, and may be another for another file.
+    for (const [encoding, flags] of [
+      ['latin1', []],
+      ['utf16le', ['--encoding', 'utf-16le']],
+    ] as const) {
+      await writeFile(data, Buffer.from(csv([['x1', 'x2', 'colour'], ...rows]), encoding));
+      const { classes, accuracy } = JSON.parse((await kernel('evaluate', out, data, '--json', ...flags)).out);
+      expect([...classes].sort()).toEqual(['b\u00f6', 'b\u00fc']);
+      expect(accuracy).toBeGreaterThan(0.9);
+    }
+  });
+
+  test('another delimiter than that of the fit is asked about, and taken', async () => {
+    const machine = await fittedCurve();
+    const data = await fileWith(
+      csv([['a', 'b', 'c'], ...curveRows(5).map((row) => row.slice(0, 3))]).replaceAll(',', ';'),
+    );
+    const asked = await kernel('predict', machine, data);
+    expect(asked.err).toMatch(/expected a column "a".*Say --delimiter ";"/);
+    expect((await kernel('predict', machine, data, '--delimiter', ';')).out).toMatch(/^y;z\n/);
+  });
+});
+
 test('progress goes to standard error and is wiped from a terminal', async () => {
   const data = await fileWith(csv([['a', 'b', 'c', 'y', 'z'], ...curveRows(300)]));
   const out = join(await temporaryFolder(), 'machine');
@@ -215,6 +266,17 @@ describe('calling it wrongly ends with 2 and one line', () => {
       ['fit', 'x.csv', '--out', 'm', '--target', 'y', '--delimiter', ',,'],
       /--delimiter: expected one/,
     ],
+    [
+      'a target twice',
+      ['fit', 'x', '--out', 'm', '--target', 'y', '--target', ' y '],
+      /each column once, got "y" twice/,
+    ],
+    [
+      'a target to ignore',
+      ['fit', 'x', '--out', 'm', '--target', 'y', '--ignore', 'y'],
+      /each column once, got "y" twice/,
+    ],
+    ['no such encoding', ['fit', 'x', '--out', 'm', '--target', 'y', '--encoding', 'ebcdic'], /--encoding.*utf-16le/],
     [
       'two classes to predict',
       ['fit', 'x', '--out', 'm', '--target', 'y', '--target', 'z', '--task', 'classification'],

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { flagName, parseNumber } from '../../src/cli/flags.js';
+import { parseNumber } from '../../src/base/number.js';
+import { flagName } from '../../src/cli/flags.js';
 import { modelShape, trainingShape } from '../../src/cli/train-flags.js';
 import { performer, small, temporaryFolder, textFile } from './support.js';
 

@@ -1,8 +1,8 @@
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Table, TableRow } from '../../src/data/index.js';
+import { mostColumns, type Table, type TableRow } from '../../src/data/index.js';
 import { type CsvOptions, openCsv } from '../../src/data/node.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'performer-csv-'));
@@ -91,12 +91,74 @@ describe('a CSV file', () => {
   });
 });
 
+describe('columns without a name', () => {
+  test('are called by their position, and told apart from the others', async () => {
+    const table = await tableOf(',a, ,b\n0,1,2,3\n');
+    expect(table.columns).toEqual(['unnamed-1', 'a', 'unnamed-3', 'b']);
+    expect(table.unnamed).toEqual(['unnamed-1', 'unnamed-3']);
+    expect((await tableOf('1,2\n', { header: false })).unnamed).toEqual([]);
+  });
+
+  test('may not have the name that another column has', async () => {
+    await expect(tableOf(',unnamed-1\n')).rejects.toThrow(/"unnamed-1" twice/);
+  });
+});
+
+describe('a table of one column', () => {
+  test('has no empty lines between its rows, which may be values that are missing', async () => {
+    await expect(fieldsOf(await tableOf('\na\n1\n\n2\n'))).rejects.toThrow(
+      /line 4: expected a value, got an empty line/,
+    );
+    expect(await fieldsOf(await tableOf('\na\n1\n2\n\n\n'))).toEqual([['1'], ['2']]);
+  });
+
+  test.each([
+    ['a;b\n1,5;2\n', /--delimiter ";"/],
+    ['a\tb\n1,5\t2\n', /--delimiter tab/],
+  ])('whose header %j has another delimiter is asked about it', async (text, message) => {
+    await expect(fieldsOf(await tableOf(text))).rejects.toThrow(message);
+  });
+});
+
+describe('a file that changes', () => {
+  const path = () => join(folder, `${count++}.csv`);
+  const options = { header: true, delimiter: ',' };
+
+  test.each([
+    ['is cut', 'a\n1\n'],
+    ['is written again at equal length', 'a\n3\n4\n'],
+  ])('because it %s after it was opened is an error when it has been read', async (_, text) => {
+    const file = path();
+    await writeFile(file, 'a\n1\n2\n');
+    const table = await openCsv(file, options);
+    expect(await fieldsOf(table)).toEqual([['1'], ['2']]);
+    await writeFile(file, text);
+    await utimes(file, 1, 1);
+    await expect(rowsOf(table)).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringMatching(/has changed since/),
+    });
+  });
+});
+
+test('there are as many columns as the bound allows, and no more', async () => {
+  const header = (columns: number) => Array.from({ length: columns }, (_, at) => `c${at}`).join(',');
+  expect((await tableOf(header(mostColumns))).columns.length).toBe(mostColumns);
+  await expect(tableOf(header(mostColumns + 1))).rejects.toThrow(/at most 16384 columns, got 16385/);
+});
+
 describe('a CSV file that is none is told by its line', () => {
   test.each<[string, string, RegExp]>([
     ['a row too short', 'a,b,c\n1,2,3\n4,5\n', /line 3: expected 3 fields as in the first row, got 2/],
     ['a row too long', 'a,b\n1,2\n3,4,5\n', /line 3: expected 2 fields.*got 3/],
     ['another delimiter', 'a;b\n1,5;2\n', /line 2: expected 1 fields.*delimiter/],
     ['a quote that stays open', 'a,b\n1,"2\n3,4\n', /expected a row of CSV, got a quote that is open/],
+    [
+      'a quote that stays open, by the line of its row',
+      'a,b\n\n"1\n",2\n\n3,"4\n5,6\n7,8\n',
+      /line 6: .*open.*field 2/,
+    ],
+    ['a quote that stays open after CRLF in quotes', 'a,b\r\n"1\r\n",2\r\n3,"4\r\n5,6\r\n', /line 4: .*open/],
     ['a quote in the middle', 'a,b\n1,2"3\n', /line 2: .*quote/],
     ['text after a quote', 'a,b\n1,"2"3\n', /line 2: .*closing quote/],
   ])('%s', async (_, text, message) => {

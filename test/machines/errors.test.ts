@@ -136,6 +136,24 @@ describe('data that does not fit is told by row and column', () => {
     );
   });
 
+  test.each([
+    [2, 59],
+    [2, 61],
+    [3, 59],
+    [3, 61],
+  ])('rows that in pass %i are %i and not 60', async (changed, rows) => {
+    let pass = 0;
+    const samples = {
+      async *[Symbol.asyncIterator]() {
+        yield curve(++pass === changed ? rows : 60);
+      },
+    };
+    await expect(fitKernelMachine(engine, samples, { featureCount: 8 })).rejects.toThrow(
+      rows < 60 ? /the same 60 rows in each pass, got 59 in a later one/ : /the same 60 rows in each pass, got more/,
+    );
+    expect(pass).toBe(changed);
+  });
+
   test('rows to predict that have another shape, or a value that is none', async () => {
     const { machine } = await fitted(train);
     const predictor = await MachinePredictor.create(engine, machine);
