@@ -94,6 +94,8 @@ function need<T>(part: T | undefined, what: string, { name }: FeatureMapOptions)
 
 const whole = ({ featureCount, headDim }: FeatureMapOptions) => [featureCount, headDim] as const;
 const half = ({ featureCount, headDim }: FeatureMapOptions) => [featureCount / 2, headDim] as const;
+/** Of the polynomial kernel at x·y = 0, with room in float32 for the others. */
+const largestConstant = 1e30;
 const degreeOf = ({ degree }: FeatureMapOptions) => degree ?? 2;
 
 function shaped(method: ShapeMethod): Family {
@@ -244,6 +246,9 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
   else if (rowNorm === 'root' && (projectionKind === 'none' || !hasRandomRows(name)))
     problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
   only('kernelEpsilon', name in nonlinearities, 'generalised features');
+  const largestOffset = largestConstant ** (1 / degreeOf(options));
+  if ((options.offset ?? 0) > largestOffset)
+    problems.push(['offset', `at most ${largestOffset}, got ${options.offset}`]);
   only('degree', name === 'polynomial', 'polynomial features');
   only('offset', name === 'polynomial', 'polynomial features');
   only('span', name === 'cosformer', 'cosformer features');
