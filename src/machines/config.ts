@@ -138,7 +138,7 @@ function configError(where: string, got: string): PerformerError {
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
 export function fitPlan(options: unknown, where = 'fitKernelMachine'): FitPlan {
-  const parsed = fitSchema.safeParse(options);
+  const parsed = fitSchema.safeParse(options, { reportInput: true });
   if (!parsed.success) throw configError(where, describeIssues(parsed.error));
   const { kernel: askedKernel, map: askedMap, ...rest } = parsed.data;
   const kernel = askedKernel ?? kernelNames.find((name) => mapsOfKernel[name].includes(askedMap ?? 'trigonometric'));

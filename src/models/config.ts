@@ -13,6 +13,10 @@ const count = z
   .int()
   .min(1)
   .max(2 ** 24);
+const width = z
+  .int()
+  .min(1)
+  .max(2 ** 16);
 const rate = z.number().min(0).lt(1);
 
 export const languageModelSchema = z
@@ -21,14 +25,14 @@ export const languageModelSchema = z
     version: z.literal(1).default(1),
     tokenizer: z.literal('bytes').default('bytes'),
     vocabularySize: count.default(256),
-    dim: count,
-    depth: count,
-    heads: count,
-    headDim: count,
+    dim: width,
+    depth: z.int().min(1).max(1024),
+    heads: width,
+    headDim: width,
     feedForwardMultiplier: z.number().positive().max(64).default(4),
     attention: z.enum(['favor+', 'softmax', 'none']).default('favor+'),
     featureMap: z.enum(featureMapNames).default('positive'),
-    featureCount: count.optional(),
+    featureCount: width.optional(),
     projectionKind: z.enum([...projectionKinds, 'none']).default('orthogonal'),
     rowNorm: z.enum(['chi', 'root']).default('chi'),
     kernelEpsilon: z.number().min(0).max(1).optional(),
@@ -39,7 +43,8 @@ export const languageModelSchema = z
       .positive()
       .max(2 ** 31)
       .optional(),
-    chunk: count.default(64),
+    /** A head's scores within a chunk are chunk² numbers. */
+    chunk: z.int().min(1).max(2048).default(64),
     positions: z.enum(['rotary', 'learned', 'none']).default('rotary'),
     maxLength: count.optional(),
     tokenShift: z.boolean().default(true),
@@ -116,7 +121,10 @@ export function usesDropout(config: LanguageModelConfig): boolean {
 /** Names each problem by its path: `dim: expected number, received string`. */
 export function describeIssues(error: z.ZodError): string {
   return error.issues
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .map(({ path, message, input }) => {
+      const told = typeof input === 'number' ? `${message}, got ${input}` : message; // with `reportInput` alone
+      return path.length === 0 ? told : `${path.join('.')}: ${told}`;
+    })
     .join('; ');
 }
 
@@ -127,7 +135,7 @@ export function languageModelConfig(options: LanguageModelOptions): LanguageMode
 
 /** The same for a value of unknown type, as a file has it; errors begin with `where`. */
 export function readLanguageModelConfig(value: unknown, where: string): LanguageModelConfig {
-  const parsed = languageModelSchema.safeParse(value);
+  const parsed = languageModelSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
     throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
   }

@@ -7,6 +7,8 @@ const count = z
   .int()
   .min(1)
   .max(2 ** 31);
+/** Tokens of a batch: a gigabyte of their numbers alone. */
+const largestStep = 2 ** 28;
 const fraction = z.number().min(0).max(1);
 
 /** Steps between evaluations at least, unless asked otherwise: each reads all of the held-out text, twice. */
@@ -16,9 +18,19 @@ export const trainingSchema = z
   .strictObject({
     seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
     steps: count,
-    batch: count,
-    window: count,
-    accumulation: count.default(1),
+    batch: z
+      .int()
+      .min(1)
+      .max(2 ** 16),
+    window: z
+      .int()
+      .min(1)
+      .max(2 ** 24),
+    accumulation: z
+      .int()
+      .min(1)
+      .max(2 ** 16)
+      .default(1),
     learningRate: z.number().positive(),
     schedule: z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
     warmup: z.int().min(0).optional(),
@@ -35,6 +47,11 @@ export const trainingSchema = z
     evaluationInterval: count.optional(),
     checkpointInterval: count.optional(),
     keep: count.default(2),
+  })
+  .superRefine(({ batch, window }, context) => {
+    const most = Math.floor(largestStep / batch);
+    const message = `at most ${most} tokens for a batch of ${batch}, got ${window}`;
+    if (window > most) context.addIssue({ code: 'custom', path: ['window'], message });
   })
   .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
     ...config, // and the others last, so that the order of the keys in files does not tell which were given
@@ -54,7 +71,7 @@ export function trainingConfig(options: TrainingOptions): TrainingConfig {
 
 /** The same for a value of unknown type, as a file has it; errors begin with `where`. */
 export function readTrainingConfig(value: unknown, where: string): TrainingConfig {
-  const parsed = trainingSchema.safeParse(value);
+  const parsed = trainingSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
     throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
   }
