@@ -45,8 +45,11 @@ type NameOf<S extends z.ZodObject, K extends string> = S extends z.ZodObject
 
 /** A variant as it may be given: its key may be left out, where it is the one that is taken by default. */
 type GivenVariant<S extends z.ZodObject, K extends string> = S extends z.ZodObject
-  ? Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }
+  ? Flat<Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }>
   : never;
+
+/** One object type in place of an intersection, so that nothing but such an object fits it. */
+type Flat<T> = { [P in keyof T]: T[P] };
 
 /** A choice as a schema: what may be given for it, and the variant that comes out. */
 export type ChoiceSchema<S extends z.ZodObject, K extends string> = z.ZodPrefault<
