@@ -45,8 +45,11 @@ type NameOf<S extends z.ZodObject, K extends string> = S extends z.ZodObject
 
 /** A variant as it may be given: its key may be left out, where it is the one that is taken by default. */
 type GivenVariant<S extends z.ZodObject, K extends string> = S extends z.ZodObject
-  ? Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }
+  ? Flat<Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }>
   : never;
+
+/** One object type in place of an intersection, so that nothing but such an object fits it. */
+type Flat<T> = { [P in keyof T]: T[P] };
 
 /** A choice as a schema: what may be given for it, and the variant that comes out. */
 export type ChoiceSchema<S extends z.ZodObject, K extends string> = z.ZodPrefault<
@@ -82,10 +85,10 @@ export function choice<const K extends string, const L extends Schemas>(
       const names = all.map((each) => variantName(each, key)).join(', ');
       return refuse(`expected one of ${names}, got ${JSON.stringify(name)}`, [key]);
     }
-    const parsed = variant.safeParse({ ...options, [key]: name });
+    const parsed = variant.safeParse({ ...options, [key]: name }, { reportInput: true });
     if (parsed.success) return parsed.data;
     // As problems of our own: unknown keys alone would not keep what is built on this value from being made.
-    return issues(parsed.error.issues.map(({ message, path }) => ({ code: 'custom', message, path, input: options })));
+    return issues(parsed.error.issues.map(({ message, path, input }) => ({ code: 'custom', message, path, input })));
   });
   const withDefault = schema.prefault(variants.fallback);
   variantsOf.set(withDefault, variants);
@@ -241,13 +244,16 @@ function merged(before: OptionField | undefined, field: OptionField, path: reado
 /** Names each problem by its path: `dim: expected number, received string`. */
 export function describeIssues(error: z.ZodError): string {
   return error.issues
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .map(({ path, message, input }) => {
+      const told = typeof input === 'number' ? `${message}, got ${input}` : message; // with `reportInput` alone
+      return path.length === 0 ? told : `${path.join('.')}: ${told}`;
+    })
     .join('; ');
 }
 
 /** Options with their defaults. Throws CONFIG with every problem, unknown options among them. */
 export function parseOptions<S extends z.ZodType>(where: string, schema: S, options: unknown): z.output<S> {
-  const parsed = schema.safeParse(options);
+  const parsed = schema.safeParse(options, { reportInput: true });
   if (parsed.success) return parsed.data;
   throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
 }

@@ -9,11 +9,11 @@ const engine = nodeEngine({ threads: 1 });
 
 const variants: Record<string, Partial<LanguageModelOptions>> = {
   'rotary positions': {},
-  'learned positions': { positions: 'learned', maxLength: 128 },
+  'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
   'no positions': { positions: 'none' },
   'no token shift': { tokenShift: false },
   'a tied embedding': { tiedEmbedding: true },
-  'independent projections': { projectionKind: 'iid' },
+  'independent projections': { attention: { features: { featureCount: 32, projectionKind: 'iid' } } },
   'exact attention': { attention: 'softmax' },
   'no attention': { attention: 'none' },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },

@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type NodeProto } from 'onnx-buf';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { drawBuffers, float32, initialize, int32, Random, symbol } from '../../src/base/index.js';
+import { float32, int32, Random, symbol } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import {
   add,
@@ -23,20 +23,26 @@ import {
   transpose,
   withGradient,
 } from '../../src/graph/index.js';
-import { languageModelConfig, modelOf } from '../../src/models/index.js';
+import {
+  drawProjections,
+  initLanguageModel,
+  languageModelConfig,
+  logitsOf,
+  readTokens,
+} from '../../src/models/index.js';
 import { encodeModel } from '../../src/onnx/index.js';
 import { largestError } from '../support/compare.js';
 import { tinyModel } from '../support/tiny.js';
 
-const languageModel = modelOf(languageModelConfig(tinyModel));
-const params: object = initialize(languageModel.params, Random.fromSeed(1));
-const buffers: object = drawBuffers(languageModel.buffers, Random.fromSeed(2));
+const config = languageModelConfig(tinyModel);
+const params = initLanguageModel(config, Random.fromSeed(1));
+const projections = drawProjections(config, Random.fromSeed(2));
 
-function build(learned: object, drawn: object, { tokens }: { tokens: Tensor }) {
-  return { logits: languageModel.apply({ params: learned, buffers: drawn }, { tokens }).output };
+function build(p: never, pr: never, { tokens }: { tokens: Tensor }) {
+  return { logits: logitsOf(p, readTokens(config, p, { tokens, projections: pr }).hidden) };
 }
 
-const specs = [params, buffers, { tokens: spec('int32', [1, symbol('length')]) }] as const;
+const specs = [params, projections, { tokens: spec('int32', [1, symbol('length')]) }] as const;
 
 function nodesOf(nodes: readonly NodeProto[]): NodeProto[] {
   return nodes.flatMap((node) => [
@@ -82,7 +88,7 @@ describe('an ONNX model', () => {
     );
     const result = await session.run({ tokens: new OrtTensor('int32', tokens.data, [1, 40]) });
     const native = await nodeEngine({ threads: 1 }).compile(build as never, specs as never);
-    const { logits } = (await native.run([params, buffers, { tokens }] as never)) as {
+    const { logits } = (await native.run([{ tokens }] as never)) as {
       logits: ReturnType<typeof float32>;
     };
     expect(largestError(float32([1, 40, 256], result.logits!.data as Float32Array), logits)).toBeLessThan(1e-5);
@@ -131,8 +137,8 @@ describe('an ONNX model', () => {
 
   it('names each node after the place in the model that it came from', () => {
     const { graph } = trace(
-      (learned, drawn, x) => ({ g: gradient(sum(build(learned, drawn, x).logits), learned) }),
-      [params, buffers, { tokens: spec('int32', [1, 16]) }].map((tree) => tree) as never,
+      (p, pr, x) => ({ g: gradient(sum(build(p as never, pr as never, x).logits), p) }),
+      [params, projections, { tokens: spec('int32', [1, 16]) }].map((tree) => tree) as never,
     ) as never as { graph: Parameters<typeof encodeModel>[0] };
     const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
     const paths = new Set(proto.graph!.node.map(({ name }) => name.split('/')[0]));
