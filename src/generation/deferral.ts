@@ -23,21 +23,27 @@ import {
 } from './reader.js';
 import { RecentRows } from './recent-rows.js';
 
+/** By block, the tokens that stand beside a state: [batch, heads, count, ·]. */
+export type DeferredRows = readonly RecentTokens<HostTensor>[];
+
 type Blocks = readonly BlockState<EngineTensor>[];
 
-/** Whether tokens can be read beside such states: those of linear attention, on the host. */
+/** Whether tokens can stand beside such states: those of linear attention. */
 export function isDeferrable(blocks: Blocks): boolean {
-  return blocks.every(({ attention }) => 'sum' in attention && !('isPlaced' in attention.sum));
+  return blocks.every(({ attention }) => 'sum' in attention);
 }
 
-/** The tokens after a state of linear attention that lies on the host. */
+/** The tokens after a state of linear attention. */
 export class Deferral {
+  /** Whether the engine computes on the host, where reading tokens beside the state is worth it. */
+  readonly isOnHost: boolean;
   readonly #rows: RecentRows;
   readonly #reader: Compiled<Reader>;
   readonly #adder: Compiled<RowAdder>;
 
   /** After states like those of `blocks`. */
   constructor(engine: Engine, model: Model, batch: number, blocks: Blocks) {
+    this.isOnHost = blocks.every(({ attention }) => 'sum' in attention && !('isPlaced' in attention.sum));
     this.#rows = new RecentRows(blocks);
     this.#reader = new Compiled(() => compileReader(engine, model, batch, 'beside'));
     this.#adder = new Compiled(() => compileRowAdder(engine, model, batch));
@@ -53,6 +59,16 @@ export class Deferral {
 
   clear(): void {
     this.#rows.clear();
+  }
+
+  /** The tokens, for a saved state. */
+  save(): DeferredRows {
+    return this.#rows.copy();
+  }
+
+  /** Goes on after these tokens. */
+  load(saved: DeferredRows): void {
+    this.#rows.restore(saved);
   }
 
   /** Reads a token of each row after `current` and its recent rows; nothing where it has to go into the state. */

@@ -1,6 +1,6 @@
 /** The last tokens of a session that its state does not hold yet: a window of rows on the host. */
 import { type AttentionState, largestDeferredWeight, type RecentTokens } from '../attention/index.js';
-import { type HostTensor, zeros } from '../base/array.js';
+import { float32, type HostTensor, zeros } from '../base/array.js';
 import { internalError } from '../base/errors.js';
 import type { BlockState } from '../blocks/index.js';
 
@@ -53,6 +53,23 @@ export class RecentRows {
     return true;
   }
 
+  /** A copy of the rows of the tokens that there are: by block, [batch, heads, count, ·]. */
+  copy(): readonly RecentTokens<HostTensor>[] {
+    const cut = (rows: HostTensor) => copiedRows(rows, this.#count, this.#count);
+    return this.blocks.map(({ weight, value }) => ({ weight: cut(weight), value: cut(value) }));
+  }
+
+  /** Holds the rows of such a copy, and no others. */
+  restore(copy: readonly RecentTokens<HostTensor>[]): void {
+    const count = copy[0]?.weight.shape[2] ?? 0;
+    this.blocks.forEach((own, index) => {
+      const { weight, value } = copy[index] as RecentTokens<HostTensor>;
+      (own.weight.data as Float32Array).set(copiedRows(weight, count, windowSize).data as Float32Array);
+      (own.value.data as Float32Array).set(copiedRows(value, count, windowSize).data as Float32Array);
+    });
+    this.#count = count;
+  }
+
   clear(): void {
     if (this.isEmpty) return;
     this.#count = 0;
@@ -76,4 +93,15 @@ function copyRow(rows: HostTensor, place: number, row: HostTensor): void {
   for (let start = 0, at = place * size; start < from.length; start += size, at += windowSize * size) {
     to.set(from.subarray(start, start + size), at);
   }
+}
+
+/** The first `count` rows of each head of [batch, heads, rows, size] as [batch, heads, places, size], zeros behind them. */
+function copiedRows({ shape, data }: HostTensor, count: number, places: number): HostTensor {
+  const [batch, heads, rows, size] = shape as [number, number, number, number];
+  const copy = new Float32Array(batch * heads * places * size);
+  for (let head = 0; head < batch * heads; head++) {
+    const start = head * rows * size;
+    copy.set((data as Float32Array).subarray(start, start + count * size), head * places * size);
+  }
+  return float32([batch, heads, places, size], copy);
 }

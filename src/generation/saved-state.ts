@@ -4,18 +4,21 @@
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
 import * as z from 'zod';
+import type { RecentTokens } from '../attention/index.js';
 import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
 import { initialState, languageModelLayout, projectionLayout, projectionsDigest } from '../models/index.js';
+import { isDeferrable } from './deferral.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
+import { RecentRows, windowSize } from './recent-rows.js';
 import { longestRow } from './token-rows.js';
 
 /** What a safetensors file holds. */
 export interface SavedState {
-  /** The parts of a `Memory` by name: `logits`, `seen`, `recent`, and the model's state under `state.`. */
+  /** The parts of a `Memory` by name: `logits`, `seen`, …, and the model's state under `state.`. */
   readonly tensors: ReadonlyMap<string, HostTensor>;
   /** What the state belongs to. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -27,13 +30,18 @@ export interface History<T = HostTensor> {
   readonly seen: T;
   /** The last tokens, which may be the beginning of a character: int32 [batch, 3], the newest last, −1 for none. */
   readonly recent: T;
+  /** The last tokens that `generate` did not give out, as they might begin a stop string: int32 [count]. */
+  readonly withheld: T;
 }
 
 /** A tensor without its data. */
 export type HostLeaf = Pick<HostTensor, 'dtype' | 'shape'>;
 
 /** All that a session keeps of its tokens. */
-export interface Memory<T = HostTensor> extends Reading<T>, History<T> {}
+export interface Memory<T = HostTensor> extends Reading<T>, History<T> {
+  /** By block, what the state of linear attention does not hold yet: [batch, heads, count, ·]. */
+  readonly deferred: readonly RecentTokens<T>[];
+}
 
 /** A character of UTF-8 has four bytes at most, so an unfinished one three. */
 export const recentCount = 3;
@@ -42,8 +50,12 @@ export const recentCount = 3;
 export function emptyMemory({ config }: Model, batch: number): Memory {
   const row = [batch, config.vocabularySize];
   const recent = int32([batch, recentCount], new Int32Array(batch * recentCount).fill(-1));
-  return { logits: zeros('float32', row), seen: zeros('bool', row), recent, state: initialState(config, batch) };
+  const state = initialState(config, batch);
+  const deferred = isDeferrable(state.blocks) ? new RecentRows(state.blocks).copy() : [];
+  return { logits: zeros('float32', row), seen: zeros('bool', row), recent, withheld: noTokens, deferred, state };
 }
+
+export const noTokens = int32([0], []);
 
 /** What a state of this model belongs to. Reads every weight once. */
 export function identityOf({ config, params, projections }: Model): Readonly<Record<string, string>> {
@@ -108,7 +120,7 @@ export function decodeMemory(
     const expected = isExact ? `from 0 to ${longest} and the same in every row` : `from 0 to ${longest}`;
     throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad}.`);
   }
-  const memory = treeFromLeaves(where, layoutAfter(model, batch, past), tensors);
+  const memory = treeFromLeaves(where, layoutAfter(model, batch, past, tensors), tensors);
   const { digest, ...rest } = metadata;
   if (digest !== tensorsDigest(tensors, rest)) {
     const got = 'one that was changed since. The file is damaged; use another copy.';
@@ -117,18 +129,20 @@ export function decodeMemory(
   return mapTree(memory, copyOf);
 }
 
-/** Names, dtypes and shapes of a memory that holds `past` tokens. */
-function layoutAfter(model: Model, batch: number, past: number) {
-  return mapTree(
-    emptyMemory(model, batch),
-    ({ dtype, shape }: HostTensor, path): HostLeaf => ({ dtype, shape: shapeAfter(path, shape, past) }),
-  );
+/** Names, dtypes and shapes of a memory that holds `past` tokens, with as many beside its state, and withheld, as saved. */
+function layoutAfter(model: Model, batch: number, past: number, saved: ReadonlyMap<string, HostLeaf>) {
+  const deferred = Math.min(saved.get('deferred.0.weight')?.shape[2] ?? 0, windowSize);
+  return mapTree(emptyMemory(model, batch), ({ dtype, shape }: HostTensor, path): HostLeaf => {
+    if (path === 'withheld') return { dtype, shape: [saved.get(path)?.shape[0] ?? 0] };
+    if (path.startsWith('deferred.')) return { dtype, shape: shape.with(2, deferred) };
+    return { dtype, shape: shapeAfter(path, shape, past) };
+  });
 }
 
 /** Throws CHECKPOINT unless a saved memory of this model may have tensors of these names, dtypes and shapes. */
 export function checkLayout(where: string, leaves: ReadonlyMap<string, HostLeaf>, model: Model, batch: number): void {
   const past = leaves.get('state.blocks.0.attention.key')?.shape[2] ?? 0;
-  treeFromLeaves(where, layoutAfter(model, batch, past), leaves);
+  treeFromLeaves(where, layoutAfter(model, batch, past, leaves), leaves);
 }
 
 /** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */

@@ -6,7 +6,7 @@
  * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
  * comes to the host after each run.
  */
-import type { HostTensor } from '../base/array.js';
+import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
@@ -32,6 +32,7 @@ import {
   type HostLeaf,
   identityOf,
   type Memory,
+  noTokens,
   recentCount,
   type SavedState,
 } from './saved-state.js';
@@ -55,7 +56,7 @@ export class GenerationSession {
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
   readonly #sets: readonly HeldReading[];
-  /** Tokens after the state of `#current`, where the engine computes on the host. */
+  /** Tokens after the state of `#current`, with linear attention. */
   readonly #deferral: Deferral | undefined;
   #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
@@ -74,10 +75,10 @@ export class GenerationSession {
     this.#model = model;
     const reader = (form: RowsForm) => new Compiled(() => compileReader(engine, model, batch, form));
     this.#readers = { piece: reader('piece'), token: reader('token') };
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
     this.#sets = sets;
     const blocks = sets[0]?.state.blocks;
     if (blocks !== undefined && isDeferrable(blocks)) this.#deferral = new Deferral(engine, model, batch, blocks);
+    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
   }
 
   /**
@@ -135,6 +136,19 @@ export class GenerationSession {
   }
 
   /**
+   * The last bytes that the model said and `generate` did not give out, as they might begin a stop string. They count
+   * until the session reads on, and a saved state has them too.
+   */
+  get withheld(): Uint8Array {
+    return Uint8Array.from(this.#history.withheld.data as Int32Array);
+  }
+
+  /** Notes that the last bytes that were read have not been given out. */
+  withhold(bytes: Uint8Array): void {
+    this.#history = { ...this.#history, withheld: int32([bytes.length], Int32Array.from(bytes)) };
+  }
+
+  /**
    * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens stays as it was. Returns
    * the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
@@ -167,19 +181,21 @@ export class GenerationSession {
   /** Forgets all that was read. */
   reset(): void {
     this.#expectIdle();
-    this.#deferral?.clear();
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(this.#model, this.batch)));
+    this.#resume(emptyMemory(this.#model, this.batch));
   }
 
-  /** A copy of all that is needed to go on from here: for a safetensors file. The first call reads every weight once. */
+  /**
+   * A copy of all that is needed to go on from here, for a safetensors file: a session that loads it gives bit for bit
+   * the logits of one that never stopped, on the same machine and engine. The first call reads every weight once.
+   */
   async saveState(): Promise<SavedState> {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     this.#status = 'busy';
     try {
-      await this.#settle();
       const { logits, state } = this.#current;
-      const memory = { logits, state: await this.#engine.fetch(state), ...this.#history };
+      const deferred = this.#deferral?.save() ?? [];
+      const memory = { logits, state: await this.#engine.fetch(state), deferred, ...this.#history };
       return encodeMemory(memory, this.#identity);
     } finally {
       this.#status = 'idle';
@@ -204,8 +220,7 @@ export class GenerationSession {
     this.#expectIdle();
     this.#identity ??= identityOf(this.#model);
     const memory = decodeMemory(where, saved, this.#model, this.batch, this.#identity);
-    this.#deferral?.clear();
-    ({ history: this.#history, current: this.#current } = parts(memory));
+    this.#resume(memory);
   }
 
   /** Frees what was compiled. The session must not be used again. */
@@ -218,6 +233,11 @@ export class GenerationSession {
     this.#engine.free(this.#sets);
   }
 
+  #resume(memory: Memory): void {
+    this.#deferral?.load(memory.deferred);
+    ({ history: this.#history, current: this.#current } = parts(memory));
+  }
+
   async #readPiece(rows: readonly Int32Array[]): Promise<void> {
     const { form, inputs } = readerInputs(rows, this.config);
     if (form !== 'token' || !(await this.#readBeside(inputs))) {
@@ -225,12 +245,13 @@ export class GenerationSession {
       await this.#readInto(form, inputs, rows);
     }
     rows.forEach((row, index) => this.#note(row, index));
+    this.#history = { ...this.#history, withheld: noTokens };
   }
 
   /** Reads a token of each row beside the state; false where it has to be read into the state. */
   async #readBeside(inputs: ReaderInputs): Promise<boolean> {
     // Nothing can stand beside the state of a row that has read nothing.
-    if (this.#deferral === undefined || this.position.includes(0)) return false;
+    if (!this.#deferral?.isOnHost || this.position.includes(0)) return false;
     if (this.#deferral.isFull) await this.#settle();
     const next = await this.#deferral.read(this.#current, inputs);
     if (next !== undefined) this.#current = next;
@@ -279,6 +300,6 @@ export class GenerationSession {
   }
 }
 
-function parts({ seen, recent, ...current }: Memory): { history: History; current: Reading } {
-  return { history: { seen, recent }, current };
+function parts({ seen, recent, withheld, logits, state }: Memory): { history: History; current: Reading } {
+  return { history: { seen, recent, withheld }, current: { logits, state } };
 }

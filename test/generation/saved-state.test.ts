@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { byteLength, Random, zeros } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { SavedState } from '../../src/generation/index.js';
+import { windowSize } from '../../src/generation/recent-rows.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { drawProjections, type LanguageModelOptions } from '../../src/models/index.js';
 import { drawTokens, randomModel, sessionOf } from './models.js';
@@ -47,6 +48,30 @@ describe('a saved state', () => {
     }
     await Promise.all([unbroken, resumed].map((session) => session.dispose()));
   });
+
+  test.each([1, 7, windowSize, windowSize + 3])(
+    'of %i single tokens after a text goes on bit for bit as a session that was never saved',
+    async (count) => {
+      const model = randomModel();
+      const tokens = drawTokens(20 + count + 2 * windowSize);
+      const [unbroken, saved, resumed] = await Promise.all([0, 1, 2].map(() => sessionOf(engine, model)));
+      await Promise.all([unbroken, saved].map((session) => session!.read(tokens.subarray(0, 20))));
+      for (const token of tokens.subarray(20, 20 + count)) {
+        await Promise.all([unbroken, saved].map((session) => session!.step(Int32Array.of(token))));
+      }
+      resumed!.loadState(throughFile(await saved!.saveState()));
+      for (const token of tokens.subarray(20 + count)) {
+        const expected = await unbroken!.step(Int32Array.of(token));
+        expect(await saved!.step(Int32Array.of(token))).toEqual(expected);
+        expect(await resumed!.step(Int32Array.of(token))).toEqual(expected);
+      }
+      const piece = drawTokens(9, 3);
+      const expected = await unbroken!.read(piece);
+      expect(await saved!.read(piece)).toEqual(expected);
+      expect(await resumed!.read(piece)).toEqual(expected);
+      await Promise.all([unbroken, saved, resumed].map((session) => session!.dispose()));
+    },
+  );
 
   test('takes as many bytes after 1000 tokens as after 10, with FAVOR+', async () => {
     const session = await sessionOf(engine, randomModel());
