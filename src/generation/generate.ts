@@ -4,23 +4,26 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, bytesSource, byteVocabularySize, Utf8Stream } from '../data/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
-import type { GenerationSession } from './session.js';
+import { GenerationSession } from './session.js';
 import { StopStrings } from './stop-strings.js';
+import { nameOfValue } from './value-name.js';
 
 export interface GenerateOptions extends SamplingOptions {
   /** Tokens to generate at most, from 1. */
   readonly maxTokens: number;
   /** An integer from 0 to 2⁵³−1: the same seed, session and prompt give the same text. */
   readonly seed: number;
-  /** Texts that end the generation; they are not part of it. */
-  readonly stop?: readonly string[];
+  /** Texts, or bytes, that end the generation; they are not part of it. */
+  readonly stop?: readonly (string | Uint8Array)[] | undefined;
   /** Ends the generation between two tokens, or two pieces of the prompt, by throwing its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface GeneratedPiece {
-  /** The text that this token completes; often empty, since a character may take several tokens. */
+  /** The text that this token completes; often empty, since a character may take several tokens. What is no UTF-8 is U+FFFD. */
   readonly text: string;
+  /** The bytes that this token sets free: all bytes of the pieces together are the text, whatever its encoding. */
+  readonly bytes: Uint8Array;
   readonly token: number;
 }
 
@@ -28,7 +31,7 @@ const generateSchema = z.strictObject({
   ...samplingSchema.shape,
   maxTokens: z.int().min(1),
   seed: z.int().min(0),
-  stop: z.array(z.string().min(1)).optional(),
+  stop: z.array(z.union([z.string().min(1), z.instanceof(Uint8Array).refine(({ length }) => length > 0)])).optional(),
   signal: z.instanceof(AbortSignal).optional(),
 });
 
@@ -41,12 +44,14 @@ const documentStart = Uint8Array.of(0x0a);
  *
  * Every token that was yielded has been read by the session, so that a later call goes on from there; as each draw is
  * keyed by the seed and the position, going on, even after saving and loading, equals not having stopped. Bytes of an
- * unfinished character are held back until it is whole, for ever where maxTokens cuts it; text that might begin a stop
- * string comes with a later piece or the last.
+ * unfinished character are held back from `text` until it is whole. What might begin a stop string is held back until that
+ * is known. Where maxTokens ends before, it stays with the session, as `session.withheld` and in a saved state: a call
+ * without a prompt goes on with it, and ends where it becomes a stop string; a prompt says that it was none.
  *
  * @param prompt text, or bytes of UTF-8; those of a source are read piece by piece.
- * @throws CONFIG for options out of range, and for a session of several rows or with more tokens than bytes; DATA when
- *   the prompt and maxTokens exceed the session's room; the signal's reason; what the source and the engine throw.
+ * @throws CONFIG for options out of range, a prompt of another kind, and a session of several rows or with more tokens
+ *   than bytes; DATA when the prompt and maxTokens exceed the session's room; the signal's reason; what the source and
+ *   the engine throw.
  */
 export async function* generate(
   session: GenerationSession,
@@ -55,6 +60,9 @@ export async function* generate(
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
   const { maxTokens, seed, stop = [], signal, ...sampling } = options;
+  if (!(session instanceof GenerationSession)) {
+    throw new PerformerError('CONFIG', `generate: expected a GenerationSession, got ${nameOfValue(session)}.`);
+  }
   const given = sourceOf(prompt);
   const source = given.length === 0 && session.position[0] === 0 ? bytesSource(documentStart) : given;
   checkSession(session, source.length + maxTokens);
@@ -63,25 +71,41 @@ export async function* generate(
     await session.read(Int32Array.from(await source.read(start, Math.min(session.readChunk, source.length - start))));
   }
   // A character that was left unfinished, by the tokens before or by the prompt, is finished by the model.
+  const { withheld } = session;
   const characters = new Utf8Stream();
-  characters.push(Uint8Array.from(session.recentTokens()));
+  const recent = session.recentTokens();
+  characters.push(Uint8Array.from(recent.subarray(0, Math.max(0, recent.length - withheld.length))));
   const random = Random.fromSeed(seed);
-  const stops = new StopStrings(stop);
+  const stops = new StopStrings(stop.map(binaryOf), binaryOf(withheld));
   for (let count = 1; count <= maxTokens; count++) {
     signal?.throwIfAborted();
     const seen = sampling.repetitionPenalty === undefined ? [] : session.seenTokens();
     const token = chooseToken(session.logits, sampling, seen, random.split(session.position[0] as number));
     await session.step(Int32Array.of(token));
-    const isLast = count === maxTokens;
-    const { text, isStopped } = stops.push(characters.push(Uint8Array.of(token)));
-    yield { text: isLast ? text + stops.flush() : text, token };
+    const { text, isStopped } = stops.push(String.fromCharCode(token));
+    session.withhold(bytesOf(stops.held));
+    const bytes = bytesOf(text);
+    yield { text: characters.push(bytes), bytes, token };
     if (isStopped) return;
   }
 }
 
 function sourceOf(prompt: string | Uint8Array | ByteSource): ByteSource {
   if (typeof prompt === 'string') return bytesSource(new TextEncoder().encode(prompt));
-  return prompt instanceof Uint8Array ? bytesSource(prompt) : prompt;
+  if (prompt instanceof Uint8Array) return bytesSource(prompt);
+  if (typeof prompt?.read === 'function' && Number.isSafeInteger(prompt.length)) return prompt;
+  const got = nameOfValue(prompt);
+  throw new PerformerError('CONFIG', `generate: expected a prompt of text, bytes or a byte source, got ${got}.`);
+}
+
+/** Bytes, or those of a text in UTF-8, with one character for each. */
+function binaryOf(text: string | Uint8Array): string {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
+}
+
+function bytesOf(binary: string): Uint8Array {
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
 
 function checkSession({ batch, config, room }: GenerationSession, count: number): void {

@@ -9,18 +9,19 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import type { Random } from '../base/random.js';
+import { Random } from '../base/random.js';
 import { describeIssues } from '../models/index.js';
+import { nameOfValue } from './value-name.js';
 
 export interface SamplingOptions {
   /** What logits are divided by, from 0: always the likeliest token; 1: as the model says. */
   readonly temperature: number;
   /** Draw among this many of the likeliest tokens, from 1; among all unless given. */
-  readonly topK?: number;
+  readonly topK?: number | undefined;
   /** Draw among the likeliest tokens that together reach this probability, in (0, 1]; among all unless given. */
-  readonly topP?: number;
+  readonly topP?: number | undefined;
   /** Above 1 makes tokens that were seen less likely, below 1 (and above 0) likelier; 1 unless given. */
-  readonly repetitionPenalty?: number;
+  readonly repetitionPenalty?: number | undefined;
 }
 
 export const samplingSchema = z.strictObject({
@@ -44,7 +45,7 @@ export function checkOptions(where: string, schema: z.ZodType, options: unknown)
  * @param logits one row, [vocabulary]; −∞ for a token that must not come.
  * @param recent tokens that were seen, for the repetition penalty; each counts once.
  * @param random the key of this draw: equal arguments give the same token.
- * @throws CONFIG for options out of range; NUMERIC for a logit that is NaN or +∞, or when all are −∞; DATA for a
+ * @throws CONFIG for options out of range and arguments of another kind; DTYPE for logits that are not float32; NUMERIC for a logit that is NaN or +∞, or when all are −∞; DATA for a
  *   token of `recent` that is not in the vocabulary.
  */
 export function chooseToken(
@@ -54,6 +55,15 @@ export function chooseToken(
   random: Random,
 ): number {
   checkOptions('chooseToken', samplingSchema, options);
+  if (!(logits instanceof Float32Array)) {
+    throw new PerformerError('DTYPE', `chooseToken: expected logits in a Float32Array, got ${nameOfValue(logits)}.`);
+  }
+  if (typeof recent?.[Symbol.iterator] !== 'function') {
+    throw new PerformerError('CONFIG', `chooseToken: expected a list of tokens seen, got ${nameOfValue(recent)}.`);
+  }
+  if (!(random instanceof Random)) {
+    throw new PerformerError('CONFIG', `chooseToken: expected a Random, got ${nameOfValue(random)}.`);
+  }
   const { temperature, topK, topP = 1, repetitionPenalty = 1 } = options;
   checkLogits(logits);
   const scores = Float64Array.from(logits);

@@ -5,7 +5,7 @@
  */
 import * as z from 'zod';
 import type { RecentTokens } from '../attention/index.js';
-import { type HostTensor, int32, zeros } from '../base/array.js';
+import { type HostTensor, hostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
@@ -15,6 +15,7 @@ import { isDeferrable } from './deferral.js';
 import { type Model, type Reading, shapeAfter } from './reader.js';
 import { RecentRows, windowSize } from './recent-rows.js';
 import { longestRow } from './token-rows.js';
+import { nameOfValue } from './value-name.js';
 
 /** What a safetensors file holds. */
 export interface SavedState {
@@ -78,7 +79,7 @@ export function encodeMemory(memory: Memory, metadata: Readonly<Record<string, s
 }
 
 function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
-  return { dtype, shape, data: data.slice() };
+  return hostTensor(dtype, shape, data.slice());
 }
 
 /** What sets the model of a saved state apart: `one with tokenShift true in place of false`. */
@@ -95,14 +96,23 @@ function differences(expected: string, found: string | undefined): string {
   }
 }
 
+function isMap(tensors: unknown): boolean {
+  return tensors instanceof Map;
+}
+
 /** A copy of a saved memory. Throws CHECKPOINT unless it belongs to this model and these projections, and is whole. */
 export function decodeMemory(
   where: string,
-  { tensors, metadata }: SavedState,
+  saved: SavedState,
   model: Model,
   batch: number,
   identity: Readonly<Record<string, string>>,
 ): Memory {
+  const { tensors, metadata } = saved ?? {};
+  if (!isMap(tensors) || typeof metadata !== 'object' || metadata === null) {
+    const got = nameOfValue(saved);
+    throw new PerformerError('CHECKPOINT', `${where}: expected a state with tensors and metadata, got ${got}.`);
+  }
   for (const [key, expected] of Object.entries(identity)) {
     const found = metadata[key];
     if (found === expected) continue;

@@ -6,11 +6,17 @@
  * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
  * comes to the host after each run.
  */
+import { z } from 'zod';
 import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import type { LanguageModelConfig, LanguageModelParams, Projections } from '../models/index.js';
+import {
+  type LanguageModelConfig,
+  type LanguageModelParams,
+  languageModelConfig,
+  type Projections,
+} from '../models/index.js';
 import { Compiled } from './compiled.js';
 import { Deferral, isDeferrable } from './deferral.js';
 import {
@@ -22,6 +28,7 @@ import {
   type ReaderInputs,
   type Reading,
 } from './reader.js';
+import { checkOptions } from './sampling.js';
 import {
   checkLayout,
   checkModel,
@@ -36,14 +43,25 @@ import {
   recentCount,
   type SavedState,
 } from './saved-state.js';
-import { checkRows, longestRow, type RowsForm, readerInputs, type TokenRows } from './token-rows.js';
+import {
+  checkRows,
+  expectTokens,
+  longestRow,
+  type RowsForm,
+  readerInputs,
+  rowsOf,
+  type TokenRows,
+} from './token-rows.js';
+import { nameOfValue } from './value-name.js';
 
 export interface GenerationSessionOptions {
   /** Rows that are read side by side, from 1; 1 unless given. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** Tokens of a prompt that are read at once: rounded down to whole chunks of the model, one at least; 512 unless given. */
-  readonly readChunk?: number;
+  readonly readChunk?: number | undefined;
 }
+
+const optionsSchema = z.strictObject({ batch: z.int().min(1).optional(), readChunk: z.int().min(1).optional() });
 
 export class GenerationSession {
   readonly config: LanguageModelConfig;
@@ -65,7 +83,7 @@ export class GenerationSession {
     engine: Engine,
     model: Model,
     sets: readonly HeldReading[],
-    { batch, readChunk }: Required<GenerationSessionOptions>,
+    { batch, readChunk }: { readonly batch: number; readonly readChunk: number },
   ) {
     const { chunk } = model.config;
     this.config = model.config;
@@ -91,13 +109,14 @@ export class GenerationSession {
     config: LanguageModelConfig,
     params: LanguageModelParams<HostTensor>,
     projections: Projections<HostTensor<'float32'>>,
-    { batch = 1, readChunk = 512 }: GenerationSessionOptions = {},
+    options: GenerationSessionOptions = {},
   ): Promise<GenerationSession> {
-    for (const [name, value] of Object.entries({ batch, readChunk })) {
-      if (Number.isSafeInteger(value) && value >= 1) continue;
-      throw new PerformerError('CONFIG', `GenerationSession: expected a positive integer as ${name}, got ${value}.`);
+    if (typeof engine?.compile !== 'function') {
+      throw new PerformerError('CONFIG', `GenerationSession: expected an engine, got ${nameOfValue(engine)}.`);
     }
-    const model = { config, params, projections };
+    checkOptions('GenerationSession', optionsSchema, options);
+    const { batch = 1, readChunk = 512 } = options;
+    const model = { config: languageModelConfig(config), params, projections };
     checkModel('GenerationSession', model);
     const set = async (): Promise<HeldReading> => {
       const { logits, state } = emptyMemory(model, batch);
@@ -124,6 +143,7 @@ export class GenerationSession {
 
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
+    this.#expectRow('seenTokens', row);
     const { vocabularySize } = this.config;
     const marks = (this.#history.seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
     return Array.from(marks.keys()).filter((token) => marks[token] === 1);
@@ -131,6 +151,7 @@ export class GenerationSession {
 
   /** The last tokens of a row, three at most, in the order in which they were read. */
   recentTokens(row = 0): Int32Array {
+    this.#expectRow('recentTokens', row);
     const recent = (this.#history.recent.data as Int32Array).slice(row * recentCount, (row + 1) * recentCount);
     return recent.filter((token) => token >= 0);
   }
@@ -153,12 +174,12 @@ export class GenerationSession {
    * the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
    *
-   * @throws SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
+   * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
    *   would still have read nothing, or for more tokens than there is room for; CONFIG for rows of different lengths
    *   with exact softmax attention.
    */
   async read(tokens: TokenRows): Promise<Float32Array> {
-    const rows = tokens instanceof Int32Array ? [tokens] : tokens;
+    const rows = rowsOf('read', tokens);
     this.#expectIdle();
     checkRows('read', rows, this.position, this.config);
     const longest = Math.max(...rows.map(({ length }) => length));
@@ -175,6 +196,7 @@ export class GenerationSession {
 
   /** Reads one token of each row, [batch], and returns the logits after it, [batch × vocabulary]. Throws as `read`. */
   async step(tokens: Int32Array): Promise<Float32Array> {
+    expectTokens('step', tokens);
     return this.read(Array.from(tokens, (token) => Int32Array.of(token)));
   }
 
@@ -291,6 +313,11 @@ export class GenerationSession {
     for (const token of tokens) (seen.data as Uint8Array)[row * this.config.vocabularySize + token] = 1;
     const own = (recent.data as Int32Array).subarray(row * recentCount, (row + 1) * recentCount);
     own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
+  }
+
+  #expectRow(where: string, row: number): void {
+    if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
+    throw new PerformerError('SHAPE', `${where}: expected a row from 0 to ${this.batch - 1}, got ${row}.`);
   }
 
   #expectIdle(): void {

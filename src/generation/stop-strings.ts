@@ -1,4 +1,7 @@
-/** Stop strings: text is passed on as it comes, but for what might be the beginning of one. */
+/**
+ * Stop strings: text is passed on as it comes, but for what might be the beginning of one. Text may be of characters, or
+ * of bytes of UTF-8 with one character for each: no character's bytes occur within those of another.
+ */
 
 export interface Released {
   /** Text that belongs to no stop string. */
@@ -9,11 +12,15 @@ export interface Released {
 
 export class StopStrings {
   readonly #stops: readonly string[];
-  #held = '';
+  #held: string;
 
-  /** @param stops texts that are not empty */
-  constructor(stops: readonly string[]) {
+  /**
+   * @param stops texts that are not empty
+   * @param held what an earlier text ended with and held back
+   */
+  constructor(stops: readonly string[], held = '') {
     this.#stops = stops;
+    this.#held = held;
   }
 
   /** Adds text and returns what is now known to come before any stop string. */
@@ -29,11 +36,9 @@ export class StopStrings {
     return { text: all.slice(0, end), isStopped: false };
   }
 
-  /** What is still held back, at the end of the text. */
-  flush(): string {
-    const held = this.#held;
-    this.#held = '';
-    return held;
+  /** What is held back: the beginning of a stop string, should it go on as one. */
+  get held(): string {
+    return this.#held;
   }
 }
 

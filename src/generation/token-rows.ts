@@ -3,6 +3,7 @@ import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { LanguageModelConfig } from '../models/index.js';
 import type { ReaderForm, ReaderInputs } from './reader.js';
+import { nameOfValue } from './value-name.js';
 
 /** One row of tokens, or a list with one for each row. */
 export type TokenRows = Int32Array | readonly Int32Array[];
@@ -10,6 +11,23 @@ export type TokenRows = Int32Array | readonly Int32Array[];
 /** The most tokens that a row can hold: learned positions end at maxLength, others where int32 does. */
 export function longestRow({ maxLength }: LanguageModelConfig): number {
   return maxLength ?? 2 ** 31 - 1;
+}
+
+/** Tokens as a list with one row or more. Throws DTYPE for anything else. */
+export function rowsOf(where: string, tokens: TokenRows): readonly Int32Array[] {
+  const rows: readonly unknown[] = Array.isArray(tokens) ? tokens : [tokens];
+  for (const row of rows) expectTokens(where, row);
+  return rows as readonly Int32Array[];
+}
+
+/** Throws DTYPE unless these are tokens. */
+export function expectTokens(where: string, tokens: unknown): asserts tokens is Int32Array {
+  if (tokens instanceof Int32Array) return;
+  const advice = 'Int32Array.from makes one of numbers or bytes.';
+  throw new PerformerError(
+    'DTYPE',
+    `${where}: expected an Int32Array of tokens for each row, got ${nameOfValue(tokens)}. ${advice}`,
+  );
 }
 
 /** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens. */

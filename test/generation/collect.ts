@@ -16,11 +16,13 @@ export async function collect(
 ) {
   const texts: string[] = [];
   const tokens: number[] = [];
-  for await (const { text, token } of generate(session, prompt, options)) {
-    texts.push(text);
-    tokens.push(token);
+  const bytes: number[] = [];
+  for await (const piece of generate(session, prompt, options)) {
+    texts.push(piece.text);
+    tokens.push(piece.token);
+    bytes.push(...piece.bytes);
   }
-  return { texts, tokens, text: texts.join('') };
+  return { texts, tokens, bytes, text: texts.join('') };
 }
 
 /** What comes of a model that says `script`, the first `read` bytes of which are the prompt. */

@@ -1,6 +1,7 @@
 /** Single tokens are read beside the state; nothing of that shows. */
 import { describe, expect, test } from 'vitest';
 import { float32, type HostTensor, mapTree } from '../../src/base/index.js';
+import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { RecentRows, windowSize } from '../../src/generation/recent-rows.js';
 import { initialState } from '../../src/models/index.js';
@@ -21,6 +22,13 @@ function counting() {
     return { ...executable, run, dispose: () => executable.dispose() };
   };
   return { counts, engine: { ...engine, compile } };
+}
+
+/** The engine, as one whose placed tensors are not on the host. */
+function placing(): Engine {
+  const place = (async (tree: unknown) =>
+    mapTree(tree, (leaf: HostTensor) => ({ ...leaf, isPlaced: true }))) as unknown as Engine['place'];
+  return { ...engine, place };
 }
 
 describe('a session that reads token by token', () => {
@@ -73,6 +81,19 @@ describe('a session that reads token by token', () => {
       await Promise.all([stepping, reading].map((session) => session.dispose()));
     },
   );
+
+  test('is saved so that a session goes on whose state lies where another engine computes', async () => {
+    const model = randomModel();
+    const [onHost, elsewhere] = [await sessionOf(engine, model), await sessionOf(placing(), model)];
+    await onHost.read(drawTokens(20));
+    for (let at = 0; at < 5; at++) await onHost.step(Int32Array.of(at));
+    elsewhere.loadState(await onHost.saveState());
+    for (let at = 0; at < 5; at++) {
+      const pair = await Promise.all([onHost, elsewhere].map((session) => session.step(Int32Array.of(at))));
+      expectClose(pair[1]!, pair[0]!, `step ${at}`);
+    }
+    await Promise.all([onHost, elsewhere].map((session) => session.dispose()));
+  });
 
   test('forgets the tokens beside the state with the state', async () => {
     const session = await sessionOf(engine, randomModel());

@@ -30,6 +30,14 @@ describe('generated text', () => {
     expect((await collect(other, '', { ...options, maxTokens: 5 })).texts).toEqual(['글', '', '', '', '🐋']);
   });
 
+  test('comes as bytes too, also where they are no UTF-8', async () => {
+    const latin = Uint8Array.from([...bytesOf('> f'), 0xfc, ...bytesOf('r dich')]);
+    const session = await sessionOf(engine, scriptedModel(latin));
+    const { text, bytes } = await collect(session, '> ', { temperature: 0, seed: 0, maxTokens: latin.length - 2 });
+    expect(bytes).toEqual([...latin.subarray(2)]);
+    expect(text).toBe('f\ufffdr dich');
+  });
+
   test('finishes a syllable that the prompt left unfinished', async () => {
     expect((await say('한글', 4)).texts).toEqual(['', '글']);
   });
@@ -156,6 +164,19 @@ describe('generation', () => {
     const error = { code: 'CONFIG', message: expect.stringContaining(name) };
     await expect(collect(session, 'a', { ...plain, ...bad } as GenerateOptions)).rejects.toMatchObject(error);
     expect(session.position[0]).toBe(0);
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ['a number', 5, /prompt of text, bytes or a byte source, got a number\./],
+    ['nothing', undefined, /got undefined\./],
+    ['tokens', Int32Array.of(1), /got an Int32Array\./],
+  ])('refuses %s as a prompt', async (_, prompt, message) => {
+    const session = await sessionOf(engine, randomModel());
+    const error = { code: 'CONFIG', message: expect.stringMatching(message) };
+    await expect(collect(session, prompt as string, plain)).rejects.toMatchObject(error);
+    await expect(collect({} as typeof session, 'a', plain)).rejects.toThrow(
+      /expected a GenerationSession, got an Object/,
+    );
   });
 
   test('refuses several rows, tokens that are no bytes, and more than there is room for', async () => {

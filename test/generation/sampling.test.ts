@@ -28,6 +28,13 @@ function expectDistribution(expected: readonly number[], options: SamplingOption
   expect(statistic).toBeLessThan(freedom + 5 * Math.sqrt(2 * freedom) + 5);
 }
 
+test('arguments of another kind are refused', () => {
+  const choose = (...given: unknown[]) => chooseToken(...(given as Parameters<typeof chooseToken>));
+  expect(() => choose([1, 2], { temperature: 1 }, [], random)).toThrow(/logits in a Float32Array, got an Array\./);
+  expect(() => choose(logits, { temperature: 1 }, 5, random)).toThrow(/a list of tokens seen, got a number\./);
+  expect(() => choose(logits, { temperature: 1 }, [], Math.random)).toThrow(/expected a Random, got a function\./);
+});
+
 const plain = Array.from(logits);
 /** Tokens by falling logit: 0, 3, 5, 2, 1, 4. */
 const only = (tokens: readonly number[], scores = plain) =>

@@ -58,14 +58,35 @@ describe('a session', () => {
       await expect(session.read(tokens)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
     }
     await expect(session.step(Int32Array.of(1))).rejects.toMatchObject({ code: 'SHAPE' });
+    const others: [unknown, RegExp][] = [
+      [Uint8Array.of(1), /Int32Array of tokens for each row, got a Uint8Array\. Int32Array\.from makes one/],
+      [[1, 2], /got a number/],
+      [[Int32Array.of(1), [2]], /got an Array/],
+      ['ab', /got a string/],
+      [undefined, /got undefined/],
+    ];
+    for (const [tokens, message] of others) {
+      const error = { code: 'DTYPE', message: expect.stringMatching(message) };
+      await expect(session.read(tokens as Int32Array)).rejects.toMatchObject(error);
+    }
+    await expect(session.step(7 as never)).rejects.toMatchObject({ code: 'DTYPE' });
+    for (const row of [2, -1, 0.5]) {
+      expect(() => session.seenTokens(row)).toThrow(/a row from 0 to 1/);
+      expect(() => session.recentTokens(row)).toThrow(/a row from 0 to 1/);
+    }
+    for (const state of [undefined, {}, { tensors: {}, metadata: {} }]) {
+      expect(() => session.loadState(state as never)).toThrow(/a state with tensors and metadata/);
+    }
     expect([...session.position]).toEqual([0, 0]);
   });
 
   test('refuses options, weights and projections that do not fit', async () => {
     const model = randomModel();
-    for (const options of [{ batch: 0 }, { readChunk: 1.5 }]) {
-      await expect(sessionOf(engine, model, options)).rejects.toMatchObject({ code: 'CONFIG' });
+    for (const options of [{ batch: 0 }, { readChunk: 1.5 }, { rows: 2 }, null]) {
+      await expect(sessionOf(engine, model, options as object)).rejects.toMatchObject({ code: 'CONFIG' });
     }
+    await expect(sessionOf(undefined as never, model)).rejects.toThrow(/expected an engine, got undefined/);
+    await expect(sessionOf(engine, { ...model, config: undefined as never })).rejects.toMatchObject({ code: 'CONFIG' });
     const { projections } = randomModel({ featureCount: 16 });
     await expect(sessionOf(engine, { ...model, projections })).rejects.toMatchObject({ code: 'CHECKPOINT' });
     const { params } = randomModel({ depth: 1 });
