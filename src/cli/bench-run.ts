@@ -26,7 +26,7 @@ type Options = z.output<typeof benchSchema>;
 
 export async function runBench(folder: string | undefined, flags: FlagValues, io: Io): Promise<void> {
   const options = benchSchema.parse(flags);
-  if (options.json !== undefined) await expectWritable('--json', options.json);
+  if (options.out !== undefined) await expectWritable('--out', options.out);
   const { work, source } = await chooseWork(folder, options);
   const subject = subjectOf(work, source, options);
   const engineOf = (profilePrefix?: string) => chooseEngine(flags, profilePrefix);
@@ -40,12 +40,14 @@ export async function runBench(folder: string | undefined, flags: FlagValues, io
       io.stderr.write('Stopped before a round was whole.\n');
       return;
     }
-    io.stdout.write(benchText(subject, result));
+    if (!options.json) io.stdout.write(benchText(subject, result));
     const profiles = options.profile
       ? await stage('profiling', runCounts.profiling, (watch) => profileParts(engineOf, work, watch))
       : undefined;
-    if (profiles !== undefined) io.stdout.write(profilesText(profiles));
-    if (options.json !== undefined) await writeReport(options.json, subject, result, profiles);
+    if (profiles !== undefined && !options.json) io.stdout.write(profilesText(profiles));
+    const report = reportJson(subject, result, profiles);
+    if (options.json) io.stdout.write(report);
+    if (options.out !== undefined) await writeFileAtomic(options.out, [report]);
   } finally {
     release();
   }
@@ -102,15 +104,14 @@ function subjectOf({ model, length, batch }: BenchWork, source: string, { thread
   return { model: source, parameters, length, batch, machine };
 }
 
-async function writeReport(
-  path: string,
+function reportJson(
   subject: BenchSubject,
   result: BenchResult,
   profiles: Readonly<Record<PartName, Profile>> | undefined,
-): Promise<void> {
+): string {
   const profile =
     profiles === undefined
       ? {}
       : { profile: Object.fromEntries(partNames.map((name) => [name, profileJson(profiles[name])])) };
-  await writeFileAtomic(path, [`${JSON.stringify({ ...subject, ...result, ...profile }, undefined, 1)}\n`]);
+  return `${JSON.stringify({ ...subject, ...result, ...profile }, undefined, 1)}\n`;
 }

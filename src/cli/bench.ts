@@ -19,7 +19,8 @@ const ownSchema = z.strictObject({
     .default(1),
   rounds: z.int().min(1).max(1000).default(9),
   profile: z.literal(true).optional(),
-  json: z.string().min(1).optional(),
+  json: z.literal(true).optional(),
+  out: z.string().min(1).optional(),
 });
 
 export const benchSchema = ownSchema.extend(engineSchema.shape);
@@ -30,7 +31,8 @@ const flags = flagsOf('Benchmark:', ownSchema.shape, {
   batch: { text: 'windows side by side in training' },
   rounds: { text: 'how often each is timed, after a warm-up' },
   profile: { text: 'add where the time goes: by op, by model path, in loops and branches' },
-  json: { text: 'also write the figures to this file, as one JSON object', value: 'file' },
+  json: { text: 'print one JSON object' },
+  out: { text: 'also write the figures to this file, as one JSON object', value: 'file' },
 });
 
 const notes = `Times, in turns within one run, a training step, reading a prompt, and decoding one sequence after it, beside
@@ -43,7 +45,7 @@ the figures of the rounds so far; a second one ends at once.
 Examples:
   performer bench
   performer bench runs/book --length 4096 --profile
-  performer bench --preset small --batch 4 --json small.json`;
+  performer bench --preset small --batch 4 --out small.json`;
 
 export const benchCommand: Command = {
   name: 'bench',

@@ -4,6 +4,7 @@ import type { Command } from './command.js';
 import { variedOptions } from './compare-kernels.js';
 import { engineFlags } from './engine-flags.js';
 import { flagsOf } from './flags.js';
+import { expectStored } from './standard-input.js';
 import { optionFlags, presetTable, runSchema } from './train-flags.js';
 
 const { out, preset, config, resume } = runSchema.shape;
@@ -52,7 +53,9 @@ export const compareCommand: Command = {
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   flags: [...compareFlags, ...optionFlags.filter(({ key }) => !variedOptions.includes(key)), ...engineFlags],
   notes,
+  isReport: () => true,
   async run({ arguments: [files = []], flags }, io) {
+    expectStored('compare', files as readonly string[]);
     const { runCompare } = await import('./compare-run.js');
     await runCompare(files as readonly string[], flags, io);
   },

@@ -1,7 +1,6 @@
 /** `performer evaluate` at work. */
 import { PerformerError } from '../base/errors.js';
 import { type ByteSource, evaluationWindows } from '../data/index.js';
-import { openFiles } from '../data/node.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { canCarryState, initialState, type LanguageModelState } from '../models/index.js';
 import { compileEvaluation } from '../training/index.js';
@@ -12,13 +11,14 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { bitsPerByte, formatCount, formatLoss } from './format.js';
 import type { Io } from './io.js';
+import { openTexts } from './standard-input.js';
 
 /** Windows side by side, where each is read on its own. */
 const sideBySide = 4;
 
 export async function runEvaluate(folder: string, files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
   const model = await loadModel(folder);
-  const text = await openFiles(files);
+  const text = await openTexts(files, io);
   try {
     const window = await chooseWindow(folder, model, text, flags.window as number | undefined);
     const engine = await chooseEngine(flags);

@@ -23,14 +23,15 @@ positions allow it, each after the memory of all that came before (streaming). T
 
 Examples:
   performer evaluate runs/book other.txt
-  performer evaluate runs/book *.txt --window 4096 --json`;
+  performer evaluate runs/book *.txt --window 4096 --json
+  zcat other.txt.gz | performer evaluate runs/book -`;
 
 export const evaluateCommand: Command = {
   name: 'evaluate',
   text: 'measure how well a model predicts files',
   arguments: [
     { name: '<folder>', text: 'the folder of a model' },
-    { name: '<files...>', text: 'the text, read one file after another' },
+    { name: '<files...>', text: 'the text, read one file after another; - for standard input' },
   ],
   flags: [...flags, ...engineFlags],
   notes,

@@ -14,7 +14,6 @@ import { PerformerError } from '../base/errors.js';
 import { parseNumber } from '../base/number.js';
 import { Random } from '../base/random.js';
 import type { ByteSource } from '../data/index.js';
-import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
 import { attentionSamples } from '../models/index.js';
@@ -25,6 +24,7 @@ import { featuresDefaults } from './features.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
+import { type OpenSource, openTexts } from './standard-input.js';
 
 const optionsSchema = z.object(featuresDefaults);
 type Options = z.output<typeof optionsSchema>;
@@ -57,7 +57,7 @@ export async function runFeatures(
   const engine = await chooseEngine(flags);
   const layers = isDrawn
     ? [drawnSamples(options, options.dim as number)]
-    : await modelSamples(engine, folder as string, files, options);
+    : await modelSamples(engine, folder as string, options, () => openTexts(files, io));
   const reports: LayerReport[] = [];
   for (const [index, samples] of layers.entries()) {
     const { tolerance, measure, draws, seed } = options;
@@ -113,15 +113,15 @@ function drawnSamples({ std, length, seed, causal }: Options, dim: number): Atte
 async function modelSamples(
   engine: Engine,
   folder: string,
-  files: readonly string[],
   { window, windows }: Options,
+  open: () => Promise<OpenSource>,
 ): Promise<AttentionSamples[]> {
   const model = await loadModel(folder);
   const { maxLength = Number.POSITIVE_INFINITY } = model.config;
   if (window > maxLength) {
     throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${window}.`);
   }
-  const text = await openFiles(files);
+  const text = await open();
   try {
     return await attentionSamples(engine, model, await readWindows(text, window, windows));
   } finally {

@@ -74,7 +74,7 @@ export const featuresCommand: Command = {
   text: 'tell the error of feature maps, and recommend one',
   arguments: [
     { name: '[folder]', text: 'the folder of a model' },
-    { name: '[files...]', text: 'the text that it reads' },
+    { name: '[files...]', text: 'the text that it reads; - for standard input' },
   ],
   flags: [...flags, ...engineFlags],
   notes,

@@ -1,29 +1,18 @@
 /** `performer generate` at work. */
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import * as z from 'zod';
-import { messageOf, PerformerError } from '../base/errors.js';
 import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
-import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
-import { describeIssues } from '../models/index.js';
+import { readSafetensors, writeSafetensors } from '../interop/node.js';
 import { type LoadedModel, loadModel } from '../training/node.js';
 import { usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
+import { readGenerationConfig } from './generation-config.js';
 import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
-
-/** What counts of generation_config.json, in Hugging Face's words. */
-const generationConfigSchema = z.object({
-  temperature: z.number().min(0).default(0.8),
-  top_p: z.number().gt(0).max(1).default(0.95),
-  top_k: z.int().min(0).nullish(),
-  repetition_penalty: z.number().gt(0).nullish(),
-});
+import { type OpenSource, readPipe, readStream, standardInput } from './standard-input.js';
 
 export async function runGenerate(folder: string, flags: FlagValues, io: Io): Promise<void> {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
@@ -31,7 +20,7 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
   }
   if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState as string);
   const model = await loadModel(folder);
-  const options = await generateOptions(folder, flags);
+  const options = await generateOptions(folder, flags, io);
   const prompt = await openPrompt(flags, io);
   try {
     await goOn(model, prompt, options, flags, io);
@@ -50,13 +39,15 @@ async function goOn(
   const session = await GenerationSession.create(await chooseEngine(flags), config, params, projections);
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
+  const isSaved = flags.saveState !== undefined;
   try {
     if (flags.loadState !== undefined) {
       const path = flags.loadState as string;
       session.loadState(await readSafetensors(path, (layout) => session.checkState(layout, path)), path);
     }
-    await stream(session, prompt, { ...options, signal: stop.signal }, { io, isEchoed: flags.echo !== false });
-    if (flags.saveState !== undefined) {
+    const manner = { io, isEchoed: flags.echo !== false, isSaved };
+    await stream(session, prompt, { ...options, signal: stop.signal }, manner);
+    if (isSaved) {
       const { tensors, metadata } = await session.saveState();
       await writeSafetensors(flags.saveState as string, tensors, metadata);
     }
@@ -66,93 +57,94 @@ async function goOn(
   }
 }
 
+interface Manner {
+  readonly io: Io;
+  readonly isEchoed: boolean;
+  /** Whether the session is saved, and with it what might begin a stop string. */
+  readonly isSaved: boolean;
+}
+
+/** A pipe or a file gets the bytes as they are, and nothing else; a terminal gets text that ends its line. */
 async function stream(
   session: GenerationSession,
   prompt: ByteSource,
   options: GenerateOptions,
-  { io, isEchoed }: { readonly io: Io; readonly isEchoed: boolean },
+  { io, isEchoed, isSaved }: Manner,
 ): Promise<void> {
+  const isText = io.stdout.isTTY === true;
   let count = 0;
   let last = '';
   let first = performance.now();
-  const write = async (text: string) => {
-    if (text === '') return;
+  const write = async (bytes: Uint8Array, text = new TextDecoder().decode(bytes)) => {
+    if (bytes.length > 0 && !isText) await writeAll(io.stdout, bytes);
+    if (text === '' || !isText) return;
     await writeAll(io.stdout, text);
     last = text;
   };
+  const before = prompt.length > 0 ? session.withheld : new Uint8Array(0); // the prompt says that it began no stop string
   try {
-    for await (const { text } of generate(session, prompt, options)) {
+    for await (const { text, bytes } of generate(session, prompt, options)) {
       if (count === 0) {
         // The prompt has been read, and nothing was wrong with it.
-        if (isEchoed) for await (const piece of textOf(prompt)) await write(piece);
+        await write(before);
+        if (isEchoed) for await (const piece of piecesOf(prompt)) await write(piece.bytes, piece.text);
         first = performance.now();
       }
       count++;
-      await write(text);
+      await write(bytes, text);
     }
   } catch (cause) {
     if (!options.signal?.aborted || cause !== options.signal.reason) throw cause;
   }
-  if (!last.endsWith('\n')) io.stdout.write('\n');
+  if (!isSaved && count > 0) await write(session.withheld);
+  if (isText && !last.endsWith('\n')) io.stdout.write('\n');
   const seconds = (performance.now() - first) / 1000;
   const speed = count > 1 ? `, ${formatCount((count - 1) / seconds)} tokens per second` : '';
   io.stderr.write(`${count} tokens${speed}, seed ${options.seed}\n`);
 }
 
 /** Flags before the model's own settings before ours. */
-async function generateOptions(folder: string, flags: FlagValues): Promise<GenerateOptions> {
+async function generateOptions(folder: string, flags: FlagValues, io: Io): Promise<GenerateOptions> {
   const own = await readGenerationConfig(folder);
-  const topK = flags.topK ?? (own.top_k || undefined); // 0 is Hugging Face's word for all
-  const repetitionPenalty = flags.repetitionPenalty ?? own.repetition_penalty ?? undefined;
+  if (own.unknown.length > 0) {
+    io.stderr.write(`note: generation_config.json has ${own.unknown.join(', ')}, which generate leaves out.\n`);
+  }
   return {
-    maxTokens: (flags.maxTokens as number | undefined) ?? 200,
+    maxTokens: (flags.maxTokens as number | undefined) ?? own.maxTokens ?? 200,
     seed: (flags.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32),
-    temperature: (flags.temperature as number | undefined) ?? own.temperature,
-    topP: (flags.topP as number | undefined) ?? own.top_p,
-    ...(topK === undefined ? {} : { topK: topK as number }),
-    ...(repetitionPenalty === undefined ? {} : { repetitionPenalty: repetitionPenalty as number }),
-    ...(flags.stop === undefined ? {} : { stop: flags.stop as string[] }),
+    temperature: (flags.temperature as number | undefined) ?? own.temperature ?? 0.8,
+    topP: (flags.topP as number | undefined) ?? own.topP ?? 0.95,
+    topK: (flags.topK as number | undefined) ?? own.topK,
+    repetitionPenalty: (flags.repetitionPenalty as number | undefined) ?? own.repetitionPenalty,
+    stop: [...((flags.stop as readonly string[] | undefined) ?? own.stop), ...own.ends],
   };
-}
-
-async function readGenerationConfig(folder: string): Promise<z.output<typeof generationConfigSchema>> {
-  const path = join(folder, 'generation_config.json');
-  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-  const parsed = generationConfigSchema.safeParse(isThere ? await readJson(path) : {});
-  if (parsed.success) return parsed.data;
-  const problems = describeIssues(parsed.error);
-  throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);
 }
 
 /** Bytes of a prompt that are echoed at once. */
 const pieceBytes = 2 ** 16;
 
-/** The text of a prompt up to its last whole character: the model finishes what is left. */
-async function* textOf(prompt: ByteSource): AsyncGenerator<string> {
+/** The bytes of a prompt, and its text up to the last whole character: the model finishes what is left. */
+async function* piecesOf(prompt: ByteSource): AsyncGenerator<{ readonly bytes: Uint8Array; readonly text: string }> {
   const characters = new Utf8Stream();
   for (let start = 0; start < prompt.length; start += pieceBytes) {
-    yield characters.push(await prompt.read(start, Math.min(pieceBytes, prompt.length - start)));
+    const bytes = await prompt.read(start, Math.min(pieceBytes, prompt.length - start));
+    yield { bytes, text: characters.push(bytes) };
   }
 }
 
-/** The bytes of the prompt; none where none was given. A file is read in pieces; a pipe has no length, and is read whole. */
-async function openPrompt(
-  { prompt, promptFile }: FlagValues,
-  io: Io,
-): Promise<ByteSource & { close(): Promise<void> }> {
+/**
+ * The bytes of the prompt: those of the flags, or of standard input where it is piped; none else. A file is read in
+ * pieces; a pipe has no length, and is read whole.
+ */
+async function openPrompt({ prompt, promptFile }: FlagValues, io: Io): Promise<OpenSource> {
   const inMemory = (bytes: Uint8Array) => ({ ...bytesSource(bytes), close: async () => undefined });
-  if (prompt === '-' || promptFile === '-') return inMemory(await readWhole(io.stdin));
+  const isAsked = prompt === standardInput || promptFile === standardInput;
+  if (isAsked || (prompt === undefined && promptFile === undefined && io.isPiped)) {
+    return inMemory(await readStream('standard input', io.stdin));
+  }
   if (promptFile === undefined) return inMemory(Buffer.from((prompt as string | undefined) ?? ''));
   const path = promptFile as string;
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() && found.size > 0) return openFiles([path]);
-  return readWhole(createReadStream(path)).then(inMemory, (cause: unknown) => {
-    throw new PerformerError('DATA', `--prompt-file: expected a file to read, got ${messageOf(cause)}.`, { cause });
-  });
-}
-
-async function readWhole(stream: Io['stdin']): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of stream) pieces.push(typeof piece === 'string' ? Buffer.from(piece) : piece);
-  return Buffer.concat(pieces);
+  return inMemory(await readPipe('--prompt-file', path));
 }

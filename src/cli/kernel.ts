@@ -77,6 +77,7 @@ Examples:
   performer kernel fit houses.csv --target price --out runs/houses
   performer kernel fit mail.csv --target spam --task classification --feature-count 4096 --out runs/mail
   performer kernel fit digits.csv --no-header --target 65 --task classification --out runs/digits`,
+  isReport: () => true,
   async run({ arguments: [path], flags }, io) {
     const { runFit } = await import('./kernel-fit.js');
     await runFit(path as string, flags, io);
@@ -103,6 +104,7 @@ const predictCommand: Command = {
 
 Example:
   performer kernel predict runs/houses new.csv --out prices.csv`,
+  isReport: ({ out }) => out !== undefined,
   async run({ arguments: [folder, path], flags }, io) {
     const { runPredict } = await import('./kernel-predict.js');
     await runPredict(folder as string, path as string, flags, io);

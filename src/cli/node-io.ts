@@ -1,13 +1,28 @@
 /** The world of a real process. */
-import { basename, relative } from 'node:path';
+import { fstatSync } from 'node:fs';
+import { constants } from 'node:os';
+import { basename, dirname, relative, sep } from 'node:path';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { type Io, writeAll } from './io.js';
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-function commandName(path: string): string {
-  if (basename(path) !== 'performer') return `node ${relative(process.cwd(), path)}`;
-  return process.env.npm_command === 'exec' ? 'npx performer' : 'performer';
+/** How the program at `path` is called: installed, from the folder of the package itself, or as any other file. */
+export function commandName(path: string, folder: string, npmCommand: string | undefined): string {
+  const isInstalled = basename(path) === 'performer' || path.split(sep).includes('node_modules');
+  if (isInstalled) return npmCommand === 'exec' ? 'npx performer' : 'performer';
+  const isPackage = dirname(dirname(dirname(path))) === folder;
+  return isPackage ? 'npx performer' : `node ${relative(folder, path)}`;
+}
+
+/** Whether standard input is a pipe or a file: not a terminal, a device such as /dev/null, or a socket that may stay open. */
+function isPiped(): boolean {
+  try {
+    const found = fstatSync(0);
+    return found.isFIFO() || found.isFile();
+  } catch {
+    return false; // it is closed
+  }
 }
 
 function writeError(name: string, cause: Error): PerformerError {
@@ -18,6 +33,7 @@ function writeError(name: string, cause: Error): PerformerError {
 /** The streams and signals of this process. */
 export function nodeIo(): Io {
   const broken = new Set<() => void>();
+  let stoppedBy: number | undefined;
   let failure: PerformerError | undefined;
   const outputs = { 'standard output': process.stdout, 'standard error': process.stderr };
   for (const [name, stream] of Object.entries(outputs)) {
@@ -29,9 +45,10 @@ export function nodeIo(): Io {
   }
   return {
     stdin: process.stdin,
+    isPiped: isPiped(),
     stdout: process.stdout,
     stderr: process.stderr,
-    command: commandName(process.argv[1] ?? 'performer'),
+    command: commandName(process.argv[1] ?? 'performer', process.cwd(), process.env.npm_command),
     async flush() {
       await writeAll(process.stdout, '');
       if (failure !== undefined) throw failure;
@@ -53,6 +70,7 @@ export function nodeIo(): Io {
           process.kill(process.pid, name);
           return;
         }
+        stoppedBy = constants.signals[name];
         // The engine blocks while a step runs: a second signal may be waiting already. After that the system handles it.
         setImmediate(release);
         stopOnce();
@@ -61,5 +79,6 @@ export function nodeIo(): Io {
       for (const name of signals) process.on(name, onSignal);
       return release;
     },
+    stoppedBy: () => stoppedBy,
   };
 }

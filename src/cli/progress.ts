@@ -24,14 +24,38 @@ export interface Progress {
 /** Milliseconds between two plain lines. */
 const interval = 2000;
 
-function figures({ loss, tokensPerSecond, memory, secondsLeft }: Status): string[] {
+function figures({ loss, tokensPerSecond, memory }: Status): string[] {
   return [
     `loss ${loss.toFixed(4)}`,
     `${bitsPerByte(loss).toFixed(3)} bits/byte`,
     `${formatCount(tokensPerSecond)} tokens/s`,
     formatBytes(memory),
-    `${formatDuration(secondsLeft)} left`,
   ];
+}
+
+function timeLeft({ secondsLeft }: Status): string {
+  return `${formatDuration(secondsLeft)} left`;
+}
+
+const gap = '  ';
+const longestBar = 20;
+const shortestBar = 6;
+
+/**
+ * The line of a bar that fits into `columns`: as many of the figures as there is room for, and a bar in what is left.
+ * The last column stays free, where some terminals begin a new line.
+ */
+export function barLine(step: number, steps: number, told: readonly string[], columns: number): string {
+  const room = columns - 1;
+  let line = `${step}/${steps}`;
+  for (const figure of told) {
+    if (line.length + gap.length + figure.length > room) break;
+    line += gap + figure;
+  }
+  const size = Math.min(longestBar, room - line.length - 1);
+  if (size < shortestBar) return line.slice(0, room);
+  const done = Math.round((step / Math.max(1, steps)) * size);
+  return `${'#'.repeat(done)}${'-'.repeat(size - done)} ${line}`;
 }
 
 /** Progress from a step on, in the manner that the output can show. */
@@ -41,20 +65,17 @@ export function trainingProgress(output: Output, start: number, steps: number): 
 
 function bar(output: Output, start: number, steps: number): Progress {
   const bars = new MultiBar({
-    format: '{bar} {value}/{total}  {figures}',
+    format: (_, { value, total }, { figures: told }) => barLine(value, total, told, output.columns ?? 80),
     stream: bareOutput(output),
-    barsize: 20,
-    barCompleteChar: '#',
-    barIncompleteChar: '-',
-    linewrap: true, // lines are cut instead: what changes a terminal's mode would stay when the process is killed
+    linewrap: true, // lines fit instead: what changes a terminal's mode would stay when the process is killed
     fps: 10,
     emptyOnZero: true,
     forceRedraw: true,
   });
-  const single = bars.create(steps, start, { figures: 'starting' });
+  const single = bars.create(steps, start, { figures: ['starting'] });
   let isOpen = true;
   return {
-    step: (status) => single.update(status.step, { figures: figures(status).join('  ') }),
+    step: (status) => single.update(status.step, { figures: [timeLeft(status), ...figures(status)] }),
     note(line) {
       bars.log(`${withoutControls(line)}\n`);
       bars.update();
@@ -73,7 +94,7 @@ function lines(output: Output, start: number, steps: number): Progress {
       const isEdge = status.step === start + 1 || status.step === steps;
       if (!isEdge && performance.now() - shown < interval) return;
       shown = performance.now();
-      output.write(`step ${status.step}/${steps}  ${figures(status).join('  ')}\n`);
+      output.write(`step ${status.step}/${steps}${gap}${[...figures(status), timeLeft(status)].join(gap)}\n`);
     },
     note: (line) => output.write(`${line}\n`),
     close: () => undefined,

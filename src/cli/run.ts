@@ -1,28 +1,31 @@
 /**
  * The command line: from words to a command, and from an error to one line and an exit code.
  *
- *   0 done   1 it failed   2 it was called wrongly
+ *   0 done   1 it failed   2 it was called wrongly   128 + the number of a signal that stopped it: 130 for Ctrl-C
  */
-import { Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
 import { parseNumber } from '../base/number.js';
 import { benchCommand } from './bench.js';
-import type { Command, CommandGroup } from './command.js';
+import { type Command, type CommandGroup, commonSwitches } from './command.js';
 import { compareCommand } from './compare.js';
+import { completionCommand } from './completion.js';
 import { evaluateCommand } from './evaluate.js';
 import { featuresCommand } from './features.js';
+import { expandFiles } from './file-patterns.js';
 import type { Flag } from './flags.js';
 import { generateCommand } from './generate.js';
-import type { Io } from './io.js';
+import { type Io, quietIo } from './io.js';
 import { kernelCommands } from './kernel.js';
 import { filteredIo } from './terminal.js';
 import { trainCommand } from './train.js';
 
-const commands: readonly (Command | CommandGroup)[] = [
+const workCommands: readonly (Command | CommandGroup)[] = [
   ...[trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand, benchCommand],
   kernelCommands,
 ];
+const commands: readonly (Command | CommandGroup)[] = [...workCommands, completionCommand(() => commands)];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], world: Io): Promise<number> {
@@ -31,7 +34,8 @@ export async function run(words: readonly string[], world: Io): Promise<number> 
   try {
     await program.parseAsync([...words], { from: 'user' }).catch(expectHelp);
     await io.flush();
-    return 0;
+    const signal = io.stoppedBy();
+    return signal === undefined ? 0 : 128 + signal;
   } catch (cause) {
     if (cause instanceof CommanderError) return 2;
     io.stderr.write(`performer: ${describe(cause)}\n`);
@@ -77,7 +81,10 @@ function buildProgram(io: Io): CommanderCommand {
             .replaceAll('\n', ' ')}\n`,
         ),
     })
-    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 called wrongly. Each command has its own --help.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Each command has its own --help.',
+    );
   const debug = () => program.setOptionValue('debug', true);
   for (const command of commands) {
     if ('commands' in command) addGroup(program, command, io, debug);
@@ -98,14 +105,18 @@ function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug:
     .helpOption('-h, --help', 'print this help')
     .configureHelp({ optionTerm })
     .addHelpText('after', `\n${command.notes}`);
-  for (const { name, text } of command.arguments) added.argument(name, text);
+  for (const { name, text, choices } of command.arguments) {
+    const argument = new Argument(name, text);
+    added.addArgument(choices === undefined ? argument : argument.choices(choices));
+  }
   for (const flag of command.flags) for (const option of optionsOf(flag)) added.addOption(option);
-  added.option('--debug', 'print the stack of an error');
+  for (const { name, text } of commonSwitches) added.option(`--${name}`, text);
   added.action(async (...all: unknown[]) => {
-    const { debug, ...flags } = added.opts();
+    const { debug, quiet, ...flags } = added.opts();
     if (debug) onDebug();
     const given = all.slice(0, command.arguments.length) as (string | string[])[];
-    await command.run({ arguments: given, flags }, io);
+    const world = quiet ? quietIo(io, command.isReport?.(flags) ?? false) : io;
+    await command.run({ arguments: await Promise.all(given.map(expandFiles)), flags }, world);
   });
 }
 

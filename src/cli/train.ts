@@ -1,5 +1,6 @@
 /** `performer train`: what it is called with. */
 import type { Command } from './command.js';
+import { expectStored } from './standard-input.js';
 import { presetTable, trainFlags } from './train-flags.js';
 
 const notes = `Flags override the config file, which overrides the preset:
@@ -27,7 +28,9 @@ export const trainCommand: Command = {
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   flags: trainFlags,
   notes,
+  isReport: () => true,
   async run({ arguments: [files = []], flags }, io) {
+    expectStored('train', files as readonly string[]);
     const { runTrain } = await import('./train-run.js');
     await runTrain(files as readonly string[], flags, io);
   },

@@ -72,7 +72,7 @@ describe('bench', () => {
     const json = join(folder, 'bench.json');
     const before = await profileFolders();
     const { code, out, err } = await performer(
-      ['bench', folder, '--batch', '2', '--profile', '--json', json, ...quick],
+      ['bench', folder, '--batch', '2', '--profile', '--out', json, ...quick],
       { isTTY: true },
     );
     expect(code).toBe(0);
@@ -94,9 +94,9 @@ describe('bench', () => {
   test('of a preset, stopped while it is profiled, ends well with the figures alone', async () => {
     const folder = await temporaryFolder();
     const json = join(folder, 'bench.json');
-    const words = ['bench', '--preset', 'tiny', '--length', '32', '--profile', '--json', json, ...quick];
+    const words = ['bench', '--preset', 'tiny', '--length', '32', '--profile', '--out', json, ...quick];
     const { code, out } = await performer(words, { stopAt: /session creation/ });
-    expect(code).toBe(0);
+    expect(code).toBe(130);
     expect(out).toMatch(/^preset tiny: 1\.4 M parameters\n/);
     expect(out).not.toContain('profile of');
     const found = report.parse(JSON.parse(await readFile(json, 'utf8')));
@@ -105,10 +105,20 @@ describe('bench', () => {
     expect(await readdir(folder)).toEqual(['bench.json']);
   });
 
+  test('prints the figures as JSON in place of the table, and to the file as well', async () => {
+    const folder = await temporaryFolder();
+    const file = join(folder, 'bench.json');
+    const words = ['bench', '--preset', 'tiny', '--length', '32', '--json', '--out', file, '--quiet', ...quick];
+    const { code, out, err } = await performer(words);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(report.parse(JSON.parse(out))).toMatchObject({ model: 'preset tiny', length: 32 });
+    expect(await readFile(file, 'utf8')).toBe(out);
+  });
+
   test('says before it measures that a file could not be written', async () => {
     const json = join(await temporaryFolder(), 'missing', 'bench.json');
-    const { code, out, err } = await performer(['bench', '--json', json, ...quick]);
-    expect(err).toMatch(/^performer: --json: expected the folder .*missing for .*bench\.json, got none\.\n$/);
+    const { code, out, err } = await performer(['bench', '--out', json, ...quick]);
+    expect(err).toMatch(/^performer: --out: expected the folder .*missing for .*bench\.json, got none\.\n$/);
     expect({ code, out }).toEqual({ code: 1, out: '' });
   });
 
@@ -132,7 +142,7 @@ describe('bench', () => {
     ['half a batch', ['--batch', '1.5'], /--batch.*int/],
     ['no rounds', ['--rounds', '0'], /--rounds.*>=1/],
     ['two folders', ['a', 'b'], /too many arguments/],
-    ['a JSON file without a name', ['--json', ''], /--json/],
+    ['a file without a name', ['--out', ''], /--out/],
   ])('called with %s ends with 2 and one line', async (_, words, message) => {
     const { code, out, err } = await performer(['bench', ...words]);
     expect(err).toMatch(message);

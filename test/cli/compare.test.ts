@@ -47,6 +47,7 @@ describe('a comparison', () => {
     const words = ['--kernels', 'positive,elu', '--seeds', '1', '--checkpoint-interval', '2'];
     const whole = await comparison(words);
     const broken = await comparison(words, { stopAt: /run 2\/2.*step 1\/6/s });
+    expect(broken.ran.code).toBe(130);
     expect(broken.ran.out).toMatch(/Stopped and saved/);
     expect((await resultsOf(broken.out)).runs.at(-1)).toMatchObject({ kernel: 'elu', steps: 6 });
     expect((await resultsOf(broken.out)).runs.at(-1).step).toBeLessThan(6);

@@ -1,6 +1,9 @@
 /** `performer generate` and `performer evaluate` on a model that was trained here, and what every command refuses. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/interop/node.js';
 import { performer, type Ran, small, temporaryFolder, textFile, trainedModel } from './support.js';
@@ -44,7 +47,13 @@ describe('generating', () => {
     await writeFile(path, Buffer.from([...Buffer.from('고래 '), 0xec, 0x95]));
     const words = ['--max-tokens', '5', '--prompt-file'];
     const bare = await generate(folder, '--no-echo', ...words, path);
-    expect((await generate(folder, ...words, path)).out).toBe(`고래 ${bare.out}`);
+    expect((await generate(folder, ...words, path)).bytes).toEqual(Buffer.concat([await readFile(path), bare.bytes]));
+    const sampling = ['generate', folder, '--threads', '1', '--seed', '5', ...words, path];
+    const [shown, shownBare] = [
+      await performer(sampling, { isTTY: true }),
+      await performer([...sampling, '--no-echo'], { isTTY: true }),
+    ];
+    expect(shown.out).toBe(`고래 ${shownBare.out}`);
     await writeFile(path, '');
     expect((await generate(folder, ...words, path)).out).toBe((await generate(folder, '--max-tokens', '5')).out);
     expectRefusal(await generate(folder, ...words, folder), /--prompt-file: expected a file to read, got EISDIR/);
@@ -59,9 +68,27 @@ describe('generating', () => {
     const { out } = await performer([...words, ...prompt], { isTTY: true });
     expect(plain).toMatch(/^a\x1b\[2J\x07\tb\r\n.*[\x00-\x08\x0e-\x1f]/s);
     expect(out).toMatch(/^a\ufffd\[2J\ufffd\tb\r\n/);
-    expect(out).toBe(
-      plain.replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|[\u202a-\u202e\u2066-\u2069]/g, '\ufffd'),
+    const clean = plain.replaceAll(
+      /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|[\u202a-\u202e\u2066-\u2069]/g,
+      '\ufffd',
     );
+    // The text of a terminal ends its line, and before a character that is not whole.
+    expect(`${clean}\n`.startsWith(out.replace(/\n$/, ''))).toBe(true);
+    expect(out.length).toBeGreaterThan(clean.length - 3);
+    expect(out).toMatch(/\n$/);
+  });
+
+  test('gives a pipe the bytes as they are, so that parts put together are the unbroken text', async () => {
+    const folder = await modelFolder();
+    const words = ['--no-echo', '--temperature', '100', '--prompt', 'a'];
+    const { bytes } = await generate(folder, ...words, '--max-tokens', '60');
+    expect(bytes).toHaveLength(60);
+    expect([...bytes].some((byte) => byte > 0x7f)).toBe(true); // random bytes are no UTF-8
+    const state = join(folder, 'state.safetensors');
+    const saving = ['--save-state', state, '--max-tokens', '25'];
+    const first = await generate(folder, ...words, ...saving);
+    const second = await generate(folder, ...['--load-state', state, '--temperature', '100', '--max-tokens', '35']);
+    expect(Buffer.concat([first.bytes, second.bytes])).toEqual(bytes);
   });
 
   test('goes on from a saved state as if it had never stopped', async () => {
@@ -71,7 +98,7 @@ describe('generating', () => {
     const whole = await generate(folder, '--prompt', 'The', '--max-tokens', '30', ...sampling);
     const first = await generate(folder, '--prompt', 'The', '--max-tokens', '12', '--save-state', state, ...sampling);
     const second = await generate(folder, '--load-state', state, '--max-tokens', '18', ...sampling);
-    expect(first.out.replace(/\n$/, '') + second.out).toBe(whole.out);
+    expect(first.out + second.out).toBe(whole.out);
   });
 
   test('writes nothing when the state could not be saved afterwards', async () => {
@@ -88,7 +115,54 @@ describe('generating', () => {
     const words = ['--prompt', 'The', '--no-echo', '--temperature', '0', '--max-tokens', '40'];
     const { out } = await generate(folder, ...words);
     const stop = out.slice(6, 8);
-    expect((await generate(folder, ...words, '--stop', stop)).out).toBe(`${out.slice(0, out.indexOf(stop))}\n`);
+    expect((await generate(folder, ...words, '--stop', stop)).out).toBe(out.slice(0, out.indexOf(stop)));
+  });
+
+  test('keeps the beginning of a stop string back where the state is saved, and prints it where it is not', async () => {
+    const folder = await modelFolder();
+    const words = ['--no-echo', '--temperature', '0'];
+    const { out } = await generate(folder, '--prompt', 'The', ...words, '--max-tokens', '40');
+    const stop = out.slice(9, 12);
+    const at = out.indexOf(stop); // may come before
+    const cut = ['--prompt', 'The', ...words, '--stop', stop, '--max-tokens', String(at + 2)];
+    expect((await generate(folder, ...cut)).out).toBe(out.slice(0, at + 2));
+    const state = join(folder, 'state.safetensors');
+    expect((await generate(folder, ...cut, '--save-state', state)).out).toBe(out.slice(0, at));
+    const more = ['--load-state', state, ...words, '--max-tokens', '5'];
+    expect((await generate(folder, ...more, '--stop', stop)).out).toBe('');
+    expect((await generate(folder, ...more)).out).toBe(out.slice(at, at + 7));
+    expect((await generate(folder, ...more, '--prompt', 'x')).out.slice(0, 2)).toBe(out.slice(at, at + 2));
+  });
+
+  test('takes what is piped in for the prompt where none is given', async () => {
+    const folder = await modelFolder();
+    const words = ['generate', folder, '--threads', '1', '--seed', '5', '--max-tokens', '5'];
+    const { out } = await performer([...words, '--prompt', 'The whale']);
+    expect((await performer(words, { stdin: 'The whale', isPiped: true })).out).toBe(out);
+    expect((await performer([...words, '--prompt', 'The whale'], { stdin: 'other', isPiped: true })).out).toBe(out);
+    expect((await performer(words, { stdin: 'The whale' })).out).not.toContain('The whale');
+  });
+
+  test.skipIf(!existsSync('/dev/zero'))('refuses a prompt without an end, and reads one from a pipe', async () => {
+    const folder = await modelFolder();
+    expectRefusal(
+      await generate(folder, '--prompt-file', '/dev/zero'),
+      /--prompt-file \/dev\/zero: expected at most 67,108,864 bytes from a pipe or device, got more\. Write them to a file/,
+    );
+    const pipe = join(folder, 'pipe');
+    await promisify(execFile)('mkfifo', [pipe]);
+    const [{ out }] = await Promise.all([
+      generate(folder, '--max-tokens', '5', '--prompt-file', pipe),
+      writeFile(pipe, 'The whale'),
+    ]);
+    expect(out).toMatch(/^The whale/);
+  });
+
+  test('prints the text alone with --quiet', async () => {
+    const folder = await modelFolder();
+    const words = ['--prompt', 'The', '--max-tokens', '5'];
+    const { out } = await generate(folder, ...words);
+    expect(await generate(folder, ...words, '--quiet')).toMatchObject({ code: 0, out, err: '' });
   });
 
   test('refuses a state of another model, and says by what it differs', async () => {
@@ -119,6 +193,48 @@ describe('evaluating', () => {
     expect(report.windows.bitsPerByte).toBeCloseTo(report.windows.loss / Math.LN2, 12);
     const long = JSON.parse((await performer([...words, '--json', '--window', '279'])).out);
     expect(long.windows.loss).toBeCloseTo(report.streaming.loss, 5); // one window is the stream
+  });
+});
+
+describe('the text to evaluate', () => {
+  test('may come from standard input, between files as well', async () => {
+    const folder = await modelFolder();
+    const text = await textFile(folder, 'other.txt', 5);
+    const words = ['--threads', '1', '--json'];
+    const { out } = await performer(['evaluate', folder, text, text, text, ...words]);
+    const stdin = await readFile(text);
+    expect((await performer(['evaluate', folder, text, '-', text, ...words], { stdin })).out).toBe(out);
+    expect((await performer(['evaluate', folder, '-', '-', ...words], { stdin })).err).toMatch(/once .*got it twice/);
+    expectRefusal(
+      await performer(['evaluate', folder, '-', ...words]),
+      /standard input: expected some bytes, got none/,
+    );
+  });
+
+  test('may be a pattern, but for a file of that very name', async () => {
+    const folder = await modelFolder();
+    for (const [name, repeat] of [
+      ['b', 6],
+      ['a', 5],
+      ['c', 7],
+      ['.d', 4],
+    ] as const) {
+      await textFile(folder, `${name}.txt`, repeat);
+    }
+    const words = ['--threads', '1', '--json'];
+    const { out } = await performer([
+      'evaluate',
+      folder,
+      ...['a', 'b', 'c'].map((n) => join(folder, `${n}.txt`)),
+      ...words,
+    ]);
+    expect((await performer(['evaluate', folder, join(folder, '*.txt'), ...words])).out).toBe(out);
+    await textFile(folder, '[ab].txt', 8);
+    expect(JSON.parse((await performer(['evaluate', folder, join(folder, '[ab].txt'), ...words])).out).bytes).toBe(448);
+    expectRefusal(
+      await performer(['evaluate', folder, join(folder, '*.md')]),
+      /\*\.md: expected files that match this pattern, got none\. Check/,
+    );
   });
 });
 

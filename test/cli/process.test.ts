@@ -137,7 +137,7 @@ describe('a run', () => {
     expect(second.err).toMatch(new RegExp(`expected no other training there, got process ${first.child.pid}\\.`));
     expect(second.code).toBe(1);
     first.child.kill('SIGTERM');
-    expect(await first.ended).toBe(0);
+    expect(await first.ended).toBe(128 + 15);
     expect(first.text()).toMatch(/Stopped after step \d+ of 100000 .* and saved\. Go on with:\n {2}.*--resume/);
     expect(await readdir(join(folder, 'run'))).not.toContain('training.lock');
   });
@@ -179,8 +179,9 @@ test.skipIf(process.platform === 'win32')('npm start that is told to end passes 
   const example = follow(spawn(process.execPath, [join(folder, 'examples', 'moby-dick.mjs')]));
   await written(example, /step 1\//);
   example.child.kill('SIGTERM');
-  expect(await example.ended).toBe(0);
-  expect(example.text()).toMatch(/Stopped after step \d+ of/);
+  expect(await example.ended).toBe(128 + 15);
+  expect(example.text()).toMatch(/Stopped after step \d+ of .*\n {2}npx performer train --out .* --resume\n$/);
+  expect(example.text()).not.toContain('main.js');
 });
 
 test.skipIf(process.platform === 'win32')(
@@ -189,10 +190,10 @@ test.skipIf(process.platform === 'win32')(
   async () => {
     const folder = await temporaryFolder();
     const json = join(folder, 'bench.json');
-    const bench = start(['bench', '--length', '16', '--rounds', '1000', '--threads', '1', '--json', json]);
+    const bench = start(['bench', '--length', '16', '--rounds', '1000', '--threads', '1', '--out', json]);
     await written(bench, /measuring: \d+ of 4,010 runs/);
     bench.child.kill('SIGINT');
-    expect(await bench.ended).toBe(0);
+    expect(await bench.ended).toBe(130);
     expect(bench.text()).toMatch(/Stopped before a round was whole\.|session creation/);
     expect((await readdir(folder)).filter((name) => name !== 'bench.json')).toEqual([]);
   },

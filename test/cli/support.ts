@@ -8,7 +8,7 @@ import type { Io, Output } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 
 class Collector extends Writable {
-  text = '';
+  bytes = Buffer.alloc(0);
   readonly columns = 100;
   constructor(
     readonly isTTY: boolean,
@@ -17,22 +17,28 @@ class Collector extends Writable {
     super();
   }
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString('utf8');
+    this.bytes = Buffer.concat([this.bytes, chunk]);
     this.onText(this.text);
     done();
+  }
+  get text(): string {
+    return this.bytes.toString('utf8');
   }
 }
 
 export interface Ran {
   readonly code: number;
   readonly out: string;
+  /** What stands in `out` as text. */
+  readonly bytes: Buffer;
   readonly err: string;
 }
 
 export interface Circumstances {
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
+  readonly isPiped?: boolean;
   readonly isTTY?: boolean;
-  /** Asks to stop as soon as this stands in the output. */
+  /** Interrupts, as Ctrl-C does, as soon as this stands in the output. */
   readonly stopAt?: RegExp;
   /** Sees all output so far. */
   readonly onText?: (text: string) => void;
@@ -52,10 +58,12 @@ export async function performer(words: readonly string[], around: Circumstances 
   const err = new Collector(around.isTTY ?? false, () => undefined);
   const io: Io = {
     stdin: Readable.from([Buffer.from(around.stdin ?? '')]),
+    isPiped: around.isPiped ?? false,
     stdout: out as unknown as Output,
     stderr: err as unknown as Output,
     command: 'performer',
     flush: async () => undefined,
+    stoppedBy: () => (isAsked ? 2 : undefined),
     onStop(listener) {
       stop = listener;
       return () => {
@@ -64,7 +72,7 @@ export async function performer(words: readonly string[], around: Circumstances 
     },
   };
   const code = await run(words, io);
-  return { code, out: out.text, err: err.text };
+  return { code, out: out.text, bytes: out.bytes, err: err.text };
 }
 
 const folders: string[] = [];

@@ -102,7 +102,7 @@ describe('going on', () => {
     const options = [...small, '--steps', '9', '--evaluation-interval', '1', '--redraw-interval', '4', ...words];
     expect((await performer(['train', text, '--out', whole, ...options])).code).toBe(0);
     const stopped = await performer(['train', text, '--out', broken, ...options], { stopAt: /step 3\/9 {2}held/ });
-    expect(stopped).toMatchObject({ code: 0, err: '' });
+    expect(stopped).toMatchObject({ code: 130, err: '' });
     expect(stopped.out).toMatch(/Ending after this step, and saving/);
     expect(stopped.out).toMatch(/Stopped after step [34] of 9/);
     const next = stopped.out.trimEnd().split('\n').at(-1)?.trim();

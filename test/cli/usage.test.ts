@@ -23,6 +23,10 @@ describe('help', () => {
     }
   });
 
+  test.each([['train'], ['compare'], ['kernel', 'fit'], ['completion']])('%s %s has --quiet too', async (...words) => {
+    expect((await performer([...words, '--help'])).out).toContain('--quiet');
+  });
+
   test.each([['generate'], ['evaluate'], ['features'], ['bench']])('%s --help ends well', async (command) => {
     const { code, out } = await performer([command, '--help']);
     expect(code).toBe(0);
@@ -96,6 +100,9 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['a top-p above 1', ['generate', 'x', '--top-p', '1.5'], /--top-p.*<=1/],
     ['an empty stop', ['generate', 'x', '--stop', ''], /--stop/],
     ['too many arguments', ['generate', 'x', 'y'], /too many arguments/],
+    ['training on standard input', ['train', '-', '--out', 'x'], /train: expected files, got - .*Write it to a file/],
+    ['comparing on standard input', ['compare', '-', '--out', 'x'], /compare: expected files, got - /],
+    ['an unknown shell', ['completion', 'tcsh'], /tcsh.*bash, zsh, fish/],
     ['evaluating without files', ['evaluate', 'x'], /missing required argument 'files'/],
     ['a config file that is not there', ['train', 'x', '--out', 'y', '--config', 'none.json'], /none\.json.*ENOENT/],
   ])('%s', async (_, words, message) => {
