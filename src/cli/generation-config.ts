@@ -1,7 +1,7 @@
 /** generation_config.json in Hugging Face's words: what of it is honoured, and what is not understood. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { readJson } from '../interop/node.js';
 import { describeIssues } from '../models/index.js';

@@ -6,7 +6,7 @@
  * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
  * comes to the host after each run.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
