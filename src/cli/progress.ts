@@ -42,14 +42,15 @@ const longestBar = 20;
 const shortestBar = 6;
 
 /**
- * The line of a bar that fits into `columns`: as many of the figures as there is room for, and a bar in what is left.
- * The last column stays free, where some terminals begin a new line.
+ * The line of a bar that fits into `columns`: as many of the figures as there is room for beside a short bar, and the bar in
+ * what is left; the first figure comes before the bar. The last column stays free, where some terminals begin a new line.
  */
 export function barLine(step: number, steps: number, told: readonly string[], columns: number): string {
   const room = columns - 1;
   let line = `${step}/${steps}`;
-  for (const figure of told) {
-    if (line.length + gap.length + figure.length > room) break;
+  for (const [index, figure] of told.entries()) {
+    const kept = index === 0 ? 0 : shortestBar + 1;
+    if (line.length + gap.length + figure.length + kept > room) break;
     line += gap + figure;
   }
   const size = Math.min(longestBar, room - line.length - 1);
