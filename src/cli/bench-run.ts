@@ -18,7 +18,7 @@ import { chooseEngine } from './engine-flags.js';
 import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
-import { expectWritable } from './output-file.js';
+import { expectFile } from './output-file.js';
 import { profileJson } from './profile-text.js';
 import { rowProgress } from './row-progress.js';
 
@@ -26,7 +26,7 @@ type Options = z.output<typeof benchSchema>;
 
 export async function runBench(folder: string | undefined, flags: FlagValues, io: Io): Promise<void> {
   const options = benchSchema.parse(flags);
-  if (options.out !== undefined) await expectWritable('--out', options.out);
+  if (options.out !== undefined) await expectFile('--out', options.out);
   const { work, source } = await chooseWork(folder, options);
   const subject = subjectOf(work, source, options);
   const engineOf = (profilePrefix?: string) => chooseEngine(flags, profilePrefix);

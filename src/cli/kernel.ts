@@ -5,6 +5,7 @@ import { fitSchema, mapsOfKernel } from '../machines/config.js';
 import type { Command, CommandGroup } from './command.js';
 import { engineFlags } from './engine-flags.js';
 import { flagsOf } from './flags.js';
+import { isStandardOutput } from './output-file.js';
 
 const fitTableSchema = z.strictObject({
   out: z.string().min(1).optional(),
@@ -104,7 +105,7 @@ const predictCommand: Command = {
 
 Example:
   performer kernel predict runs/houses new.csv --out prices.csv`,
-  isReport: ({ out }) => out !== undefined,
+  isReport: ({ out }) => out !== undefined && !isStandardOutput(out as string),
   async run({ arguments: [folder, path], flags }, io) {
     const { runPredict } = await import('./kernel-predict.js');
     await runPredict(folder as string, path as string, flags, io);
