@@ -43,7 +43,9 @@ async function goOn(
   try {
     if (flags.loadState !== undefined) {
       const path = flags.loadState as string;
-      session.loadState(await readSafetensors(path, (layout) => session.checkState(layout, path)), path);
+      const check: Parameters<typeof readSafetensors>[1] = (layout, metadata) =>
+        session.checkState(layout, path, metadata);
+      session.loadState(await readSafetensors(path, check), path);
     }
     const manner = { io, isEchoed: flags.echo !== false, isSaved };
     await stream(session, prompt, { ...options, signal: stop.signal }, manner);

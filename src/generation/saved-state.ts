@@ -96,6 +96,22 @@ function differences(expected: string, found: string | undefined): string {
   }
 }
 
+/** Throws CHECKPOINT, with what is different, unless the metadata of a state say that it belongs to this model. */
+export function checkIdentity(
+  where: string,
+  metadata: Readonly<Record<string, string>>,
+  identity: Readonly<Record<string, string>>,
+): void {
+  for (const [key, expected] of Object.entries(identity)) {
+    const found = metadata[key];
+    if (found === expected) continue;
+    const got = key === 'model' ? differences(expected, found) : found === undefined ? 'none' : `"${found}"`;
+    const wanted = key === 'model' ? 'this model' : `${key} "${expected}"`;
+    const advice = 'Load it with the config, weights and projections that it was saved with.';
+    throw new PerformerError('CHECKPOINT', `${where}: expected a state with ${wanted}, got ${got}. ${advice}`);
+  }
+}
+
 function isMap(tensors: unknown): boolean {
   return tensors instanceof Map;
 }
@@ -113,14 +129,7 @@ export function decodeMemory(
     const got = nameOfValue(saved);
     throw new PerformerError('CHECKPOINT', `${where}: expected a state with tensors and metadata, got ${got}.`);
   }
-  for (const [key, expected] of Object.entries(identity)) {
-    const found = metadata[key];
-    if (found === expected) continue;
-    const got = key === 'model' ? differences(expected, found) : found === undefined ? 'none' : `"${found}"`;
-    const wanted = key === 'model' ? 'this model' : `${key} "${expected}"`;
-    const advice = 'Load it with the config, weights and projections that it was saved with.';
-    throw new PerformerError('CHECKPOINT', `${where}: expected a state with ${wanted}, got ${got}. ${advice}`);
-  }
+  checkIdentity(where, metadata, identity);
   const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
   const longest = longestRow(model.config);
   const isExact = model.config.attention === 'softmax';

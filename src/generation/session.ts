@@ -30,6 +30,7 @@ import {
 } from './reader.js';
 import { checkOptions } from './sampling.js';
 import {
+  checkIdentity,
   checkLayout,
   checkModel,
   decodeMemory,
@@ -225,10 +226,16 @@ export class GenerationSession {
   }
 
   /**
-   * Throws CHECKPOINT unless tensors of these names, dtypes and shapes may be a saved state: to be asked before they are
-   * read from a file. `where` heads the messages; the path of the file is best.
+   * Throws CHECKPOINT unless tensors of these names, dtypes and shapes, with these metadata where they are given, may be a
+   * saved state: to be asked before they are read from a file. `where` heads the messages; the path of the file is best.
    */
-  checkState(layout: ReadonlyMap<string, HostLeaf>, where = 'checkState'): void {
+  checkState(
+    layout: ReadonlyMap<string, HostLeaf>,
+    where = 'checkState',
+    metadata?: Readonly<Record<string, string>>,
+  ): void {
+    this.#identity ??= identityOf(this.#model);
+    if (metadata !== undefined) checkIdentity(where, metadata, this.#identity);
     checkLayout(where, layout, this.#model, this.batch);
   }
 

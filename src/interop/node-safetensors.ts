@@ -21,12 +21,16 @@ export interface SafetensorsFile extends Safetensors {
 
 /**
  * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32. `check`
- * gets names, dtypes and shapes before any tensor is read, and throws where they are not what is expected.
+ * gets names, dtypes and shapes, and the metadata, before any tensor is read, and throws where they are not what is
+ * expected.
  * Throws CHECKPOINT when the file is missing, unreadable, not sound, or cut short while it is read.
  */
 export async function readSafetensors(
   path: string,
-  check?: (layout: ReadonlyMap<string, Pick<HostTensor, 'dtype' | 'shape'>>) => void,
+  check?: (
+    layout: ReadonlyMap<string, Pick<HostTensor, 'dtype' | 'shape'>>,
+    metadata: Readonly<Record<string, string>>,
+  ) => void,
 ): Promise<SafetensorsFile> {
   const where = `read ${path}`;
   const { file, size } = await openRegularFile('CHECKPOINT', where, path);
@@ -35,7 +39,10 @@ export async function readSafetensors(
     const headerLength = safetensorsHeaderLength(where, prefix, size);
     const headerBytes = await readBytes(where, file, prefixLength, headerLength);
     const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, size);
-    check?.(new Map(entries.map(({ name, stored, shape }) => [name, { dtype: storedDtypes[stored].dtype, shape }])));
+    const layout = entries.map(
+      ({ name, stored, shape }) => [name, { dtype: storedDtypes[stored].dtype, shape }] as const,
+    );
+    check?.(new Map(layout), metadata);
     const hash = createHash('sha256').update(prefix).update(headerBytes);
     const tensors = new Map<string, HostTensor>();
     for (const entry of entries) {
