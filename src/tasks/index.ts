@@ -1,6 +1,7 @@
 /** Tasks: what models learn, from what, and how that is measured. */
 export { crossEntropy } from './cross-entropy.js';
 export { checkLanes, languageModelling } from './language-modelling.js';
+export { maskedLanguageModelling } from './masked-language-modelling.js';
 export { type TaskFamily, taskFamily, taskNames, taskOfModel } from './registry.js';
 export type {
   Batch,

@@ -2,6 +2,7 @@
 import { PerformerError } from '../base/errors.js';
 import type { Model } from '../models/index.js';
 import { languageModelling } from './language-modelling.js';
+import { maskedLanguageModelling } from './masked-language-modelling.js';
 import type { BatchSize, Task, TextData } from './task.js';
 
 /** A kind of task as one record. */
@@ -20,6 +21,12 @@ const families: readonly TaskFamily[] = [
     text: 'predict the next token',
     model: 'causal-language-model',
     build: languageModelling,
+  },
+  {
+    name: 'masked-language-modelling',
+    text: 'predict tokens that were masked',
+    model: 'encoder',
+    build: maskedLanguageModelling,
   },
 ];
 
