@@ -110,7 +110,7 @@ export function generalizedFeatures(
     const scale = attentionScale(x);
     const u = frozen === undefined ? multiply(x, scale) : matmul(x, frozen, { transposeRight: true, scale });
     const values = epsilon === 0 ? f(u) : add(f(u), epsilon);
-    return frozen === undefined ? { values } : { values, logScale: constantLogScale(x, count ** -0.5) };
+    return frozen === undefined ? { values } : { values, logScale: constantLogScale(count ** -0.5) };
   };
   // Without ε, features that are never negative can all be zero.
   return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };

@@ -92,7 +92,7 @@ export function polynomialFeatures(signs: Tensor, options: PolynomialOptions): F
     const extended = concatenate([multiply(x, attentionScale(x)), edge], -1); // [..., dim + 1]
     const u = matmul(extended, frozen, { transposeRight: true }); // [..., degree·features]
     const factors = Array.from({ length: degree }, (_, t) => slice(u, -1, t * count, (t + 1) * count));
-    return { values: factors.reduce((a, b) => multiply(a, b)), logScale: constantLogScale(x, count ** -0.5) };
+    return { values: factors.reduce((a, b) => multiply(a, b)), logScale: constantLogScale(count ** -0.5) };
   };
   return { name: 'polynomial', featureCount: count, isSigned: true, query: features, key: features };
 }

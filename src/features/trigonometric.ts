@@ -24,7 +24,7 @@ export function trigonometricFeatures(projection: Tensor, options: GaussianOptio
   const features = (x: Tensor): Features => {
     const u = matmul(x, frozen, { transposeRight: true, scale }); // [..., features/2]
     const values = concatenate([sin(u), cos(u)], -1);
-    const factor = constantLogScale(x, count ** -0.5);
+    const factor = constantLogScale(count ** -0.5);
     return { values, logScale: normWeight === 0 ? factor : add(halfSquaredNorm(x, scale), factor) };
   };
   return { name: 'trigonometric', featureCount: 2 * count, isSigned: true, query: features, key: features };
