@@ -4,15 +4,17 @@
  *
  *   φ(x, i) = relu(x) · [cos(πi/2M), sin(πi/2M)],   φ(q, i)·φ(k, j) = relu(q)·relu(k) · cos(π(i − j)/2M).
  *
- * Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
+ * Rows may have norms up to 10¹⁵; beyond, sums leave float32 and outputs are NaN. Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
  */
 import { PerformerError } from '../base/errors.js';
 import { concatenate, cos, multiply, relu, sin, type Tensor } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale } from './gauge.js';
+import { expectCounts } from './projection.js';
 
-/** Features [..., 2·dim]. Throws CONFIG unless span > 0. */
+/** Features [..., 2·dim]. Throws CONFIG unless the dim is a positive integer and span > 0. */
 export function cosformerFeatures(dim: number, span: number): FeatureMap {
+  expectCounts('cosformerFeatures', { dim });
   if (!(span > 0 && span < Number.POSITIVE_INFINITY)) {
     throw new PerformerError('CONFIG', `cosformerFeatures: expected a span above 0, got ${span}.`);
   }

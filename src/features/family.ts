@@ -11,12 +11,14 @@ import type { FeatureMap } from './feature-map.js';
 import { generalizedFeatures, type NonlinearityName, nonlinearities } from './generalized.js';
 import { type LearnedFeatureParams, learnedFeatures } from './learned.js';
 import { neutralShape, type ShapeMethod, shapeLayout, shapeMethods } from './moments.js';
-import { polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
+import { largestTaylorDim, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 import { exponentialMap, hyperbolicFeatures, positiveFeatures } from './positive.js';
 import {
   defaultFeatureCount,
+  drawnRows,
   drawProjection,
   drawSigns,
+  mostEntries,
   type ProjectionKind,
   projectionKinds,
   rowNorms,
@@ -245,6 +247,16 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
     problems.push(['rowNorm', `${name} features need rows of norm chi: others scale what they estimate`]);
   else if (rowNorm === 'root' && (projectionKind === 'none' || !hasRandomRows(name)))
     problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
+  const size = projectionSize(options);
+  const rows = size && drawnRows(projectionKind === 'none' ? 'iid' : projectionKind, ...size);
+  if (size !== undefined && (rows ?? 0) * size[1] > mostEntries)
+    problems.push(['featureCount', `expected a projection of at most ${mostEntries} entries, got ${size.join(' × ')}`]);
+  if (name === 'taylor' && headDim > largestTaylorDim)
+    problems.push(['headDim', `taylor features need it to be at most ${largestTaylorDim}`]);
+  for (const key of ['kernelEpsilon', 'offset', 'span'] as const) {
+    const value = options[key];
+    if (value !== undefined && !Number.isFinite(value)) problems.push([key, `expected a finite number, got ${value}`]);
+  }
   only('kernelEpsilon', name in nonlinearities, 'generalised features');
   const largestOffset = largestConstant ** (1 / degreeOf(options));
   if ((options.offset ?? 0) > largestOffset)

@@ -58,6 +58,7 @@ export {
   drawProjection,
   drawSigns,
   expectCounts,
+  mostEntries,
   type ProjectionKind,
   type ProjectionOptions,
   projectionDigest,

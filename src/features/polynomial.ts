@@ -5,6 +5,9 @@
  *                 Based, arXiv 2402.18668). Remainder: ≤ e^{max(0, z)}·|z|³/6.
  *   polynomial    φ(x) = Π_{t≤degree} (ω_t·[x, √offset]) / √features with rows ω_t of ±1 (random Maclaurin, Kar & Karnick
  *                 2012), E[φ(q)·φ(k)] = (z + offset)^degree. Signed.
+ *
+ * Features are added up as they are: Taylor features take rows up to a norm of 10⁷, polynomial ones up to 10^(14/degree);
+ * beyond, sums leave float32 and outputs are NaN.
  */
 import { PerformerError } from '../base/errors.js';
 import {
@@ -20,6 +23,9 @@ import {
 } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale, constantLogScale } from './gauge.js';
+
+/** The largest dim of Taylor features, whose graph holds two matrices of dim rows and dim(dim + 1)/2 columns. */
+export const largestTaylorDim = 256;
 
 /** 1 + dim + dim(dim + 1)/2 */
 export function taylorFeatureCount(dim: number): number {
@@ -40,8 +46,14 @@ function picks(dim: number, entries: readonly (readonly [row: number, weight: nu
   return constant('float32', [dim, entries.length], values);
 }
 
-/** The packed second-order Taylor features of exp(q·k/√dim). */
+/** The packed second-order Taylor features of exp(q·k/√dim). Throws CONFIG unless the dim is an integer from 1 to `largestTaylorDim`. */
 export function taylorFeatures(dim: number): FeatureMap {
+  if (!Number.isSafeInteger(dim) || dim < 1 || dim > largestTaylorDim) {
+    throw new PerformerError(
+      'CONFIG',
+      `taylorFeatures: expected a dim from 1 to ${largestTaylorDim}, got ${dim}. Use random features.`,
+    );
+  }
   const pairs = pairsOf(dim);
   const left = picks(
     dim,
