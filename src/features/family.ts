@@ -248,8 +248,8 @@ export function featureMapProblems(options: FeatureMapOptions): (readonly [keyof
   else if (rowNorm === 'root' && (projectionKind === 'none' || !hasRandomRows(name)))
     problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
   const size = projectionSize(options);
-  const rows = size && drawnRows(projectionKind === 'none' ? 'iid' : projectionKind, ...size);
-  if (size !== undefined && (rows ?? 0) * size[1] > mostEntries)
+  const kind = projectionKind === 'none' ? 'iid' : projectionKind;
+  if (size !== undefined && drawnRows(kind, ...size) * size[1] > mostEntries)
     problems.push(['featureCount', `expected a projection of at most ${mostEntries} entries, got ${size.join(' × ')}`]);
   if (name === 'taylor' && headDim > largestTaylorDim)
     problems.push(['headDim', `taylor features need it to be at most ${largestTaylorDim}`]);
