@@ -2,7 +2,15 @@
 export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, maskToken } from './encoder.js';
-export { arrangeTensors, checkListed, decodeModel, encodeModel, type LoadedModel, modelFiles, tensorsOf } from './folder.js';
+export {
+  arrangeTensors,
+  checkListed,
+  decodeModel,
+  encodeModel,
+  type LoadedModel,
+  modelFiles,
+  tensorsOf,
+} from './folder.js';
 export {
   type LanguageModelConfig,
   type LanguageModelOptions,
@@ -18,13 +26,13 @@ export {
   hasGrowingState,
   initialState,
   isRagged,
-  mapMixerBuffers,
   type Model,
   type ModelConfig,
   type ModelFamily,
   type ModelInputs,
   type ModelResult,
   type ModelWeights,
+  mapMixerBuffers,
   type PassOptions,
 } from './model.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';

@@ -6,8 +6,8 @@ import { float32, type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, byteVocabularySize, randomWindows } from '../data/index.js';
-import { lessOrEqual, cast, max, multiply, oneHot, reshape, spec, sum, type Tensor } from '../graph/index.js';
-import { maskToken, type Model } from '../models/index.js';
+import { cast, lessOrEqual, max, multiply, oneHot, reshape, spec, sum, type Tensor } from '../graph/index.js';
+import { type Model, maskToken } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { Batch, BatchSize, Task, TaskEvaluation, TextData } from './task.js';
 
