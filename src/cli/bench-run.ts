@@ -3,8 +3,8 @@ import { availableParallelism, cpus } from 'node:os';
 import type * as z from 'zod';
 import { elementCount } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
-import type { Profile } from '../engine/node.js';
 import { writeFileAtomic } from '../interop/node.js';
+import { type Profile, profileJson } from '../measure/index.js';
 import { languageModelConfig, presets } from '../models/index.js';
 import { initialSnapshot, trainingConfig } from '../training/index.js';
 import { loadModel } from '../training/node.js';
@@ -19,7 +19,6 @@ import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { expectFile } from './output-file.js';
-import { profileJson } from './profile-text.js';
 import { rowProgress } from './row-progress.js';
 
 type Options = z.output<typeof benchSchema>;

@@ -1,5 +1,4 @@
 /** Models: options, layouts, and functions from tokens to what a family predicts. */
-export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, maskToken } from './encoder.js';
 export {

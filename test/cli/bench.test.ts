@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Random } from '../../src/base/index.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
-import { profileJson, profileText } from '../../src/cli/profile-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
+import { profileJson, profileText } from '../../src/measure/index.js';
 import {
   drawProjections,
   initLanguageModel,

@@ -214,12 +214,7 @@ describe('a checkpoint folder', () => {
   describe('that was tampered with is refused before anything is made of its sizes', () => {
     const carried = { carryState: true, accumulation: 2 };
     it.each<[string, string, object, RegExp]>([
-      [
-        'a depth of 1,024',
-        'config.json',
-        { depth: 1024 },
-        /tensors of 1024 blocks, got those of 2\. Use the files/,
-      ],
+      ['a depth of 1,024', 'config.json', { depth: 1024 }, /tensors of 1024 blocks, got those of 2\. Use the files/],
       ['states without end', 'training.json', { states: 1e9 }, /expected 0 or 2 carried states .*, got 1000000000/],
       ['one state of two', 'training.json', { states: 1 }, /expected 0 or 2 carried states by its options, got 1/],
       [

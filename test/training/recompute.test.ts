@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { type HostTensor, drawBuffers, initialize, int32, leavesOf, mapTree, Random, uint32, zeros } from '../../src/base/index.js';
+import {
+  drawBuffers,
+  type HostTensor,
+  initialize,
+  int32,
+  leavesOf,
+  mapTree,
+  Random,
+  uint32,
+  zeros,
+} from '../../src/base/index.js';
 import { bytesSource } from '../../src/data/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { specsOf } from '../../src/graph/index.js';
@@ -39,7 +49,12 @@ function weightsOf({ task: { model } }: Run) {
 
 function batchOf({ training: { window } }: Run) {
   const words = random.split('tokens').bits(window + 1);
-  return { tokens: int32([1, window + 1], Int32Array.from(words, (word) => word >>> 24)) };
+  return {
+    tokens: int32(
+      [1, window + 1],
+      Int32Array.from(words, (word) => word >>> 24),
+    ),
+  };
 }
 
 function dropoutOf({ training }: Run) {
@@ -83,7 +98,11 @@ const cases: readonly (readonly [string, Partial<LanguageModelOptions>, Partial<
   ['exact attention', { attention: 'softmax' }, {}],
   ['no attention', { attention: 'none' }, {}],
   ['features that are learned', { attention: { features: 'hedgehog' } }, {}],
-  ['signed features, whose denominators are guarded', { attention: { features: { name: 'trigonometric', featureCount: 16 } } }, {}],
+  [
+    'signed features, whose denominators are guarded',
+    { attention: { features: { name: 'trigonometric', featureCount: 16 } } },
+    {},
+  ],
   ['features of positions', { attention: { features: 'cosformer' }, positions: 'none' }, {}],
 ];
 

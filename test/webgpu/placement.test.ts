@@ -70,7 +70,9 @@ describe('the ops without a kernel on the GPU', () => {
 
   it('are of a generated token the sine and cosine of its position', async () => {
     const model = randomModel();
-    const graph = await compiledBy((engine) => compileReader(engine, model, { batch: 1, weightsAs: 'constants' }, { form: 'token', hasLengths: false }));
+    const graph = await compiledBy((engine) =>
+      compileReader(engine, model, { batch: 1, weightsAs: 'constants' }, { form: 'token', hasLengths: false }),
+    );
     expect(names((await placementOf(graph)).processor)).toEqual(['Cos', 'Sin']);
   });
 });
