@@ -72,6 +72,7 @@ export {
   featureMapChoice,
   featureMapNames,
   featureMapProblems,
+  hasFeatureCount,
   hasRandomRows,
   isFlatMap,
   isShaped,

@@ -106,6 +106,11 @@ export function isFlatMap(name: FeatureMapName): boolean {
   return familyOf(name).isFlat === true;
 }
 
+/** Whether the number of features is an option of a map; with others it follows from the head's dim. */
+export function hasFeatureCount(name: FeatureMapName): boolean {
+  return familyOf(name).fixedCount === undefined;
+}
+
 /** The number of features of a map: as asked for, or what its head's dim gives. */
 export function featureCountOf({
   name,

@@ -29,6 +29,7 @@ import {
   featureMap,
   featureMapChoice,
   featureMapProblems,
+  hasFeatureCount,
   isFlatMap,
   isShaped,
   isSignedMap,
@@ -80,7 +81,7 @@ export const favorMixer = mixerFamily({
   },
   complete({ features }, { headDim }) {
     const { featureCount } = featureOptions(features, headDim);
-    return { features: ('featureCount' in features ? { ...features, featureCount } : features) as FeatureChoice };
+    return { features: (hasFeatureCount(features.name) ? { ...features, featureCount } : features) as FeatureChoice };
   },
   build({ features }, sizes) {
     const options = featureOptions(features, sizes.headDim);

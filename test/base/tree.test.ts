@@ -2,10 +2,13 @@ import { describe, expect, test } from 'vitest';
 import {
   flattenTree,
   float32,
+  type HostTensor,
   hostTensor,
   int32,
   leavesOf,
   mapTree,
+  mergeTrees,
+  pickTree,
   treeFromLeaves,
   zeros,
   zipTrees,
@@ -70,8 +73,8 @@ describe('a host tensor', () => {
 });
 
 describe('trees of one form', () => {
-  const twice = mapTree(tree, (leaf) =>
-    hostTensor(leaf.dtype, leaf.shape, leaf.data.map((value) => 2 * value) as never),
+  const twice = mapTree(tree, ({ dtype, shape, data }: HostTensor) =>
+    hostTensor(dtype, shape, data.map((value) => 2 * value) as never),
   );
 
   test('become one tree, from the leaves at each path', () => {
@@ -106,5 +109,23 @@ describe('a tree as a list', () => {
         { weight: 'c', bias: 'd' },
       ],
     });
+  });
+});
+
+describe('a part of a tree', () => {
+  const [first, second] = tree.blocks;
+
+  test('takes the place of what it names, and leaves the rest', () => {
+    const bias = int32([], [8]);
+    expect(mergeTrees(tree, { blocks: [{}, { bias }] })).toEqual({
+      embedding: tree.embedding,
+      blocks: [first, { weight: second!.weight, bias }],
+    });
+    expect(mergeTrees(tree, {})).toEqual(tree);
+  });
+
+  test('is picked by the form of another', () => {
+    const like = { blocks: [{}, { bias: int32([], [0]) }] };
+    expect(pickTree(tree, like)).toEqual({ blocks: [{}, { bias: second!.bias }] });
   });
 });
