@@ -23,5 +23,5 @@ export type {
 } from './door/options.js';
 export { type TrainingProgress, type TrainingText, type TrainModelOptions, trainModel } from './door/train.js';
 export type { Engine } from './engine/index.js';
-export { type CustomFeatureMaps, featureFamily, type FeatureFamily, registerFeatureMap } from './features/index.js';
+export { type CustomFeatureMaps, type FeatureFamily, featureFamily, registerFeatureMap } from './features/index.js';
 export { type MixerFamily, mixerFamily, registerMixer } from './mixers/index.js';

@@ -187,7 +187,11 @@ function fieldsOfKey(
 }
 
 function problemsOf(schema: z.ZodType): (value: unknown) => string | undefined {
-  return (value) => schema.safeParse(value).error?.issues.map(({ message }) => message).join('; ');
+  return (value) =>
+    schema
+      .safeParse(value)
+      .error?.issues.map(({ message }) => message)
+      .join('; ');
 }
 
 /** The choice itself as an option, then those of its variants; one that several have is listed with all of them. */
@@ -206,7 +210,11 @@ function fieldsOfUnion(
     const name = variantName(variant, key);
     for (const [child, inner] of Object.entries(variant.shape)) {
       if (child === key) continue;
-      for (const field of fieldsOfKey(inner as z.ZodType, [...path, child], [...variants, { path: own, names: [name] }])) {
+      for (const field of fieldsOfKey(
+        inner as z.ZodType,
+        [...path, child],
+        [...variants, { path: own, names: [name] }],
+      )) {
         const id = field.path.join('.');
         fields.set(id, merged(fields.get(id), field, own));
       }

@@ -1,14 +1,15 @@
 /** Attention alone, on typed arrays. */
+
+import { platform } from '#platform';
+import { type AttentionInputs, bidirectionalAttention, causalAttention, exactAttention } from '../attention/index.js';
 import { float32, type HostTensor, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { initialize } from '../base/layout.js';
 import { parseOptions } from '../base/options.js';
 import { Random } from '../base/random.js';
-import { type AttentionInputs, bidirectionalAttention, causalAttention, exactAttention } from '../attention/index.js';
 import { drawFeatureParts, featureMap, featureMapChoice, learnedLayout } from '../features/index.js';
 import { specsOf, type Tensor } from '../graph/index.js';
 import { featureOptions } from '../mixers/index.js';
-import { platform } from '#platform';
 import type { EngineOption, FeaturesOption } from './options.js';
 
 /** Numbers in the order of [batch, length, heads, dim], the last axis first to change. */
@@ -108,7 +109,13 @@ function tensorsOf({ query, key, value, shape, keyMask }: AttentionArrays): obje
     query: float32([batch, length, heads, dim], query),
     key: float32([batch, keys, heads, dim], key),
     value: float32([batch, keys, heads, valueDim], value),
-    keyMask: keyMask && hostTensor('bool', [batch, keys], Uint8Array.from(keyMask, (seen) => Number(seen))),
+    keyMask:
+      keyMask &&
+      hostTensor(
+        'bool',
+        [batch, keys],
+        Uint8Array.from(keyMask, (seen) => Number(seen)),
+      ),
   };
 }
 

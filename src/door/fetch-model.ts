@@ -13,7 +13,9 @@ export async function fetchModel(folder: URL): Promise<LoadedModel> {
 async function fetchBytes(url: URL): Promise<Uint8Array> {
   const refuse = (got: string, cause?: unknown): never => {
     const advice = 'Give the URL of a folder with config.json and model.safetensors.';
-    throw new PerformerError('CHECKPOINT', `loadModel: expected a file at ${url.href}, got ${got}. ${advice}`, { cause });
+    throw new PerformerError('CHECKPOINT', `loadModel: expected a file at ${url.href}, got ${got}. ${advice}`, {
+      cause,
+    });
   };
   try {
     const response = await fetch(url);

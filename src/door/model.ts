@@ -1,9 +1,10 @@
 /** Models from options, from where they were saved, and to there. */
+
+import { platform } from '#platform';
 import { PerformerError } from '../base/errors.js';
 import { drawBuffers, initialize } from '../base/layout.js';
 import { Random } from '../base/random.js';
 import { decodeModel, type LoadedModel, modelConfig, modelOf } from '../models/index.js';
-import { platform } from '#platform';
 import { fetchModel } from './fetch-model.js';
 import { type LanguageModel, type LocalLanguageModel, languageModelOn } from './language-model.js';
 import { type EngineOption, type ModelOptions, withPreset } from './options.js';

@@ -135,12 +135,20 @@ export interface TrainingRunOptions {
 type Given = Readonly<Record<string, unknown>>;
 
 /** The options of a model or a training, with the preset's in the place of those that are not given. */
-export function withPreset(where: string, part: 'model' | 'training', preset: PresetName = 'tiny', given: Given): Given {
+export function withPreset(
+  where: string,
+  part: 'model' | 'training',
+  preset: PresetName = 'tiny',
+  given: Given,
+): Given {
   if (!Object.hasOwn(presets, preset)) {
     const names = Object.keys(presets).join(', ');
     throw new PerformerError('CONFIG', `${where}: expected one of ${names} as preset, got ${String(preset)}.`);
   }
-  return { ...presets[preset][part], ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+  return {
+    ...presets[preset][part],
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  };
 }
 
 const trainingKeys = new Set(optionFields(trainingSchema).map(({ path }) => path[0]));

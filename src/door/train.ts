@@ -1,14 +1,15 @@
 /** Training in memory: from texts to a model, in Node and in a browser. */
+
+import { platform } from '#platform';
 import type { HostTensor } from '../base/array.js';
 import { mapTree } from '../base/tree.js';
 import { type ByteSource, bytesSource, joinSources, splitCorpus } from '../data/index.js';
 import { modelConfig, modelOf } from '../models/index.js';
 import { languageModelling } from '../tasks/index.js';
 import { initialSnapshot, type RunEvent, readTrainingConfig, runTraining, Trainer } from '../training/index.js';
-import { platform } from '#platform';
+import { breather } from './breather.js';
 import { type LocalLanguageModel, languageModelOn } from './language-model.js';
 import { type EngineOption, type ModelOptions, splitOptions, type TrainingRunOptions, withPreset } from './options.js';
-import { breather } from './breather.js';
 
 /** A text, its bytes, or several of them, which are read one after another as they are. */
 export type TrainingText = string | Uint8Array | readonly (string | Uint8Array)[];

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
+import { nodeEngine } from '../../src/engine/node.js';
 import { GenerationSession, generate } from '../../src/generation/index.js';
 import {
   attention,
@@ -18,7 +19,6 @@ import {
   type TrainingProgress,
   trainModel,
 } from '../../src/index.js';
-import { nodeEngine } from '../../src/engine/node.js';
 
 const size = { dim: 16, depth: 1, heads: 2, headDim: 8, attention: { features: { featureCount: 16 } } } as const;
 const short = { ...size, steps: 6, batch: 2, window: 16, learningRate: 1e-2 } as const;
@@ -39,7 +39,11 @@ afterAll(async () => {
 
 describe('attention', () => {
   const shape = [2, 5, 3, 4] as const;
-  const draw = (name: string, count: number) => Random.fromSeed(1).split(name).normals(count).map((x) => x / 2);
+  const draw = (name: string, count: number) =>
+    Random.fromSeed(1)
+      .split(name)
+      .normals(count)
+      .map((x) => x / 2);
   const [query, key, value] = [draw('query', 120), draw('key', 120), draw('value', 120)];
 
   /** softmax(QKᵀ/√dim)V by its definition, for arrays [batch, length, heads, dim]. */
@@ -93,7 +97,11 @@ describe('attention', () => {
     const keys = { query, key: key.slice(0, 72), value: value.slice(0, 36), shape }; // 3 keys, values of width 2
     const keyMask = [true, false, true, true, true, false];
     const output = await attention({ ...keys, keyMask }, { kind: 'softmax' });
-    expectNear(output, definition(false, 3, 2, (at) => keyMask[at]!), 1e-5);
+    expectNear(
+      output,
+      definition(false, 3, 2, (at) => keyMask[at]!),
+      1e-5,
+    );
     expect(await attention(keys, { features: 'relu' })).toHaveLength(2 * 5 * 3 * 2);
     expect(await attention(keys, { features: 'hedgehog' })).toHaveLength(2 * 5 * 3 * 2);
   });
@@ -107,8 +115,12 @@ describe('attention', () => {
   it('refuses arrays and options that do not fit', async () => {
     await expect(attention({ query, key: [1], value, shape })).rejects.toThrow(/attention: expected a multiple of 24/);
     await expect(attention({ query, key, value, shape: [1, 2, 3] as never })).rejects.toThrow(/a shape \[batch/);
-    await expect(attention({ query, key, value, shape }, { kind: 'hard' as never })).rejects.toThrow(/favor\+ or softmax/);
-    await expect(attention({ query, key, value, shape }, { features: 'unknown' })).rejects.toMatchObject({ code: 'CONFIG' });
+    await expect(attention({ query, key, value, shape }, { kind: 'hard' as never })).rejects.toThrow(
+      /favor\+ or softmax/,
+    );
+    await expect(attention({ query, key, value, shape }, { features: 'unknown' })).rejects.toMatchObject({
+      code: 'CONFIG',
+    });
   });
 });
 
@@ -175,9 +187,14 @@ describe('training in memory', () => {
     expect(losses).toHaveLength(40);
     expect(losses.at(-1)).toBeLessThan(losses[0]! - 1);
     expect(told.at(-1)).toMatchObject({ kind: 'evaluation', step: 40, steps: 40, isBest: true });
-    const again = await trainModel([text.slice(0, 500), new TextEncoder().encode(text.slice(500))], { ...short, steps: 40 });
+    const again = await trainModel([text.slice(0, 500), new TextEncoder().encode(text.slice(500))], {
+      ...short,
+      steps: 40,
+    });
     expect(await again.logits('the')).toEqual(await trained.logits('the'));
-    expect(await trained.generate('the c', { maxTokens: 5 }).text()).toBe(await again.generate('the c', { maxTokens: 5 }).text());
+    expect(await trained.generate('the c', { maxTokens: 5 }).text()).toBe(
+      await again.generate('the c', { maxTokens: 5 }).text(),
+    );
   });
 
   it('begins with the model that createModel makes, and gives the model so far when it is stopped', async () => {
