@@ -47,5 +47,6 @@ export {
   type PassOptions,
 } from './model.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
-export type { TrunkConfig, TrunkRows, TrunkState } from './trunk.js';
+export type { TrunkRows, TrunkState } from './trunk.js';
+export type { TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';
