@@ -7,6 +7,9 @@ const rooms = [
 
 export default defineConfig({
   entry: [
+    'src/index.ts',
+    'src/door/node-platform.ts',
+    'src/door/web-platform.ts',
     ...rooms,
     'src/engine/node.ts',
     'src/engine/web.ts',
@@ -21,7 +24,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/, '#onnxruntime-web'] },
+  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'] },
   target: 'node20.19',
   fixedExtension: false,
   dts: true,
