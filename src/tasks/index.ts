@@ -1,6 +1,6 @@
 /** Tasks: what models learn, from what, and how that is measured. */
 export { crossEntropy } from './cross-entropy.js';
-export { checkLanes, type LanguageModellingData, languageModelling } from './language-modelling.js';
+export { carryingProblem, checkLanes, type LanguageModellingData, languageModelling } from './language-modelling.js';
 export type {
   Batch,
   BatchSize,
