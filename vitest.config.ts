@@ -12,7 +12,7 @@ const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 const engineSuite = [
   'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
   'test/blocks/blocks.test.ts',
-  'test/engine/{placing,training,generation}.test.ts',
+  'test/engine/{arithmetic,placing,training,generation}.test.ts',
   'test/features/positive.test.ts',
   'test/graph/{bodies,ops}.test.ts',
 ];

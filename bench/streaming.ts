@@ -24,7 +24,7 @@ export const streaming: Benchmark = {
     const [short, long, longest] = isQuick ? [2048, 4096, 6144] : [2048, 131_072, 1_000_000];
     const read = (length: number) => {
       const tokens = int32([1, length], someTokens(length));
-      return () => reader.run([params, projections, { tokens }]);
+      return () => reader.run([projections, { tokens }]);
     };
     const once = read(short);
     const several = async () => {

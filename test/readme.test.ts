@@ -1,10 +1,11 @@
 /** The README does what it says: its code runs on the built package, and its commands name flags that there are. */
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { performer, temporaryFolder, textFile } from './cli/support.js';
 
@@ -13,19 +14,72 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const execute = promisify(execFile);
 
 /** The blocks of a language, in order. */
-function blocks(language: string): string[] {
-  return [...readme.matchAll(/```(\w+)\n(.*?)```/gs)]
-    .filter(([, name]) => name === language)
-    .map(([, , body]) => body!);
+function blocks(language: string, text = readme): string[] {
+  return [...text.matchAll(/```(\w+)\n(.*?)```/gs)].filter(([, name]) => name === language).map(([, , body]) => body!);
 }
+
+/** TypeScript without its types. */
+function plain(code: string): string {
+  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true };
+  return ts.transpileModule(code, { compilerOptions }).outputText;
+}
+
+/** What a strict program says of modules, by name, in the root of the package; they import the package by its name. */
+function complaints(modules: ReadonlyMap<string, string>): string[] {
+  const options: ts.CompilerOptions = {
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.NodeNext,
+    types: ['node'],
+  };
+  const host = ts.createCompilerHost(options);
+  const texts = new Map([...modules].map(([name, text]) => [join(root, name), text]));
+  const fileExists = host.fileExists.bind(host);
+  const readFile = host.readFile.bind(host);
+  host.fileExists = (path) => texts.has(path) || fileExists(path);
+  host.readFile = (path) => texts.get(path) ?? readFile(path);
+  const sourceFile = host.getSourceFile.bind(host);
+  host.getSourceFile = (path, version, ...rest) => {
+    const text = texts.get(path);
+    return text === undefined ? sourceFile(path, version, ...rest) : ts.createSourceFile(path, text, version);
+  };
+  const program = ts.createProgram([...texts.keys()], options, host);
+  return ts
+    .getPreEmitDiagnostics(program)
+    .map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
+}
+
+const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+
+test('the code in it and in the docs compiles in strict TypeScript', { timeout: 180_000 }, () => {
+  const samples = documents.flatMap((path) => {
+    const text = readFileSync(join(root, path), 'utf8');
+    expect(blocks('js', text), `${path} has samples in JavaScript, which are not checked`).toEqual([]);
+    const name = path.replaceAll(/\W/g, '-');
+    return blocks('ts', text).map((code, index) => [`${name}-${index + 1}.ts`, code] as const);
+  });
+  expect(samples.length).toBeGreaterThan(5);
+  expect(complaints(new Map(samples))).toEqual([]);
+  expect(
+    complaints(new Map([['wrong.ts', "import { float32 } from 'performer-ts/base';\nfloat32('no shape', []);"]])),
+  ).toEqual([expect.stringMatching(/wrong\.ts: Argument of type 'string' is not assignable/)]);
+});
+
+test('the code of kernel machines in the docs runs', async () => {
+  const [code] = blocks('ts', readFileSync(join(root, 'docs/kernel-machines.md'), 'utf8'));
+  const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', plain(code!)], { cwd: root });
+  expect(Number(/Float64Array\(1\) \[ (.*) \]/.exec(stdout)?.[1])).toBeCloseTo(Math.sin(1), 1);
+});
 
 test('the code in it runs, each block after those before it', async () => {
   if (!existsSync(join(root, 'dist'))) throw new Error('expected the built package, got no dist. Run npm run build.');
   const folder = await temporaryFolder();
   const text = await textFile(folder);
   const written: string[] = [];
-  for (const block of blocks('js')) {
-    const code = block.replaceAll("'book.txt'", JSON.stringify(text)).replaceAll("'runs/", `'${folder}/`);
+  for (const block of blocks('ts')) {
+    const code = plain(block).replaceAll("'book.txt'", JSON.stringify(text)).replaceAll("'runs/", `'${folder}/`);
     const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', code], { cwd: root });
     written.push(stdout);
   }

@@ -29,15 +29,34 @@ const constructors = {
   bool: Uint8Array,
 } as const;
 
-/** A HostTensor over `data`, which is kept and not copied. Throws SHAPE when the number of elements does not fit. */
-export function hostTensor<D extends Dtype>(dtype: D, shape: readonly number[], data: DataOf[D]): HostTensor<D> {
-  if (elementCount(shape) !== data.length) {
-    throw new PerformerError(
-      'SHAPE',
-      `hostTensor: expected ${elementCount(shape)} elements for ${formatShape(shape)}, got ${data.length}.`,
-    );
+/** Throws DTYPE unless an array is of the kind that its dtype has, and SHAPE unless it has as many elements as its shape. */
+export function checkArray(where: string, { dtype, shape, data }: HostTensor): void {
+  const kind = constructors[dtype]?.name;
+  const got = ArrayBuffer.isView(data) ? data.constructor.name : typeof data;
+  if (kind === undefined || kind !== (data as { [Symbol.toStringTag]?: string })?.[Symbol.toStringTag]) {
+    const expected = kind ?? `a dtype among ${Object.keys(constructors).join(', ')}`;
+    throw new PerformerError('DTYPE', `${where}: expected ${expected} for ${dtype}, got ${got}.`);
   }
-  return { dtype, shape, data };
+  const count = elementCount(shape);
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new PerformerError('SHAPE', `${where}: expected sizes from 0 in a shape, got ${formatShape(shape)}.`);
+  }
+  if (count === data.length) return;
+  const why = data.length === 0 && data.buffer.byteLength === 0 ? ' Its buffer is empty, or was transferred.' : '';
+  throw new PerformerError(
+    'SHAPE',
+    `${where}: expected ${count} elements for ${formatShape(shape)}, got ${data.length}.${why}`,
+  );
+}
+
+/**
+ * A HostTensor over `data`, which is kept and not copied. Throws DTYPE for data of another kind, and SHAPE when the number of
+ * elements does not fit.
+ */
+export function hostTensor<D extends Dtype>(dtype: D, shape: readonly number[], data: DataOf[D]): HostTensor<D> {
+  const tensor = { dtype, shape, data };
+  checkArray('hostTensor', tensor as HostTensor);
+  return tensor;
 }
 
 export function zeros<D extends Dtype>(dtype: D, shape: readonly number[]): HostTensor<D> {

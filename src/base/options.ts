@@ -82,10 +82,10 @@ export function choice<const K extends string, const L extends Schemas>(
       const names = all.map((each) => variantName(each, key)).join(', ');
       return refuse(`expected one of ${names}, got ${JSON.stringify(name)}`, [key]);
     }
-    const parsed = variant.safeParse({ ...options, [key]: name });
+    const parsed = variant.safeParse({ ...options, [key]: name }, { reportInput: true });
     if (parsed.success) return parsed.data;
     // As problems of our own: unknown keys alone would not keep what is built on this value from being made.
-    return issues(parsed.error.issues.map(({ message, path }) => ({ code: 'custom', message, path, input: options })));
+    return issues(parsed.error.issues.map(({ message, path, input }) => ({ code: 'custom', message, path, input })));
   });
   const withDefault = schema.prefault(variants.fallback);
   variantsOf.set(withDefault, variants);
@@ -251,13 +251,16 @@ function merged(before: OptionField | undefined, field: OptionField, path: reado
 /** Names each problem by its path: `dim: expected number, received string`. */
 export function describeIssues(error: z.ZodError): string {
   return error.issues
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .map(({ path, message, input }) => {
+      const told = typeof input === 'number' ? `${message}, got ${input}` : message; // with `reportInput` alone
+      return path.length === 0 ? told : `${path.join('.')}: ${told}`;
+    })
     .join('; ');
 }
 
 /** Options with their defaults. Throws CONFIG with every problem, unknown options among them. */
 export function parseOptions<S extends z.ZodType>(where: string, schema: S, options: unknown): z.output<S> {
-  const parsed = schema.safeParse(options);
+  const parsed = schema.safeParse(options, { reportInput: true });
   if (parsed.success) return parsed.data;
   throw new PerformerError('CONFIG', `${where}: expected valid options, got ${describeIssues(parsed.error)}.`);
 }

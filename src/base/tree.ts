@@ -18,7 +18,17 @@ export type Tree<L extends Leaf> = L | readonly Tree<L>[] | { readonly [key: str
 /** The tree `T` with every leaf replaced by `L`. */
 export type MapLeaves<T, L> = T extends Leaf ? L : { [K in keyof T]: MapLeaves<T[K], L> };
 
-function isLeaf(value: object): value is Leaf {
+/** Throws DATA for what is neither a leaf nor an object or list of such. */
+function isLeaf(value: unknown, path: string): value is Leaf {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) {
+    const got = typeof value === 'object' && value !== null ? `a ${value.constructor.name}` : String(value);
+    const where = path === '' ? 'a tree' : path;
+    throw new PerformerError(
+      'DATA',
+      `${where}: expected a tensor, or an object or list of tensors, got ${got}. ` +
+        'A tensor has a dtype, a shape and data, as float32(shape, values) makes it.',
+    );
+  }
   return 'dtype' in value && 'shape' in value;
 }
 
@@ -27,7 +37,7 @@ export function leavesOf<T>(tree: T): [string, LeafOf<T>][] {
   const found: [string, LeafOf<T>][] = [];
   const walk = (node: unknown, path: string): void => {
     if (node === undefined) return;
-    if (isLeaf(node as object)) found.push([path, node as LeafOf<T>]);
+    if (isLeaf(node, path)) found.push([path, node as LeafOf<T>]);
     else for (const key in node as object) walk((node as never)[key], path === '' ? key : `${path}.${key}`);
   };
   walk(tree, '');
@@ -38,7 +48,7 @@ export function leavesOf<T>(tree: T): [string, LeafOf<T>][] {
 export function mapTree<T, L extends Leaf, R>(tree: T, change: (leaf: L, path: string) => R): MapLeaves<T, R> {
   const walk = (node: unknown, path: string): unknown => {
     if (node === undefined) return undefined;
-    if (isLeaf(node as object)) return change(node as L, path);
+    if (isLeaf(node, path)) return change(node as L, path);
     const child = (key: string | number, value: unknown) => walk(value, path === '' ? String(key) : `${path}.${key}`);
     if (Array.isArray(node)) return node.map((value, index) => child(index, value));
     return Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, child(key, value)]));
@@ -63,6 +73,31 @@ export function zipTrees<T, R>(
   });
 }
 
+/** A tree with the leaves and branches of `part` in the place of its own. */
+export function mergeTrees<T extends object>(tree: T, part: object): T {
+  if (isLeaf(part)) return part as T;
+  const own = tree as Readonly<Record<string, object>>;
+  const entries = Object.entries(part as Readonly<Record<string, object | undefined>>);
+  const changed = entries.flatMap(([key, value]) => {
+    if (value === undefined) return [];
+    return [[key, own[key] === undefined ? value : mergeTrees(own[key], value)] as const];
+  });
+  if (!Array.isArray(tree)) return { ...tree, ...Object.fromEntries(changed) };
+  const items = [...tree];
+  for (const [key, value] of changed) items[Number(key)] = value;
+  return items as unknown as T;
+}
+
+/** The leaves of a tree that stand where those of `like` do, in the form of `like`. */
+export function pickTree<T extends object>(tree: object, like: T): T {
+  const found = new Map(leavesOf(tree));
+  return mapTree(like, (_: Leaf, path) => {
+    const leaf = found.get(path);
+    if (leaf === undefined) throw internalError(`a tree has no leaf ${path}`);
+    return leaf;
+  }) as unknown as T;
+}
+
 /** The leaves of a tree as a list, and how a list of the same length becomes such a tree. */
 export function flattenTree<T>(tree: T): {
   readonly leaves: readonly LeafOf<T>[];
@@ -79,7 +114,13 @@ export function flattenTree<T>(tree: T): {
 }
 
 /** The type of the leaves of a tree type. */
-export type LeafOf<T> = T extends Leaf ? T : T extends object ? LeafOf<NonNullable<T[keyof T]>> : never;
+export type LeafOf<T> = T extends Leaf
+  ? T
+  : T extends readonly (infer Item)[]
+    ? LeafOf<Item>
+    : T extends object
+      ? LeafOf<NonNullable<T[keyof T]>>
+      : never;
 
 /**
  * A tree shaped as `like`, with its leaves taken by path. Throws CHECKPOINT when a leaf is missing, has another

@@ -99,6 +99,8 @@ function deferralOf(slots: readonly Slot[]): Deferral<Parts<object>, Parts<objec
   if (stateful.length === 0 || stateful.some(({ branch }) => branch.deferral === undefined)) return undefined;
   const each = stateful.map(({ name, branch }) => [name, branch.deferral as Deferral] as const);
   return {
+    state: (batch) =>
+      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.state(batch)])) as Parts<StateSpec>,
     rows: (batch, window) =>
       Object.fromEntries(each.map(([name, deferral]) => [name, deferral.rows(batch, window)])) as Parts<StateSpec>,
     settle: (state, rows) =>

@@ -61,9 +61,11 @@ export interface BranchResult<S extends object = object, R extends object = obje
  * on the host copies. A token gives back a row, and many rows go into the state at once.
  */
 export interface Deferral<S extends object = object, R extends object = object> {
-  /** `window` rows, all empty. */
+  /** The parts of the state that rows go into. */
+  state(batch: Dim): MapLeaves<S, StateSpec>;
+  /** `window` rows, all empty: [batch, heads, window, ·]. */
   rows(batch: number, window: number): MapLeaves<R, StateSpec>;
-  /** The parts of the state that rows go into, with the rows in them. */
+  /** Those parts with the rows in them. */
   settle(state: S, rows: R): S;
   /** Whether such a row [batch, heads, 1, ·] can stand beside the state; otherwise its token must go into the state. */
   isTaken(row: MapLeaves<R, { readonly data: ArrayLike<number> }>): boolean;

@@ -66,6 +66,7 @@ function deferralOf(blocks: readonly Branch[]): Deferral<List, List> | undefined
   if (blocks.some(({ deferral }) => deferral === undefined)) return undefined;
   const each = blocks.map(({ deferral }) => deferral as Deferral);
   return {
+    state: (batch) => each.map((deferral) => deferral.state(batch)) as readonly StateSpec[],
     rows: (batch, window) => each.map((deferral) => deferral.rows(batch, window)) as readonly StateSpec[],
     settle: (state, rows) => each.map((deferral, layer) => deferral.settle(state[layer]!, rows[layer]!)),
     isTaken: (row) => each.every((deferral, layer) => deferral.isTaken((row as List)[layer]!)),

@@ -50,7 +50,7 @@ const machineFlags = flagsOf('Machine:', fitSchema.shape, {
   gamma: { text: 'γ of the gaussian kernel exp(−γ|x − y|²)', fallback: '1/median |x − y|² of a sample' },
   degree: { text: 'of the polynomial kernel', fallback: '2' },
   offset: { text: 'of the polynomial kernel', fallback: '1' },
-  lambda: { text: 'λ|W|² is added to the mean squared error', fallback: 'the best of six on held-out rows' },
+  lambda: { text: 'λ|W|² is added to the mean squared error', fallback: 'the best of several on held-out rows' },
   heldOut: { text: 'the part of the rows that chooses λ and measures; the machine then sees them too' },
   standardize: { text: 'subtract the mean of each column and divide by its standard deviation' },
   seed: { text: 'of everything random: equal seeds give equal machines' },

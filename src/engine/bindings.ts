@@ -1,4 +1,5 @@
 /** Matching the arrays of a run to the inputs that were compiled. */
+import { checkArray } from '../base/array.js';
 import { type Dim, evaluateDim, formatDim, symbolName } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { elementCount, formatShape, resolveShape } from '../base/shape.js';
@@ -6,10 +7,39 @@ import { leavesOf } from '../base/tree.js';
 import { inputName, type TracedGraph } from '../graph/trace.js';
 import type { EngineTensor } from './engine.js';
 
-/** The tensors of all arguments by name. */
-export function arraysByName(args: readonly unknown[]): Map<string, EngineTensor> {
-  const leaves = args.flatMap((argument) => leavesOf(argument) as unknown as [string, EngineTensor][]);
-  return new Map(leaves.map(([path, tensor]) => [inputName(path), tensor]));
+/** Throws DTYPE or SHAPE for an array of the host that does not hold what it says. */
+export function checkTensor(where: string, tensor: EngineTensor): void {
+  if ('isPlaced' in tensor) return;
+  if (!('data' in tensor)) {
+    throw new PerformerError('DATA', `${where}: expected an array, got a specification. Give it data.`);
+  }
+  checkArray(where, tensor);
+}
+
+/**
+ * The tensors of all arguments by name. Throws CONFIG for a name that is no input: what was compiled as a constant is not
+ * given again.
+ */
+export function arraysByName({ inputs, constants }: TracedGraph, args: readonly unknown[]): Map<string, EngineTensor> {
+  if (!Array.isArray(args as unknown)) {
+    throw new PerformerError('DATA', `run: expected a list of arguments, got ${typeof args}. Write run([…]).`);
+  }
+  const names = new Set(inputs.map(({ name }) => name));
+  const given = new Map<string, EngineTensor>();
+  const leaves = args.flatMap((each: unknown) => leavesOf(each) as unknown as [string, EngineTensor][]);
+  for (const [path, tensor] of leaves) {
+    const name = inputName(path);
+    if (!names.has(name)) {
+      const isConstant = constants.some((each) => each.name === name);
+      const expected = isConstant ? `nothing for ${name}, which was compiled as a constant` : `inputs of the function`;
+      const advice = isConstant ? 'Leave it out, or compile with spec(…) in its place.' : 'Leave it out.';
+      throw new PerformerError('CONFIG', `run: expected ${expected}, got ${isConstant ? 'an array' : name}. ${advice}`);
+    }
+    if (given.has(name)) throw new PerformerError('CONFIG', `run: expected one array for ${name}, got two.`);
+    checkTensor(`run: ${name}`, tensor);
+    given.set(name, tensor);
+  }
+  return given;
 }
 
 /** Checks the arrays against the inputs and returns the values of the symbols. */
@@ -54,6 +84,7 @@ export function bindTargets(
   bindings: ReadonlyMap<string, number>,
 ): Map<string, EngineTensor> {
   const targets = new Map(tree === undefined ? [] : (leavesOf(tree) as unknown as [string, EngineTensor][]));
+  for (const [path, target] of targets) checkTensor(`run: the buffer for ${path || 'output'}`, target);
   for (const { path, name, tensor } of outputs) {
     const target = targets.get(path);
     if (target === undefined) continue;

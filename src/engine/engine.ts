@@ -1,6 +1,6 @@
 /** The engine: what turns a function over symbolic tensors into one that runs. Engines are passed in, never imported. */
 import type { Dtype, HostTensor } from '../base/array.js';
-import type { Leaf, MapLeaves } from '../base/tree.js';
+import type { Leaf, LeafOf, MapLeaves } from '../base/tree.js';
 import type { SymbolicArguments } from '../graph/trace.js';
 
 /** A tree from which any part may be missing. */
@@ -24,8 +24,24 @@ export interface RunOptions<O> {
   readonly outputs?: O | undefined;
 }
 
-/** The arguments of a compiled function: tensors for the leaves that were specifications. */
-export type RunArguments<A extends readonly unknown[]> = { readonly [I in keyof A]: MapLeaves<A[I], EngineTensor> };
+/** Whether all leaves of a tree are arrays: constants, once it was compiled. */
+type IsConstant<T> = [LeafOf<T>] extends [never] ? false : [LeafOf<T>] extends [HostTensor] ? true : false;
+
+/** One argument of a run: tensors for the leaves that were specifications. A constant has no key, or no value in a list. */
+type RunArgument<T> = T extends HostTensor | undefined
+  ? undefined
+  : T extends Leaf
+    ? EngineTensor
+    : T extends readonly unknown[]
+      ? { readonly [I in keyof T]: RunArgument<T[I]> }
+      : { readonly [K in keyof T as IsConstant<T[K]> extends true ? never : K]: RunArgument<T[K]> };
+
+/** The arguments of a compiled function without its constants; an argument that was constants alone is left out. */
+export type RunArguments<A extends readonly unknown[]> = A extends readonly [infer First, ...infer Rest]
+  ? IsConstant<First> extends true
+    ? RunArguments<Rest>
+    : readonly [RunArgument<First>, ...RunArguments<Rest>]
+  : { readonly [I in keyof A]: RunArgument<A[I]> };
 
 /** The result of a run: the caller's tensor where there was one, else a new array. */
 export type RunResult<R, O> = R extends Leaf
@@ -36,7 +52,14 @@ export type RunResult<R, O> = R extends Leaf
 
 /** A function that was compiled once and runs many times, for any sizes of its symbolic dimensions. */
 export interface Executable<A extends readonly unknown[], R> {
-  /** Runs the function. A leaf that was compiled as a constant is passed over. Throws SHAPE for arrays that do not fit. */
+  /**
+   * Runs the function. Arguments find their inputs by name, so what was compiled as a constant is left out: a leaf, or an
+   * argument that has no other leaves.
+   *
+   * @throws CONFIG for an array in the place of a constant, or for what is no input; SHAPE for arrays that do not fit, that
+   *   are missing, or whose data do not fill their shape; DTYPE for those of another type; DATA for what is no tensor; DEVICE
+   *   where the engine fails.
+   */
   run<O extends RunOutputs<R> | undefined = undefined>(
     args: RunArguments<A>,
     options?: RunOptions<O>,
@@ -66,10 +89,3 @@ export interface Engine {
   /** Frees what `place` took elsewhere. It must not be read again. */
   free(tree: unknown): void;
 }
-
-/** Placing for an engine that computes on the host: nothing is to be done. */
-export const onHost: Pick<Engine, 'place' | 'fetch' | 'free'> = {
-  place: async <T>(tree: T) => tree as MapLeaves<T, EngineTensor>,
-  fetch: async <T>(tree: T) => tree as MapLeaves<T, HostTensor>,
-  free: () => {},
-};

@@ -2,15 +2,23 @@
 import { createRequire } from 'node:module';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { missingRuntime } from './missing-runtime.js';
+import { disableTelemetry } from './node-telemetry.js';
+import { silence } from './ort.js';
 
-type Runtime = Pick<typeof import('onnxruntime-node'), 'InferenceSession' | 'Tensor'>;
+type Runtime = Pick<typeof import('onnxruntime-node'), 'InferenceSession' | 'Tensor' | 'env'>;
 
 const require = createRequire(import.meta.url);
 
-/** The runtime. Throws DEVICE where the package is not installed, or has no build for this machine. */
+/**
+ * The runtime, which neither reports its use nor writes a log. Throws DEVICE where the package is not installed or has no
+ * build for this machine, and in a worker of a process whose telemetry is not switched off.
+ */
 export function loadNodeRuntime(): Runtime {
+  disableTelemetry();
   try {
-    return require('onnxruntime-node') as Runtime;
+    const runtime = require('onnxruntime-node') as Runtime;
+    silence(runtime.env);
+    return runtime;
   } catch (cause) {
     if (isMissing(cause)) throw missingRuntime('nodeEngine', 'onnxruntime-node', cause);
     const machine = `${process.platform} ${process.arch}`;

@@ -1,5 +1,5 @@
 /** What the engines on ONNX Runtime share: graphs encoded, sessions kept, arrays handed over, errors translated. */
-import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
+import type { Env, InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
 import { byteLength, type Dtype, type HostTensor, zeros } from '../base/array.js';
 import { internalError, messageOf, PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree } from '../base/tree.js';
@@ -7,18 +7,18 @@ import type { Target } from '../graph/emitter.js';
 import type { Tensor } from '../graph/tensor.js';
 import { type TracedGraph, trace } from '../graph/trace.js';
 import { encodeModel, type OnnxModel } from '../onnx/index.js';
-import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
-import {
-  type Engine,
-  type EngineTensor,
-  type Executable,
-  onHost,
-  type PlacedTensor,
-  type RunArguments,
-  type RunOptions,
-  type RunOutputs,
-  type RunResult,
+import { arraysByName, bindSymbols, bindTargets, checkTensor } from './bindings.js';
+import type {
+  Engine,
+  EngineTensor,
+  Executable,
+  PlacedTensor,
+  RunArguments,
+  RunOptions,
+  RunOutputs,
+  RunResult,
 } from './engine.js';
+import { onHost } from './on-host.js';
 
 export interface OrtEngineOptions {
   readonly name: string;
@@ -40,6 +40,17 @@ export interface DeviceMemory {
   place(array: HostTensor): OrtTensor;
   /** The bytes of a tensor. */
   fetch(tensor: OrtTensor, byteLength: number): Promise<ArrayBuffer>;
+}
+
+/** Throws CONFIG unless a number of threads is a positive integer. */
+export function expectThreads(where: string, threads: number): void {
+  if (Number.isSafeInteger(threads) && threads >= 1) return;
+  throw new PerformerError('CONFIG', `${where}: expected a positive integer as threads, got ${threads}.`);
+}
+
+/** Turns off the log that the runtime writes by default: what it says of failures is in the errors that are thrown. */
+export function silence(env: Env): void {
+  if (env.logLevel === 'warning') env.logLevel = 'fatal';
 }
 
 /** A placed tensor. */
@@ -131,7 +142,7 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
     if (this.#released) throw new PerformerError('DEVICE', 'run: expected a live executable, got one disposed of.');
     const { inputs, outputs } = this.graph;
     const { tensorClass, fillsOutputs } = this.options;
-    const given = arraysByName(args);
+    const given = arraysByName(this.graph, args);
     const bindings = bindSymbols(inputs, given);
     const feeds: Record<string, OrtTensor> = {};
     for (const { name, tensor } of inputs) {
@@ -180,8 +191,9 @@ function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'
   };
   return {
     async place(tree) {
-      return mapTree(tree, (leaf: EngineTensor) => {
+      return mapTree(tree, (leaf: EngineTensor, path) => {
         if (leaf instanceof DeviceTensor) return leaf;
+        checkTensor(`place: ${path || 'the array'}`, leaf);
         return new DeviceTensor(leaf.dtype, leaf.shape, memory.place(leaf as HostTensor));
       });
     },

@@ -5,15 +5,8 @@ import { type DenseArray, evaluate } from '../graph/index.js';
 import type { Tensor } from '../graph/tensor.js';
 import { trace } from '../graph/trace.js';
 import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
-import {
-  type Engine,
-  type Executable,
-  onHost,
-  type RunArguments,
-  type RunOptions,
-  type RunOutputs,
-  type RunResult,
-} from './engine.js';
+import type { Engine, Executable, RunArguments, RunOptions, RunOutputs, RunResult } from './engine.js';
+import { onHost } from './on-host.js';
 
 function dense({ shape, data }: HostTensor): DenseArray {
   return { shape, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
@@ -39,7 +32,7 @@ export function referenceEngine(): Engine {
       const { graph, result } = trace(build, args);
       return {
         async run<O extends RunOutputs<R> | undefined>(inputs: RunArguments<A>, options?: RunOptions<O>) {
-          const arrays = arraysByName(inputs) as Map<string, HostTensor>;
+          const arrays = arraysByName(graph, inputs) as Map<string, HostTensor>;
           for (const { name, value } of graph.constants) arrays.set(name, value);
           const bindings = bindSymbols(graph.inputs, arrays);
           const given = new Map([...arrays].map(([name, array]) => [name, dense(array)]));

@@ -7,7 +7,7 @@ import type { env, InferenceSession, TensorConstructor } from 'onnxruntime-commo
 import { messageOf, PerformerError } from '../base/errors.js';
 import type { Engine } from './engine.js';
 import { missingRuntime } from './missing-runtime.js';
-import { type OrtEngineOptions, ortEngine } from './ort.js';
+import { expectThreads, type OrtEngineOptions, ortEngine, silence } from './ort.js';
 
 export interface WebEngineOptions {
   /** Threads, from 1; as many as there are cores, up to 4, unless given. More than one needs a cross-origin isolated page. */
@@ -53,9 +53,7 @@ function checkThreads(where: string, threads: number | undefined): number {
   const { crossOriginIsolated, navigator } = globalThis as PageGlobals;
   const isAllowed = typeof SharedArrayBuffer !== 'undefined' && crossOriginIsolated !== false;
   if (threads === undefined) return isAllowed ? Math.min(4, navigator?.hardwareConcurrency ?? 1) : 1;
-  if (!Number.isSafeInteger(threads) || threads < 1) {
-    throw new PerformerError('CONFIG', `${where}: expected a positive integer as threads, got ${threads}.`);
-  }
+  expectThreads(where, threads);
   if (threads > 1 && !isAllowed) {
     const advice =
       'Serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.';
@@ -112,6 +110,7 @@ export class WebRuntime {
     });
     this.#settings = settings;
     this.#threadScript = threadCount > 1 ? paths?.mjs : undefined;
+    silence(runtime.env);
     runtime.env.wasm.numThreads = threadCount;
     if (paths !== undefined) runtime.env.wasm.wasmPaths = { ...paths };
     return runtime;

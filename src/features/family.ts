@@ -82,7 +82,7 @@ export function projectionBuffer(options: CommonFeatureOptions, rows = options.f
 const count = z
   .int()
   .min(1)
-  .max(2 ** 24);
+  .max(2 ** 16);
 
 const commonFields = {
   featureCount: option(count.optional(), 'features of a head', { fallback: 'headDim·ln(headDim)' }),

@@ -171,9 +171,15 @@ function rowProblems({ name, projectionKind, rowNorm, headDim }: FeatureMapOptio
   return problems;
 }
 
-/** Options that belong to other maps. */
+/** Of the polynomial kernel at x·y = 0, with room in float32 for the others. */
+const largestConstant = 1e30;
+
+/** Options that belong to other maps, or that no float32 can hold. */
 function ownProblems(options: FeatureMapOptions): Problem[] {
   const own = familyOf(options.name).own;
+  const { degree = 2, offset = 0 } = options;
+  const largestOffset = largestConstant ** (1 / degree);
+  if (offset > largestOffset) return [['offset', `at most ${largestOffset}, got ${offset}`]];
   return Object.entries(options).flatMap(([key, value]): Problem[] => {
     if (value === undefined || key in own) return [];
     const owners = [...families.values()].filter((family) => key in family.own).map(({ name }) => name);

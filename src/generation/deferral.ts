@@ -4,50 +4,63 @@
  * An engine on the host copies all that a run gives back, and the state is the most of it. So a token gives back a row
  * for each head, and the rows are added to the state when the window is full or the state itself is wanted.
  */
-import type { AttentionState, DeferredState, RecentTokens } from '../attention/index.js';
-import type { HostTensor } from '../base/array.js';
-import { mapTree } from '../base/tree.js';
-import type { BlockState } from '../blocks/index.js';
-import type { Engine, EngineTensor } from '../engine/index.js';
+import { mergeTrees, pickTree } from '../base/tree.js';
+import type { Deferral } from '../blocks/index.js';
+import type { Engine } from '../engine/index.js';
+import { specsOf } from '../graph/index.js';
+import type { LoadedModel, TrunkRows } from '../models/index.js';
 import { Compiled } from './compiled.js';
 import {
   compileReader,
-  compileRowAdder,
-  constants,
   type HeldReading,
-  inSinglePrecision,
-  type Model,
+  type ReadArguments,
   type Reader,
   type ReaderInputs,
-  type Reading,
-  type RowAdder,
+  type ReaderOptions,
+  rowWindow,
 } from './reader.js';
 import { RecentRows } from './recent-rows.js';
 
-/** By block, the tokens that stand beside a state: [batch, heads, count, ·]. */
-export type DeferredRows = readonly RecentTokens<HostTensor>[];
-
-type Blocks = readonly BlockState<EngineTensor>[];
-
-/** Whether tokens can stand beside such states: those of linear attention. */
-export function isDeferrable(blocks: Blocks): boolean {
-  return blocks.every(({ attention }) => 'sum' in attention);
+/** What adds rows to the state. */
+interface Settler {
+  run(state: TrunkRows, rows: TrunkRows, outputs: TrunkRows): Promise<void>;
+  dispose(): Promise<void>;
 }
 
-/** The tokens after a state of linear attention. */
-export class Deferral {
-  /** Whether the engine computes on the host, where reading tokens beside the state is worth it. */
-  readonly isOnHost: boolean;
-  readonly #rows: RecentRows;
-  readonly #reader: Compiled<Reader>;
-  readonly #adder: Compiled<RowAdder>;
+async function compileSettler(engine: Engine, deferral: Deferral<TrunkRows, TrunkRows>, batch: number): Promise<Settler> {
+  const executable = await engine.compile(
+    ({ state }: { readonly state: TrunkRows }, { rows }: { readonly rows: TrunkRows }) => deferral.settle(state, rows),
+    [{ state: specsOf<object>(deferral.state(batch)) as TrunkRows }, { rows: specsOf<object>(deferral.rows(batch, rowWindow)) as TrunkRows }],
+  );
+  return {
+    async run(state, rows, outputs) {
+      await executable.run([{ state }, { rows }], { outputs });
+    },
+    dispose: () => executable.dispose(),
+  };
+}
 
-  /** After states like those of `blocks`. */
-  constructor(engine: Engine, model: Model, batch: number, blocks: Blocks) {
-    this.isOnHost = blocks.every(({ attention }) => 'sum' in attention && !('isPlaced' in attention.sum));
-    this.#rows = new RecentRows(blocks);
-    this.#reader = new Compiled(() => compileReader(engine, model, batch, 'beside'));
-    this.#adder = new Compiled(() => compileRowAdder(engine, model, batch));
+/** The tokens after a state that others stand beside. */
+export class DeferredTokens {
+  readonly #deferral: Deferral<TrunkRows, TrunkRows>;
+  readonly #batch: number;
+  readonly #rows: RecentRows;
+  readonly #readers: Readonly<Record<'all' | 'some', Compiled<Reader>>>;
+  readonly #settler: Compiled<Settler>;
+
+  constructor(
+    engine: Engine,
+    loaded: LoadedModel,
+    deferral: Deferral<TrunkRows, TrunkRows>,
+    options: ReaderOptions,
+  ) {
+    const reader = (hasLengths: boolean) =>
+      new Compiled(() => compileReader(engine, loaded, options, { form: 'beside', hasLengths }));
+    this.#deferral = deferral;
+    this.#batch = options.batch;
+    this.#rows = new RecentRows(deferral, options.batch);
+    this.#readers = { all: reader(false), some: reader(true) };
+    this.#settler = new Compiled(() => compileSettler(engine, deferral, options.batch));
   }
 
   get isEmpty(): boolean {
@@ -58,45 +71,39 @@ export class Deferral {
     return this.#rows.isFull;
   }
 
-  clear(): void {
-    this.#rows.clear();
-  }
-
   /** The tokens, for a saved state. */
-  save(): DeferredRows {
+  save(): TrunkRows {
     return this.#rows.copy();
   }
 
   /** Goes on after these tokens. */
-  load(saved: DeferredRows): void {
+  load(saved: TrunkRows): void {
     this.#rows.restore(saved);
   }
 
-  /** Reads a token of each row after `current` and its recent rows; nothing where it has to go into the state. */
-  async read({ state }: HeldReading, inputs: ReaderInputs): Promise<HeldReading | undefined> {
-    const given = { ...state, blocks: this.#rows.after(state.blocks) };
-    const written = await (await this.#reader.get()).run([constants, constants, given, inputs]);
-    const { logits, state: next }: Reading = mapTree(written as Reading, inSinglePrecision);
-    const isTaken = this.#rows.push(next.blocks.map(({ attention }) => attention as RecentTokens<HostTensor>));
-    if (!isTaken) return undefined;
-    return { logits, state: { position: next.position, blocks: withAttentionOf(state.blocks, next.blocks) } };
+  /** Reads a token after `current` and its recent rows; nothing where it has to go into the state. */
+  async read(
+    { state }: HeldReading,
+    inputs: ReaderInputs,
+    weights: ReadArguments['weights'],
+  ): Promise<HeldReading | undefined> {
+    const reader = await this.#readers[inputs.lengths === undefined ? 'all' : 'some'].get();
+    const { logits, state: next, row } = await reader.run({ weights, state, inputs, rows: this.#rows.rows });
+    if (row === undefined || !this.#rows.push(row)) return undefined;
+    return { logits, state: mergeTrees(state, next) };
   }
 
-  /** Adds the recent rows to the states of `current`, and writes the sums to the tensors of `set`. */
+  /** Adds the recent rows to the state of `current`, and writes what changes to the tensors of `set`. */
   async settle({ logits, state }: HeldReading, set: HeldReading): Promise<HeldReading> {
-    const given = this.#rows.after(state.blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
-    const outputs = set.state.blocks.map(({ attention }) => attention as AttentionState<HostTensor>);
-    await (await this.#adder.get()).run([given], { outputs });
+    const like = this.#deferral.state(this.#batch);
+    const [before, after] = [pickTree(state, like), pickTree(set.state, like)];
+    await (await this.#settler.get()).run(before, this.#rows.rows, after);
     this.#rows.clear();
-    return { logits, state: { ...state, blocks: withAttentionOf(set.state.blocks, state.blocks) } };
+    return { logits, state: mergeTrees(state, after) };
   }
 
   async dispose(): Promise<void> {
-    await this.#reader.dispose();
-    await this.#adder.dispose();
+    for (const reader of Object.values(this.#readers)) await reader.dispose();
+    await this.#settler.dispose();
   }
-}
-
-function withAttentionOf(held: Blocks, blocks: Blocks): Blocks {
-  return held.map(({ attention }, index) => ({ ...blocks[index], attention }));
 }

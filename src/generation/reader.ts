@@ -1,106 +1,127 @@
 /**
  * The compiled functions of a session: tokens after a state → logits of the last token and the next state.
  *
- * Weights and projections are constants of the compiled session, so that the engine lays them out once.
+ * Weights are constants of the compiled session, so that the engine lays them out once; or inputs that are placed where the
+ * engine computes, so that others can take their place without compiling again.
  */
-import { addRecent, type DeferredState } from '../attention/index.js';
 import { float32, type HostTensor } from '../base/array.js';
-import { type Dim, symbol } from '../base/dimension.js';
-import type { Shape } from '../base/shape.js';
+import { symbol } from '../base/dimension.js';
+import { shapeAfter, type StateSpec } from '../base/layout.js';
 import { mapTree } from '../base/tree.js';
-import type { BlockState } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { reshape, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
-import {
-  initialState,
-  type LanguageModelConfig,
-  type LanguageModelParams,
-  type LanguageModelState,
-  logitsOf,
-  type Projections,
-  readTokens,
-} from '../models/index.js';
-import { RecentRows } from './recent-rows.js';
+import type { LoadedModel, TrunkRows, TrunkState } from '../models/index.js';
 
 /** What a model says after some tokens. */
 export interface Reading<T = HostTensor> {
   /** Of the token that follows: [batch, vocabulary]. */
   readonly logits: T;
-  readonly state: LanguageModelState<T>;
+  readonly state: TrunkState<T>;
 }
 
 /** A reading whose logits and positions are on the host, and the rest where the engine computes. */
 export interface HeldReading {
   readonly logits: HostTensor;
-  readonly state: { readonly position: HostTensor; readonly blocks: readonly BlockState<EngineTensor>[] };
+  readonly state: TrunkState<HostTensor>;
 }
 
 export interface ReaderInputs<T = HostTensor> {
   /** [batch, length] int32 */
   readonly tokens: T;
-  /** How many tokens of each row are real, [batch] int32; not read with exact attention. */
-  readonly lengths?: T;
-}
-
-export interface Model {
-  readonly config: LanguageModelConfig;
-  readonly params: LanguageModelParams<HostTensor>;
-  readonly projections: Projections<HostTensor<'float32'>>;
+  /** How many tokens of each row are real, [batch] int32; absent where all are. */
+  readonly lengths?: T | undefined;
 }
 
 /**
- * Pieces of any length (whose rows may be ragged but with exact attention), one token in the recurrent form, or one
- * token beside a state of linear attention, which reads `recent` rows too and gives back those of the token.
+ * Pieces of any length, one token of every row in the recurrent form, or one token beside a state, which reads `rows` too
+ * and gives back those of the token.
  */
 export type ReaderForm = 'piece' | 'token' | 'beside';
 
-export type Reader = Awaited<ReturnType<typeof compileReader>>;
+/** Whether weights are constants of what is compiled, or inputs. */
+export type WeightsAs = 'constants' | 'inputs';
 
-/** The shape of a part of the state after `past` tokens: keys and values of exact attention grow along their axis 2. */
-export function shapeAfter(path: string, shape: readonly number[], past: number): readonly number[];
-export function shapeAfter(path: string, shape: readonly number[], past: Dim): Shape;
-export function shapeAfter(path: string, shape: readonly number[], past: Dim): Shape {
-  return /\.attention\.(key|value)$/.test(path) ? shape.map((size, axis) => (axis === 2 ? past : size)) : shape;
+/** How a session's readers are compiled. */
+export interface ReaderOptions {
+  readonly batch: number;
+  readonly weightsAs: WeightsAs;
 }
 
-/** In the place of weights and projections: constants of what was compiled are not passed again. */
-export const constants = {} as never;
-
-function stateSpecs(config: LanguageModelConfig, batch: number, form: ReaderForm) {
-  const empty = initialState(config, batch);
-  const state = form === 'beside' ? { ...empty, blocks: new RecentRows(empty.blocks).after(empty.blocks) } : empty;
-  return mapTree(state, ({ dtype, shape }: HostTensor, path) => spec(dtype, shapeAfter(path, shape, symbol('past'))));
+export interface ReadArguments {
+  /** Placed weights, where they are inputs. */
+  readonly weights: readonly [params: object, buffers: object];
+  readonly state: TrunkState<EngineTensor>;
+  readonly rows?: TrunkRows | undefined;
+  readonly inputs: ReaderInputs;
+  readonly outputs?: HeldReading | undefined;
 }
 
-/** Compiles a reader for `batch` rows; one of pieces has the input `lengths` but with exact attention. */
-export function compileReader(engine: Engine, { config, params, projections }: Model, batch: number, form: ReaderForm) {
-  const length: Dim = form === 'piece' ? symbol('length') : 1;
-  const hasLengths = form === 'piece' && config.attention !== 'softmax';
-  const inputs: ReaderInputs<TensorSpec> = {
-    tokens: spec('int32', [batch, length]),
-    ...(hasLengths ? { lengths: spec('int32', [batch]) } : {}),
+/** What a reader gives: the parts of the state that changed, and the row where one stands beside it. */
+export interface ReadResult {
+  readonly logits: HostTensor;
+  readonly state: TrunkState<HostTensor>;
+  readonly row?: TrunkRows | undefined;
+}
+
+export interface Reader {
+  run(given: ReadArguments): Promise<ReadResult>;
+  dispose(): Promise<void>;
+}
+
+/** In the place of constants, which are not passed again. */
+const constants = {};
+
+function stateSpecs(layout: object): TrunkState<TensorSpec> {
+  return mapTree<object, StateSpec, TensorSpec>(layout, (part) =>
+    spec(part.dtype, shapeAfter(part, symbol('past'))),
+  ) as TrunkState<TensorSpec>;
+}
+
+/** Compiles a reader; one with `hasLengths` reads rows of different lengths, of which some may have no token. */
+export async function compileReader(
+  engine: Engine,
+  { model, params, buffers }: LoadedModel,
+  { batch, weightsAs }: ReaderOptions,
+  { form, hasLengths }: { readonly form: ReaderForm; readonly hasLengths: boolean },
+): Promise<Reader> {
+  const { vocabularySize } = model.config;
+  const rows = form === 'beside' ? model.deferral?.rows(batch, rowWindow) : undefined;
+  const tokens: ReaderInputs<TensorSpec> = {
+    tokens: spec('int32', [batch, form === 'piece' ? symbol('length') : 1]),
+    lengths: hasLengths ? spec('int32', [batch]) : undefined,
   };
-  return engine.compile(
-    (weights, frequencies, state, { tokens, lengths }): Reading<Tensor> => {
-      const given = { tokens, projections: frequencies, state, ...(lengths === undefined ? {} : { lengths }) };
-      const result = readTokens(config, weights, given);
-      const logits = logitsOf(weights, result.lastHidden); // [batch, 1, vocabulary]
-      return { logits: reshape(logits, [batch, config.vocabularySize]), state: result.state };
+  const isConstant = weightsAs === 'constants';
+  const weights = [params, buffers].map((tree) => (isConstant ? tree : specsOf(tree)));
+  const executable = await engine.compile(
+    (
+      learned: object,
+      drawn: object,
+      { state }: { readonly state: TrunkState },
+      beside: { readonly rows?: TrunkRows | undefined },
+      inputs: ReaderInputs<Tensor>,
+    ) => {
+      const own = { params: learned, buffers: drawn };
+      const result = model.apply(own, inputs, { state, rows: beside.rows });
+      const logits = model.head(own, result.lastHidden); // [batch, 1, vocabulary]
+      return { logits: reshape(logits, [batch, vocabularySize]), state: result.state, row: result.rows };
     },
-    [params, projections, stateSpecs(config, batch, form), inputs],
+    [weights[0] ?? {}, weights[1] ?? {}, { state: stateSpecs(model.state(batch)) }, { rows: rows && specsOf(rows) }, tokens],
   );
+  return {
+    async run({ weights: placed, state, rows: given, inputs, outputs }) {
+      const [learned, drawn] = isConstant ? [constants, constants] : placed;
+      const args = [learned, drawn, { state }, { rows: given }, inputs] as never;
+      const written = await executable.run(args, { outputs: outputs as never });
+      return outputs ?? (mapTree(written as ReadResult, inSinglePrecision) as ReadResult);
+    },
+    dispose: () => executable.dispose(),
+  };
 }
 
-export type RowAdder = Awaited<ReturnType<typeof compileRowAdder>>;
-
-/** Compiles what adds recent rows to the states of linear attention. */
-export function compileRowAdder(engine: Engine, { config }: Model, batch: number) {
-  const { blocks } = initialState(config, batch);
-  const states = new RecentRows(blocks).after(blocks).map(({ attention }) => attention as DeferredState<HostTensor>);
-  return engine.compile((given) => given.map(addRecent), [specsOf(states)]);
-}
+/** At this size, reading the rows costs a token about as much as its part of adding them to the state. */
+export const rowWindow = 16;
 
 /** The float32 of a result, which the oracle gives in float64. */
-export function inSinglePrecision(tensor: HostTensor): HostTensor {
+function inSinglePrecision(tensor: HostTensor): HostTensor {
   return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
 }

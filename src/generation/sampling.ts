@@ -10,7 +10,7 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { describeIssues } from '../models/index.js';
+import { describeIssues } from '../base/options.js';
 import { nameOfValue } from './value-name.js';
 
 export interface SamplingOptions {

@@ -4,16 +4,14 @@
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
 import * as z from 'zod';
-import type { RecentTokens } from '../attention/index.js';
-import { type HostTensor, hostTensor, int32, zeros } from '../base/array.js';
+import { type HostTensor, hostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
+import { emptyState, type StateSpec, shapeAfter } from '../base/layout.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
-import { initialState, languageModelLayout, projectionLayout, projectionsDigest } from '../models/index.js';
-import { isDeferrable } from './deferral.js';
-import { type Model, type Reading, shapeAfter } from './reader.js';
-import { RecentRows, windowSize } from './recent-rows.js';
+import { arrangeTensors, buffersDigest, type LoadedModel, type Model, type TrunkRows, tensorsOf } from '../models/index.js';
+import { type Reading, rowWindow } from './reader.js';
 import { longestRow } from './token-rows.js';
 import { nameOfValue } from './value-name.js';
 
@@ -40,35 +38,42 @@ export type HostLeaf = Pick<HostTensor, 'dtype' | 'shape'>;
 
 /** All that a session keeps of its tokens. */
 export interface Memory<T = HostTensor> extends Reading<T>, History<T> {
-  /** By block, what the state of linear attention does not hold yet: [batch, heads, count, ·]. */
-  readonly deferred: readonly RecentTokens<T>[];
+  /** What the state does not hold yet, [batch, heads, count, ·]; nothing where no token stands beside it. */
+  readonly deferred: TrunkRows;
 }
 
 /** A character of UTF-8 has four bytes at most, so an unfinished one three. */
 export const recentCount = 3;
 
-/** The memory of a session that has read nothing. */
-export function emptyMemory({ config }: Model, batch: number): Memory {
-  const row = [batch, config.vocabularySize];
-  const recent = int32([batch, recentCount], new Int32Array(batch * recentCount).fill(-1));
-  const state = initialState(config, batch);
-  const deferred = isDeferrable(state.blocks) ? new RecentRows(state.blocks).copy() : [];
-  return { logits: zeros('float32', row), seen: zeros('bool', row), recent, withheld: noTokens, deferred, state };
-}
-
 export const noTokens = int32([0], []);
 
+/** The memory of a session that has read nothing, as a layout. */
+function memoryLayout(model: Model, batch: number): Memory<StateSpec> {
+  const { vocabularySize } = model.config;
+  return {
+    logits: { dtype: 'float32', shape: [batch, vocabularySize], initial: 0 },
+    seen: { dtype: 'bool', shape: [batch, vocabularySize], initial: 0 },
+    recent: { dtype: 'int32', shape: [batch, recentCount], initial: -1 },
+    withheld: { dtype: 'int32', shape: [0], initial: 0 },
+    deferred: (model.deferral?.rows(batch, 0) ?? { blocks: [] }) as TrunkRows,
+    state: model.state(batch),
+  };
+}
+
+/** The memory of a session that has read nothing. */
+export function emptyMemory(model: Model, batch: number): Memory {
+  return emptyState(memoryLayout(model, batch)) as unknown as Memory;
+}
+
 /** What a state of this model belongs to. Reads every weight once. */
-export function identityOf({ config, params, projections }: Model): Readonly<Record<string, string>> {
-  const { chunk, embeddingDropout, attentionDropout, feedForwardDropout, ...model } = config; // those change no state
-  const weights = [...(new Map(leavesOf(params)) as Map<string, HostTensor<'float32'>>)];
-  weights.sort(([left], [right]) => (left < right ? -1 : 1));
+export function identityOf({ model, params, buffers }: LoadedModel): Readonly<Record<string, string>> {
+  const weights = [...tensorsOf(params)].sort(([left], [right]) => (left < right ? -1 : 1));
   return {
     format: 'performer-ts generation state',
-    version: '2',
-    model: JSON.stringify(Object.fromEntries(Object.entries(model).sort())),
-    weights: projectionDigest(weights.map(([, weight]) => weight)),
-    projections: projectionsDigest(projections),
+    version: '3',
+    model: JSON.stringify(Object.fromEntries(Object.entries(model.config).sort())),
+    weights: projectionDigest(weights.map(([, weight]) => weight as HostTensor<'float32'>)),
+    projections: buffersDigest(buffers),
   };
 }
 
@@ -85,12 +90,13 @@ function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
 /** What sets the model of a saved state apart: `one with tokenShift true in place of false`. */
 function differences(expected: string, found: string | undefined): string {
   const parse = (text: string) => z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+  const told = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
   try {
     const [ours, theirs] = [parse(expected), parse(found ?? '')];
     const keys = [...new Set([...Object.keys(ours), ...Object.keys(theirs)])].filter(
-      (key) => ours[key] !== theirs[key],
+      (key) => told(ours[key]) !== told(theirs[key]),
     );
-    return `one with ${keys.map((key) => `${key} ${theirs[key]} in place of ${ours[key]}`).join(', ')}`;
+    return `one with ${keys.map((key) => `${key} ${told(theirs[key])} in place of ${told(ours[key])}`).join(', ')}`;
   } catch {
     return 'one of no model';
   }
@@ -112,10 +118,6 @@ export function checkIdentity(
   }
 }
 
-function isMap(tensors: unknown): boolean {
-  return tensors instanceof Map;
-}
-
 /** A copy of a saved memory. Throws CHECKPOINT unless it belongs to this model and these projections, and is whole. */
 export function decodeMemory(
   where: string,
@@ -125,48 +127,80 @@ export function decodeMemory(
   identity: Readonly<Record<string, string>>,
 ): Memory {
   const { tensors, metadata } = saved ?? {};
-  if (!isMap(tensors) || typeof metadata !== 'object' || metadata === null) {
+  if (!((tensors as unknown) instanceof Map) || typeof metadata !== 'object' || metadata === null) {
     const got = nameOfValue(saved);
     throw new PerformerError('CHECKPOINT', `${where}: expected a state with tensors and metadata, got ${got}.`);
   }
   checkIdentity(where, metadata, identity);
-  const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
-  const longest = longestRow(model.config);
-  const isExact = model.config.attention === 'softmax';
-  const past = positions[0] ?? 0;
-  const bad = positions.find((count) => !(count >= 0 && count <= longest) || (isExact && count !== past));
-  if (bad !== undefined) {
-    const expected = isExact ? `from 0 to ${longest} and the same in every row` : `from 0 to ${longest}`;
-    throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad}.`);
-  }
-  const memory = treeFromLeaves(where, layoutAfter(model, batch, past, tensors), tensors);
+  checkPositions(where, model, tensors);
+  const memory = treeFromLeaves(where, layoutAfter(model, batch, tensors), tensors);
   const { digest, ...rest } = metadata;
   if (digest !== tensorsDigest(tensors, rest)) {
     const got = 'one that was changed since. The file is damaged; use another copy.';
     throw new PerformerError('CHECKPOINT', `${where}: expected a state as it was saved, got ${got}`);
   }
-  return mapTree(memory, copyOf);
+  return mapTree(memory, copyOf) as unknown as Memory;
 }
 
-/** Names, dtypes and shapes of a memory that holds `past` tokens, with as many beside its state, and withheld, as saved. */
-function layoutAfter(model: Model, batch: number, past: number, saved: ReadonlyMap<string, HostLeaf>) {
-  const deferred = Math.min(saved.get('deferred.0.weight')?.shape[2] ?? 0, windowSize);
-  return mapTree(emptyMemory(model, batch), ({ dtype, shape }: HostTensor, path): HostLeaf => {
-    if (path === 'withheld') return { dtype, shape: [saved.get(path)?.shape[0] ?? 0] };
-    if (path.startsWith('deferred.')) return { dtype, shape: shape.with(2, deferred) };
-    return { dtype, shape: shapeAfter(path, shape, past) };
+/** Throws CHECKPOINT unless the positions are such as this model can have read to. */
+function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string, HostTensor>): void {
+  const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
+  const longest = longestRow(model);
+  const growing = growingParts(model);
+  const past = growing.length === 0 ? undefined : (positions[0] ?? 0);
+  const bad = positions.find((count) => !(count >= 0 && count <= longest) || (past !== undefined && count !== past));
+  const isLong = growing.every(([path, axis]) => tensors.get(path)?.shape[axis] === past);
+  if (bad === undefined && isLong) return;
+  const expected = past === undefined ? `from 0 to ${longest}` : `from 0 to ${longest} and the same in every row`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad ?? 'others'}.`);
+}
+
+/** The parts of a saved state that grow with the text, and along which axis. */
+function growingParts(model: Model): readonly (readonly [path: string, axis: number])[] {
+  return leavesOf(model.state(1)).flatMap(([path, leaf]) => {
+    const { growing } = leaf as StateSpec;
+    return growing === undefined ? [] : [[`state.${path}`, growing] as const];
   });
+}
+
+/** Names, dtypes and shapes of a memory that has read as much, with as many tokens beside its state and withheld, as saved. */
+function layoutAfter(model: Model, batch: number, saved: ReadonlyMap<string, HostLeaf>): Memory<HostLeaf> {
+  const sizeOf = (path: string, axis: number) => saved.get(path)?.shape[axis] ?? 0;
+  return mapTree<object, StateSpec, HostLeaf>(memoryLayout(model, batch), (part, path) => {
+    const shape = shapeAfter(part, part.growing === undefined ? 0 : sizeOf(path, part.growing)) as readonly number[];
+    if (path === 'withheld') return { dtype: part.dtype, shape: [sizeOf(path, 0)] };
+    if (!path.startsWith('deferred.')) return { dtype: part.dtype, shape };
+    return { dtype: part.dtype, shape: shape.with(2, Math.min(sizeOf(path, 2), rowWindow)) };
+  }) as unknown as Memory<HostLeaf>;
 }
 
 /** Throws CHECKPOINT unless a saved memory of this model may have tensors of these names, dtypes and shapes. */
 export function checkLayout(where: string, leaves: ReadonlyMap<string, HostLeaf>, model: Model, batch: number): void {
-  const past = leaves.get('state.blocks.0.attention.key')?.shape[2] ?? 0;
-  treeFromLeaves(where, layoutAfter(model, batch, past, leaves), leaves);
+  treeFromLeaves(where, layoutAfter(model, batch, leaves), leaves);
 }
 
-/** Throws CHECKPOINT unless the weights and projections have the shapes that the config gives them. */
-export function checkModel(where: string, { config, params, projections }: Model): void {
-  treeFromLeaves(where, languageModelLayout(config), new Map(leavesOf(params)) as Map<string, HostTensor>);
-  const like = projectionLayout(config);
-  treeFromLeaves(where, like, new Map(leavesOf(projections)) as Map<string, HostTensor>);
+/** Throws CHECKPOINT unless the weights have the shapes that the model gives them. */
+export function checkModel(where: string, { model, params, buffers }: LoadedModel): void {
+  arrangeTensors(where, model, new Map([...tensorsOf(params), ...tensorsOf(buffers)]));
+}
+
+/** One row of a memory as the memory of a session of one row. */
+export function rowOf(memory: Memory, row: number): Memory {
+  return mapTree<object, HostTensor, HostTensor>(memory, ({ dtype, shape, data }, path) => {
+    if (path === 'withheld') return noTokens;
+    const size = data.length / (shape[0] as number);
+    return hostTensor(dtype, [1, ...shape.slice(1)], data.slice(row * size, (row + 1) * size) as never);
+  }) as unknown as Memory;
+}
+
+/** A copy of a memory in which one row is that of another memory, of one row. */
+export function withRow(memory: Memory, row: number, own: Memory): Memory {
+  const given = new Map(leavesOf<object>(own) as [string, HostTensor][]);
+  return mapTree<object, HostTensor, HostTensor>(memory, (leaf, path) => {
+    const copy = copyOf(leaf);
+    if (path === 'withheld') return noTokens;
+    const size = copy.data.length / (copy.shape[0] as number);
+    (copy.data as Float32Array).set(given.get(path)?.data as Float32Array, row * size);
+    return copy;
+  }) as unknown as Memory;
 }

@@ -9,26 +9,12 @@
 import * as z from 'zod';
 import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { mapTree } from '../base/tree.js';
+import { leavesOf } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import {
-  type LanguageModelConfig,
-  type LanguageModelParams,
-  languageModelConfig,
-  type Projections,
-} from '../models/index.js';
+import { hasGrowingState, isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
 import { Compiled } from './compiled.js';
-import { Deferral, isDeferrable } from './deferral.js';
-import {
-  compileReader,
-  constants,
-  type HeldReading,
-  inSinglePrecision,
-  type Model,
-  type Reader,
-  type ReaderInputs,
-  type Reading,
-} from './reader.js';
+import { DeferredTokens } from './deferral.js';
+import { compileReader, type HeldReading, type Reader, type ReaderInputs, type WeightsAs } from './reader.js';
 import { checkOptions } from './sampling.js';
 import {
   checkIdentity,
@@ -43,17 +29,11 @@ import {
   type Memory,
   noTokens,
   recentCount,
+  rowOf,
   type SavedState,
+  withRow,
 } from './saved-state.js';
-import {
-  checkRows,
-  expectTokens,
-  longestRow,
-  type RowsForm,
-  readerInputs,
-  rowsOf,
-  type TokenRows,
-} from './token-rows.js';
+import { checkRows, expectTokens, longestRow, type RowsForm, readerInputs, rowsOf, type TokenRows } from './token-rows.js';
 import { nameOfValue } from './value-name.js';
 
 export interface GenerationSessionOptions {
@@ -61,71 +41,111 @@ export interface GenerationSessionOptions {
   readonly batch?: number | undefined;
   /** Tokens of a prompt that are read at once: rounded down to whole chunks of the model, one at least; 512 unless given. */
   readonly readChunk?: number | undefined;
+  /** constants: the engine lays weights out once, which is fastest; inputs: `replaceWeights` can change them at any time. */
+  readonly weights?: WeightsAs | undefined;
 }
 
-const optionsSchema = z.strictObject({ batch: z.int().min(1).optional(), readChunk: z.int().min(1).optional() });
+const optionsSchema = z.strictObject({
+  batch: z.int().min(1).optional(),
+  readChunk: z.int().min(1).optional(),
+  weights: z.enum(['constants', 'inputs']).optional(),
+});
+
+type PlacedWeights = readonly [params: object, buffers: object];
 
 export class GenerationSession {
-  readonly config: LanguageModelConfig;
+  readonly config: ModelConfig;
   readonly batch: number;
   readonly readChunk: number;
   readonly #engine: Engine;
-  readonly #model: Model;
-  readonly #readers: Readonly<Record<RowsForm, Compiled<Reader>>>;
+  #loaded: LoadedModel;
+  readonly #weightsAs: WeightsAs;
+  #weights: PlacedWeights;
+  readonly #readers = new Map<string, Compiled<Reader>>();
   #identity: Readonly<Record<string, string>> | undefined;
   #current: HeldReading;
   /** What readings are written into, in turns; nothing where the state grows. */
   readonly #sets: readonly HeldReading[];
-  /** Tokens after the state of `#current`, with linear attention. */
-  readonly #deferral: Deferral | undefined;
+  /** The set that holds the parts of the current state which rows go into; none after loading. */
+  #holder: HeldReading | undefined;
+  /** Tokens after the state of `#current`, where they can stand beside it. */
+  readonly #deferred: DeferredTokens | undefined;
+  /** Whether the engine computes on the host, where reading tokens beside the state is worth it. */
+  readonly #isOnHost: boolean;
   #history: History;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
   private constructor(
     engine: Engine,
-    model: Model,
-    sets: readonly HeldReading[],
-    { batch, readChunk }: { readonly batch: number; readonly readChunk: number },
+    loaded: LoadedModel,
+    { sets, weights }: { readonly sets: readonly HeldReading[]; readonly weights: PlacedWeights },
+    { batch, readChunk, weightsAs }: { readonly batch: number; readonly readChunk: number; readonly weightsAs: WeightsAs },
   ) {
-    const { chunk } = model.config;
-    this.config = model.config;
+    const { chunk, config, deferral } = loaded.model;
+    this.config = config;
     this.batch = batch;
     this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
     this.#engine = engine;
-    this.#model = model;
-    const reader = (form: RowsForm) => new Compiled(() => compileReader(engine, model, batch, form));
-    this.#readers = { piece: reader('piece'), token: reader('token') };
+    this.#loaded = loaded;
+    this.#weightsAs = weightsAs;
+    this.#weights = weights;
     this.#sets = sets;
-    const blocks = sets[0]?.state.blocks;
-    if (blocks !== undefined && isDeferrable(blocks)) this.#deferral = new Deferral(engine, model, batch, blocks);
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(model, batch)));
+    this.#isOnHost = leavesOf<object>(sets[0]?.state.blocks ?? []).every(([, leaf]) => !('isPlaced' in (leaf as object)));
+    if (deferral !== undefined) this.#deferred = new DeferredTokens(engine, loaded, deferral, { batch, weightsAs });
+    ({ history: this.#history, current: this.#current } = parts(emptyMemory(loaded.model, batch)));
   }
 
   /**
    * A session that has read nothing. Its functions are compiled when they are first needed.
    *
-   * @throws CONFIG for options out of range; CHECKPOINT for weights or projections that do not fit the config.
+   * @throws CONFIG for options out of range and for a model that cannot go on from a state; CHECKPOINT for weights that do
+   *   not fit the model.
    */
   static async create(
     engine: Engine,
-    config: LanguageModelConfig,
-    params: LanguageModelParams<HostTensor>,
-    projections: Projections<HostTensor<'float32'>>,
+    loaded: LoadedModel,
     options: GenerationSessionOptions = {},
   ): Promise<GenerationSession> {
     if (typeof engine?.compile !== 'function') {
       throw new PerformerError('CONFIG', `GenerationSession: expected an engine, got ${nameOfValue(engine)}.`);
     }
+    if (typeof loaded?.model?.apply !== 'function') {
+      throw new PerformerError('CONFIG', `GenerationSession: expected a model with weights, got ${nameOfValue(loaded)}.`);
+    }
     checkOptions('GenerationSession', optionsSchema, options);
-    const { batch = 1, readChunk = 512 } = options;
-    const model = { config: languageModelConfig(config), params, projections };
-    checkModel('GenerationSession', model);
+    const { batch = 1, readChunk = 512, weights: weightsAs = 'constants' } = options;
+    const { model, params, buffers } = loaded;
+    if (!model.isCausal) {
+      throw new PerformerError('CONFIG', `GenerationSession: expected a causal model, got ${model.config.model}.`);
+    }
+    checkModel('GenerationSession', loaded);
     const set = async (): Promise<HeldReading> => {
       const { logits, state } = emptyMemory(model, batch);
-      return { logits, state: { ...state, blocks: await engine.place(state.blocks) } };
+      return { logits, state: { ...state, blocks: (await engine.place(state.blocks)) as readonly object[] } };
     };
-    const sets = config.attention === 'softmax' ? [] : [await set(), await set()];
-    return new GenerationSession(engine, model, sets, { batch, readChunk });
+    const sets = hasGrowingState(model) ? [] : [await set(), await set()];
+    const weights: PlacedWeights =
+      weightsAs === 'inputs' ? ((await engine.place([params, buffers])) as unknown as PlacedWeights) : [params, buffers];
+    return new GenerationSession(engine, loaded, { sets, weights }, { batch, readChunk, weightsAs });
+  }
+
+  /**
+   * Takes other weights of the same model from here on, without compiling again. What was read stays.
+   *
+   * @throws USAGE unless the session was made with weights as inputs; CHECKPOINT for weights that do not fit.
+   */
+  async replaceWeights({ params, buffers }: ModelWeights): Promise<void> {
+    this.#expectIdle();
+    if (this.#weightsAs !== 'inputs') {
+      const got = "a session whose weights are constants. Create it with weights: 'inputs'.";
+      throw new PerformerError('USAGE', `replaceWeights: expected weights that are inputs, got ${got}`);
+    }
+    const loaded = { ...this.#loaded, params, buffers };
+    checkModel('replaceWeights', loaded);
+    this.#engine.free(this.#weights);
+    this.#weights = (await this.#engine.place([params, buffers])) as unknown as PlacedWeights;
+    this.#loaded = loaded;
+    this.#identity = undefined;
   }
 
   /** How many tokens each row has read: [batch]. */
@@ -135,7 +155,7 @@ export class GenerationSession {
 
   /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
   get room(): number {
-    return longestRow(this.config) - Math.max(...this.position);
+    return longestRow(this.#loaded.model) - Math.max(...this.position);
   }
 
   /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */
@@ -172,18 +192,18 @@ export class GenerationSession {
   }
 
   /**
-   * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens stays as it was. Returns
-   * the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
+   * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens is idle: it stays as it was, and
+   * costs the others nothing. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
    *
-   * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of the vocabulary, for a row that
-   *   would still have read nothing, or for more tokens than there is room for; CONFIG for rows of different lengths
-   *   with exact softmax attention.
+   * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of
+   *   the vocabulary, where no row would have read anything, or for more tokens than there is room for; CONFIG for rows of
+   *   different lengths with exact softmax attention.
    */
   async read(tokens: TokenRows): Promise<Float32Array> {
     const rows = rowsOf('read', tokens);
     this.#expectIdle();
-    checkRows('read', rows, this.position, this.config);
+    checkRows('read', rows, this.position, this.#loaded.model);
     const longest = Math.max(...rows.map(({ length }) => length));
     this.#status = 'busy';
     try {
@@ -205,7 +225,36 @@ export class GenerationSession {
   /** Forgets all that was read. */
   reset(): void {
     this.#expectIdle();
-    this.#resume(emptyMemory(this.#model, this.batch));
+    this.#resume(emptyMemory(this.#loaded.model, this.batch));
+  }
+
+  /** Forgets what one row has read; the others go on. Throws CONFIG with exact softmax attention. */
+  async clearRow(row: number): Promise<void> {
+    await this.#changeRow('clearRow', row, emptyMemory(this.#loaded.model, 1));
+  }
+
+  /** What one row has read, as the state of a session of one row. Throws CONFIG with exact softmax attention. */
+  async saveRow(row: number): Promise<SavedState> {
+    this.#expectRow('saveRow', row);
+    const identity = this.#identify();
+    return this.#exclusively(async () => encodeMemory(rowOf(await this.#settledMemory('saveRow'), row), identity));
+  }
+
+  /**
+   * Puts a saved state of one row into a row; the others go on.
+   *
+   * @throws CHECKPOINT for a state of another model or projections, or a damaged one; CONFIG with exact softmax attention.
+   */
+  async loadRow(row: number, saved: SavedState, where = 'loadRow'): Promise<void> {
+    const own = decodeMemory(where, saved, this.#loaded.model, 1, this.#identify());
+    const [engine, loaded] = [this.#engine, this.#loaded];
+    const single = await GenerationSession.create(engine, loaded, { weights: this.#weightsAs });
+    try {
+      single.#resume(own);
+      await this.#changeRow('loadRow', row, await single.#settledMemory('loadRow'));
+    } finally {
+      await single.dispose();
+    }
   }
 
   /**
@@ -213,17 +262,8 @@ export class GenerationSession {
    * the logits of one that never stopped, on the same machine and engine. The first call reads every weight once.
    */
   async saveState(): Promise<SavedState> {
-    this.#expectIdle();
-    this.#identity ??= identityOf(this.#model);
-    this.#status = 'busy';
-    try {
-      const { logits, state } = this.#current;
-      const deferred = this.#deferral?.save() ?? [];
-      const memory = { logits, state: await this.#engine.fetch(state), deferred, ...this.#history };
-      return encodeMemory(memory, this.#identity);
-    } finally {
-      this.#status = 'idle';
-    }
+    const identity = this.#identify();
+    return this.#exclusively(async () => encodeMemory(await this.#memory(), identity));
   }
 
   /**
@@ -235,9 +275,8 @@ export class GenerationSession {
     where = 'checkState',
     metadata?: Readonly<Record<string, string>>,
   ): void {
-    this.#identity ??= identityOf(this.#model);
-    if (metadata !== undefined) checkIdentity(where, metadata, this.#identity);
-    checkLayout(where, layout, this.#model, this.batch);
+    if (metadata !== undefined) checkIdentity(where, metadata, this.#identify());
+    checkLayout(where, layout, this.#loaded.model, this.batch);
   }
 
   /**
@@ -248,9 +287,7 @@ export class GenerationSession {
    */
   loadState(saved: SavedState, where = 'loadState'): void {
     this.#expectIdle();
-    this.#identity ??= identityOf(this.#model);
-    const memory = decodeMemory(where, saved, this.#model, this.batch, this.#identity);
-    this.#resume(memory);
+    this.#resume(decodeMemory(where, saved, this.#loaded.model, this.batch, this.#identify()));
   }
 
   /** Frees what was compiled. The session must not be used again. */
@@ -258,62 +295,120 @@ export class GenerationSession {
     if (this.#status === 'disposed') return;
     this.#expectIdle();
     this.#status = 'disposed';
-    for (const reader of Object.values(this.#readers)) await reader.dispose();
-    await this.#deferral?.dispose();
+    for (const reader of this.#readers.values()) await reader.dispose();
+    await this.#deferred?.dispose();
     this.#engine.free(this.#sets);
+    if (this.#weightsAs === 'inputs') this.#engine.free(this.#weights);
   }
 
   #resume(memory: Memory): void {
-    this.#deferral?.load(memory.deferred);
+    this.#deferred?.load(memory.deferred);
+    this.#holder = undefined;
     ({ history: this.#history, current: this.#current } = parts(memory));
   }
 
-  async #readPiece(rows: readonly Int32Array[]): Promise<void> {
-    const { form, inputs } = readerInputs(rows, this.config);
-    if (form !== 'token' || !(await this.#readBeside(inputs))) {
-      await this.#settle();
-      await this.#readInto(form, inputs, rows);
+  #identify(): Readonly<Record<string, string>> {
+    this.#expectIdle();
+    this.#identity ??= identityOf(this.#loaded);
+    return this.#identity;
+  }
+
+  async #memory(): Promise<Memory> {
+    const { logits, state } = this.#current;
+    const deferred = this.#deferred?.save() ?? { blocks: [] };
+    const fetched = (await this.#engine.fetch<object>(state)) as HeldReading['state'];
+    return { logits, state: fetched, deferred, ...this.#history };
+  }
+
+  /** The memory with every token in the state, so that rows can be told apart. */
+  async #settledMemory(where: string): Promise<Memory> {
+    if (!isRagged(this.#loaded.model)) {
+      const got = `attention: '${this.config.attention.kind}', whose rows grow together. Use a session for each row.`;
+      throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
     }
+    await this.#settle();
+    return this.#memory();
+  }
+
+  async #changeRow(where: string, row: number, own: Memory): Promise<void> {
+    this.#expectRow(where, row);
+    await this.#exclusively(async () => this.#resume(withRow(await this.#settledMemory(where), row, own)));
+  }
+
+  async #exclusively<R>(work: () => Promise<R>): Promise<R> {
+    this.#expectIdle();
+    this.#status = 'busy';
+    try {
+      return await work();
+    } finally {
+      this.#status = 'idle';
+    }
+  }
+
+  async #readPiece(rows: readonly Int32Array[]): Promise<void> {
+    const { form, inputs } = readerInputs(rows, this.#loaded.model);
+    const { logits } = this.#current;
+    if (form !== 'token' || !(await this.#readBeside(inputs, rows))) {
+      await this.#settle();
+      await this.#readInto(form, inputs);
+    }
+    this.#keepIdle(rows, logits);
     rows.forEach((row, index) => this.#note(row, index));
     this.#history = { ...this.#history, withheld: noTokens };
   }
 
-  /** Reads a token of each row beside the state; false where it has to be read into the state. */
-  async #readBeside(inputs: ReaderInputs): Promise<boolean> {
+  /** Reads tokens beside the state; false where they have to be read into the state. */
+  async #readBeside(inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<boolean> {
+    const { position } = this;
     // Nothing can stand beside the state of a row that has read nothing.
-    if (!this.#deferral?.isOnHost || this.position.includes(0)) return false;
-    if (this.#deferral.isFull) await this.#settle();
-    const next = await this.#deferral.read(this.#current, inputs);
+    const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
+    if (this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
+    if (this.#deferred.isFull) await this.#settle();
+    const next = await this.#deferred.read(this.#current, inputs, this.#weights);
     if (next !== undefined) this.#current = next;
     return next !== undefined;
   }
 
   /** Brings all that was read into the state. */
   async #settle(): Promise<void> {
-    if (this.#deferral === undefined || this.#deferral.isEmpty) return;
-    this.#current = await this.#deferral.settle(this.#current, this.#otherSet() as HeldReading);
+    if (this.#deferred === undefined || this.#deferred.isEmpty) return;
+    const set = this.#otherSet() as HeldReading;
+    this.#current = await this.#deferred.settle(this.#current, set);
+    this.#holder = set;
   }
 
-  async #readInto(form: RowsForm, inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<void> {
-    const reader = await this.#readers[form].get();
-    const { logits, state } = this.#current;
+  async #readInto(form: RowsForm, inputs: ReaderInputs): Promise<void> {
+    const reader = await this.#readerOf(form, inputs.lengths !== undefined).get();
     const outputs = this.#otherSet();
-    const written = await reader.run([constants, constants, state, inputs], { outputs });
-    const next: HeldReading = outputs ?? mapTree(written as Reading, inSinglePrecision);
+    const given = { weights: this.#weights, state: this.#current.state, inputs, outputs };
+    this.#current = await reader.run(given);
+    this.#holder = outputs;
+  }
+
+  #readerOf(form: RowsForm, hasLengths: boolean): Compiled<Reader> {
+    const key = `${form} ${hasLengths}`;
+    const known = this.#readers.get(key);
+    if (known !== undefined) return known;
+    const options = { batch: this.batch, weightsAs: this.#weightsAs };
+    const reader = new Compiled(() => compileReader(this.#engine, this.#loaded, options, { form, hasLengths }));
+    this.#readers.set(key, reader);
+    return reader;
+  }
+
+  /** Gives idle rows the logits that they had. */
+  #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
     const { vocabularySize } = this.config;
+    const logits = this.#current.logits.data as Float32Array;
     rows.forEach((row, index) => {
       if (row.length > 0) return;
       const start = index * vocabularySize;
-      const before = (logits.data as Float32Array).subarray(start, start + vocabularySize);
-      (next.logits.data as Float32Array).set(before, start);
+      logits.set((before.data as Float32Array).subarray(start, start + vocabularySize), start);
     });
-    this.#current = next;
   }
 
-  /** A set whose attention states are not the current ones. */
+  /** A set that does not hold the current state. */
   #otherSet(): HeldReading | undefined {
-    const attentionOf = ({ state }: HeldReading) => state.blocks[0]?.attention;
-    return this.#sets.find((set) => attentionOf(set) !== attentionOf(this.#current));
+    return this.#sets.find((set) => set !== this.#holder);
   }
 
   #note(tokens: Int32Array, row: number): void {
@@ -335,6 +430,6 @@ export class GenerationSession {
   }
 }
 
-function parts({ seen, recent, withheld, logits, state }: Memory): { history: History; current: Reading } {
+function parts({ seen, recent, withheld, logits, state }: Memory): { history: History; current: HeldReading } {
   return { history: { seen, recent, withheld }, current: { logits, state } };
 }

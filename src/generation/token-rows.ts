@@ -1,7 +1,7 @@
 /** Rows of tokens: what a session is given to read, checked, and as the inputs of a reader. */
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { LanguageModelConfig } from '../models/index.js';
+import { isRagged, type Model } from '../models/index.js';
 import type { ReaderForm, ReaderInputs } from './reader.js';
 import { nameOfValue } from './value-name.js';
 
@@ -9,7 +9,7 @@ import { nameOfValue } from './value-name.js';
 export type TokenRows = Int32Array | readonly Int32Array[];
 
 /** The most tokens that a row can hold: learned positions end at maxLength, others where int32 does. */
-export function longestRow({ maxLength }: LanguageModelConfig): number {
+export function longestRow({ maxLength }: Model): number {
   return maxLength ?? 2 ** 31 - 1;
 }
 
@@ -35,24 +35,27 @@ export function checkRows(
   where: string,
   rows: readonly Int32Array[],
   position: Int32Array,
-  config: LanguageModelConfig,
+  model: Model,
 ): void {
+  const { vocabularySize } = model.config;
   const refuse = (code: 'SHAPE' | 'DATA' | 'CONFIG', expected: string, got: number | string, advice = '') => {
     throw new PerformerError(code, `${where}: expected ${expected}, got ${got}.${advice}`);
   };
   if (rows.length !== position.length) refuse('SHAPE', `tokens for each of ${position.length} rows`, rows.length);
-  const longest = longestRow(config);
+  const longest = longestRow(model);
+  if (rows.every(({ length }) => length === 0) && position.every((read) => read === 0)) {
+    refuse('DATA', 'a token for a row, as none has read anything', 'none');
+  }
   rows.forEach((row, index) => {
     const read = position[index] as number;
-    if (row.length === 0 && read === 0) refuse('DATA', `a token for row ${index}, which has read nothing`, 'none');
-    const bad = row.find((token) => token < 0 || token >= config.vocabularySize);
-    if (bad !== undefined) refuse('DATA', `tokens from 0 to ${config.vocabularySize - 1}`, bad);
+    const bad = row.find((token) => token < 0 || token >= vocabularySize);
+    if (bad !== undefined) refuse('DATA', `tokens from 0 to ${vocabularySize - 1}`, bad);
     if (read + row.length > longest) {
       const advice = ' Read less, or train with a greater maxLength or with rotary positions.';
       refuse('DATA', `at most ${longest} tokens in a row, its maxLength`, read + row.length, advice);
     }
   });
-  if (config.attention === 'softmax' && rows.some(({ length }) => length !== rows[0]?.length)) {
+  if (!isRagged(model) && rows.some(({ length }) => length !== rows[0]?.length)) {
     const lengths = rows.map(({ length }) => length).join(', ');
     refuse('CONFIG', 'rows of one length, as exact attention needs them', lengths, ' Use a session for each row.');
   }
@@ -62,16 +65,14 @@ export function checkRows(
 export type RowsForm = Exclude<ReaderForm, 'beside'>;
 
 /** A piece as the inputs of a reader, ragged rows padded, and the form of the reader that it takes. */
-export function readerInputs(
-  rows: readonly Int32Array[],
-  { attention }: LanguageModelConfig,
-): { form: RowsForm; inputs: ReaderInputs } {
+export function readerInputs(rows: readonly Int32Array[], model: Model): { form: RowsForm; inputs: ReaderInputs } {
   const counts = Int32Array.from(rows, ({ length }) => length);
   const length = Math.max(...counts);
   const padded = new Int32Array(rows.length * length); // [batch, length]
   rows.forEach((row, index) => padded.set(row, index * length));
   const tokens = int32([rows.length, length], padded);
-  if (counts.every((count) => count === 1)) return { form: 'token', inputs: { tokens } };
-  if (attention === 'softmax') return { form: 'piece', inputs: { tokens } };
-  return { form: 'piece', inputs: { tokens, lengths: int32([rows.length], counts) } };
+  const lengths = isRagged(model) ? int32([rows.length], counts) : undefined;
+  if (length > 1) return { form: 'piece', inputs: { tokens, lengths } };
+  // Where no row is idle, nothing needs to be masked.
+  return { form: 'token', inputs: { tokens, lengths: counts.every((count) => count === 1) ? undefined : lengths } };
 }

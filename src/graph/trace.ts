@@ -1,5 +1,5 @@
 /** Tracing: running a model function once on symbolic inputs to get its graph. */
-import type { Dtype, HostTensor } from '../base/array.js';
+import { checkArray, type Dtype, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Shape } from '../base/shape.js';
 import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
@@ -59,8 +59,10 @@ export function trace<A extends readonly unknown[], R>(
       }
       taken.add(name);
       const tensor = input(name, type.dtype, type.shape);
-      if ('data' in type) constants.push({ name, tensor, value: type });
-      else inputs.push({ name, tensor });
+      if ('data' in type) {
+        checkArray(`compile: ${name}`, type);
+        constants.push({ name, tensor, value: type });
+      } else inputs.push({ name, tensor });
       return tensor;
     }),
   );

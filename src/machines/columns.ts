@@ -23,6 +23,21 @@ export function centredOnly({ mean }: Columns): Columns {
   return { mean, scale: new Float64Array(mean.length).fill(1) };
 }
 
+/** Weights carry the scale of the targets, in float32. */
+const targetScales = [1e-30, 1e30] as const;
+
+/** Throws DATA for a target whose standard deviation float32 weights cannot carry. */
+export function expectTargetScales(where: string, { scale }: Columns): void {
+  const [least, most] = targetScales;
+  const column = scale.findIndex((deviation) => deviation !== 0 && !(deviation >= least && deviation <= most));
+  if (column < 0) return;
+  throw new PerformerError(
+    'DATA',
+    `${where}: expected targets with a standard deviation from ${least} to ${most}, got ${scale[column]} in column ` +
+      `${column} (counted from 0). Scale the column.`,
+  );
+}
+
 /** Float32 must keep this many steps of a column within one standard deviation. */
 const leastSteps = 256;
 

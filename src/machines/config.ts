@@ -88,7 +88,7 @@ export type FitOptions = z.input<typeof fitSchema>;
 const machineSchema = z
   .strictObject({
     model: z.literal('kernel-machine').default('kernel-machine'),
-    version: z.literal(1).default(1),
+    version: z.literal(2).default(2),
     ...shared,
     lambda: z.number().positive(),
     kernel: z.enum(kernelNames),
@@ -138,7 +138,7 @@ function configError(where: string, got: string): PerformerError {
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
 export function fitPlan(options: unknown, where = 'fitKernelMachine'): FitPlan {
-  const parsed = fitSchema.safeParse(options);
+  const parsed = fitSchema.safeParse(options, { reportInput: true });
   if (!parsed.success) throw configError(where, describeIssues(parsed.error));
   const { kernel: askedKernel, map: askedMap, ...rest } = parsed.data;
   const kernel = askedKernel ?? kernelNames.find((name) => mapsOfKernel[name].includes(askedMap ?? 'trigonometric'));
@@ -184,6 +184,16 @@ export function mapOptions(
   }
   if (problems.length > 0) throw configError(where, problems.join('; '));
   return options;
+}
+
+/** Numbers of a batch that the engine holds at once, by columns or features: a gigabyte. */
+const largestBatch = 2 ** 28;
+
+/** Throws CONFIG for a batch whose rows, each of a width, are too many numbers. */
+export function expectBatch(where: string, batch: number, width: number): void {
+  const most = Math.floor(largestBatch / width);
+  if (batch > most)
+    throw configError(where, `batch: at most ${most} rows of ${width} columns or features, not ${batch}`);
 }
 
 /** Checks the content of a config.json. Throws CHECKPOINT. */

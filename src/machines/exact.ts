@@ -198,7 +198,7 @@ class ExactPredictor implements Predictor {
     for (let start = 0; start < rows; start += batchRows) {
       const batch = x.data.subarray(start * dim, Math.min(rows, start + batchRows) * dim);
       const given = { inputs: float32([batch.length / dim, dim], batch) };
-      const scores = (await this.executable.run([{}, given])) as unknown as HostTensor<'float32'>;
+      const scores = (await this.executable.run([given])) as unknown as HostTensor<'float32'>;
       scores.data.forEach((score, at) => {
         const output = at % outputs;
         result[start * outputs + at] =

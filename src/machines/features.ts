@@ -10,9 +10,8 @@ import {
   bufferParts,
   hyperbolicFeatures,
   positiveFeatures,
-  trigonometricFeatures,
 } from '../features/index.js';
-import type { Tensor, TensorSpec } from '../graph/index.js';
+import { concatenate, matmul, multiply, sin, square, type Tensor, type TensorSpec } from '../graph/index.js';
 import { type MachineConfig, mapOptions } from './config.js';
 
 export interface MachineFeatures {
@@ -26,8 +25,23 @@ export interface MachineFeatures {
   apply(x: Tensor, projection: Tensor | undefined): Tensor;
 }
 
+/**
+ * Trigonometric features of the Gaussian kernel with cos u − 1 = −2 sin²(u/2) in the place of cos u. An intercept that is
+ * not penalised takes up the constant, so that the machine is the same one; but where γ is small, u is, and float32 keeps
+ * all digits of u² instead of those that 1 − u²/2 leaves.
+ */
+function centredTrigonometricFeatures(projection: Tensor, { gamma }: { readonly gamma: number }): FeatureMap {
+  const count = projection.staticDim(0);
+  const features = (x: Tensor) => {
+    const u = matmul(x, projection, { transposeRight: true, scale: Math.sqrt(2 * gamma) }); // [rows, features/2]
+    const falls = multiply(square(sin(multiply(u, 0.5))), -2);
+    return { values: multiply(concatenate([sin(u), falls], -1), count ** -0.5) };
+  };
+  return { name: 'trigonometric', featureCount: 2 * count, isSigned: true, query: features, key: features };
+}
+
 const gaussianMaps = {
-  trigonometric: trigonometricFeatures,
+  trigonometric: centredTrigonometricFeatures,
   positive: positiveFeatures,
   hyperbolic: hyperbolicFeatures,
 } as const;

@@ -14,18 +14,27 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
 import { type Columns, centredOnly, untouched } from './columns.js';
-import { type FitOptions, type FitPlan, fitPlan, type MachineConfig, mapOptions, type TableNames } from './config.js';
+import {
+  expectBatch,
+  type FitOptions,
+  type FitPlan,
+  fitPlan,
+  type MachineConfig,
+  mapOptions,
+  type TableNames,
+} from './config.js';
 import { isShiftInvariant } from './exact-kernel.js';
 import { drawMachineProjection, type MachineFeatures, machineFeatures } from './features.js';
+import { settleGamma } from './gamma.js';
 import { filtered, heldOutRows } from './held-out.js';
 import { chooseAndSolve, type Solution, type Sums, type TriedLambda } from './lambda.js';
 import type { KernelMachine } from './machine.js';
 import { type Metrics, measure } from './metrics.js';
-import { BatchProducts, NormalEquations } from './normal-equations.js';
+import { BatchProducts, NormalEquations, type Products } from './normal-equations.js';
 import { MachinePredictor } from './predictor.js';
-import { RowBuffer } from './rows.js';
+import { type GatheredRows, RowBuffer } from './rows.js';
 import { checkedBatches, type SampleBatch, type Samples, sameRows } from './samples.js';
-import { medianGamma, type Survey, survey } from './survey.js';
+import { type Survey, survey } from './survey.js';
 
 const where = 'fitKernelMachine';
 
@@ -69,12 +78,13 @@ export async function fitKernelMachine(
   const dim = seen.inputs.mean.length;
   mapOptions(where, plan, dim);
   const centred = plan.standardize ? seen.inputs : centredOnly(seen.inputs);
-  const gamma = plan.kernel === 'gaussian' ? (plan.gamma ?? medianGamma(where, seen.sample, centred)) : undefined;
+  const gamma = plan.kernel === 'gaussian' ? settleGamma(where, plan, seen.sample, centred) : undefined;
   const { gamma: _, featureCount: asked, ...rest } = plan;
   const choice = { ...rest, featureCount: asked, ...(gamma === undefined ? {} : { gamma }) };
   const isCentred = plan.standardize || isShiftInvariant(choice);
   const inputs = isCentred ? centred : untouched(where, seen.inputs);
   const { projection, featureCount } = drawMachineProjection(where, choice, dim);
+  expectBatch(where, plan.batch, Math.max(featureCount, dim));
   const features = machineFeatures(where, choice, dim, projection);
   const isHeldOut = heldOutRows(random.split('held-out'), plan.heldOut);
   const columns = { inputs, targets: seen.targets };
@@ -133,14 +143,16 @@ async function accumulate(
   const [train, heldOut] = [lane(), lane()];
   const flush = async ({ sums, buffer }: ReturnType<typeof lane>) => {
     const rows = buffer.take();
-    sums.add(await products.run(rows.inputs, rows.targets), rows.targets);
+    const found = await products.run(rows.inputs, rows.targets);
+    expectFiniteProducts(found, rows);
+    sums.add(found, rows.targets);
   };
   try {
     const like = { dim: inputs.mean.length, outputs };
     for await (const batch of checkedBatches(where, samples, plan.task, like)) {
       for (let row = 0; row < batch.rows; row++) {
         const own = isHeldOut(batch.first + row) ? heldOut : train;
-        own.buffer.add(batch, row);
+        own.buffer.add(where, batch, row);
         if (own.buffer.isFull) await flush(own);
       }
     }
@@ -150,6 +162,19 @@ async function accumulate(
   }
   checkRows(train.sums.rows, heldOut.sums.rows, seen.rows, plan);
   return { train: train.sums, heldOut: heldOut.sums };
+}
+
+/** Throws NUMERIC, with the rows, where float32 does not hold features or their squares. */
+function expectFiniteProducts({ gram, total }: Products<HostTensor>, { first, last }: GatheredRows): void {
+  const size = total.data.length;
+  const isSound = (_: unknown, at: number) =>
+    Number.isFinite(total.data[at]) && Number.isFinite(gram.data[at * size + at]);
+  if (Array.from({ length: size }).every(isSound)) return;
+  throw new PerformerError(
+    'NUMERIC',
+    `${where}: expected features that float32 can hold, got larger ones in rows ${first} to ${last} (counted from 0). ` +
+      'Standardise the columns, or take a smaller offset or degree.',
+  );
 }
 
 function checkRows(train: number, heldOut: number, rows: number, { heldOut: part }: FitPlan): void {
@@ -175,7 +200,7 @@ function configOf(plan: FitPlan, settled: Settled, names: (() => TableNames) | u
   const { gamma, ...rest } = settled;
   return {
     model: 'kernel-machine',
-    version: 1,
+    version: 2,
     ...kept,
     ...rest,
     ...(gamma === undefined ? {} : { gamma }),

@@ -5,10 +5,12 @@
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import { type CentredSystem, type NormalEquations, squaredError } from './normal-equations.js';
-import { ridgeSolver } from './solve.js';
+import { mostCholesky, ridgeSolver } from './solve.js';
 
-/** The λ that are tried, as parts of the mean of |φ − φ̄|²; below them lies the rounding of float32 products. */
+/** The λ that are tried while they lower the error, as parts of the mean of |φ − φ̄|². */
 const lambdaGrid = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+/** Where the features are few enough for Cholesky, these too: small γ bring the curvature of a function to λ below γ². */
+const fineLambdaGrid = [...lambdaGrid, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
 /** Of the residual while λ is chosen. */
 const searchTolerance = 1e-4;
 
@@ -88,7 +90,7 @@ async function search(
     }
     const tried: TriedLambda[] = [];
     let best: { lambda: number; split: Solution; error: number } | undefined;
-    for (const part of lambdaGrid) {
+    for (const part of system.size <= mostCholesky ? fineLambdaGrid : lambdaGrid) {
       const lambda = part * (system.spread || 1);
       const split = await solver.solve(lambda, searchTolerance).then(
         (weights) => withIntercepts(system, weights),
@@ -104,7 +106,11 @@ async function search(
       else if (error > 1.5 * best.error) break; // past the valley
     }
     if (best === undefined)
-      throw new PerformerError('NUMERIC', 'fitKernelMachine: expected a lambda that solves, got none.');
+      throw new PerformerError(
+        'NUMERIC',
+        'fitKernelMachine: expected features that tell the rows apart in float32, got a system that no lambda solves. ' +
+          'Standardise the columns, give another gamma, offset or map, or a lambda above 1e-1.',
+      );
     return { lambda: best.lambda, split: best.split, tried };
   } finally {
     await solver.dispose();

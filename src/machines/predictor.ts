@@ -94,7 +94,6 @@ export class MachinePredictor implements Predictor {
       const batch = new Float32Array(count * dim);
       for (let row = 0; row < count; row++) standardizeRow(inputs.data, start + row, columns, batch, row);
       const scores = (await this.executable.run([
-        {},
         { inputs: float32([count, dim], batch) },
         this.features.parts,
       ])) as unknown as HostTensor<'float32'>;

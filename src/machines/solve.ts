@@ -14,6 +14,10 @@ import { matmul, spec, type Tensor } from '../graph/index.js';
 
 /** Unknowns up to which Cholesky is as fast as it needs to be: some 30 ms. */
 const choleskyLimit = 256;
+/** Unknowns up to which Cholesky takes the λ that float32 products cannot resolve: some seconds. */
+export const mostCholesky = 2048;
+/** Below this part of the trace of A, λ is lost in the rounding of float32 products. */
+const float32Part = 3e-7;
 /** |B − (A + λI)X| ≤ tolerance·|B| ends the refinement: there is little more in an A that came from float32 products. */
 const usualTolerance = 1e-7;
 /** What a solution must reach to be one. */
@@ -67,8 +71,17 @@ export function multiplyRows({ size, outputs, matrix }: RidgeSystem, x: Float64A
 
 /** A solver for several λ of one system, quickest when they fall. */
 export async function ridgeSolver(engine: Engine, system: RidgeSystem): Promise<RidgeSolver> {
-  if (system.size <= choleskyLimit) return choleskySolver(system);
-  return ConjugateGradients.create(engine, system);
+  const { size, matrix } = system;
+  const exact = choleskySolver(system);
+  if (size <= choleskyLimit) return exact;
+  const quick = await ConjugateGradients.create(engine, system);
+  if (size > mostCholesky) return quick;
+  let trace = 0;
+  for (let row = 0; row < size; row++) trace += matrix[row * size + row] as number;
+  return {
+    solve: (lambda, tolerance) => (lambda < float32Part * trace ? exact : quick).solve(lambda, tolerance),
+    dispose: () => quick.dispose(),
+  };
 }
 
 /** The float64 twin. */
@@ -191,7 +204,7 @@ export class ConjugateGradients implements RidgeSolver {
     const norms = rowNorms(x, outputs, size).map((norm) => norm || 1);
     const scaled = new Float32Array(x.length);
     for (let at = 0; at < x.length; at++) scaled[at] = (x[at] as number) / (norms[Math.floor(at / size)] as number);
-    const product = (await this.product.run([{}, { x: float32([outputs, size], scaled) }])) as unknown as HostTensor;
+    const product = (await this.product.run([{ x: float32([outputs, size], scaled) }])) as unknown as HostTensor;
     const image = new Float64Array(x.length);
     for (let at = 0; at < x.length; at++) {
       image[at] = (product.data[at] as number) * (norms[Math.floor(at / size)] as number);

@@ -6,7 +6,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import { type Columns, RunningColumns, standardized } from './columns.js';
+import { type Columns, expectTargetScales, RunningColumns, standardized } from './columns.js';
 import { checkedBatches, type Samples, type Task } from './samples.js';
 
 /** Rows of the sample: 125,000 pairs. */
@@ -46,6 +46,7 @@ export async function survey(where: string, samples: Samples, task: Task, random
     throw new PerformerError('DATA', `${where}: expected at least two rows, got ${total}.`);
   }
   const targets = values?.result(where, 'targets') ?? classColumns(where, classCounts, total);
+  expectTargetScales(where, targets);
   return { rows: total, inputs: inputs.result(where, 'columns'), targets, classCounts, sample };
 }
 
@@ -61,8 +62,8 @@ function classColumns(where: string, counts: readonly number[], rows: number): C
   return { mean: Float64Array.from(counts, (size) => size / rows), scale: new Float64Array(counts.length).fill(1) };
 }
 
-/** 1/median |x − y|² of the sample's pairs, in standardised columns. Throws DATA where all rows are equal. */
-export function medianGamma(where: string, sample: readonly Float64Array[], { mean, scale }: Columns): number {
+/** 1/median |x − y|² of the sample's pairs, in standardised columns; undefined where all rows are equal. */
+export function medianGamma(sample: readonly Float64Array[], { mean, scale }: Columns): number | undefined {
   const rows = sample.map((row) => row.map((value, column) => standardized(value, mean[column]!, scale[column]!)));
   const distances = new Float64Array((rows.length * (rows.length - 1)) / 2);
   let at = 0;
@@ -79,8 +80,5 @@ export function medianGamma(where: string, sample: readonly Float64Array[], { me
   });
   // Pairs of equal rows say nothing about the width of the kernel.
   const different = distances.filter((distance) => distance > 0).sort();
-  if (different.length === 0) {
-    throw new PerformerError('DATA', `${where}: expected rows that differ, got equal ones. Give gamma, or other rows.`);
-  }
-  return 1 / (different[different.length >> 1] as number);
+  return different.length === 0 ? undefined : 1 / (different[different.length >> 1] as number);
 }

@@ -17,6 +17,7 @@ import {
   recurrentAttention,
   stateFeatureCount,
 } from '../attention/index.js';
+import type { Dim } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
 import type { Deferral } from '../blocks/index.js';
@@ -89,7 +90,10 @@ function favorCore(
   { heads, headDim, isCausal, chunk }: MixerSizes,
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
-  const state = (shape: StateSpec['shape'], initial = 0): StateSpec => ({ dtype: 'float32', shape, initial });
+  const stateOf = (batch: Dim): AttentionState<StateSpec> => ({
+    sum: { dtype: 'float32', shape: [batch, heads, featureCount, headDim + 1], initial: 0 },
+    logScale: { dtype: 'float32', shape: [batch, heads, featureCount], initial: emptyLogScale },
+  });
   return {
     features: learnedLayout(options, heads),
     buffers: bufferParts(options, heads),
@@ -99,15 +103,9 @@ function favorCore(
       isChunked: isCausal,
       isFlat: isFlatMap(options.name),
     },
-    deferral: isCausal ? favorDeferral(heads, featureCount, headDim) : undefined,
+    deferral: isCausal ? favorDeferral(stateOf, heads, featureCount, headDim) : undefined,
     measured: measuredShape(options),
-    state(batch) {
-      if (!isCausal) return {} as AttentionState<StateSpec>;
-      return {
-        sum: state([batch, heads, featureCount, headDim + 1]),
-        logScale: state([batch, heads, featureCount], emptyLogScale),
-      };
-    },
+    state: (batch) => (isCausal ? stateOf(batch) : ({} as AttentionState<StateSpec>)),
     operations: (length) => favorOperations(options, heads, length),
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });
@@ -124,8 +122,14 @@ function favorCore(
   };
 }
 
-function favorDeferral(heads: number, features: number, headDim: number): Deferral<AttentionState, RecentTokens> {
+function favorDeferral(
+  state: (batch: Dim) => AttentionState<StateSpec>,
+  heads: number,
+  features: number,
+  headDim: number,
+): Deferral<AttentionState, RecentTokens> {
   return {
+    state,
     rows(batch, window) {
       const row = (size: number): StateSpec => ({ dtype: 'float32', shape: [batch, heads, window, size], initial: 0 });
       return { weight: row(features), value: row(headDim + 1) };

@@ -72,7 +72,7 @@ export interface Model {
   readonly chunk: number;
   /** Parameters of which a token takes a row, and which it is not multiplied by, by their paths. */
   readonly tables: readonly string[];
-  readonly deferral: Deferral<TrunkState, TrunkRows> | undefined;
+  readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   /** Layout of the state before the first token. */
   state(batch: Dim): TrunkState<StateSpec>;
   apply(weights: Weights, inputs: ModelInputs, options?: PassOptions): ModelResult;

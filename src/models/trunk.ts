@@ -52,6 +52,11 @@ const count = z
   .min(1)
   .max(2 ** 24);
 
+const width = z
+  .int()
+  .min(1)
+  .max(2 ** 16);
+
 const fromPreset = { fallback: 'from the preset' };
 
 const positionChoice = choice(
@@ -69,10 +74,10 @@ const positionChoice = choice(
 
 /** The options of the trunk, which every model has. */
 export const trunkFields = {
-  dim: option(count, 'width of the residual stream', fromPreset),
-  depth: option(count, 'blocks', fromPreset),
-  heads: option(count, 'attention heads', fromPreset),
-  headDim: option(count, 'width of a head; even for rotary positions', fromPreset),
+  dim: option(width, 'width of the residual stream', fromPreset),
+  depth: option(z.int().min(1).max(1024), 'blocks', fromPreset),
+  heads: option(width, 'attention heads', fromPreset),
+  headDim: option(width, 'width of a head; even for rotary positions', fromPreset),
   feedForwardMultiplier: option(
     z.number().positive().max(64).default(4),
     'hidden width of the feed-forward layers, in dims',
@@ -95,7 +100,7 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
     problems.push([['headDim'], 'rotary positions need it even']);
   }
   if (Math.round(config.dim * config.feedForwardMultiplier) < 1) {
-    problems.push([['feedForwardMultiplier'], 'the hidden width comes to 0']);
+    problems.push([['feedForwardMultiplier'], `the hidden width, ${config.dim} times it, rounds to 0`]);
   }
   return problems;
 }
@@ -128,7 +133,7 @@ export interface TrunkState<T = Tensor> {
   readonly blocks: readonly object[];
 }
 
-/** Rows beside the state, by block. */
+/** Rows beside the state, or the parts of it that they go into, by block. */
 export interface TrunkRows {
   readonly blocks: readonly object[];
 }
@@ -182,7 +187,7 @@ export interface Trunk {
   readonly buffers: { readonly blocks: readonly BufferSpec[] };
   readonly mixers: readonly Mixer[];
   readonly stack: Stack;
-  readonly deferral: Deferral<TrunkState, TrunkRows> | undefined;
+  readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   state(batch: Dim): TrunkState<StateSpec>;
   /** What is known of the tokens of a pass. Throws CONFIG for lengths where the mixers keep no mask. */
   frame(where: string, inputs: FrameInputs): TokenFrame;
@@ -235,10 +240,11 @@ export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOption
   };
 }
 
-function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): Deferral<TrunkState, TrunkRows> {
+function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): Deferral<TrunkRows, TrunkRows> {
   return {
+    state: (batch) => ({ blocks: blocks.state(batch) as readonly object[] }),
     rows: (batch, window) => ({ blocks: blocks.rows(batch, window) as readonly object[] }),
-    settle: ({ position, blocks: states }, rows) => ({ position, blocks: blocks.settle(states, rows.blocks) }),
+    settle: (state, rows) => ({ blocks: blocks.settle(state.blocks, rows.blocks) }),
     isTaken: (row) => blocks.isTaken(row.blocks as never),
   };
 }

@@ -7,6 +7,8 @@ const count = z
   .min(1)
   .max(2 ** 31);
 const fraction = z.number().min(0).max(1);
+/** Tokens of a batch: a gigabyte of their numbers alone. */
+const largestStep = 2 ** 28;
 const rate = z.number().min(0).lt(1);
 
 /** Steps between evaluations at least, unless asked otherwise: each reads all of the held-out text, twice. */
@@ -20,9 +22,9 @@ const fields = {
     'of everything random: equal seeds give equal runs',
   ),
   steps: option(count, 'optimizer steps in all', fromPreset),
-  batch: option(count, 'windows side by side', fromPreset),
-  window: option(count, 'tokens of a window', fromPreset),
-  accumulation: option(count.default(1), 'batches whose gradients are averaged for one step'),
+  batch: option(count.max(2 ** 16), 'windows side by side', fromPreset),
+  window: option(count.max(2 ** 24), 'tokens of a window', fromPreset),
+  accumulation: option(count.max(2 ** 16).default(1), 'batches whose gradients are averaged for one step'),
   learningRate: option(z.number().positive(), 'the highest learning rate', fromPreset),
   schedule: option(
     z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
@@ -48,7 +50,7 @@ const fields = {
     z.boolean().default(false),
     'compute the blocks again for the gradient: less memory, a fifth more time',
   ),
-  chunk: option(count.max(4096).default(64), 'tokens that causal attention takes at once; changes the speed alone'),
+  chunk: option(count.max(2048).default(64), 'tokens that causal attention takes at once; changes the speed alone'),
   redrawInterval: option(z.int().min(0).default(1000), 'steps between new random projections; 0: never'),
   heldOut: option(fraction.gt(0).lt(1).default(0.05), 'the part at the end of the text that is held out'),
   evaluationInterval: option(count.optional(), 'steps between evaluations on it', {
@@ -60,6 +62,11 @@ const fields = {
 
 export const trainingSchema = z
   .strictObject(fields)
+  .superRefine(({ batch, window }, context) => {
+    const most = Math.floor(largestStep / batch);
+    const message = `at most ${most} tokens for a batch of ${batch}, got ${window}`;
+    if (window > most) context.addIssue({ code: 'custom', path: ['window'], message });
+  })
   .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
     ...config, // and the others last, so that the order of the keys in files does not tell which were given
     warmup: warmup ?? Math.ceil(config.steps / 20),

@@ -1,8 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { float32, int32, Random, symbol, zeros } from '../../src/base/index.js';
+import { float32, type HostTensor, int32, Random, symbol, zeros } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { add, gradient, matmul, multiply, reshape, scope, size, spec, sum, takeRows } from '../../src/graph/index.js';
+import {
+  add,
+  gradient,
+  matmul,
+  multiply,
+  reshape,
+  scope,
+  size,
+  spec,
+  sum,
+  type Tensor,
+  takeRows,
+} from '../../src/graph/index.js';
 import { values } from '../support/compare.js';
 
 const engines = [referenceEngine(), nodeEngine({ threads: 1 })];
@@ -26,7 +38,59 @@ describe.each(engines.map((engine) => ({ name: engine.name, engine })))('the eng
       (weights, { x }) => add(matmul(x, weights.w), 1),
       [{ w: float32([3, 1], [1, 10, 100]) }, { x: spec('float32', [2, 3]) }],
     );
-    expect(values(await executable.run([{ w: a }, { x: a }]))).toEqual([322, 655]);
+    expect(values(await executable.run([{ x: a }]))).toEqual([322, 655]);
+    // @ts-expect-error: the types leave out what was compiled as a constant.
+    await expect(executable.run([{ w: a }, { x: a }])).rejects.toMatchObject({
+      code: 'CONFIG',
+      message: expect.stringMatching(/expected nothing for w, which was compiled as a constant, got an array/),
+    });
+    await executable.dispose();
+  });
+
+  it('takes arguments of which some leaves are constants', async () => {
+    const type = spec('float32', [2, 3]);
+    const executable = await engine.compile(
+      ({ list, weight, x }) => add(multiply(list[0], weight), multiply(list[1], x)),
+      [{ list: [float32([], [10]), type], weight: float32([], [3]), x: type }],
+    );
+    expect(values(await executable.run([{ list: [undefined, a], x: a }]))).toEqual([31, 34, 39, 46, 55, 66]);
+    await executable.dispose();
+  });
+
+  it('refuses what is no input, and the same input twice', async () => {
+    const executable = await engine.compile(({ x }) => multiply(x, 2), [{ x: spec('float32', [2, 3]) }]);
+    const run = (...args: unknown[]) => executable.run(args as never);
+    await expect(run({ x: a, mask: a })).rejects.toThrow(/expected inputs of the function, got mask/);
+    await expect(run({ x: a }, { x: a })).rejects.toThrow(/expected one array for x, got two/);
+    await executable.dispose();
+  });
+
+  it('refuses arrays that are not what they say, as arguments, buffers, constants and to be placed', async () => {
+    const buffer = new ArrayBuffer(24);
+    const detached = float32([2, 3], new Float32Array(buffer));
+    structuredClone(buffer, { transfer: [buffer] });
+    const bad: [tensor: unknown, code: string, message: RegExp][] = [
+      [{ ...a, data: new Float32Array(4) }, 'SHAPE', /expected 6 elements for \[2, 3\], got 4/],
+      [detached, 'SHAPE', /expected 6 elements for \[2, 3\], got 0\. Its buffer is empty, or was transferred/],
+      [{ ...a, data: new Float64Array(6) }, 'DTYPE', /expected Float32Array for float32, got Float64Array/],
+      [{ ...a, data: [1, 2, 3, 4, 5, 6] }, 'DTYPE', /expected Float32Array for float32, got object/],
+      [{ ...a, dtype: 'float16' }, 'DTYPE', /expected a dtype among float32, .* for float16/],
+      [{ ...a, shape: [-2, -3] }, 'SHAPE', /expected sizes from 0 in a shape, got \[-2, -3\]/],
+    ];
+    const double = ({ x }: { x: Tensor }) => ({ y: multiply(x, 2) });
+    const executable = await engine.compile(double, [{ x: spec('float32', [2, 3]) }]);
+    for (const [tensor, code, message] of bad) {
+      const error = { code, message: expect.stringMatching(message) };
+      await expect(executable.run([{ x: tensor as HostTensor }])).rejects.toMatchObject(error);
+      await expect(engine.compile(double, [{ x: tensor as HostTensor }])).rejects.toMatchObject(error);
+      await expect(engine.place({ x: tensor })).rejects.toMatchObject(error);
+      const outputs = { y: tensor as HostTensor };
+      await expect(executable.run([{ x: a }], { outputs })).rejects.toMatchObject(error);
+    }
+    for (const value of [[1, 2, 3], new Float32Array(6), null, 'x', spec('float32', [2, 3])]) {
+      await expect(executable.run([{ x: value }] as never)).rejects.toMatchObject({ code: 'DATA' });
+    }
+    await expect(executable.run(a as never)).rejects.toMatchObject({ code: 'DATA' });
     await executable.dispose();
   });
 
@@ -89,6 +153,11 @@ describe.each(engines.map((engine) => ({ name: engine.name, engine })))('the eng
 });
 
 describe('the engine of Node', () => {
+  it('refuses options out of range', () => {
+    expect(() => nodeEngine({ threads: 1.5 })).toThrow(/expected a positive integer as threads, got 1\.5/);
+    expect(() => nodeEngine({ provider: 'tpu' as never })).toThrow(/expected cpu, cuda, webgpu as provider, got tpu/);
+  });
+
   it('shares the session of equal graphs, and closes it when the last user is gone', async () => {
     const engine = nodeEngine({ threads: 1 });
     const compile = () => engine.compile(({ x }) => multiply(x, 2), [{ x: spec('float32', [2, 3]) }]);

@@ -145,7 +145,7 @@ describe('generation', () => {
   });
 
   test('refuses a source that is too long before it reads any of it', async () => {
-    const session = await sessionOf(engine, randomModel({ positions: 'learned', maxLength: 32 }));
+    const session = await sessionOf(engine, randomModel({ positions: { kind: 'learned', maxLength: 32 } }));
     const source: ByteSource = { length: 1e12, read: () => Promise.reject(new Error('read')) };
     await expect(collect(session, source, plain)).rejects.toMatchObject({ code: 'DATA' });
   });
@@ -184,7 +184,7 @@ describe('generation', () => {
     await expect(collect(batch, 'a', plain)).rejects.toThrow(/one row of bytes, got 2 rows/);
     const words = await sessionOf(engine, randomModel({ vocabularySize: 300 }));
     await expect(collect(words, 'a', plain)).rejects.toThrow(/got 1 rows of 300/);
-    const short = await sessionOf(engine, randomModel({ positions: 'learned', maxLength: 32 }));
+    const short = await sessionOf(engine, randomModel({ positions: { kind: 'learned', maxLength: 32 } }));
     await expect(collect(short, 'abc', { ...plain, maxTokens: 30 })).rejects.toThrow(/of 33 together, got 32/);
   });
 });

@@ -32,7 +32,7 @@ export function randomModel(options: Partial<LanguageModelOptions> = {}, seed = 
 }
 
 export function sessionOf(engine: Engine, model: TestModel, options?: GenerationSessionOptions) {
-  return GenerationSession.create(engine, model.model, model, options);
+  return GenerationSession.create(engine, model, options);
 }
 
 /** `length` tokens of a byte model. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { byteLength, Random, zeros } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { SavedState } from '../../src/generation/index.js';
-import { windowSize } from '../../src/generation/recent-rows.js';
+import { rowWindow as windowSize } from '../../src/generation/reader.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { drawProjections, type LanguageModelOptions } from '../../src/models/index.js';
 import { drawTokens, randomModel, sessionOf } from './models.js';
@@ -19,7 +19,7 @@ const stateBytes = ({ tensors }: SavedState) => [...tensors.values()].reduce((su
 
 const variants: Record<string, Partial<LanguageModelOptions>> = {
   'rotary positions': {},
-  'learned positions': { positions: 'learned', maxLength: 128 },
+  'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
   'no token shift': { tokenShift: false },
   'exact attention': { attention: 'softmax' },
 };

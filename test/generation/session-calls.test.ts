@@ -27,7 +27,7 @@ describe('a session', () => {
   });
 
   test('reads learned positions to the last and not beyond', async () => {
-    const model = randomModel({ positions: 'learned', maxLength: 48 });
+    const model = randomModel({ positions: { kind: 'learned', maxLength: 48 } });
     const tokens = drawTokens(48);
     const expected = await parallelLogits(engine, model, tokens);
     const session = await sessionOf(engine, model);
@@ -42,7 +42,7 @@ describe('a session', () => {
 
   // The padding of a piece takes positions too, and `readTokens` looks them up beyond the table: it should clamp them.
   test('reads a piece whose padding goes beyond the learned positions', async () => {
-    const session = await sessionOf(engine, randomModel({ positions: 'learned', maxLength: 40 }));
+    const session = await sessionOf(engine, randomModel({ positions: { kind: 'learned', maxLength: 40 } }));
     await session.read(drawTokens(40));
   });
 

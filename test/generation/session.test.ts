@@ -9,7 +9,7 @@ const engine = nodeEngine({ threads: 1 });
 
 const variants: Record<string, Partial<LanguageModelOptions>> = {
   'rotary positions': {},
-  'learned positions': { positions: 'learned', maxLength: 128 },
+  'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
   'no positions': { positions: 'none' },
   'no token shift': { tokenShift: false },
   'a tied embedding': { tiedEmbedding: true },

@@ -34,6 +34,13 @@ describe('options that do not fit are told by name', () => {
     ['a generalized kernel without a map', { kernel: 'generalized' }, /map: .*name it/],
     ['a gamma of zero', { gamma: 0 }, /gamma: /],
     ['gamma for another kernel', { kernel: 'softmax', gamma: 1 }, /gamma: only the gaussian/],
+    [
+      'an offset that float32 does not hold',
+      { kernel: 'polynomial', offset: 1e39 },
+      /offset: at most [\d.e+]+, got 1e\+39/,
+    ],
+    ['a batch of too many numbers', { batch: 2 ** 20, featureCount: 8192 }, /batch: at most 32768 rows.* not 1048576/],
+    ['a batch of more rows than there may be', { batch: 2 ** 21 }, /batch: .*<=1048576/],
     ['a degree for another kernel', { degree: 3 }, /degree: only polynomial/],
     ['a lambda of zero', { lambda: 0 }, /lambda: /],
     ['nothing to choose lambda with', { heldOut: 0 }, /lambda: neither/],
@@ -77,6 +84,34 @@ describe('data that does not fit is told by row and column', () => {
       /finite targets, got Infinity in row 1/,
     ],
     ['a column too large', { inputs: withValue(inputs, 4, 1e300), targets }, {}, 'DATA', /variance.*column 1/],
+    [
+      'a target too large for float32 weights',
+      {
+        inputs,
+        targets: hostTensor(
+          'float64',
+          [60, 2],
+          targets.data.map((value, at) => value * (at % 2 ? 1e40 : 1)),
+        ),
+      },
+      {},
+      'DATA',
+      /targets with a standard deviation from .* in column 1/,
+    ],
+    [
+      'a value that float32 does not hold, as it is',
+      { inputs: withValue(inputs, 4, 1e40), targets },
+      { standardize: false, kernel: 'linear', featureCount: undefined },
+      'DATA',
+      /inputs that float32 can hold, got 1e\+40 in row 1, column 1/,
+    ],
+    [
+      'values whose features float32 does not hold',
+      { inputs: withValue(inputs, 3, 1e25), targets },
+      { standardize: false, kernel: 'polynomial' },
+      'NUMERIC',
+      /features that float32 can hold, got larger ones in rows \d+ to \d+/,
+    ],
     ['fewer targets', { inputs, targets: curve(59).targets }, {}, 'SHAPE', /targets \[60, .*got \[59, 2\]/],
     [
       'no matrix',

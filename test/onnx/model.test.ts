@@ -88,7 +88,7 @@ describe('an ONNX model', () => {
     );
     const result = await session.run({ tokens: new OrtTensor('int32', tokens.data, [1, 40]) });
     const native = await nodeEngine({ threads: 1 }).compile(build as never, specs as never);
-    const { logits } = (await native.run([params, projections, { tokens }] as never)) as {
+    const { logits } = (await native.run([{ tokens }] as never)) as {
       logits: ReturnType<typeof float32>;
     };
     expect(largestError(float32([1, 40, 256], result.logits!.data as Float32Array), logits)).toBeLessThan(1e-5);
