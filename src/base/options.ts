@@ -24,8 +24,11 @@ const helps = z.registry<OptionHelp>();
 
 /** The schema with its help. Defaults are part of the schema: an option is told last. */
 export function option<S extends z.ZodType>(schema: S, text: string, help: Omit<OptionHelp, 'text'> = {}): S {
-  helps.add(schema as never, { text, ...help } as never);
-  return schema;
+  const told = schema.clone(); // several options may be made of one schema
+  const variants = variantsOf.get(schema);
+  if (variants !== undefined) variantsOf.set(told, variants);
+  helps.add(told as never, { text, ...help } as never);
+  return told;
 }
 
 type Schemas = readonly z.ZodObject[];

@@ -11,7 +11,7 @@ import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
 import { type FlagValues, keyOf } from './flags.js';
 import { misfitOf, nestedOptions, type OptionValues, pickValues, valuesOf } from './option-values.js';
-import { modelNames, modelSchema, optionFlags, presetNames, runSchema } from './train-flags.js';
+import { modelNames, modelSchema, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
 
 /** The options that were asked for, by their places, and by what each was asked for. */
 export interface AskedOptions {
@@ -38,11 +38,9 @@ const unflagged = [...modelNames, ...optionNames(trainingSchema)].filter(
   (name) => !optionFlags.some(({ path }) => path[0] === name),
 );
 
-const flagOf = (key: string) => optionFlags.find((flag) => flag.key === key);
-
 /** Why an option is none of those that these values choose. */
 function problemOf(key: string, values: OptionValues): string | undefined {
-  const flag = flagOf(key);
+  const flag = optionFlag(key);
   return flag && misfitOf(flag, values, optionFlags);
 }
 
@@ -55,12 +53,12 @@ export async function askedOptions(
   const preset = runSchema.shape.preset.safeParse(askedPreset ?? filePreset);
   if (!preset.success) throw usageError(`${path}: expected a preset, got ${JSON.stringify(filePreset)}.`);
   const { model, training } = presets[preset.data ?? presetNames[0]];
-  const given = pickValues(flags, (key) => flagOf(key) !== undefined);
+  const given = pickValues(flags, (key) => optionFlag(key) !== undefined);
   return {
     own: { ...file, ...given },
     preset: valuesOf({ ...model, ...training }, optionFlags),
     isPresetNamed: preset.data !== undefined,
-    nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${flagOf(key)?.flag ?? key}`),
+    nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${optionFlag(key)?.flag ?? key}`),
   };
 }
 
@@ -79,7 +77,7 @@ async function readConfigFile(path: string): Promise<OptionValues> {
   }
   const values = valuesOf(value, optionFlags);
   const unknown = Object.keys(values).filter(
-    (key) => key !== 'preset' && flagOf(key) === undefined && !unflagged.includes(key),
+    (key) => key !== 'preset' && optionFlag(key) === undefined && !unflagged.includes(key),
   );
   if (unknown.length > 0) {
     throw usageError(
@@ -120,7 +118,7 @@ interface Parsed {
 function parseFitting(own: OptionValues, preset: OptionValues): Parsed {
   const parsed = parse({ ...preset, ...own });
   const refused = parsed.issues.map(({ path }) => keyOf(path));
-  const unsuited = refused.filter((key) => key in preset && !(key in own) && flagOf(key)?.variants.length);
+  const unsuited = refused.filter((key) => key in preset && !(key in own) && optionFlag(key)?.variants.length);
   return unsuited.length === 0 ? parsed : parse({ ...pickValues(preset, (key) => !unsuited.includes(key)), ...own });
 }
 
@@ -134,7 +132,7 @@ function parse(values: OptionValues): Parsed {
 
 function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nameOf: (key: string) => string): string {
   const key = keyOf(path);
-  const [needed] = key in values ? [] : (flagOf(key)?.variants ?? []).slice(-1);
+  const [needed] = key in values ? [] : (optionFlag(key)?.variants ?? []).slice(-1);
   if (needed === undefined) return `${nameOf(key)}: ${message}`;
   const noun = needed.path.at(-2) as string;
   return `${nameOf(key)}: ${values[keyOf(needed.path)]} ${noun} ${noun.endsWith('s') ? 'need' : 'needs'} it`;

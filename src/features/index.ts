@@ -71,6 +71,7 @@ export {
   featureMapChoice,
   featureMapNames,
   featureMapProblems,
+  hasFixedCount,
   hasRandomRows,
   isFlatMap,
   isShaped,
