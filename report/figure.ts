@@ -1,5 +1,6 @@
 /** A figure of the report: what it shows, how it was made, and its numbers. */
 import type { Engine } from '../src/engine/index.js';
+import type { Drawing } from './plot.js';
 
 export interface FigureOptions {
   readonly engine: Engine;
@@ -20,7 +21,7 @@ export interface Figure {
   readonly title: string;
   /** What the reader should see, and what the axes mean. */
   readonly caption: string;
-  readonly svg: string;
+  readonly drawing: Drawing;
   /** Figures to read off, below. */
   readonly table?: Table;
   /** The numbers behind it. */

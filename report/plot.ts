@@ -2,21 +2,10 @@
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 
-/** Colours that are told apart in print and by colour-blind readers (Okabe & Ito 2008, and greys). */
-const colours = [
-  '#0072B2',
-  '#D55E00',
-  '#009E73',
-  '#CC79A7',
-  '#E69F00',
-  '#56B4E9',
-  '#000000',
-  '#999999',
-  '#8C510A',
-  '#5E3C99',
-];
+/** Eight colours of which no two look alike, in print or to colour-blind readers (after Okabe & Ito 2008). */
+const colours = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#000000', '#999999', '#8C510A'];
 
-/** Seven, so that with ten colours no two of seventy lines look alike. */
+/** Seven, so that with eight colours no two of 56 lines look alike. */
 const dashes = [
   [1, 0],
   [6, 3],
@@ -44,6 +33,16 @@ const config = {
   view: { stroke: '#bbbbbb' },
 };
 
+/** A figure for a page, and for a phone: panels below each other and the legend under them, so that labels stay as large. */
+export interface Drawing {
+  readonly svg: string;
+  readonly narrow: string;
+}
+
+/** Pixels of a panel on a phone, and of the names beside it where it has any. */
+const narrowWidth = 270;
+const narrowNames = 175;
+
 export interface LinePlot {
   readonly rows: readonly object[];
   readonly x: {
@@ -55,7 +54,7 @@ export interface LinePlot {
   };
   readonly y: { readonly field: string; readonly title: string; readonly isLog?: boolean };
   /** Each panel has a y axis of its own. */
-  readonly isIndependent?: boolean;
+  readonly isIndependent?: boolean | undefined;
   /** The field that tells the lines apart. */
   readonly series: { readonly field: string; readonly title: string };
   /** The field of points beside the line, which then has none of its own. */
@@ -65,6 +64,8 @@ export interface LinePlot {
   /** A panel for each value of these fields. */
   readonly row?: { readonly field: string; readonly title: string };
   readonly column?: { readonly field: string; readonly title: string };
+  /** A panel for each value of a field, so many in a line. */
+  readonly wrap?: { readonly field: string; readonly columns: number };
   readonly width?: number;
   readonly height?: number;
   /** Only lines, for curves of many points. */
@@ -84,27 +85,43 @@ function domainOf(rows: readonly object[], field: string): unknown[] {
   return [...new Set(rows.map((row) => (row as Record<string, unknown>)[field]))];
 }
 
-type Panels = Pick<LinePlot, 'rows' | 'row' | 'column' | 'isIndependent'>;
+type Panels = Pick<LinePlot, 'rows' | 'row' | 'column' | 'wrap' | 'isIndependent'>;
 
 /** The unit in a panel for each value of the fields, or alone. */
-function inPanels({ rows, row, column, isIndependent = false }: Panels, unit: object): TopLevelSpec {
+function inPanels({ rows, row, column, wrap, isIndependent = false }: Panels, unit: object): TopLevelSpec {
   const data = { values: [...rows] };
-  const panel = ({ field, title }: { field: string; title: string }) => ({
+  const panel = (field: string, title = '') => ({
     field,
     title: title === '' ? null : title,
     type: 'nominal',
     sort: domainOf(rows, field),
   });
+  const isStacked = wrap?.columns === 1;
+  const axis = { ...(wrap === undefined ? {} : { x: 'independent' }), ...(isStacked ? { y: 'independent' } : {}) };
+  const resolve = { scale: isIndependent ? { y: 'independent' } : {}, axis };
+  if (wrap !== undefined) {
+    return { data, facet: panel(wrap.field), columns: wrap.columns, spec: unit, resolve } as TopLevelSpec;
+  }
   if (row === undefined && column === undefined) return { data, ...unit } as TopLevelSpec;
   const facet = {
-    ...(row === undefined ? {} : { row: panel(row) }),
-    ...(column === undefined ? {} : { column: panel(column) }),
+    ...(row === undefined ? {} : { row: panel(row.field, row.title) }),
+    ...(column === undefined ? {} : { column: panel(column.field, column.title) }),
   };
-  const resolve = isIndependent ? { resolve: { scale: { y: 'independent' } } } : {};
-  return { data, facet, spec: unit, ...resolve } as TopLevelSpec;
+  return { data, facet, spec: unit, resolve } as TopLevelSpec;
 }
 
-export async function linePlot(plot: LinePlot): Promise<string> {
+/** The same panels below each other. */
+function stacked({ rows, row, column, wrap, isIndependent }: Panels): Panels {
+  const fields = [row, column, wrap].flatMap((each) => (each === undefined ? [] : [each.field]));
+  if (fields.length === 0) return { rows, isIndependent };
+  const named = rows.map((values) => ({
+    ...values,
+    panel: fields.map((field) => (values as Record<string, unknown>)[field]).join(', '),
+  }));
+  return { rows: named, wrap: { field: 'panel', columns: 1 }, isIndependent };
+}
+
+export async function linePlot(plot: LinePlot): Promise<Drawing> {
   const { rows, x, y, series, measured, interval, width = 380, height = 280, isDense = false } = plot;
   const domain = domainOf(rows, series.field) as string[];
   const color = { field: series.field, type: 'nominal', title: series.title, scale: { domain }, sort: domain };
@@ -151,7 +168,11 @@ export async function linePlot(plot: LinePlot): Promise<string> {
             encoding: { x: along, y: { ...up, field: measured }, color },
           },
         ];
-  return svgOf(inPanels(plot, { width, height, layer: [...bars, line, ...points] }));
+  const layer = [...bars, line, ...points];
+  return {
+    svg: await svgOf(inPanels(plot, { width, height, layer })),
+    narrow: await svgOf(inPanels(stacked(plot), { width: narrowWidth, height: 200, layer }), domain),
+  };
 }
 
 export interface BarPlot extends Pick<LinePlot, 'rows' | 'row' | 'column' | 'width'> {
@@ -165,7 +186,7 @@ export interface BarPlot extends Pick<LinePlot, 'rows' | 'row' | 'column' | 'wid
 }
 
 /** Horizontal marks for each name: points on a logarithmic axis, bars on a linear one. */
-export async function barPlot(plot: BarPlot): Promise<string> {
+export async function barPlot(plot: BarPlot): Promise<Drawing> {
   const { rows, name, x, series, rule, width = 320 } = plot;
   const names = domainOf(rows, name.field) as string[];
   const domain = series && (series.domain ?? (domainOf(rows, series.field) as string[]));
@@ -177,7 +198,7 @@ export async function barPlot(plot: BarPlot): Promise<string> {
     sort: domain,
     ...(x.isLog ? { legend: { symbolSize: 80 } } : {}),
   };
-  const marks = {
+  const marksOf = (limit: number) => ({
     mark: x.isLog ? { type: 'point', filled: false, size: 60, strokeWidth: 1.8 } : { type: 'bar' },
     encoding: {
       y: {
@@ -185,7 +206,7 @@ export async function barPlot(plot: BarPlot): Promise<string> {
         type: 'nominal',
         title: name.title || null,
         sort: names,
-        axis: { labelLimit: name.limit ?? 240, grid: true },
+        axis: { labelLimit: limit, grid: true },
       },
       x: {
         field: x.field,
@@ -196,14 +217,28 @@ export async function barPlot(plot: BarPlot): Promise<string> {
       },
       ...(color === undefined ? {} : { color, shape: color }),
     },
-  };
+  });
   const across = { mark: { type: 'rule', strokeDash: [4, 3] }, encoding: { x: { datum: rule } } };
-  const unit = rule === undefined ? marks : { layer: [across, marks] };
-  return svgOf(inPanels(plot, { width, height: { step: 20 }, ...unit }));
+  const unit = (limit: number, size: number) => ({
+    width: size,
+    height: { step: 20 },
+    ...(rule === undefined ? marksOf(limit) : { layer: [across, marksOf(limit)] }),
+  });
+  return {
+    svg: await svgOf(inPanels(plot, unit(name.limit ?? 240, width))),
+    narrow: await svgOf(inPanels(stacked(plot), unit(narrowNames, narrowWidth - narrowNames + 80)), domain ?? []),
+  };
 }
 
-async function svgOf(spec: TopLevelSpec): Promise<string> {
-  const { spec: compiled } = compile({ ...spec, config } as TopLevelSpec);
+/** The legend of a phone is below, in two columns where its labels are short. */
+function legendBelow(labels: readonly string[]) {
+  const columns = labels.every((label) => label.length <= 16) ? 2 : 1;
+  return { ...config.legend, orient: 'bottom', columns, symbolSize: 250 };
+}
+
+async function svgOf(spec: TopLevelSpec, narrowLabels?: readonly string[]): Promise<string> {
+  const legend = narrowLabels === undefined ? config.legend : legendBelow(narrowLabels);
+  const { spec: compiled } = compile({ ...spec, config: { ...config, legend } } as TopLevelSpec);
   const view = new View(parse(compiled), { renderer: 'none' });
   try {
     return await view.toSVG();

@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { PerformerError } from '../src/base/errors.js';
+import { messageOf, PerformerError } from '../src/base/errors.js';
 import { nodeEngine } from '../src/engine/node.js';
 import { writeFileAtomic } from '../src/interop/node.js';
 import { readBenchRows, scalingPoints } from './bench-rows.js';
@@ -21,18 +21,7 @@ import { scalingFigure } from './figures/scaling.js';
 import { targetRows, targetsFigure } from './figures/targets.js';
 import { reportPage } from './page.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    out: { type: 'string', default: 'runs/report' },
-    seed: { type: 'string', default: '1' },
-    quick: { type: 'boolean', default: false },
-    compare: { type: 'string' },
-    bench: { type: 'string' },
-  },
-});
-
-const makers: readonly FigureMaker[] = [
+const ownFigures: readonly FigureMaker[] = [
   paperFigure,
   mapsFigure,
   biasFigure,
@@ -42,6 +31,65 @@ const makers: readonly FigureMaker[] = [
   attentionErrorFigure,
   kernelsFigure,
   distanceFigure,
+];
+
+/** Figures of what others wrote. */
+const sources: Readonly<Record<string, string>> = {
+  curves: '--compare FOLDER of performer compare',
+  scaling: '--bench FILE of npm run bench -- scaling --json FILE',
+  targets: '--bench FILE of npm run bench -- --json FILE',
+};
+
+const help = `Usage: npm run report -- [figure…] [options]
+
+Draws the named figures, or all, as one HTML page that stands alone, with an SVG and a JSON file for each.
+
+Figures:
+  ${ownFigures.map(({ name }) => name).join(', ')}
+${Object.entries(sources)
+  .map(([name, source]) => `  ${name.padEnd(8)} needs ${source}`)
+  .join('\n')}
+
+Options:
+  --out FOLDER      where the page goes (default: runs/report)
+  --seed N          of all that is random (default: 1)
+  --quick           smaller and faster, to see that it works
+  --compare FOLDER  adds the figure curves
+  --bench FILE      adds the figures scaling and targets, as far as the file has rows for them
+  --help            print this help
+`;
+
+function refuse(message: string): never {
+  console.error(`report: ${message}`);
+  process.exit(2);
+}
+
+function readWords() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        out: { type: 'string', default: 'runs/report' },
+        seed: { type: 'string', default: '1' },
+        quick: { type: 'boolean', default: false },
+        compare: { type: 'string' },
+        bench: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (cause) {
+    return refuse(`${messageOf(cause).replace(/\.? To specify.*/s, '')}. Try --help.`);
+  }
+}
+
+const { values, positionals } = readWords();
+if (values.help) {
+  console.log(help);
+  process.exit(0);
+}
+
+const makers: readonly FigureMaker[] = [
+  ...ownFigures,
   ...(values.compare === undefined ? [] : [curvesFigure(values.compare)]),
   ...(values.bench === undefined ? [] : await benchFigures(values.bench)),
 ];
@@ -61,18 +109,6 @@ async function benchFigures(file: string): Promise<readonly FigureMaker[]> {
   }
 }
 
-function refuse(message: string): never {
-  console.error(`report: ${message}`);
-  process.exit(2);
-}
-
-/** Figures of what others wrote. */
-const sources: Readonly<Record<string, string>> = {
-  curves: '--compare FOLDER of performer compare',
-  scaling: '--bench FILE of npm run bench -- scaling --json FILE',
-  targets: '--bench FILE of npm run bench -- --json FILE',
-};
-
 const unknown = positionals.find((name) => !makers.some((maker) => maker.name === name));
 const seed = Number(values.seed);
 if (unknown !== undefined) {
@@ -88,14 +124,14 @@ const figures: Figure[] = [];
 for (const [index, maker] of wanted.entries()) {
   const start = performance.now();
   const seconds = () => `${((performance.now() - start) / 1000).toFixed(0)} s`;
-  const figure = await maker.make({
-    engine,
-    seed,
-    isQuick: values.quick,
-    note: (line) => console.log(`figure ${index + 1}/${wanted.length}, ${maker.name}: ${line} (${seconds()})`),
+  const note = (line: string) =>
+    console.log(`figure ${index + 1}/${wanted.length}, ${maker.name}: ${line} (${seconds()})`);
+  const figure = await maker.make({ engine, seed, isQuick: values.quick, note }).catch((cause: unknown) => {
+    if (!(cause instanceof PerformerError && cause.code === 'DATA')) throw cause;
+    return refuse(cause.message);
   });
   figures.push(figure);
-  await writeFileAtomic(join(values.out, `${figure.name}.svg`), [figure.svg]);
+  await writeFileAtomic(join(values.out, `${figure.name}.svg`), [figure.drawing.svg]);
   await writeFileAtomic(join(values.out, `${figure.name}.json`), [`${JSON.stringify(figure.rows, undefined, 1)}\n`]);
 }
 

@@ -57,6 +57,55 @@ describe('the report', () => {
     for (const { predicted, measured } of rows) expect(Math.abs(Math.log(predicted / measured))).toBeLessThan(1.5);
   });
 
+  it('has each figure a second time, for phones: no wider than their screen', () => {
+    const narrow = [...page.matchAll(/<div class="narrow"><svg[^>]* width="([\d.]+)"/g)].map(([, width]) =>
+      Number(width),
+    );
+    expect(narrow.length).toBe(names.length);
+    for (const width of narrow) expect(width).toBeLessThanOrEqual(360);
+  });
+
+  it('has few lines in a panel, each of a colour of its own', async () => {
+    for (const name of names) {
+      const svg = await readFile(join(folder, `${name}.svg`), 'utf8');
+      const colours = [...svg.matchAll(/role-legend-symbol[^>]*><path[^>]* stroke="([^"]+)"/g)].map(
+        ([, stroke]) => stroke,
+      );
+      expect(colours.length).toBe(4);
+      expect(new Set(colours).size).toBe(4);
+    }
+  });
+
+  it('begins with what is to be seen, and claims of the lines no more than their numbers say', async () => {
+    expect(page).toMatch(/<h1>.*<p>The attention of a Transformer.*<dt>features<\/dt>.*<nav>.*<figure/s);
+    const rows = JSON.parse(await readFile(join(folder, 'approximation.json'), 'utf8')) as {
+      [key: string]: number | string;
+    }[];
+    const less = rows.filter(
+      ({ map, norm, features, meanSquaredError }) =>
+        map === 'positive, orthogonal' &&
+        rows.some(
+          (row) =>
+            row.map === 'positive, iid' &&
+            row.norm === norm &&
+            row.features === features &&
+            row.meanSquaredError! > meanSquaredError!,
+        ),
+    );
+    expect(page).toContain(`“positive, orthogonal” errs less than “positive, iid” in ${less.length} of 6 places`);
+    expect(page).not.toMatch(/<h2>[^<]*\b(under|beat|win|better)\b/);
+  });
+
+  it('tells with --help what it draws, and ends with 2 and one line for an unknown flag', async () => {
+    const report = (...words: string[]) => run('npm', ['run', '--silent', 'report', '--', ...words], { shell: false });
+    const { stdout } = await report('--help');
+    for (const text of [...names, 'curves', '--compare FOLDER', '--quick']) expect(stdout).toContain(text);
+    const failed = await report('--quik').catch((error: { code: number; stderr: string }) => error);
+    expect(failed).toMatchObject({ code: 2 });
+    const lines = failed.stderr.split('\n').filter((line) => /report: |^ +at /.test(line));
+    expect(lines).toEqual(["report: Unknown option '--quik'. Try --help."]);
+  });
+
   it('ends with 2 and one line for a figure that there is none of', async () => {
     const failed = await run('npm', ['run', '--silent', 'report', '--', 'none-such', '--out', folder]).catch(
       (error: { code: number; stderr: string }) => error,

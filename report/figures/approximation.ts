@@ -1,5 +1,6 @@
 /** The paper's figure of the approximation error (Choromanski et al. 2021, section 4.2), from our own runs. */
 import { paperCandidates, softmaxCandidates } from '../candidates.js';
+import { type MeasuredRow, winsOf } from '../claims.js';
 import type { Figure, FigureMaker, FigureOptions } from '../figure.js';
 import { approximateOutputs, drawRows, errorParts, exactOutput, optionsFor, type Sample } from '../measure.js';
 import { linePlot } from '../plot.js';
@@ -45,7 +46,7 @@ export const paperFigure: FigureMaker = {
     const length = isQuick ? 256 : 4096;
     const samples = isQuick ? 3 : 15;
     const counts = isQuick ? [16, 64] : [8, 16, 32, 64, 128, 256];
-    const rows: object[] = [];
+    const rows: MeasuredRow[] = [];
     for (const std of [0.6, 0.8, 1]) {
       const errors = new Map<string, number[]>();
       for (let index = 0; index < samples; index++) {
@@ -62,19 +63,28 @@ export const paperFigure: FigureMaker = {
         note(`std ${std}, sample ${index + 1}/${samples}`);
       }
       for (const [key, values] of errors) {
-        rows.push({ ...(JSON.parse(key) as object), norm: `std ${std}`, ...meanWithError(values) });
+        rows.push({
+          ...(JSON.parse(key) as Pick<MeasuredRow, 'map' | 'features'>),
+          norm: `std ${std}`,
+          ...meanWithError(values),
+        });
       }
     }
     return {
       name: this.name,
-      title: 'Approximation error of attention: orthogonal under iid, positive under trigonometric',
+      title: 'The approximation error of attention, by feature map and by the size of queries and keys',
       caption:
         `The mean squared error of the attention output against exact softmax attention, relative to its mean square, ` +
         `for L = ${length}, d = 16, and queries and keys of independent normal entries of three sizes; means and standard ` +
         `errors over ${samples} samples of rows and features. This is the setting of the paper's figure. Features are counted in ` +
-        `columns: a trigonometric map has a sine and a cosine for each ω. Positive features win where the kernel has ` +
-        `small values, which larger rows bring; for small rows and many features the trigonometric ones are better.`,
-      svg: await linePlot({
+        `columns: a trigonometric map has a sine and a cosine for each ω. What the lines say: ` +
+        [
+          winsOf(rows, 'positive, orthogonal', 'positive, iid'),
+          winsOf(rows, 'trigonometric, orthogonal', 'trigonometric, iid'),
+          winsOf(rows, 'positive, orthogonal', 'trigonometric, orthogonal'),
+        ].join('; ') +
+        `. Positive features are made for small values of the kernel, which larger rows bring.`,
+      drawing: await linePlot({
         rows,
         x: features,
         y: error,
@@ -117,10 +127,11 @@ export const mapsFigure: FigureMaker = {
       name: this.name,
       title: 'Every map of the softmax kernel, for small and large norms',
       caption:
-        `As above, L = ${length}, with ${draws} draws, for entries of queries and keys of standard deviation 0.5, 1 and 2. ` +
+        `The mean squared error of the attention output against exact softmax attention, relative to its mean square, over ${draws} draws, ` +
+        `L = ${length}, for entries of queries and keys of standard deviation 0.5, 1 and 2. ` +
         `An error of 1 is that of an output of zeros. The shaped maps (oprf, sderf, aderf) know the moments of these ` +
         `queries and keys.`,
-      svg: await linePlot({
+      drawing: await linePlot({
         rows,
         x: features,
         y: error,

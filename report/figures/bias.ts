@@ -30,8 +30,8 @@ export const biasFigure: FigureMaker = {
       caption:
         `The two parts of the relative squared error of the attention output, over ${draws} draws, L = ${length}. A ratio of ` +
         `two unbiased estimates is biased, so all maps have a bias, which falls faster with the number of features ` +
-        `than the variance; √d norms trade variance for a bias that stays.`,
-      svg: await barPlot({
+        `than the variance; √d norms trade variance for a bias that stays. A bias that the draws cannot tell from none has no mark.`,
+      drawing: await barPlot({
         rows,
         name: { field: 'map', title: '' },
         x: { field: 'error', title: 'relative squared error', isLog: true },

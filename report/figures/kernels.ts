@@ -1,5 +1,6 @@
 /** Kernels other than softmax's: the error of their random features, and how far their attention is from softmax's. */
 import { fixedCandidates, otherCandidates } from '../candidates.js';
+import { extremesOf, type MeasuredRow } from '../claims.js';
 import type { Figure, FigureMaker } from '../figure.js';
 import { approximateOutputs, drawRows, errorParts, exactOutput, meanOutput, optionsFor } from '../measure.js';
 import { barPlot, linePlot } from '../plot.js';
@@ -12,7 +13,7 @@ export const kernelsFigure: FigureMaker = {
     const length = isQuick ? 64 : 512;
     const draws = isQuick ? 2 : 15;
     const [manyFeatures, manyDraws] = isQuick ? [256, 2] : [4096, 16];
-    const rows: object[] = [];
+    const rows: MeasuredRow[] = [];
     for (const std of [1, 2]) {
       const drawn = drawRows({ length, dim, std, seed });
       for (const candidate of otherCandidates) {
@@ -34,17 +35,16 @@ export const kernelsFigure: FigureMaker = {
       title: 'Random features of other kernels',
       caption:
         `The relative mean squared error of the attention output against the same kernel with ${manyFeatures} features and ` +
-        `${manyDraws} draws averaged, d = ${dim}, L = ${length}, ${draws} draws a point. Kernels that are positive by far ` +
-        `(sigmoid, softplus) need few features; signed ones (tanh, cos, identity, polynomial) suffer where their ` +
-        `denominators are near zero.`,
-      svg: await linePlot({
+        `${manyDraws} draws averaged, d = ${dim}, L = ${length}, ${draws} draws a point. ${extremesOf(rows, 3)} Signed kernels (tanh, ` +
+        `cos, identity, polynomial) have denominators that may come near zero.`,
+      drawing: await linePlot({
         rows,
         x: { field: 'features', title: 'features', isLog: true },
         y: { field: 'meanSquaredError', title: 'relative mean squared error', isLog: true },
-        series: { field: 'map', title: 'map' },
-        column: { field: 'norm', title: '' },
-        width: 300,
-        height: 300,
+        series: { field: 'norm', title: 'queries and keys' },
+        wrap: { field: 'map', columns: 4 },
+        width: 165,
+        height: 150,
       }),
       rows,
     };
@@ -76,7 +76,7 @@ export const distanceFigure: FigureMaker = {
         `The squared distance of each kernel's attention output from exact softmax attention, relative to the latter's mean ` +
         `square (d = ${dim}, L = ${length}; random maps with ${count} features, ${draws} draws averaged). Such kernels do not estimate ` +
         `softmax: a model has to be trained with them.`,
-      svg: await barPlot({
+      drawing: await barPlot({
         rows,
         name: { field: 'map', title: '' },
         x: { field: 'distance', title: 'relative squared distance', isLog: true },

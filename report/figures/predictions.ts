@@ -19,7 +19,7 @@ import {
 import { type Candidate, closedFormCandidates } from '../candidates.js';
 import type { Figure, FigureMaker, FigureOptions } from '../figure.js';
 import { drawRows, optionsFor, type Rows } from '../measure.js';
-import { barPlot, linePlot } from '../plot.js';
+import { barPlot, type Drawing, linePlot } from '../plot.js';
 
 const dims = [16, 64];
 const kinds = ['iid', 'orthogonal'] as const satisfies readonly ProjectionKind[];
@@ -113,17 +113,17 @@ async function compareAll(
 
 const panels = { row: { field: 'dim', title: '' }, column: { field: 'rows', title: '' } } as const;
 
-/** Lines of what was predicted, points of what was measured. */
-function comparisonPlot(rows: readonly object[]): Promise<string> {
+/** Lines of what was predicted, points of what was measured: a panel for each map. */
+function comparisonPlot(rows: readonly { readonly dim: string; readonly rows: string }[]): Promise<Drawing> {
   return linePlot({
-    rows,
+    rows: rows.map((row) => ({ ...row, series: `${row.dim}, ${row.rows}` })),
     x: { field: 'features', title: 'features', isLog: true },
     y: { field: 'predicted', title: 'relative mean squared error', isLog: true },
     measured: 'measured',
-    series: { field: 'map', title: 'map' },
-    ...panels,
-    width: 320,
-    height: 300,
+    series: { field: 'series', title: 'dim and rows' },
+    wrap: { field: 'map', columns: 4 },
+    width: 165,
+    height: 150,
   });
 }
 
@@ -150,7 +150,7 @@ export const kernelErrorFigure: FigureMaker = {
         `The mean squared error of φ(q)·φ(k) relative to the square of the kernel, over ${pairs} pairs of ${sizes}. Lines are ` +
         `the closed forms of kernelError, points are means over ${draws} draws. Sderf, relu and step have none for orthogonal rows: ` +
         `their lines there are those of independent rows, upper estimates. Signs of the polynomial map are independent always.`,
-      svg: await comparisonPlot(rows),
+      drawing: await comparisonPlot(rows),
       rows,
     };
   },
@@ -175,10 +175,10 @@ export const kernelBiasFigure: FigureMaker = {
       name: this.name,
       title: 'Bias beside variance of a kernel estimate, by closed form and measured',
       caption:
-        `As above, with 4·dim features, over ${pairs} pairs and ${draws} draws. Maps without a mark of bias have none for the ` +
+        `The two parts of the relative squared error of φ(q)·φ(k) with 4·dim features, over ${pairs} pairs of ${sizes}, and ${draws} draws. Maps without a mark of bias have none for the ` +
         `kernel that is theirs. Regularised rows have a bias that no number of features lowers; Taylor features have nothing but bias. ` +
-        `Sderf, relu and step as above.`,
-      svg: await barPlot({
+        `For orthogonal rows the closed forms of sderf, relu and step are those of independent rows, upper estimates.`,
+      drawing: await barPlot({
         rows,
         name: { field: 'map', title: '' },
         x: { field: 'error', title: 'relative squared error', isLog: true },
@@ -196,7 +196,7 @@ export const attentionErrorFigure: FigureMaker = {
   async make({ engine, seed, isQuick, note }): Promise<Figure> {
     const [length, draws] = isQuick ? [64, 2] : [256, 16];
     const maps: readonly PredictableMap[] = ['positive', 'hyperbolic', 'trigonometric', 'oprf', 'sderf', 'aderf'];
-    const rows: object[] = [];
+    const rows: { readonly dim: string; readonly rows: string }[] = [];
     for (const dim of dims) {
       const samples = await samplesOf(engine, length, dim, seed);
       const given = { ...samples.rows, isCausal: false };
@@ -209,7 +209,8 @@ export const attentionErrorFigure: FigureMaker = {
             const options = optionsFor({ label: name, options: { name, projectionKind, rowNorm: 'chi' } }, dim, count);
             const measured = await measureAttentionError(engine, given, options, { draws, seed, ...shape });
             const place = { map: name, dim: `dim ${dim}`, rows: `${projectionKind} rows`, features: count };
-            rows.push({ ...place, predicted: predicted[at]! ** 2, measured: measured ** 2 });
+            const row = { ...place, predicted: predicted[at]! ** 2, measured: measured ** 2 };
+            rows.push(row);
           }
         }
         note(`dim ${dim}, ${projectionKind} rows`);
@@ -221,7 +222,7 @@ export const attentionErrorFigure: FigureMaker = {
       caption:
         `The squared error of the attention output relative to its mean square, L = ${length}, ${sizes}. Lines are what ` +
         `predictAttentionError says of samples before anything is drawn, points are means over ${draws} draws.`,
-      svg: await comparisonPlot(rows),
+      drawing: await comparisonPlot(rows),
       rows,
     };
   },

@@ -33,8 +33,8 @@ export const projectionsFigure: FigureMaker = {
     return {
       name: this.name,
       title: 'Projections of positive features',
-      caption: `The relative mean squared error of the attention output for five arrangements of the rows ω, L = ${length}, ${draws} draws.`,
-      svg: await linePlot({
+      caption: `The relative mean squared error of the attention output for ${projectionCandidates.length} ways to draw the rows ω, L = ${length}, ${draws} draws.`,
+      drawing: await linePlot({
         rows,
         x: { field: 'features', title: 'features', isLog: true },
         y: { field: 'meanSquaredError', title: 'relative mean squared error', isLog: true },

@@ -57,7 +57,7 @@ export function scalingFigure(points: readonly MeasuredPoint[]): FigureMaker {
           'The whole model (6 layers, dim 512, 8 heads × 64, 256 features, batch 1): the time of a forward pass and of a training ' +
           'step, and the peak memory of the process that made it. Lines end at the longest that fits. A slope of 1 is linear, of 2 ' +
           'quadratic. The table has training steps, with their speed over that of the same model with exact attention.',
-        svg: await linePlot({
+        drawing: await linePlot({
           rows: drawn,
           x: { field: 'length', title: 'length (tokens)', isLog: true, format: ',d' },
           y: { field: 'value', title: '', isLog: true },

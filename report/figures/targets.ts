@@ -49,7 +49,7 @@ export function targetsFigure(rows: readonly TargetRow[]): FigureMaker {
         caption:
           'Each row of the benchmarks that has a target, as how many times better than the target it is: the ratio over a lower ' +
           'bound, or an upper bound over the ratio. Points to the right of the line meet theirs.',
-        svg: await barPlot({
+        drawing: await barPlot({
           rows,
           name: { field: 'name', title: '', limit: 520 },
           x: { field: 'margin', title: 'times better than the target', isLog: true },

@@ -9,19 +9,7 @@
  * Every S_f has a denominator of at least 1, and a row has a p of at least 1/features, so den ≥ 1/features. Some passes
  * over [keys, features] more than the fast form (bidirectional.ts), which calls it where float32 has lost something.
  */
-import {
-  add,
-  exp,
-  less,
-  matmul,
-  max,
-  maximum,
-  multiply,
-  slice,
-  softmax,
-  subtract,
-  type Tensor,
-} from '../graph/index.js';
+import { add, exp, matmul, max, maximum, multiply, slice, softmax, subtract, type Tensor } from '../graph/index.js';
 import { withOnes } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { emptyLogScale } from './state.js';
@@ -33,6 +21,8 @@ export interface LogSpaceInputs {
   readonly key: Tensor;
   /** [batch, heads, keys, dim] */
   readonly value: Tensor;
+  /** False for rows that see no key, which get zeros; absent where each sees some. [batch, 1, 1, 1] */
+  readonly visible: Tensor | undefined;
 }
 
 function weights({ query, key, value }: LogSpaceInputs) {
@@ -46,9 +36,7 @@ function weights({ query, key, value }: LogSpaceInputs) {
 /** The output [batch, heads, queries, dim] and the inverse denominators [..., 1], zero for rows without any key. */
 export function logSpaceBidirectional(inputs: LogSpaceInputs): readonly Tensor[] {
   const { queryWeight, sums } = weights(inputs);
-  const weighted = matmul(queryWeight, sums);
-  const visible = less(0, slice(weighted, -1, weighted.staticDim(-1) - 1));
-  const { output, inverse } = normalizeOutput(weighted, { visible });
+  const { output, inverse } = normalizeOutput(matmul(queryWeight, sums), { visible: inputs.visible });
   return [output, inverse];
 }
 

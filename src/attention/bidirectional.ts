@@ -50,6 +50,7 @@ import {
   positionsOf,
   swapHeads,
   toSequence,
+  withoutHidden,
 } from './layout.js';
 import { isLossy } from './loss.js';
 import { normalize, weightedGradient } from './normalize.js';
@@ -63,7 +64,7 @@ import {
   queryRows,
   turned,
 } from './rows.js';
-import { emptyLogScale, maskedLogScale } from './state.js';
+import { emptyLogScale, headroomOf, maskedLogScale } from './state.js';
 import { addSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
 /** Rows of a block: the features of 8 heads of 256 are then 2 MB, and shorter blocks have a dearer product. */
@@ -113,8 +114,9 @@ function maskOf({ count, rows, split }: Blocks, mask: Tensor): Tensor {
  *
  * @throws SHAPE for inputs that do not fit; CONFIG for the positions of one side alone.
  */
-export function bidirectionalAttention(inputs: AttentionInputs, features: FeatureMap): Tensor {
-  checkInputs('bidirectionalAttention', inputs, false);
+export function bidirectionalAttention(given: AttentionInputs, features: FeatureMap): Tensor {
+  checkInputs('bidirectionalAttention', given, false);
+  const inputs = withoutHidden(given);
   expectPositions('bidirectionalAttention', inputs, features);
   const { keyMask } = inputs;
   const [batch, keys, heads] = inputs.key.shape as [Dim, Dim, Dim, Dim];
@@ -139,6 +141,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
   const readKey = (x: Tensor) => map.key(x, turned(position.key)).logFeatures;
   const isLogarithmic =
     readQuery(swapHeads(inputs.query)) !== undefined && readKey(swapHeads(inputs.key)) !== undefined;
+  const headroom = headroomOf(isLogarithmic);
   // A sequence without any key gives zeros.
   const visible =
     keyMask === undefined ? undefined : reshape(less(0, max(cast(keyMask, 'int32'), 1)), [batch, 1, 1, 1]);
@@ -157,7 +160,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
       const rows = keyRows(map, named<KeyTokens>(keyNames, items));
       const next = maximum(top!, max(rows.logScale, 2, true));
       const before = scaleSums({ values: values!, weights: weights! }, exp(subtract(top!, next)));
-      const total = addSums(before, sumsOf(rows, weightsOf(rows.logScale, next)));
+      const total = addSums(before, sumsOf(rows, weightsOf(rows.logScale, next, headroom)));
       return { states: [total.values, total.weights, next], items: [rows.logScale] };
     },
   );
@@ -208,7 +211,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
     const gSums = splitSums(gJoined);
     const ofKeys = scan(ofQueries.states.slice(1), [...Object.values(keyTokens), logScales], (totals, items) => {
       const rows = keyRows(map, named<KeyTokens>(keyNames, items));
-      const weight = weightsOf(items.at(-1)!, scale);
+      const weight = weightsOf(items.at(-1)!, scale, headroom);
       const weighted = multiply(rows.value, weight);
       const gFeatures = matmul(concatenate([weighted, weight], -1), gJoined);
       const { numerator: gValue, denominator: gWeight } = readSums(rows.features.values, gSums);
@@ -242,6 +245,7 @@ export function bidirectionalAttention(inputs: AttentionInputs, features: Featur
       query: readQuery(query)!,
       key: mask === undefined ? logKey : where(mask, logKey, scalar(maskedLogScale)),
       value: swapHeads(inputs.value),
+      visible,
     };
   };
   // The features of a key add up to 1, so the sums of the weights over all features are the weight of all keys.

@@ -47,6 +47,8 @@ export interface ChunkForm {
   readonly tril: Tensor;
   /** Whether the features have logarithms, which then get the gradients. */
   readonly isLogarithmic: boolean;
+  /** What weights are raised by (state.ts). */
+  readonly headroom: number;
 }
 
 /** S with the headroom in it, and R [batch, heads, 1, 1]. */
@@ -61,13 +63,14 @@ export interface ChunkSaved {
   readonly inverse: Tensor;
   /** The weights of the keys, [batch, heads, chunk, 1]. */
   readonly weight: Tensor;
-  /** P */
+  /** P; of rows with scales of their own, the S before the chunk and its R. */
   readonly values: Tensor;
   readonly weights: Tensor;
+  readonly past?: Tensor | undefined;
   /** e^{R_before − R} [batch, heads, 1, 1] */
   readonly decay: Tensor;
   /** Where a guarded denominator is the row's own, int32 [batch, heads, chunk, 1]. */
-  readonly isOwn?: Tensor;
+  readonly isOwn?: Tensor | undefined;
 }
 
 export interface ChunkResult {
@@ -75,18 +78,22 @@ export interface ChunkResult {
   /** [batch, heads, chunk, dim] */
   readonly output: Tensor;
   readonly saved: ChunkSaved;
-  /** The weight of the keys that each row sees, where features add up to 1: [batch, heads, chunk, 1]. */
-  readonly seen: Tensor;
+  /** The weight of the keys that each row sees, of maps with logarithms, whose features add up to 1: [batch, heads, chunk, 1]. */
+  readonly seen?: Tensor | undefined;
 }
 
 /** Reads a chunk after a state. */
-export function readChunk({ map, tril }: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
+export function readChunk(
+  { map, tril, isLogarithmic, headroom }: ChunkForm,
+  state: ChunkState,
+  tokens: ChunkTokens,
+): ChunkResult {
   const query = queryRows(map, tokens).features.values;
   const keys = keyRows(map, tokens);
   const key = keys.features.values;
   const scale = maximum(state.scale, max(keys.logScale, 2, true));
   const decay = exp(subtract(state.scale, scale));
-  const weight = weightsOf(keys.logScale, scale);
+  const weight = weightsOf(keys.logScale, scale, headroom);
   const prefix = scaleSums(state.sums, decay); // P
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril); // [batch, heads, chunk, chunk]
   const before = readSums(query, prefix);
@@ -101,9 +108,17 @@ export function readChunk({ map, tril }: ChunkForm, state: ChunkState, tokens: C
   return {
     next: { sums: addSums(prefix, sumsOf(keys, weight)), scale },
     output,
-    saved: { inverse, weight, ...prefix, decay, ...(isOwn === undefined ? {} : { isOwn: cast(isOwn, 'int32') }) },
-    seen: add(matmul(tril, weight), sum(prefix.weights, -1, true)),
+    saved: { inverse, weight, ...prefix, decay, isOwn: isOwn && cast(isOwn, 'int32') },
+    seen: isLogarithmic ? add(matmul(tril, weight), sum(prefix.weights, -1, true)) : undefined,
   };
+}
+
+export interface ChunkGradientInputs {
+  readonly output: Tensor;
+  /** [batch, chunk, heads, dim] */
+  readonly gOutput: Tensor;
+  /** Z */
+  readonly later: Tensor;
 }
 
 export interface ChunkGradients {
@@ -117,12 +132,12 @@ export interface ChunkGradients {
   readonly earlier: Tensor;
 }
 
-/** The gradients of a chunk, given its outputs, their gradients [batch, chunk, heads, dim] and Z; the features are computed again. */
+/** The gradients of a chunk, given its outputs, their gradients and Z; the features are computed again. */
 export function chunkGradients(
   { map, tril, isLogarithmic }: ChunkForm,
   tokens: ChunkTokens,
   { inverse, weight, values, weights, decay, isOwn }: ChunkSaved,
-  { output, gOutput, later }: { readonly output: Tensor; readonly gOutput: Tensor; readonly later: Tensor },
+  { output, gOutput, later }: ChunkGradientInputs,
 ): ChunkGradients {
   const [queries, keys] = [queryRows(map, tokens), keyRows(map, tokens)];
   const [query, key] = [queries.features.values, keys.features.values];
@@ -132,7 +147,7 @@ export function chunkGradients(
     gradient: swapHeads(gOutput),
     output,
     inverse,
-    isOwn: isOwn === undefined ? undefined : cast(isOwn, 'bool'),
+    isOwn: isOwn && cast(isOwn, 'bool'),
   });
   const g = concatenate([numerator, denominator], -1); // G
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril);

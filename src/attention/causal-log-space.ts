@@ -19,7 +19,6 @@ import {
   add,
   broadcastTo,
   exp,
-  less,
   matmul,
   max,
   maximum,
@@ -44,6 +43,8 @@ export interface LogSpaceInputs {
   readonly key: Tensor;
   /** [length, batch, heads, 1, dim] */
   readonly value: Tensor;
+  /** [length, batch, 1, 1, 1], false for rows that see no key, which get zeros; absent where each sees some. */
+  readonly visible: Tensor | undefined;
   /** What was read before, normalized. */
   readonly state: AttentionState;
 }
@@ -75,13 +76,15 @@ function statesOf({ sum, logScale }: AttentionState): readonly Tensor[] {
 }
 
 /** The outputs [length, batch, heads, 1, dim] and the inverse denominators [..., 1], zero for a row without any key. */
-export function logSpaceCausal({ query, key, value, state }: LogSpaceInputs): { output: Tensor; inverse: Tensor } {
+export function logSpaceCausal({ query, key, value, visible, state }: LogSpaceInputs): {
+  output: Tensor;
+  inverse: Tensor;
+} {
   const { items } = scan(statesOf(state), [query, key, withOnes(value)], (states, position): ScanStep => {
     const { next, queryWeight } = read(states, position);
     return { states: next, items: [matmul(queryWeight, next[0])] };
   });
-  const weighted = items[0]!;
-  return normalizeOutput(weighted, { visible: less(0, slice(weighted, -1, value.staticDim(-1))) });
+  return normalizeOutput(items[0]!, { visible });
 }
 
 /** The gradients of the log-features and of the values, given G [length, batch, heads, 1, dim + 1]. */
@@ -111,7 +114,7 @@ export function logSpaceCausalGradient(
 }
 
 /** The state after all keys [length, batch, heads, 1, features], normalized inputs or not, in one product. */
-export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query'>): AttentionState {
+export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query' | 'visible'>): AttentionState {
   const [length, batch, heads, , features] = key.shape;
   const dim = value.staticDim(-1);
   const byHead = (x: Tensor) => transpose(reshape(x, [length!, batch!, heads!, x.dim(-1)]), [1, 2, 0, 3]); // [batch, heads, length, ·]

@@ -15,6 +15,8 @@ export interface ChunkedTokens {
   readonly value: () => Tensor;
   /** [chunks, batch, 1, chunk, 1], false for keys that are hidden and for padding; absent where there are none. */
   readonly mask: Tensor | undefined;
+  /** The same, false for queries that see no key; absent where each sees some. */
+  readonly visible: Tensor | undefined;
   /** Normalized. */
   readonly state: AttentionState;
 }
@@ -40,15 +42,16 @@ function fromPositions(x: Tensor, [chunks, batch, heads, chunk]: Tensor['shape']
 }
 
 /** The twin for a map with log-features. */
-export function causalTwin({ query, key, value, mask, state }: ChunkedTokens): CausalTwin {
+export function causalTwin({ query, key, value, mask, visible, state }: ChunkedTokens): CausalTwin {
   const keysAndValues = () => {
     const plain = key();
-    const visible = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
-    return { key: toPositions(visible), value: toPositions(value()), state };
+    const shown = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
+    return { key: toPositions(shown), value: toPositions(value()), state };
   };
   const all = (): LogSpaceInputs => ({
     query: toPositions(query()),
     ...keysAndValues(),
+    visible: visible && toPositions(visible),
   });
   const back = (x: Tensor) => fromPositions(x, value().shape);
   return {

@@ -22,29 +22,20 @@ import {
   conditional,
   constant,
   cumulativeSum,
-  exp,
   less,
   max,
   multiply,
   pullback,
   reshape,
   scalar,
-  scan,
   slice,
   stopGradient,
-  subtract,
   type Tensor,
   transpose,
   withGradient,
 } from '../graph/index.js';
-import {
-  type ChunkForm,
-  type ChunkSaved,
-  type ChunkState,
-  type ChunkTokens,
-  chunkGradients,
-  readChunk,
-} from './causal-chunk.js';
+import type { ChunkState } from './causal-chunk.js';
+import { chunkLoop, swapLast } from './causal-loop.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
 import { guarded } from './guard.js';
 import {
@@ -58,38 +49,28 @@ import {
   refuseSequenceWide,
   toChunks,
   toSequence,
+  withoutHidden,
 } from './layout.js';
 import { isLossy, isLossyState } from './loss.js';
 import { weightedGradient } from './normalize.js';
-import { type AttentionState, emptyLogScale, headroom, normalizeState } from './state.js';
-import { joinSums, splitSums } from './sums.js';
+import { type AttentionState, emptyLogScale, headroomOf, normalizeState } from './state.js';
+import { joinSums } from './sums.js';
 
 export interface CausalOptions {
-  /** Positions in a chunk; changes the speed and nothing else. */
-  readonly chunk?: number;
+  /** Positions in a chunk, up to `largestChunk`; changes the speed and nothing else. */
+  readonly chunk?: number | undefined;
   /** What was read before these tokens; its gradient is not followed. */
   readonly state?: AttentionState | undefined;
 }
 
 export const defaultChunk = 64;
+/** A chunk holds a matrix chunk × chunk: beyond some hundreds it costs more than all else, and 1,024 take 4 MB. */
+export const largestChunk = 1024;
 
 /** 1 where a key is at or before the query: [chunk, chunk]. */
 function lowerTriangle(chunk: number): Tensor {
   const values = Array.from({ length: chunk * chunk }, (_, at) => Number(at % chunk <= Math.floor(at / chunk)));
   return constant('float32', [chunk, chunk], values);
-}
-
-/** A state's sums at one scale per head with the headroom in them, and that scale [batch, heads, 1, 1]. */
-function unify({ sum: total, logScale }: AttentionState): ChunkState {
-  const scale = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
-  const column = reshape(logScale, [...logScale.shape, 1]);
-  const raised = multiply(multiply(total, exp(subtract(column, scale))), headroom);
-  return { sums: splitSums(swapLast(raised)), scale };
-}
-
-/** [..., features, dim + 1] → [..., dim + 1, features], and back. */
-function swapLast(x: Tensor): Tensor {
-  return transpose(x, [0, 1, 3, 2]);
 }
 
 /** The state to start from, without its gradient; normalized where the features have logarithms. */
@@ -115,75 +96,6 @@ function seenKeys(keyMask: Tensor, state: AttentionState | undefined): Tensor {
   return less(0, add(counts, reshape(cast(read, 'float32'), [batch, 1])));
 }
 
-/** The tokens of all chunks as sequences of a loop, in the order of their names. */
-type Sequences = { readonly [K in keyof ChunkTokens]: Tensor };
-
-function tokensOf(names: readonly string[], items: readonly Tensor[]): ChunkTokens {
-  return Object.fromEntries(names.map((name, at) => [name, items[at] as Tensor])) as unknown as ChunkTokens;
-}
-
-interface CoreInputs {
-  readonly form: ChunkForm;
-  readonly tokens: Sequences;
-  readonly start: AttentionState;
-}
-
-const savedNames = ['inverse', 'weight', 'values', 'weights', 'decay', 'isOwn'] as const;
-
-/** The loop over the chunks: the outputs [chunks, batch, heads, chunk, dim] before their gradient, and how to get it. */
-function chunkLoop({ form, tokens, start }: CoreInputs) {
-  const initial = unify(start);
-  const names = Object.keys(tokens);
-  const sequences = Object.values(tokens);
-  const kept = savedNames.filter((name) => name !== 'isOwn' || form.map.isSigned);
-  const forward = scan(
-    [initial.sums.values, initial.sums.weights, initial.scale],
-    sequences,
-    ([values, weights, scale], items) => {
-      const before = { sums: { values: values!, weights: weights! }, scale: scale! };
-      const { next, output, saved, seen } = readChunk(form, before, tokensOf(names, items));
-      return {
-        states: [next.sums.values, next.sums.weights, next.scale],
-        items: [output, ...kept.map((name) => saved[name]!), seen],
-      };
-    },
-  );
-  const [output, ...items] = forward.items as [Tensor, ...Tensor[]];
-  const saved = items.slice(0, kept.length);
-  const rows = { inverse: saved[0]!, seen: items.at(-1)!, visible: tokens.visible, sums: output };
-
-  /** The gradients of queries, keys and values [chunks, batch, chunk, heads, dim] and of learned tensors, from the last chunk to the first. */
-  const gradients = (gOutput: Tensor): readonly Tensor[] => {
-    const learned = form.map.learned ?? [];
-    const [batch, heads, dim, features] = initial.sums.values.shape as [Dim, Dim, number, Dim];
-    const nothing = [[batch, heads, dim + 1, features], ...learned.map(({ shape }) => shape)].map((shape) =>
-      broadcastTo(scalar(0), shape),
-    );
-    const chunk = form.tril.staticDim(0);
-    const backward = scan(
-      nothing,
-      [...sequences, ...saved, output, toSequence(gOutput, chunk)],
-      ([later, ...totals], all) => {
-        const [own, rest] = [all.slice(0, names.length), all.slice(names.length)];
-        const held = Object.fromEntries(kept.map((name, at) => [name, rest[at]])) as unknown as ChunkSaved;
-        const result = chunkGradients(form, tokensOf(names, own), held, {
-          output: rest[kept.length]!,
-          gOutput: rest[kept.length + 1]!,
-          later: later!,
-        });
-        return {
-          states: [result.earlier, ...totals.map((total, at) => add(total, result.learned[at]!))],
-          items: [result.query, result.key, result.value],
-        };
-      },
-      { reverse: true },
-    );
-    return [...backward.items, ...backward.states.slice(1)];
-  };
-  const [values, weights, scale] = forward.states as [Tensor, Tensor, Tensor];
-  return { output, rows, gradients, final: { sums: { values, weights }, scale } };
-}
-
 /**
  * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
  * denominators takes the headroom away and leaves every feature the whole of float32's range.
@@ -192,8 +104,8 @@ function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): 
   const total = swapLast(joinSums(sums));
   const [batch, heads, features] = total.shape as [Dim, Dim, Dim];
   const logScale = broadcastTo(reshape(scale, [batch, heads, 1]), [batch, heads, features]);
-  const chunked = { sum: multiply(total, 1 / headroom), logScale };
-  if (twin === undefined) return { sum: stopGradient(chunked.sum), logScale: stopGradient(logScale) };
+  if (twin === undefined) return { sum: stopGradient(total), logScale: stopGradient(logScale) };
+  const chunked = { sum: multiply(total, 1 / headroomOf(true)), logScale };
   const dim = total.staticDim(-1) - 1;
   const [finalSum, finalScale] = conditional(isLossyState(total, slice(total, -1, dim)), twin.state, () => {
     const state = normalizeState(chunked);
@@ -206,17 +118,22 @@ function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): 
  * Causal attention of [batch, length, heads, dim] through a feature map, in time and memory linear in the length.
  * Returns the output [batch, length, heads, valueDim] and the state after the last token, whose gradient is not followed.
  *
- * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon).
+ * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon) and for a chunk out of
+ *   range.
  */
 export function causalAttention(
-  inputs: AttentionInputs,
+  given: AttentionInputs,
   features: FeatureMap,
   { chunk = defaultChunk, state }: CausalOptions = {},
 ): { output: Tensor; state: AttentionState } {
-  checkInputs('causalAttention', inputs, true);
+  checkInputs('causalAttention', given, true);
+  const inputs = withoutHidden(given);
   refuseSequenceWide('causalAttention', features);
-  if (!Number.isSafeInteger(chunk) || chunk < 1) {
-    throw new PerformerError('CONFIG', `causalAttention: expected a positive integer as chunk, got ${chunk}.`);
+  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > largestChunk) {
+    throw new PerformerError(
+      'CONFIG',
+      `causalAttention: expected an integer from 1 to ${largestChunk} as chunk, got ${chunk}.`,
+    );
   }
   const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
   const valueDim = inputs.value.staticDim(-1);
@@ -244,7 +161,8 @@ export function causalAttention(
   const keyRows = () => toChunks(inputs.key, chunk);
   const readQuery = (x: Tensor) => map.query(x, chunked(position.query)).logValues;
   const readKey = (x: Tensor) => map.key(x, chunked(position.key)).logFeatures;
-  const isLogarithmic = readQuery(queryRows()) !== undefined && readKey(keyRows()) !== undefined;
+  const keyFeatures = map.key(keyRows(), chunked(position.key)); // What kind they are; nothing reads them.
+  const isLogarithmic = readQuery(queryRows()) !== undefined && keyFeatures.logFeatures !== undefined;
   const start = startOf(state, { batch, heads, features: map.featureCount, valueDim }, isLogarithmic);
   const twin = isLogarithmic
     ? causalTwin({
@@ -252,11 +170,13 @@ export function causalAttention(
         key: () => readKey(keyRows())!,
         value: () => toChunks(inputs.value, chunk),
         mask,
+        visible,
         state: start,
       })
     : undefined;
   const loop = chunkLoop({
-    form: { map, tril: lowerTriangle(chunk), isLogarithmic },
+    form: { map, tril: lowerTriangle(chunk), isLogarithmic, headroom: headroomOf(isLogarithmic) },
+    hasRowScales: !isLogarithmic && (keyFeatures.logScale?.rank ?? 0) > 0,
     tokens: {
       query: toSequence(inputs.query, chunk),
       key: toSequence(inputs.key, chunk),

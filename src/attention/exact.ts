@@ -12,8 +12,6 @@ import {
   concatenate,
   lessOrEqual,
   matmul,
-  max,
-  multiply,
   range,
   reshape,
   scalar,
@@ -22,7 +20,8 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
-import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
+import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './layout.js';
+import { seesSome, softmaxOfVisible } from './visible.js';
 
 export interface ExactOptions {
   readonly isCausal: boolean;
@@ -35,15 +34,20 @@ export interface ExactState<T = Tensor> {
   readonly value: T;
 }
 
-/** Below any score, and finite: a row without a visible key stays a number. */
-const hidden = -1e30;
-
-/** [batch, queries, heads, dim] attending to [batch, keys, heads, dim]: the output and the state after it. */
+/**
+ * [batch, queries, heads, dim] attending to [batch, keys, heads, dim]: the output and the state after it.
+ *
+ * Right while scores are finite in float32: for queries and keys of norms whose product is below 3e38. Beyond, rows whose
+ * scores are not finite are NaN.
+ *
+ * @throws SHAPE for inputs that do not fit.
+ */
 export function exactAttention(
-  inputs: AttentionInputs,
+  given: AttentionInputs,
   { isCausal, state }: ExactOptions,
 ): { output: Tensor; state: ExactState } {
-  checkInputs('exactAttention', inputs, isCausal);
+  checkInputs('exactAttention', given, isCausal);
+  const inputs = withoutHidden(given);
   const query = swapHeads(inputs.query);
   const newKey = swapHeads(inputs.key);
   const newValue = swapHeads(inputs.value);
@@ -52,7 +56,7 @@ export function exactAttention(
   const queries = query.dim(2);
   const keys = key.dim(2);
   const past = state === undefined ? 0 : state.key.dim(2);
-  let scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
+  const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
   const masks: Tensor[] = [];
   if (isCausal) {
     const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
@@ -64,13 +68,10 @@ export function exactAttention(
     const whole = state === undefined ? own : concatenate([broadcastTo(scalar(1, 'int32'), [batch!, past]), own], 1);
     masks.push(reshape(cast(whole, 'bool'), [batch!, 1, 1, addDims(past, fresh!)]));
   }
-  let seen: Tensor | undefined;
-  if (masks.length > 0) {
-    const mask = masks.reduce((a, b) => and(a, b));
-    scores = where(mask, scores, scalar(hidden));
-    if (inputs.keyMask !== undefined) seen = max(cast(mask, 'float32'), -1, true);
-  }
-  const attended = matmul(softmax(scores), value);
-  const output = seen === undefined ? attended : multiply(attended, seen);
+  const visible = masks.length === 0 ? undefined : masks.reduce((a, b) => and(a, b));
+  const seen = visible === undefined || inputs.keyMask === undefined ? undefined : seesSome(visible);
+  const weights = visible === undefined ? softmax(scores) : softmaxOfVisible(scores, visible, seen);
+  const attended = matmul(weights, value);
+  const output = seen === undefined ? attended : where(seen, attended, scalar(0));
   return { output: swapHeads(output), state: { key, value } };
 }

@@ -1,6 +1,6 @@
 /** Attention: exact, and through feature maps in its bidirectional, causal and recurrent forms. */
 export { bidirectionalAttention } from './bidirectional.js';
-export { type CausalOptions, causalAttention, defaultChunk } from './causal.js';
+export { type CausalOptions, causalAttention, defaultChunk, largestChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export {
   addRecent,

@@ -7,21 +7,15 @@
  * exceeds a hundred times the largest value.
  */
 import {
-  and,
   broadcastTo,
   cast,
   concatenate,
-  constant,
   less,
-  lessOrEqual,
   matmul,
   max,
   maximum,
   multiply,
-  range,
-  reshape,
   scalar,
-  softmax,
   sqrt,
   stopGradient,
   type Tensor,
@@ -29,34 +23,9 @@ import {
   withGradient,
 } from '../graph/index.js';
 import type { Kernel } from '../kernels/index.js';
-import { type AttentionInputs, checkInputs, swapHeads } from './layout.js';
+import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './layout.js';
 import { normalizeOutput, weightedGradient } from './normalize.js';
-
-/** Below any log-weight, and finite: a row without a visible key stays a number. */
-export const hidden = -1e30;
-
-/**
- * Which keys a query sees, broadcast to [batch, heads, queries, keys]; absent where each sees all. `rows` are the positions of
- * the queries, all in order unless given.
- */
-export function visibleKeys(
-  { query, key, keyMask }: Omit<AttentionInputs, 'value'>,
-  isCausal: boolean,
-  rows?: readonly number[],
-): Tensor | undefined {
-  const [batch, keys] = key.shape;
-  const position = rows === undefined ? range(query.dim(1)) : constant('int32', [rows.length], rows);
-  const causal = isCausal ? lessOrEqual(range(keys!), reshape(position, [position.dim(0), 1])) : undefined;
-  const given = keyMask === undefined ? undefined : reshape(keyMask, [batch!, 1, 1, keys!]);
-  return causal !== undefined && given !== undefined ? and(causal, given) : (causal ?? given);
-}
-
-/** exp(a)/Σexp(a) over the visible keys; rows that see none are zeros. a [batch, heads, queries, keys]. */
-export function visibleSoftmax(logWeights: Tensor, visible: Tensor | undefined): Tensor {
-  if (visible === undefined) return softmax(logWeights);
-  const weights = softmax(where(visible, logWeights, scalar(hidden)));
-  return multiply(weights, max(cast(visible, 'float32'), -1, true));
-}
+import { visibleKeys, visibleSoftmax } from './visible.js';
 
 /**
  * Every query attends to every key, or to those up to its own position: [batch, queries, heads, valueDim].
@@ -64,11 +33,12 @@ export function visibleSoftmax(logWeights: Tensor, visible: Tensor | undefined):
  * @throws SHAPE for inputs that do not fit.
  */
 export function kernelAttention(
-  inputs: AttentionInputs,
+  given: AttentionInputs,
   kernel: Kernel,
   { isCausal }: { readonly isCausal: boolean },
 ): Tensor {
-  checkInputs('kernelAttention', inputs, isCausal);
+  checkInputs('kernelAttention', given, isCausal);
+  const inputs = withoutHidden(given);
   const query = swapHeads(inputs.query); // [batch, heads, queries, dim]
   const key = swapHeads(inputs.key);
   const value = swapHeads(inputs.value);

@@ -4,16 +4,21 @@ import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
 import {
+  abs,
   broadcastTo,
   cast,
   concatenate,
+  less,
+  or,
   pad,
   range,
   reshape,
   scalar,
   slice,
+  sum,
   type Tensor,
   transpose,
+  where,
 } from '../graph/index.js';
 
 export interface AttentionInputs {
@@ -23,18 +28,22 @@ export interface AttentionInputs {
   readonly key: Tensor;
   /** [batch, keys, heads, valueDim] */
   readonly value: Tensor;
-  /** [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. */
+  /**
+   * [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. What a hidden key and its
+   * value hold counts for nothing, in outputs and gradients, be it NaN or infinite. Where queries and keys are as many,
+   * position i of both is taken for one token: the query of a hidden token counts as zeros if it is not finite.
+   */
   readonly keyMask?: Tensor | undefined;
   /** [batch, queries] and [batch, keys], for features that use positions; 0, 1, … unless given. */
   readonly queryPosition?: Tensor | undefined;
   readonly keyPosition?: Tensor | undefined;
 }
 
-/** Throws SHAPE unless the inputs fit together. */
+/** Throws SHAPE unless the inputs fit together and hold something. */
 export function checkInputs(where: string, { query, key, value, keyMask }: AttentionInputs, isCausal: boolean): void {
   const [batch, keys, heads] = key.shape;
   const fits =
-    [query, key, value].every(({ rank }) => rank === 4) &&
+    [query, key, value].every(({ rank, shape }) => rank === 4 && !shape.includes(0)) &&
     sameDim(query.dim(0), batch!) &&
     sameDim(query.dim(2), heads!) &&
     sameDim(query.dim(3), key.dim(3)) &&
@@ -42,11 +51,31 @@ export function checkInputs(where: string, { query, key, value, keyMask }: Atten
     (!isCausal || sameDim(query.dim(1), keys!));
   if (!fits) {
     const got = [query, key, value].join(', ');
-    throw new PerformerError('SHAPE', `${where}: expected query, key, value [batch, length, heads, dim], got ${got}.`);
+    throw new PerformerError(
+      'SHAPE',
+      `${where}: expected query, key, value [batch, length, heads, dim], none of them 0, got ${got}.`,
+    );
   }
   if (keyMask !== undefined && (keyMask.dtype !== 'bool' || !sameShape(keyMask.shape, [batch!, keys!]))) {
     throw new PerformerError('SHAPE', `${where}: expected keyMask bool [${batch}, ${keys}], got ${keyMask}.`);
   }
+}
+
+/** The sum of finite entries: below this in magnitude. */
+const largest = 2 ** 127;
+
+/**
+ * The inputs with zeros in the place of what the mask hides: chosen, not multiplied, so that NaN and infinity reach
+ * neither an output nor a gradient. A query of a hidden token keeps its output while it is finite.
+ */
+export function withoutHidden(inputs: AttentionInputs): AttentionInputs {
+  const { query, key, value, keyMask } = inputs;
+  if (keyMask === undefined) return inputs;
+  const chosen = (rows: Tensor, x: Tensor) => where(reshape(rows, [...rows.shape, 1, 1]), x, scalar(0));
+  const shown = { ...inputs, key: chosen(keyMask, key), value: chosen(keyMask, value) };
+  if (!sameDim(query.dim(1), key.dim(1))) return shown;
+  const isWhole = less(abs(sum(query, [2, 3])), largest); // [batch, length]
+  return { ...shown, query: chosen(or(keyMask, isWhole), query) };
 }
 
 /** Throws CONFIG for features that would carry later tokens into earlier outputs. */

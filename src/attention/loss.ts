@@ -2,8 +2,9 @@
  * Whether float32 lost weights that count: what decides between a fast form of attention and its form in log space.
  *
  * The fast forms add up weights q_f k_jf w_j of a feature f and a key j, with values q, k in [0, 1] of the features and
- * w_j ≤ headroom the key's own weight. What is below 2⁻¹²⁶ loses digits, or all of them where an engine flushes it to
- * zero: q_f, k_jf or their product, so that a row loses at most 3·features·2⁻¹²⁶·Σⱼ w_j over the keys that it sees. Its denominator is trusted where this
+ * w_j ≤ 2⁵⁸, the headroom, the key's own weight. What is below 2⁻¹²⁶ loses digits, or all of them where an engine flushes
+ * it to zero: q_f, k_jf or their product, so that a row loses at most 3·features·2⁻¹²⁶·Σⱼ w_j over the keys that it sees.
+ * Its denominator is trusted where this
  * is at most 2⁻²⁰ of it, the size of a few roundings of an exponent. The bound is sharp in its order alone: a row that
  * passes has mostly lost nothing.
  *

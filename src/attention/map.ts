@@ -38,7 +38,6 @@ import {
   where,
 } from '../graph/index.js';
 import { guardDenominator, guarded } from './guard.js';
-import { hidden, visibleKeys, visibleSoftmax } from './kernel.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -46,7 +45,10 @@ import {
   positionsOf,
   refuseSequenceWide,
   swapHeads,
+  withoutHidden,
 } from './layout.js';
+import { maskedLogScale } from './state.js';
+import { visibleKeys, visibleSoftmax } from './visible.js';
 
 export interface AttentionMapOptions {
   readonly isCausal: boolean;
@@ -101,9 +103,11 @@ function fromProducts(query: Features, key: Features, visible: Tensor | undefine
   const products = matmul(query.values, key.values, { transposeRight: true }); // [batch, heads, rows, keys]
   const shape = products.shape;
   const seen = broadcastTo(visible ?? cast(scalar(1), 'bool'), shape);
-  const scale = key.logScale === undefined ? undefined : transpose(key.logScale, [0, 1, 3, 2]); // [batch, heads, 1, keys]
+  const { logScale } = key;
+  const isOwn = logScale !== undefined && logScale.rank > 0;
+  const scale = isOwn ? transpose(logScale, [0, 1, 3, 2]) : undefined; // [batch, heads, 1, keys]
   // The largest scale among the keys that a row sees cancels in the quotient.
-  const scales = where(seen, broadcastTo(scale ?? scalar(0), shape), scalar(hidden));
+  const scales = where(seen, broadcastTo(scale ?? scalar(0), shape), scalar(maskedLogScale));
   const weight = where(seen, exp(subtract(scales, max(scales, -1, true))), scalar(0));
   const raw = multiply(products, weight);
   const denominator = sum(raw, -1, true);
@@ -121,10 +125,11 @@ function fromProducts(query: Features, key: Features, visible: Tensor | undefine
  * @throws SHAPE for inputs that do not fit; CONFIG for rows that are none of the queries and for the positions of one
  *   side alone.
  */
-export function attentionMap(inputs: MapInputs, features: FeatureMap, options: AttentionMapOptions): Tensor {
-  const full = { ...inputs, value: inputs.key };
-  checkInputs('attentionMap', full, options.isCausal);
-  checkRows('attentionMap', inputs, options.rows);
+export function attentionMap(given: MapInputs, features: FeatureMap, options: AttentionMapOptions): Tensor {
+  checkInputs('attentionMap', { ...given, value: given.key }, options.isCausal);
+  checkRows('attentionMap', given, options.rows);
+  const full = withoutHidden({ ...given, value: given.key });
+  const { value: _, ...inputs } = full;
   expectPositions('attentionMap', inputs, features);
   if (options.isCausal) refuseSequenceWide('attentionMap', features);
   const map = guarded(features);
@@ -141,9 +146,10 @@ export function attentionMap(inputs: MapInputs, features: FeatureMap, options: A
 }
 
 /** softmax(QKᵀ/√dim) of the chosen queries: [batch, heads, rows, keys]. Throws as `attentionMap`. */
-export function exactAttentionMap(inputs: MapInputs, options: AttentionMapOptions): Tensor {
-  checkInputs('exactAttentionMap', { ...inputs, value: inputs.key }, options.isCausal);
-  checkRows('exactAttentionMap', inputs, options.rows);
+export function exactAttentionMap(given: MapInputs, options: AttentionMapOptions): Tensor {
+  checkInputs('exactAttentionMap', { ...given, value: given.key }, options.isCausal);
+  checkRows('exactAttentionMap', given, options.rows);
+  const inputs = withoutHidden({ ...given, value: given.key });
   const query = takePositions(swapHeads(inputs.query), options.rows);
   const scores = matmul(query, swapHeads(inputs.key), { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
   return visibleSoftmax(scores, visibleKeys(inputs, options.isCausal, options.rows));

@@ -17,6 +17,7 @@ import {
   max,
   maximum,
   multiply,
+  or,
   reshape,
   scalar,
   softmax,
@@ -34,6 +35,7 @@ import {
   refuseSequenceWide,
   swapHeads,
   withOnes,
+  withoutHidden,
 } from './layout.js';
 import { normalizeOutput } from './normalize.js';
 import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
@@ -57,11 +59,12 @@ export interface TokenFeatures {
 /** The features of one token that comes after a state. */
 export function tokenFeatures(
   where: string,
-  inputs: AttentionInputs,
+  given: AttentionInputs,
   features: FeatureMap,
   { logScale }: AttentionState,
 ): TokenFeatures {
-  checkInputs(where, inputs, true);
+  checkInputs(where, given, true);
+  const inputs = withoutHidden(given);
   refuseSequenceWide(where, features);
   expectPositions(where, inputs, features, true);
   const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
@@ -71,7 +74,7 @@ export function tokenFeatures(
   return {
     map,
     query: map.query(swapHeads(inputs.query), position.query),
-    keyScale: key.logFeatures ?? key.logScale ?? broadcastTo(scalar(0), [batch, heads, 1, 1]),
+    keyScale: key.logFeatures ?? broadcastTo(key.logScale ?? scalar(0), [batch, heads, 1, 1]),
     keyValues: key.logFeatures === undefined ? key.values : undefined,
     value: withOnes(swapHeads(inputs.value)),
     before: reshape(logScale, [batch, heads, 1, map.featureCount]),
@@ -102,7 +105,7 @@ export function recurrentAttention(
   const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
   const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), value));
   const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
-  const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(top, -1, true));
+  const seen = mask === undefined ? undefined : or(mask, less(emptyLogScale / 2, max(before, -1, true)));
   const mass = map.isSigned ? massOfState(sum) : undefined;
   const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
   return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };

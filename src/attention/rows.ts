@@ -39,7 +39,7 @@ export function keyRows(map: FeatureMap, tokens: KeyTokens): KeyRows {
   const rows = swapHeads(tokens.key);
   const features = map.key(rows, turned(tokens.keyPosition), tokens.mask);
   const value = swapHeads(tokens.value);
-  const plain = features.logScale ?? broadcastTo(scalar(0), [...value.shape.slice(0, 3), 1]);
+  const plain = broadcastTo(features.logScale ?? scalar(0), [...value.shape.slice(0, 3), 1]);
   const logScale = tokens.mask === undefined ? plain : where(tokens.mask, plain, scalar(maskedLogScale));
   return { rows, features, logScale, value };
 }
@@ -51,7 +51,7 @@ export function queryResults({ values, logValues }: Features, gradient: Tensor, 
   return isLogarithmic ? [[logValues!, multiply(values, gradient)]] : [[values, gradient]];
 }
 
-/** The same for keys, with the gradient of their scale. */
+/** The same for keys, with the gradient of their scale where each has one of its own. */
 export function keyResults(
   { values, logScale, logFeatures }: Features,
   gradient: Tensor,
@@ -59,7 +59,7 @@ export function keyResults(
   isLogarithmic: boolean,
 ): Results {
   if (isLogarithmic) return [[logFeatures!, multiply(values, gradient)]];
-  return logScale === undefined
+  return logScale === undefined || logScale.rank === 0
     ? [[values, gradient]]
     : [
         [values, gradient],

@@ -16,18 +16,24 @@ export interface AttentionState<T = Tensor> {
   readonly logScale: T;
 }
 
-/** The logScale of nothing: finite, so that differences of it are numbers, and below every real one. */
-export const emptyLogScale = -1e30;
+/** The logScale of nothing: finite, so that differences of it are numbers, and below every real one, which are above half of it. */
+export const emptyLogScale = -3e38;
 /** The log-feature of a masked key: so far below that it vanishes even against `emptyLogScale`. */
-export const maskedLogScale = -2e30;
+export const maskedLogScale = -3.4e38;
+
+const raise = 2 ** 58;
 
 /**
- * Weights e^{a − max a} are raised by this power of two, which rounds nothing and cancels in num/den. Sums of weights
+ * Weights e^{a − max a} are raised by a power of two, which rounds nothing and cancels in num/den. Sums of weights
  * then use both halves of float32's range instead of the lower one alone, while a million keys, and the gradients, which
  * carry the inverse, stay within it. A row whose visible keys all lie far below a later one of its chunk would otherwise
  * lose its denominator from std 5 of queries and keys on.
+ *
+ * This is so for features that are shares, of maps with logarithms. The values of others are of any size, and get none.
  */
-export const headroom = 2 ** 58;
+export function headroomOf(isLogarithmic: boolean): number {
+  return isLogarithmic ? raise : 1;
+}
 
 /**
  * The same state with denominators of 1: the scale of a feature is then the logarithm of its whole weight, which no

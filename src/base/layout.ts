@@ -78,10 +78,13 @@ export function drawBuffers<T>(layout: T, random: Random): MapLeaves<T, HostTens
 
 /** The buffers of a layout, each drawn from the branch `name` of the generator that it is given. */
 export function branchBuffers<T>(layout: T, name: number | string): T {
-  return mapTree(layout, (buffer: BufferSpec): BufferSpec => ({
-    ...buffer,
-    draw: (random) => buffer.draw(random.split(name)),
-  })) as T;
+  return mapTree(
+    layout,
+    (buffer: BufferSpec): BufferSpec => ({
+      ...buffer,
+      draw: (random) => buffer.draw(random.split(name)),
+    }),
+  ) as T;
 }
 
 /** The state before the first token. Throws SHAPE for a batch that is a symbol. */

@@ -48,8 +48,11 @@ type NameOf<S extends z.ZodObject, K extends string> = S extends z.ZodObject
 
 /** A variant as it may be given: its key may be left out, where it is the one that is taken by default. */
 type GivenVariant<S extends z.ZodObject, K extends string> = S extends z.ZodObject
-  ? Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }
+  ? Flat<Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }>
   : never;
+
+/** One object type in place of an intersection, so that nothing but such an object fits it. */
+type Flat<T> = { [P in keyof T]: T[P] };
 
 /** A choice as a schema: what may be given for it, and the variant that comes out. */
 export type ChoiceSchema<S extends z.ZodObject, K extends string> = z.ZodPrefault<
@@ -196,7 +199,11 @@ function fieldsOfKey(
 }
 
 function problemsOf(schema: z.ZodType): (value: unknown) => string | undefined {
-  return (value) => schema.safeParse(value).error?.issues.map(({ message }) => message).join('; ');
+  return (value) =>
+    schema
+      .safeParse(value)
+      .error?.issues.map(({ message }) => message)
+      .join('; ');
 }
 
 /** The choice itself as an option, then those of its variants; one that several have is listed with all of them. */
@@ -215,7 +222,11 @@ function fieldsOfUnion(
     const name = variantName(variant, key);
     for (const [child, inner] of Object.entries(variant.shape)) {
       if (child === key) continue;
-      for (const field of fieldsOfKey(inner as z.ZodType, [...path, child], [...variants, { path: own, names: [name] }])) {
+      for (const field of fieldsOfKey(
+        inner as z.ZodType,
+        [...path, child],
+        [...variants, { path: own, names: [name] }],
+      )) {
         const id = field.path.join('.');
         fields.set(id, merged(fields.get(id), field, own));
       }

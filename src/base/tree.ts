@@ -75,7 +75,7 @@ export function zipTrees<T, R>(
 
 /** A tree with the leaves and branches of `part` in the place of its own. */
 export function mergeTrees<T extends object>(tree: T, part: object): T {
-  if (isLeaf(part)) return part as T;
+  if (isLeaf(part, '')) return part as unknown as T;
   const own = tree as Readonly<Record<string, object>>;
   const entries = Object.entries(part as Readonly<Record<string, object | undefined>>);
   const changed = entries.flatMap(([key, value]) => {

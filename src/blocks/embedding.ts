@@ -1,6 +1,7 @@
 /** Tables of vectors: token embeddings and learned positions. */
-import { type Tensor, takeRows } from '../graph/index.js';
+
 import { drawn, type ParameterSpec } from '../base/layout.js';
+import { type Tensor, takeRows } from '../graph/index.js';
 
 export interface EmbeddingParams<T = Tensor> {
   /** [count, dim] */

@@ -1,7 +1,8 @@
 /** Linear layers: y = xW + b. */
+
+import { drawn, filled, type ParameterSpec } from '../base/layout.js';
 import { elementCount } from '../base/shape.js';
 import { add, matmul, reshape, type Tensor } from '../graph/index.js';
-import { drawn, filled, type ParameterSpec } from '../base/layout.js';
 
 export interface LinearParams<T = Tensor> {
   /** [inputs, outputs] */

@@ -1,6 +1,7 @@
 /** Layer normalisation with its parameters. */
-import { layerNorm, type Tensor } from '../graph/index.js';
+
 import { filled, type ParameterSpec } from '../base/layout.js';
+import { layerNorm, type Tensor } from '../graph/index.js';
 
 export interface LayerNormParams<T = Tensor> {
   /** [dim] */

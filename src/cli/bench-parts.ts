@@ -4,7 +4,7 @@ import { bytesSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
 import { buffersDigest, type LoadedModel, type Model } from '../models/index.js';
-import { languageModelling } from '../tasks/index.js';
+import { taskOfModel } from '../tasks/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
 
 export const partNames = ['training', 'prompt', 'decoding'] as const;
@@ -67,7 +67,8 @@ export async function prepareTraining(plain: Engine, { loaded, length, batch }: 
     statesDigest: buffersDigest(buffers),
   };
   const text = bytesSource(Uint8Array.from(randomTokens(model, length + 1)));
-  const trainer = await Trainer.create(snapshot, { engine, task: languageModelling(model, training, { train: text, heldOut: text }) });
+  const task = taskOfModel(model).build(model, training, { train: text, heldOut: text });
+  const trainer = await Trainer.create(snapshot, { engine, task });
   return { run: () => trainer.step(), dispose: () => trainer.dispose(), creation: taken };
 }
 

@@ -3,7 +3,7 @@ import { PerformerError } from '../base/errors.js';
 import type { ByteSource } from '../data/index.js';
 import type { Model } from '../models/index.js';
 import { loadModel } from '../models/node.js';
-import { languageModelling } from '../tasks/index.js';
+import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
@@ -25,7 +25,7 @@ export async function runEvaluate(
   try {
     const window = await chooseWindow(folder as string, loaded.model, text, options.window);
     const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
-    const task = languageModelling(loaded.model, size, { train: text, heldOut: text });
+    const task = taskOfModel(loaded.model).build(loaded.model, size, { train: text, heldOut: text });
     const evaluator = new Evaluator(await chooseEngine(options), task);
     try {
       const { measures } = await evaluator.run(loaded);

@@ -102,9 +102,8 @@ export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''):
     const told = issues.map((issue) => describe(issue, all, (key) => `${nameOf(key)}${whose}`));
     throw usageError(`${[...told, ...misfits].join('; ')}. See --help.`);
   }
-  const ignored = ignoredOptions({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
-  if (misfits.length + ignored.length > 0) throw usageError(`${[...misfits, ...ignored].join('; ')}. See --help.`);
-  checkFit({ model, training }, nameOf);
+  const problems = problemsOf({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
+  if (misfits.length + problems.length > 0) throw usageError(`${[...misfits, ...problems].join('; ')}. See --help.`);
   return { model, training };
 }
 
@@ -138,30 +137,28 @@ function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nam
   return `${nameOf(key)}: ${values[keyOf(needed.path)]} ${noun} ${noun.endsWith('s') ? 'need' : 'needs'} it`;
 }
 
-/** What was asked for and would change nothing. */
-function ignoredOptions({ model, training }: RunOptions, own: OptionValues): (readonly [key: string, problem: string])[] {
-  const isEndless = ['constant', 'inverse-square-root'].includes(training.schedule);
-  return [
-    ...(hasBuffers(modelOf(model)) ? [] : [['redrawInterval', 'only random projections have it'] as const]),
-    ...(isEndless ? [['finalFraction', 'only schedules that fall have it, to an end'] as const] : []),
-  ].filter(([key]) => key in own);
-}
-
-/** What neither schema sees alone. */
-function checkFit({ model, training }: RunOptions, nameOf: (key: string) => string): void {
+/** What neither schema sees alone, and what was asked for and would change nothing. */
+function problemsOf({ model, training }: RunOptions, own: OptionValues): (readonly [key: string, problem: string])[] {
   const built = modelOf(model);
-  const { maxLength } = built;
-  const problem = training.carryState ? carryingProblem(built) : undefined;
-  if (problem !== undefined) throw usageError(`${nameOf('carryState')}: ${problem}.`);
-  if (maxLength !== undefined && training.window > maxLength) {
-    throw usageError(
-      `${nameOf('window')}: expected at most the ${maxLength} tokens that the model can read, got ${training.window}.`,
-    );
+  const problems: (readonly [string, string])[] = [];
+  const carrying = training.carryState ? carryingProblem(built) : undefined;
+  if (carrying !== undefined) problems.push(['carryState', carrying]);
+  const { maxLength = Number.POSITIVE_INFINITY } = built;
+  if (training.window > maxLength) {
+    const got = `got ${training.window}`;
+    problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
   if (model.vocabularySize !== byteVocabularySize) {
-    const expected = `${byteVocabularySize}, one for each byte`;
-    throw usageError(`${nameOf('vocabularySize')}: expected ${expected}, got ${model.vocabularySize}.`);
+    const got = `got ${model.vocabularySize}`;
+    problems.push(['vocabularySize', `expected ${byteVocabularySize}, one for each byte, ${got}`]);
   }
+  if ('redrawInterval' in own && !hasBuffers(built)) {
+    problems.push(['redrawInterval', 'only random projections have it']);
+  }
+  if ('finalFraction' in own && ['constant', 'inverse-square-root'].includes(training.schedule)) {
+    problems.push(['finalFraction', 'only schedules that fall have it, to an end']);
+  }
+  return problems;
 }
 
 /** The snapshot to go on from, with what may change changed. Throws USAGE for options that would change the run. */

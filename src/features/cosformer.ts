@@ -4,7 +4,7 @@
  *
  *   φ(x, i) = relu(x) · [cos(πi/2M), sin(πi/2M)],   φ(q, i)·φ(k, j) = relu(q)·relu(k) · cos(π(i − j)/2M).
  *
- * Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
+ * Rows may have norms up to 10¹⁵; beyond, sums leave float32 and outputs are NaN. Tokens M or more apart get a negative weight, so M (`span`) should be the longest distance that a model reads.
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
@@ -13,9 +13,11 @@ import { concatenate, cos, multiply, relu, sin, type Tensor } from '../graph/ind
 import { featureFamily } from './family.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale } from './gauge.js';
+import { expectCounts } from './projection.js';
 
-/** Features [..., 2·dim]. Throws CONFIG unless span > 0. */
+/** Features [..., 2·dim]. Throws CONFIG unless the dim is a positive integer and span > 0. */
 export function cosformerFeatures(dim: number, span: number): FeatureMap {
+  expectCounts('cosformerFeatures', { dim });
   if (!(span > 0 && span < Number.POSITIVE_INFINITY)) {
     throw new PerformerError('CONFIG', `cosformerFeatures: expected a span above 0, got ${span}.`);
   }
@@ -44,10 +46,18 @@ export const cosformerFamily = featureFamily({
   name: 'cosformer',
   text: 'relu with weights that fall with the distance',
   own: {
-    span: option(z.number().positive().max(2 ** 31).optional(), 'of cosformer features: the longest distance in tokens', {
-      flag: 'position-span',
-      fallback: '4096',
-    }),
+    span: option(
+      z
+        .number()
+        .positive()
+        .max(2 ** 31)
+        .optional(),
+      'of cosformer features: the longest distance in tokens',
+      {
+        flag: 'position-span',
+        fallback: '4096',
+      },
+    ),
   },
   fixedCount: (dim) => 2 * dim,
   isSigned: () => true,

@@ -11,9 +11,9 @@
  * Rows of relu and step are taken for independent, whatever the kind of the projection.
  */
 import { PerformerError } from '../base/errors.js';
-import type { FeatureMapOptions } from './registry.js';
 import { defaultKernelEpsilon } from './generalized.js';
 import { absoluteError, type KernelError } from './kernel-error.js';
+import type { FeatureMapOptions } from './registry.js';
 
 function dot(x: Float64Array, y: Float64Array): number {
   return x.reduce((total, value, i) => total + value * (y[i] as number), 0);

@@ -20,11 +20,11 @@
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { generalizedError, maclaurinError, taylorError } from './error-generalized.js';
-import { type FeatureMapOptions, isShaped } from './registry.js';
 import type { KernelError } from './kernel-error.js';
+import type { FeatureShape } from './parts.js';
 import { expectCounts } from './projection.js';
 import { type ProjectionLaw, projectionLaw } from './projection-law.js';
-import type { FeatureShape } from './parts.js';
+import { type FeatureMapOptions, isShaped } from './registry.js';
 
 export interface KernelErrorOptions {
   /** Of shaped maps: the shape, and the head of it, 0 unless given. */

@@ -38,6 +38,8 @@ export interface FeatureFamily<N extends string, O extends z.ZodRawShape> {
   readonly canBeDirect?: boolean | undefined;
   /** The number of features where it follows from the head's dim. */
   readonly fixedCount?: ((dim: number) => number) | undefined;
+  /** The largest dim of a head. */
+  readonly largestDim?: number | undefined;
   /** What the number of features must be a multiple of. */
   readonly multiple?: number | undefined;
   /** The moments of queries and keys by which the map is shaped. */
@@ -67,7 +69,10 @@ export function need<T>(part: T | undefined, what: string, name: string): T {
 }
 
 /** The layout of random rows of the kind and norm that the options name; nothing where they want none. */
-export function projectionBuffer(options: CommonFeatureOptions, rows = options.featureCount): FeatureMapParts<BufferSpec> {
+export function projectionBuffer(
+  options: CommonFeatureOptions,
+  rows = options.featureCount,
+): FeatureMapParts<BufferSpec> {
   const { projectionKind: kind, rowNorm, headDim } = options;
   if (kind === 'none') return {};
   return {
@@ -98,9 +103,12 @@ type CommonFields<N extends string> = { name: z.ZodLiteral<N> } & {
 };
 
 /** The options of a family as one variant of the choice of a map: those that it cannot have are none of them. */
-export function familySchema<N extends string, O extends z.ZodRawShape>(
-  { name, own, hasRandomRows = false, fixedCount }: FeatureFamily<N, O>,
-): z.ZodObject<CommonFields<N> & O> {
+export function familySchema<N extends string, O extends z.ZodRawShape>({
+  name,
+  own,
+  hasRandomRows = false,
+  fixedCount,
+}: FeatureFamily<N, O>): z.ZodObject<CommonFields<N> & O> {
   const { featureCount, projectionKind, rowNorm } = commonFields;
   const shape = {
     name: z.literal(name),

@@ -11,7 +11,7 @@ import { add, exp, matmul, multiply, type Tensor, transpose } from '../graph/ind
 export interface Features {
   /** [..., features] */
   readonly values: Tensor;
-  /** [..., 1], zero where absent. */
+  /** [..., 1], or a scalar where it is one for all rows; zero where absent. */
   readonly logScale?: Tensor;
   /** log φ [..., features], without loss for features far below the largest; absent for maps that do not have it. */
   readonly logFeatures?: Tensor;
@@ -61,11 +61,17 @@ export function estimatedKernel(
   const products = matmul(left.values, right.values, { transposeRight: true });
   const scales = [
     left.logScale,
-    right.logScale && transpose(right.logScale, swapLast(right.logScale.rank)), // [..., 1, keys]
+    right.logScale && asRow(right.logScale), // [..., 1, keys]
   ].filter((scale) => scale !== undefined);
   return scales.length === 0 ? products : multiply(products, exp(scales.reduce((a, b) => add(a, b))));
 }
 
-function swapLast(rank: number): number[] {
-  return Array.from({ length: rank }, (_, axis) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis));
+/** [..., keys, 1] → [..., 1, keys]; a scalar stays one. */
+function asRow(x: Tensor): Tensor {
+  const { rank } = x;
+  if (rank === 0) return x;
+  return transpose(
+    x,
+    Array.from({ length: rank }, (_, axis) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis)),
+  );
 }

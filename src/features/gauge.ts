@@ -4,7 +4,6 @@
  */
 import {
   add,
-  broadcastTo,
   log,
   max,
   multiply,
@@ -46,9 +45,9 @@ export function halfSquaredNorm(x: Tensor, scale: number): Tensor {
   return result!;
 }
 
-/** A factor of all features as a logScale [..., 1] of the rows x, which costs no pass over the features. */
-export function constantLogScale(x: Tensor, factor: number): Tensor {
-  return broadcastTo(scalar(Math.log(factor)), [...x.shape.slice(0, -1), 1]);
+/** A factor of all features of all rows as a logScale, which costs no pass over the features. */
+export function constantLogScale(factor: number): Tensor {
+  return scalar(Math.log(factor));
 }
 
 /** The factor of queries and keys that makes exp(q·k/√dim) of exp(q·k). */

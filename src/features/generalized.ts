@@ -3,12 +3,16 @@
  * or f(x) + ε without a projection. The kernel is whatever E[f(ωᵀq) f(ωᵀk)] is: for relu half the arc-cosine kernel of
  * degree 1 (Cho & Saul 2009), for step half that of degree 0 (`kernels/arc-cosine.ts`), for tanh, gelu and sigmoid one without a name.
  *
+ * Products of features are added up as they are, so that their size bounds the rows: over |Ωx|·dim^(−1/4) up to 10¹⁵ for
+ * relu, elu, softplus, abs, gelu and identity, and 10⁷ for square, attention to a million keys times features stays within
+ * float32; beyond, outputs are NaN or zeros. The others are bounded, and take rows up to a norm of 10¹⁸; cos is a cosine of what
+ * float32 makes of Ωx, which is off by 2⁻²⁴ of its size.
+ *
  * ε (google-research: 1e-3) keeps the denominators of maps that are never negative above zero, and is part of their kernel.
  */
 import * as z from 'zod';
-import { option } from '../base/options.js';
-import { featureFamily, need, projectionBuffer } from './family.js';
 import { PerformerError } from '../base/errors.js';
+import { option } from '../base/options.js';
 import {
   abs,
   add,
@@ -29,6 +33,7 @@ import {
   tanh,
   where,
 } from '../graph/index.js';
+import { featureFamily, need, projectionBuffer } from './family.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale, constantLogScale } from './gauge.js';
 
@@ -69,7 +74,7 @@ export type NonlinearityName = keyof typeof nonlinearities;
 export const defaultKernelEpsilon = 1e-3;
 
 export interface GeneralizedOptions {
-  /** Added to every feature, 0 or more. Default 1e-3 where f is never negative, else 0. */
+  /** Added to every feature, finite, 0 or more. Default 1e-3 where f is never negative, else 0. */
   readonly epsilon?: number | undefined;
 }
 
@@ -81,7 +86,7 @@ export interface UserNonlinearity extends Nonlinearity {
  * φ(x) = f(Ωx) + ε for a function by name, or for one of yours over the graph's ops. With a projection Ω [features, dim]
  * the features are random; without, they are f(x), as many as `dim`.
  *
- * @throws CONFIG for an unknown name or an epsilon below 0.
+ * @throws CONFIG for an unknown name, or an epsilon below 0 or not finite.
  */
 export function generalizedFeatures(
   nonlinearity: NonlinearityName | UserNonlinearity,
@@ -105,7 +110,7 @@ export function generalizedFeatures(
   const { name, f, isSigned } = known;
   const epsilon = given ?? (isSigned ? 0 : defaultKernelEpsilon);
   if (!(epsilon >= 0 && epsilon < Number.POSITIVE_INFINITY)) {
-    throw new PerformerError('CONFIG', `generalizedFeatures: expected epsilon of 0 or more, got ${given}.`);
+    throw new PerformerError('CONFIG', `generalizedFeatures: expected a finite epsilon of 0 or more, got ${given}.`);
   }
   const frozen = projection && stopGradient(projection);
   const count = projection?.staticDim(0) ?? dim;
@@ -113,7 +118,7 @@ export function generalizedFeatures(
     const scale = attentionScale(x);
     const u = frozen === undefined ? multiply(x, scale) : matmul(x, frozen, { transposeRight: true, scale });
     const values = epsilon === 0 ? f(u) : add(f(u), epsilon);
-    return frozen === undefined ? { values } : { values, logScale: constantLogScale(x, count ** -0.5) };
+    return frozen === undefined ? { values } : { values, logScale: constantLogScale(count ** -0.5) };
   };
   // Without ε, features that are never negative can all be zero.
   return { name, featureCount: count, isSigned: isSigned || epsilon === 0, query: features, key: features };

@@ -40,8 +40,6 @@ export {
   rowMoments,
   shapeFromMoments,
 } from './moments.js';
-export { type PolynomialOptions, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
-export { exponentialMap, hyperbolicFeatures, type PositiveFeatureOptions, positiveFeatures } from './positive.js';
 export {
   type FeatureMapParts,
   type FeatureShape,
@@ -49,11 +47,14 @@ export {
   type ShapeMethod,
   shapeMethods,
 } from './parts.js';
+export { type PolynomialOptions, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
+export { exponentialMap, hyperbolicFeatures, type PositiveFeatureOptions, positiveFeatures } from './positive.js';
 export {
   defaultFeatureCount,
   drawProjection,
   drawSigns,
   expectCounts,
+  mostEntries,
   type ProjectionKind,
   type ProjectionOptions,
   projectionDigest,

@@ -11,11 +11,12 @@ import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { concatenate, cos, matmul, multiply, sin, stopGradient, type Tensor } from '../graph/index.js';
 import type { FeatureMap } from './feature-map.js';
-import { expectCounts } from './projection.js';
+import { expectCounts, expectEntries } from './projection.js';
 
-/** Independent standard Cauchy deviates [count, dim], as quotients of normal ones. */
+/** Independent standard Cauchy deviates [count, dim], as quotients of normal ones. Throws CONFIG as `expectEntries`. */
 export function drawCauchy(random: Random, count: number, dim: number): HostTensor<'float32'> {
   expectCounts('drawCauchy', { count, dim });
+  expectEntries('drawCauchy', count, dim);
   const above = random.split('numerators').normals(count * dim);
   const below = random.split('denominators').normals(count * dim);
   return float32(

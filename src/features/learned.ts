@@ -1,9 +1,10 @@
 /**
  * Learned features (Hedgehog, Zhang et al. 2024, arXiv 2402.04347): φ(x) = [softmax(Wx), softmax(−Wx)], W trained with
- * the model or to a teacher's attention. W = 2·I is their first value.
+ * the model or to a teacher's attention. W = 2·I is their first value. Right for rows with |Wx| up to 10¹⁸.
  */
-import { concatenate, logSumExp, matmul, negate, softmax, subtract, type Tensor } from '../graph/index.js';
+
 import { diagonal } from '../base/layout.js';
+import { concatenate, logSumExp, matmul, negate, softmax, subtract, type Tensor } from '../graph/index.js';
 import { featureFamily, need } from './family.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import type { LearnedFeatureParams } from './parts.js';

@@ -5,10 +5,10 @@ import { Random } from '../base/random.js';
 import { sameShape } from '../base/shape.js';
 import type { Engine } from '../engine/index.js';
 import { multiply, reshape, specsOf, sum, type Tensor } from '../graph/index.js';
-import { drawFeatureParts, type FeatureMapOptions, featureMap } from './registry.js';
 import { explicitFeatures } from './feature-map.js';
-import { expectCounts } from './projection.js';
 import type { FeatureMapParts, FeatureShape } from './parts.js';
+import { expectCounts } from './projection.js';
+import { drawFeatureParts, type FeatureMapOptions, featureMap } from './registry.js';
 
 export interface MeasuredKernelError {
   /** The mean of the estimates of each pair, and its mean squared error against `kernel`: [pairs] */

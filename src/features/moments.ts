@@ -25,6 +25,7 @@ import {
   sum,
   type Tensor,
   transpose,
+  where,
 } from '../graph/index.js';
 import { attentionScale } from './gauge.js';
 import type { FeatureShape, ShapeMethod } from './parts.js';
@@ -47,7 +48,8 @@ export function rowMoments(x: Tensor, mask?: Tensor): RowMoments {
   const [batch, length] = x.shape as [Dim, Dim];
   const weight = mask === undefined ? broadcastTo(scalar(1), [batch, length]) : cast(mask, 'float32');
   const total = maximum(sum(weight), 1);
-  const shown = multiply(multiply(x, attentionScale(x)), reshape(weight, [batch, length, 1, 1]));
+  const scaled = multiply(x, attentionScale(x));
+  const shown = mask === undefined ? scaled : where(reshape(mask, [batch, length, 1, 1]), scaled, scalar(0));
   const byHead = transpose(shown, [0, 2, 1, 3]); // [batch, heads, length, dim]
   return {
     mean: divide(sum(shown, [0, 1]), total), // [heads, dim]

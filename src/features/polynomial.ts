@@ -5,12 +5,13 @@
  *                 Based, arXiv 2402.18668). Remainder: ≤ e^{max(0, z)}·|z|³/6.
  *   polynomial    φ(x) = Π_{t≤degree} (ω_t·[x, √offset]) / √features with rows ω_t of ±1 (random Maclaurin, Kar & Karnick
  *                 2012), E[φ(q)·φ(k)] = (z + offset)^degree. Signed.
+ *
+ * Features are added up as they are: Taylor features take rows up to a norm of 10⁷, polynomial ones up to 10^(14/degree);
+ * beyond, sums leave float32 and outputs are NaN.
  */
 import * as z from 'zod';
-import { option } from '../base/options.js';
-import { featureFamily, need } from './family.js';
-import { drawSigns } from './projection.js';
 import { PerformerError } from '../base/errors.js';
+import { option } from '../base/options.js';
 import {
   broadcastTo,
   concatenate,
@@ -22,8 +23,13 @@ import {
   stopGradient,
   type Tensor,
 } from '../graph/index.js';
+import { featureFamily, need } from './family.js';
 import type { FeatureMap } from './feature-map.js';
 import { attentionScale, constantLogScale } from './gauge.js';
+import { drawSigns } from './projection.js';
+
+/** The largest dim of Taylor features, whose graph holds two matrices of dim rows and dim(dim + 1)/2 columns. */
+export const largestTaylorDim = 256;
 
 /** 1 + dim + dim(dim + 1)/2 */
 export function taylorFeatureCount(dim: number): number {
@@ -44,8 +50,14 @@ function picks(dim: number, entries: readonly (readonly [row: number, weight: nu
   return constant('float32', [dim, entries.length], values);
 }
 
-/** The packed second-order Taylor features of exp(q·k/√dim). */
+/** The packed second-order Taylor features of exp(q·k/√dim). Throws CONFIG unless the dim is an integer from 1 to `largestTaylorDim`. */
 export function taylorFeatures(dim: number): FeatureMap {
+  if (!Number.isSafeInteger(dim) || dim < 1 || dim > largestTaylorDim) {
+    throw new PerformerError(
+      'CONFIG',
+      `taylorFeatures: expected a dim from 1 to ${largestTaylorDim}, got ${dim}. Use random features.`,
+    );
+  }
   const pairs = pairsOf(dim);
   const left = picks(
     dim,
@@ -96,7 +108,7 @@ export function polynomialFeatures(signs: Tensor, options: PolynomialOptions): F
     const extended = concatenate([multiply(x, attentionScale(x)), edge], -1); // [..., dim + 1]
     const u = matmul(extended, frozen, { transposeRight: true }); // [..., degree·features]
     const factors = Array.from({ length: degree }, (_, t) => slice(u, -1, t * count, (t + 1) * count));
-    return { values: factors.reduce((a, b) => multiply(a, b)), logScale: constantLogScale(x, count ** -0.5) };
+    return { values: factors.reduce((a, b) => multiply(a, b)), logScale: constantLogScale(count ** -0.5) };
   };
   return { name: 'polynomial', featureCount: count, isSigned: true, query: features, key: features };
 }
@@ -106,6 +118,7 @@ export const taylorFamily = featureFamily({
   text: 'exact features of 1 + z + z²/2, for heads of a small dim',
   own: {},
   fixedCount: taylorFeatureCount,
+  largestDim: largestTaylorDim,
   isSigned: () => false,
   build: ({ headDim }) => taylorFeatures(headDim),
 });

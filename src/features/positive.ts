@@ -5,9 +5,13 @@
  *   hyperbolic   φ(x) = exp(−|x|²/2) · [exp(Ωx), exp(−Ωx)] / √features   the same, from antithetic pairs ±ω
  *   exponential  φ(x) = exp(Ωx) / √features                              E = exp(|q + k|²/(2√dim))
  *
+ * Right for rows up to a norm of 10¹⁸; beyond, float32 cannot square them, and what attends to them is NaN. Logarithms of
+ * features are rounded to 2⁻²⁴ of their size: from |x|²/√dim ≈ 10⁵ on weights are right to a percent only, and from 10⁷ on
+ * a row gets the values of its heaviest keys.
+ *
  * The Gaussian kernel exp(−γ|q − k|²) has the same features with x scaled by √(2γ) and exp(−|x|²) in front.
  */
-import { featureFamily, need, projectionBuffer } from './family.js';
+
 import { PerformerError } from '../base/errors.js';
 import {
   add,
@@ -23,19 +27,20 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
+import { featureFamily, need, projectionBuffer } from './family.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
 import { type GaussianOptions, gaussianScale } from './gaussian.js';
 
 /** Below any projection, and finite. */
-const hidden = -1e30;
+const hidden = -3.4e38;
 
 export interface PositiveFeatureOptions extends GaussianOptions {
   /**
    * Added to every feature after a stabiliser was subtracted, as performer-pytorch does (there 1e-4). It biases the
-   * estimate, ties all positions of the sequence together and is refused by causal attention. Default 0.
+   * estimate, ties all positions of the sequence together and is refused by causal attention. Finite, 0 or more; default 0.
    */
-  readonly epsilon?: number;
+  readonly epsilon?: number | undefined;
 }
 
 /** performer-pytorch's features: exp(Ωx − |x|²/2 − stabiliser) + ε, the stabiliser a maximum of Ωx over visible rows. */
@@ -53,13 +58,17 @@ function epsilonFeatures(
   return { values: add(exp(subtract(u, add(halfSquaredNorm(x, scale), stabilizer))), epsilon) };
 }
 
-/** Positive features SM+ over a projection Ω [features, dim]; its gradient is not followed. */
+/**
+ * Positive features SM+ over a projection Ω [features, dim]; its gradient is not followed.
+ *
+ * @throws CONFIG for an epsilon below 0 or not finite, and for one beside a gamma.
+ */
 export function positiveFeatures(
   projection: Tensor,
   { epsilon = 0, ...options }: PositiveFeatureOptions = {},
 ): FeatureMap {
-  if (!(epsilon >= 0)) {
-    throw new PerformerError('CONFIG', `positiveFeatures: expected epsilon of 0 or more, got ${epsilon}.`);
+  if (!(epsilon >= 0 && epsilon < Number.POSITIVE_INFINITY)) {
+    throw new PerformerError('CONFIG', `positiveFeatures: expected a finite epsilon of 0 or more, got ${epsilon}.`);
   }
   if (epsilon > 0 && options.gamma !== undefined) {
     throw new PerformerError('CONFIG', 'positiveFeatures: expected epsilon or gamma, got both.');

@@ -24,8 +24,12 @@ export interface ProjectionOptions {
   readonly rowNorm: (typeof rowNorms)[number];
 }
 
-/** ⌈dim·ln dim⌉, the order of the number of features that a given error needs (theorem 4 of the paper). */
+/**
+ * ⌈dim·ln dim⌉, the order of the number of features that a given error needs (theorem 4 of the paper). Throws CONFIG unless
+ * the dim is a positive integer.
+ */
 export function defaultFeatureCount(dim: number): number {
+  expectCounts('defaultFeatureCount', { dim });
   return Math.max(1, Math.ceil(dim * Math.log(dim)));
 }
 
@@ -38,10 +42,30 @@ export function expectCounts(where: string, counts: Readonly<Record<string, numb
   }
 }
 
+/** The most entries of a random matrix: a gigabyte of float32. */
+export const mostEntries = 2 ** 28;
+
+/** Throws CONFIG unless rows and columns are positive integers that make at most `mostEntries`. */
+export function expectEntries(where: string, rows: number, columns: number): void {
+  expectCounts(where, { rows, columns });
+  if (rows * columns > mostEntries) {
+    throw new PerformerError(
+      'CONFIG',
+      `${where}: expected at most ${mostEntries} entries, got ${rows} × ${columns}. Take fewer features or a smaller dim.`,
+    );
+  }
+}
+
+/** The rows that are drawn for `count`: whole blocks of dim, but of kinds whose rows do not depend on those after them. */
+export function drawnRows(kind: ProjectionKind, count: number, dim: number): number {
+  return kind === 'iid' || kind === 'orthogonal' ? count : Math.ceil(count / dim) * dim;
+}
+
 /**
  * A projection Ω [count, dim] in float32.
  *
- * @throws CONFIG when a count is not a positive integer, or the dim is none that the kind can have.
+ * @throws CONFIG when a count is not a positive integer, there are more than `mostEntries` in all that is drawn, or the dim is
+ *   none that the kind can have.
  */
 export function drawProjection(
   random: Random,
@@ -55,8 +79,8 @@ export function drawProjection(
     throw new PerformerError('CONFIG', `drawProjection: expected ${wanted}, got ${kind} and ${rowNorm}.`);
   }
   const blocks = Math.ceil(count / dim);
-  // Rows of these kinds do not depend on those after them: where there are fewer than a block, no others are drawn.
-  const drawn = kind === 'iid' || kind === 'orthogonal' ? count : blocks * dim;
+  const drawn = drawnRows(kind, count, dim);
+  expectEntries('drawProjection', drawn, dim);
   const values = random.split('directions').normals(drawn * dim);
   const rows = Array.from({ length: drawn }, (_, row) => values.subarray(row * dim, (row + 1) * dim));
   if (kind !== 'iid') {
@@ -73,9 +97,9 @@ export function drawProjection(
   return float32([count, dim], values.subarray(0, count * dim));
 }
 
-/** A matrix [rows, columns] of independent random signs ±1. Throws CONFIG unless both are positive integers. */
+/** A matrix [rows, columns] of independent random signs ±1. Throws CONFIG as `expectEntries`. */
 export function drawSigns(random: Random, rows: number, columns: number): HostTensor<'float32'> {
-  expectCounts('drawSigns', { rows, columns });
+  expectEntries('drawSigns', rows, columns);
   return float32(
     [rows, columns],
     Float32Array.from(random.bits(rows * columns), (word) => 1 - 2 * (word & 1)),

@@ -17,7 +17,7 @@ import { hedgehogFamily } from './learned.js';
 import type { FeatureMapParts, LearnedFeatureParams, ShapeMethod } from './parts.js';
 import { polynomialFamily, taylorFamily } from './polynomial.js';
 import { exponentialFamily, hyperbolicFamily, positiveFamily } from './positive.js';
-import { defaultFeatureCount, projectionKinds, rowNorms } from './projection.js';
+import { defaultFeatureCount, drawnRows, mostEntries, projectionKinds, rowNorms } from './projection.js';
 import { shapedFamilies } from './shaped.js';
 import { trigonometricFamily } from './trigonometric.js';
 
@@ -42,7 +42,8 @@ export interface CustomFeatureMaps {}
 
 export type FeatureMapName = BuiltIn['name'] | (keyof CustomFeatureMaps & string);
 
-type OwnOf<F> = F extends FeatureFamily<string, infer O> ? { readonly [K in keyof O]?: z.output<O[K]> | undefined } : never;
+type OwnOf<F> =
+  F extends FeatureFamily<string, infer O> ? { readonly [K in keyof O]?: z.output<O[K]> | undefined } : never;
 type Every<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer I) => void ? I : never;
 
 /** What a map is chosen by: the options that all have, and those of the named one. */
@@ -71,7 +72,11 @@ type VariantOf<F> = F extends FeatureFamily<infer N, infer O> ? ReturnType<typeo
 
 /** The choice of a map with its options, as a part of a model's options. */
 export function featureMapChoice() {
-  return choice('name', () => [...families.values()].map(familySchema) as unknown as readonly VariantOf<BuiltIn>[], 'positive');
+  return choice(
+    'name',
+    () => [...families.values()].map(familySchema) as unknown as readonly VariantOf<BuiltIn>[],
+    'positive',
+  );
 }
 
 /** The family of a name. Throws CONFIG for one that there is none of. */
@@ -160,7 +165,7 @@ function countProblems(options: FeatureMapOptions): Problem[] {
   return featureCount % multiple === 0 ? [] : [['featureCount', `${name} features need a multiple of ${multiple}`]];
 }
 
-function rowProblems({ name, projectionKind, rowNorm, headDim }: FeatureMapOptions): Problem[] {
+function rowProblems({ name, projectionKind, rowNorm, headDim, ...rest }: FeatureMapOptions): Problem[] {
   const { hasRandomRows: hasRows = false, canBeDirect = false, shaping } = familyOf(name);
   const problems: Problem[] = [];
   if (projectionKind !== 'orthogonal' && !hasRows)
@@ -173,7 +178,18 @@ function rowProblems({ name, projectionKind, rowNorm, headDim }: FeatureMapOptio
     problems.push(['rowNorm', `${name} features need rows of norm chi: others scale what they estimate`]);
   else if (rowNorm === 'root' && (projectionKind === 'none' || !hasRows))
     problems.push(['rowNorm', `${name} features have no rows of another norm than chi`]);
-  return problems;
+  return [...problems, ...sizeProblems({ name, projectionKind, rowNorm, headDim, ...rest })];
+}
+
+/** Sizes that no memory holds. */
+function sizeProblems(options: FeatureMapOptions): Problem[] {
+  const { name, headDim, projectionKind } = options;
+  const size = projectionSize(options);
+  const kind = projectionKind === 'none' ? 'iid' : projectionKind;
+  const { largestDim = Number.POSITIVE_INFINITY } = familyOf(name);
+  if (headDim > largestDim) return [['headDim', `${name} features need it to be at most ${largestDim}`]];
+  if (size === undefined || drawnRows(kind, ...size) * size[1] <= mostEntries) return [];
+  return [['featureCount', `expected a projection of at most ${mostEntries} entries, got ${size.join(' × ')}`]];
 }
 
 /** Of the polynomial kernel at x·y = 0, with room in float32 for the others. */
@@ -182,6 +198,8 @@ const largestConstant = 1e30;
 /** Options that belong to other maps, or that no float32 can hold. */
 function ownProblems(options: FeatureMapOptions): Problem[] {
   const own = familyOf(options.name).own;
+  const endless = Object.entries(options).find(([, value]) => typeof value === 'number' && !Number.isFinite(value));
+  if (endless !== undefined) return [[endless[0], `expected a finite number, got ${endless[1]}`]];
   const { degree = 2, offset = 0 } = options;
   const largestOffset = largestConstant ** (1 / degree);
   if (offset > largestOffset) return [['offset', `at most ${largestOffset}, got ${offset}`]];
@@ -237,7 +255,10 @@ export function bufferParts(options: FeatureMapOptions, heads: number): FeatureM
 }
 
 /** The learned parts of a map for `heads` heads; none for most. */
-export function learnedLayout(options: FeatureMapOptions, heads: number): LearnedFeatureParams<ParameterSpec> | undefined {
+export function learnedLayout(
+  options: FeatureMapOptions,
+  heads: number,
+): LearnedFeatureParams<ParameterSpec> | undefined {
   return familyOf(options.name).learned?.(options, heads);
 }
 

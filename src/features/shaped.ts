@@ -6,10 +6,10 @@
  *
  * estimates exp(T_q q · T_k k), without bias, for any a. OPRF has T = I and one a; SDERF a rotation T and an a for each
  * direction; ADERF different T for queries and keys with T_qᵀT_k = I. SM+ is a = 0. T and a come from moments of queries
- * and keys (`shapeFromMoments`), which must be those of earlier data where attention is causal: nothing leaks.
+ * and keys (`shapeFromMoments`), which must be those of earlier data where attention is causal: nothing leaks. Right for
+ * rows up to a norm of 10¹⁸, as positive features are (`positive.ts`).
  */
-import { featureFamily, need, projectionBuffer } from './family.js';
-import { shapeLayout } from './moments.js';
+
 import {
   add,
   broadcastTo,
@@ -26,8 +26,10 @@ import {
   sum,
   type Tensor,
 } from '../graph/index.js';
+import { featureFamily, need, projectionBuffer } from './family.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
+import { shapeLayout } from './moments.js';
 import type { FeatureShape, ShapeMethod } from './parts.js';
 
 /**

@@ -8,11 +8,15 @@
  * Gaussian kernel there is no factor in front, and |φ(x)| = 1.
  *
  * Keys weigh e^{|k|²/(2√dim)} and nothing tames that: with queries and keys of standard deviation σ the logarithm of the
- * weights has a standard deviation of σ²/√2, so that one key takes all from σ = 4 on. From σ = 8 on, float32 gives zeros
- * (never NaN) in causal attention where all that a row sees lies e^{−128} below a later key of its chunk.
+ * weights has a standard deviation of σ²/√2, so that one key takes all from σ = 4 on. In causal attention each row has a
+ * scale of its own: a later key, however large, takes nothing from it (attention/causal-rows.ts).
+ *
+ * Ωx is off by 2⁻²⁴ of its size in float32, and the features with it: they estimate the kernel for norms up to some 10⁴.
+ * Beyond, outputs are numbers without a meaning, and NaN for norms that float32 cannot square, from 10¹⁹ on.
  */
-import { featureFamily, need, projectionBuffer } from './family.js';
+
 import { add, concatenate, cos, matmul, sin, stopGradient, type Tensor } from '../graph/index.js';
+import { featureFamily, need, projectionBuffer } from './family.js';
 import type { FeatureMap, Features } from './feature-map.js';
 import { constantLogScale, halfSquaredNorm } from './gauge.js';
 import { type GaussianOptions, gaussianScale } from './gaussian.js';
@@ -25,7 +29,7 @@ export function trigonometricFeatures(projection: Tensor, options: GaussianOptio
   const features = (x: Tensor): Features => {
     const u = matmul(x, frozen, { transposeRight: true, scale }); // [..., features/2]
     const values = concatenate([sin(u), cos(u)], -1);
-    const factor = constantLogScale(x, count ** -0.5);
+    const factor = constantLogScale(count ** -0.5);
     return { values, logScale: normWeight === 0 ? factor : add(halfSquaredNorm(x, scale), factor) };
   };
   return { name: 'trigonometric', featureCount: 2 * count, isSigned: true, query: features, key: features };

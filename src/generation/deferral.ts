@@ -27,10 +27,17 @@ interface Settler {
   dispose(): Promise<void>;
 }
 
-async function compileSettler(engine: Engine, deferral: Deferral<TrunkRows, TrunkRows>, batch: number): Promise<Settler> {
+async function compileSettler(
+  engine: Engine,
+  deferral: Deferral<TrunkRows, TrunkRows>,
+  batch: number,
+): Promise<Settler> {
   const executable = await engine.compile(
     ({ state }: { readonly state: TrunkRows }, { rows }: { readonly rows: TrunkRows }) => deferral.settle(state, rows),
-    [{ state: specsOf<object>(deferral.state(batch)) as TrunkRows }, { rows: specsOf<object>(deferral.rows(batch, rowWindow)) as TrunkRows }],
+    [
+      { state: specsOf<object>(deferral.state(batch)) as TrunkRows },
+      { rows: specsOf<object>(deferral.rows(batch, rowWindow)) as TrunkRows },
+    ],
   );
   return {
     async run(state, rows, outputs) {
@@ -48,12 +55,7 @@ export class DeferredTokens {
   readonly #readers: Readonly<Record<'all' | 'some', Compiled<Reader>>>;
   readonly #settler: Compiled<Settler>;
 
-  constructor(
-    engine: Engine,
-    loaded: LoadedModel,
-    deferral: Deferral<TrunkRows, TrunkRows>,
-    options: ReaderOptions,
-  ) {
+  constructor(engine: Engine, loaded: LoadedModel, deferral: Deferral<TrunkRows, TrunkRows>, options: ReaderOptions) {
     const reader = (hasLengths: boolean) =>
       new Compiled(() => compileReader(engine, loaded, options, { form: 'beside', hasLengths }));
     this.#deferral = deferral;

@@ -6,7 +6,7 @@
  */
 import { float32, type HostTensor } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
-import { shapeAfter, type StateSpec } from '../base/layout.js';
+import { type StateSpec, shapeAfter } from '../base/layout.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { reshape, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
@@ -105,7 +105,13 @@ export async function compileReader(
       const logits = model.head(own, result.lastHidden); // [batch, 1, vocabulary]
       return { logits: reshape(logits, [batch, vocabularySize]), state: result.state, row: result.rows };
     },
-    [weights[0] ?? {}, weights[1] ?? {}, { state: stateSpecs(model.state(batch)) }, { rows: rows && specsOf(rows) }, tokens],
+    [
+      weights[0] ?? {},
+      weights[1] ?? {},
+      { state: stateSpecs(model.state(batch)) },
+      { rows: rows && specsOf(rows) },
+      tokens,
+    ],
   );
   return {
     async run({ weights: placed, state, rows: given, inputs, outputs }) {

@@ -39,7 +39,9 @@ export class RecentRows {
   /** A copy of the rows of the tokens that there are: [batch, heads, count, ·]. */
   copy(): TrunkRows {
     const { leaves, restore } = flattenTree<object>(this.rows);
-    return restore((leaves as readonly HostTensor[]).map((rows) => copiedRows(rows, this.#count, this.#count))) as TrunkRows;
+    return restore(
+      (leaves as readonly HostTensor[]).map((rows) => copiedRows(rows, this.#count, this.#count)),
+    ) as TrunkRows;
   }
 
   /** Holds the rows of such a copy, and no others. */

@@ -9,8 +9,8 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { Random } from '../base/random.js';
 import { describeIssues } from '../base/options.js';
+import { Random } from '../base/random.js';
 import { nameOfValue } from './value-name.js';
 
 export interface SamplingOptions {

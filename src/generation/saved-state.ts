@@ -10,7 +10,14 @@ import { emptyState, type StateSpec, shapeAfter } from '../base/layout.js';
 import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
-import { arrangeTensors, buffersDigest, type LoadedModel, type Model, type TrunkRows, tensorsOf } from '../models/index.js';
+import {
+  arrangeTensors,
+  buffersDigest,
+  type LoadedModel,
+  type Model,
+  type TrunkRows,
+  tensorsOf,
+} from '../models/index.js';
 import { type Reading, rowWindow } from './reader.js';
 import { longestRow } from './token-rows.js';
 import { nameOfValue } from './value-name.js';

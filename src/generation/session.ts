@@ -33,7 +33,15 @@ import {
   type SavedState,
   withRow,
 } from './saved-state.js';
-import { checkRows, expectTokens, longestRow, type RowsForm, readerInputs, rowsOf, type TokenRows } from './token-rows.js';
+import {
+  checkRows,
+  expectTokens,
+  longestRow,
+  type RowsForm,
+  readerInputs,
+  rowsOf,
+  type TokenRows,
+} from './token-rows.js';
 import { nameOfValue } from './value-name.js';
 
 export interface GenerationSessionOptions {
@@ -79,7 +87,11 @@ export class GenerationSession {
     engine: Engine,
     loaded: LoadedModel,
     { sets, weights }: { readonly sets: readonly HeldReading[]; readonly weights: PlacedWeights },
-    { batch, readChunk, weightsAs }: { readonly batch: number; readonly readChunk: number; readonly weightsAs: WeightsAs },
+    {
+      batch,
+      readChunk,
+      weightsAs,
+    }: { readonly batch: number; readonly readChunk: number; readonly weightsAs: WeightsAs },
   ) {
     const { chunk, config, deferral } = loaded.model;
     this.config = config;
@@ -90,7 +102,9 @@ export class GenerationSession {
     this.#weightsAs = weightsAs;
     this.#weights = weights;
     this.#sets = sets;
-    this.#isOnHost = leavesOf<object>(sets[0]?.state.blocks ?? []).every(([, leaf]) => !('isPlaced' in (leaf as object)));
+    this.#isOnHost = leavesOf<object>(sets[0]?.state.blocks ?? []).every(
+      ([, leaf]) => !('isPlaced' in (leaf as object)),
+    );
     if (deferral !== undefined) this.#deferred = new DeferredTokens(engine, loaded, deferral, { batch, weightsAs });
     ({ history: this.#history, current: this.#current } = parts(emptyMemory(loaded.model, batch)));
   }
@@ -110,7 +124,10 @@ export class GenerationSession {
       throw new PerformerError('CONFIG', `GenerationSession: expected an engine, got ${nameOfValue(engine)}.`);
     }
     if (typeof loaded?.model?.apply !== 'function') {
-      throw new PerformerError('CONFIG', `GenerationSession: expected a model with weights, got ${nameOfValue(loaded)}.`);
+      throw new PerformerError(
+        'CONFIG',
+        `GenerationSession: expected a model with weights, got ${nameOfValue(loaded)}.`,
+      );
     }
     checkOptions('GenerationSession', optionsSchema, options);
     const { batch = 1, readChunk = 512, weights: weightsAs = 'constants' } = options;
@@ -125,7 +142,9 @@ export class GenerationSession {
     };
     const sets = hasGrowingState(model) ? [] : [await set(), await set()];
     const weights: PlacedWeights =
-      weightsAs === 'inputs' ? ((await engine.place([params, buffers])) as unknown as PlacedWeights) : [params, buffers];
+      weightsAs === 'inputs'
+        ? ((await engine.place([params, buffers])) as unknown as PlacedWeights)
+        : [params, buffers];
     return new GenerationSession(engine, loaded, { sets, weights }, { batch, readChunk, weightsAs });
   }
 

@@ -31,12 +31,7 @@ export function expectTokens(where: string, tokens: unknown): asserts tokens is 
 }
 
 /** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens. */
-export function checkRows(
-  where: string,
-  rows: readonly Int32Array[],
-  position: Int32Array,
-  model: Model,
-): void {
+export function checkRows(where: string, rows: readonly Int32Array[], position: Int32Array, model: Model): void {
   const { vocabularySize } = model.config;
   const refuse = (code: 'SHAPE' | 'DATA' | 'CONFIG', expected: string, got: number | string, advice = '') => {
     throw new PerformerError(code, `${where}: expected ${expected}, got ${got}.${advice}`);

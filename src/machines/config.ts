@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { describeIssues, option } from '../base/options.js';
 import { encodings } from '../data/index.js';
 import {
   type FeatureMapName,
@@ -14,7 +15,6 @@ import {
   nonlinearities,
   projectionKinds,
 } from '../features/index.js';
-import { describeIssues, option } from '../base/options.js';
 
 export const kernelNames = [
   'gaussian',

@@ -2,12 +2,12 @@
 import type { HostTensor } from '../base/array.js';
 import { Random } from '../base/random.js';
 import {
+  bufferParts,
   drawFeatureParts,
   explicitFeatures,
   type FeatureMap,
   type FeatureMapOptions,
   featureMap,
-  bufferParts,
   hyperbolicFeatures,
   positiveFeatures,
 } from '../features/index.js';

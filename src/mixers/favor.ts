@@ -4,7 +4,7 @@
  * One projection for a layer, shared by its heads. A causal mixer reads a text in chunks, one token after a state in the
  * recurrent form, and one token beside the state in the deferred form: the same function.
  */
-import * as z from 'zod';
+import type * as z from 'zod';
 import {
   type AttentionState,
   addRecent,
@@ -59,7 +59,12 @@ type GivenFeatures = { readonly [K in keyof FeatureMapOptions]?: FeatureMapOptio
 /** The options of the map of a head of this dim. */
 export function featureOptions(features: FeatureChoice, headDim: number): FeatureMapOptions {
   const given = features as GivenFeatures;
-  const common = { ...given, projectionKind: given.projectionKind ?? 'orthogonal', rowNorm: given.rowNorm ?? 'chi', headDim };
+  const common = {
+    ...given,
+    projectionKind: given.projectionKind ?? 'orthogonal',
+    rowNorm: given.rowNorm ?? 'chi',
+    headDim,
+  };
   return { ...common, featureCount: featureCountOf(common) };
 }
 

@@ -3,9 +3,9 @@
  * for each layer, so that layers may differ. A family of mixers is one record with the options that choose it.
  */
 import type * as z from 'zod';
+import type { HostTensor } from '../base/array.js';
 import type { AttendedRows, Branch } from '../blocks/index.js';
 import type { FeatureMoments } from '../features/index.js';
-import type { HostTensor } from '../base/array.js';
 import type { Tensor } from '../graph/index.js';
 
 /** What a mixer is built for. */
@@ -84,6 +84,8 @@ export type MixerOptionsOf<O extends z.ZodRawShape> = { readonly [K in keyof O]:
 export type AnyMixerFamily = MixerFamily<string, Record<never, never>>;
 
 /** A family with the types of its kind and of its options. */
-export function mixerFamily<const K extends string, O extends z.ZodRawShape>(family: MixerFamily<K, O>): MixerFamily<K, O> {
+export function mixerFamily<const K extends string, O extends z.ZodRawShape>(
+  family: MixerFamily<K, O>,
+): MixerFamily<K, O> {
   return family;
 }

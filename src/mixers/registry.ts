@@ -34,7 +34,11 @@ type VariantOf<F> = F extends MixerFamily<infer K, infer O> ? ReturnType<typeof 
 
 /** The choice of a mixer with its options, as a part of a model's options. */
 export function mixerChoice() {
-  return choice('kind', () => [...families.values()].map(mixerSchema) as unknown as readonly VariantOf<BuiltIn>[], 'favor+');
+  return choice(
+    'kind',
+    () => [...families.values()].map(mixerSchema) as unknown as readonly VariantOf<BuiltIn>[],
+    'favor+',
+  );
 }
 
 /** A mixer by its kind, with its options. */

@@ -23,7 +23,9 @@ export async function attentionSamples(
     (learned: object, drawn: object, given: { tokens: Tensor }) => {
       const { attended } = model.apply({ params: learned, buffers: drawn }, given);
       const real = (x: Tensor) => slice(x, 1, 0, length);
-      const layers = attended.map((rows) => rows && { query: real(rows.query), key: real(rows.key), value: real(rows.value) });
+      const layers = attended.map(
+        (rows) => rows && { query: real(rows.query), key: real(rows.key), value: real(rows.value) },
+      );
       return { layers };
     },
     [specsOf(params), specsOf(buffers), specsOf({ tokens })],

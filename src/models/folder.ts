@@ -138,7 +138,9 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>): LoadedModel
   try {
     content = JSON.parse(text);
   } catch (cause) {
-    throw new PerformerError('CHECKPOINT', `${configFile}: expected JSON, got other text. Get the file again.`, { cause });
+    throw new PerformerError('CHECKPOINT', `${configFile}: expected JSON, got other text. Get the file again.`, {
+      cause,
+    });
   }
   const file = decodeSafetensors(weightsFile, bytes(weightsFile));
   return modelFromFiles({ config: configFile, weights: weightsFile }, content, file);

@@ -1,7 +1,16 @@
 /** Models: options, layouts, and functions from tokens to what a family predicts. */
 export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
-export { arrangeTensors, checkListed, decodeModel, encodeModel, type LoadedModel, modelFiles, tensorsOf } from './folder.js';
+export { type EncoderConfig, type EncoderOptions, encoderConfig, maskToken } from './encoder.js';
+export {
+  arrangeTensors,
+  checkListed,
+  decodeModel,
+  encodeModel,
+  type LoadedModel,
+  modelFiles,
+  tensorsOf,
+} from './folder.js';
 export {
   type LanguageModelConfig,
   type LanguageModelOptions,
@@ -17,13 +26,13 @@ export {
   hasGrowingState,
   initialState,
   isRagged,
-  mapMixerBuffers,
   type Model,
   type ModelConfig,
   type ModelFamily,
   type ModelInputs,
   type ModelResult,
   type ModelWeights,
+  mapMixerBuffers,
   type PassOptions,
 } from './model.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';

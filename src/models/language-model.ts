@@ -7,7 +7,14 @@
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
-import { type EmbeddingParams, embed, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
+import {
+  type EmbeddingParams,
+  embed,
+  embeddingLayout,
+  type LinearParams,
+  linear,
+  linearLayout,
+} from '../blocks/index.js';
 import { matmul, scope, type Tensor } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';

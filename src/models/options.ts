@@ -1,6 +1,7 @@
 /** The options that every model has, around those of its family. */
 import * as z from 'zod';
 import { option } from '../base/options.js';
+import { byteVocabularySize } from '../data/index.js';
 import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk.js';
 
 const count = z
@@ -9,12 +10,13 @@ const count = z
   .max(2 ** 24);
 
 /** What stands in every config.json: the family, the version of the format, the tokens, and the trunk. */
-export function modelFields<const N extends string>(name: N) {
+export function modelFields<const N extends string>(name: N, specialTokens = 0) {
+  const tokens = byteVocabularySize + specialTokens;
   return {
     model: z.literal(name).default(name as never),
     version: z.literal(2).default(2),
     tokenizer: z.literal('bytes').default('bytes'),
-    vocabularySize: option(count.default(256), 'tokens that there are; bytes need 256'),
+    vocabularySize: option(count.default(tokens), `tokens that there are; bytes need ${tokens}`),
     ...trunkFields,
   };
 }

@@ -2,10 +2,11 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { parseOptions } from '../base/options.js';
+import { encoder } from './encoder.js';
 import { languageModel } from './language-model.js';
 import type { Execution, Model, ModelConfig, ModelFamily } from './model.js';
 
-const families: readonly ModelFamily[] = [languageModel as unknown as ModelFamily];
+const families: readonly ModelFamily[] = [languageModel, encoder] as unknown as readonly ModelFamily[];
 
 /** The names of all families. */
 export function modelNames(): readonly string[] {

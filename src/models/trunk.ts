@@ -45,7 +45,14 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
-import { buildMixer, completeMixer, type Mixer, type MixerChoice, mixerChoice, mixerProblems } from '../mixers/index.js';
+import {
+  buildMixer,
+  completeMixer,
+  type Mixer,
+  type MixerChoice,
+  mixerChoice,
+  mixerProblems,
+} from '../mixers/index.js';
 
 const count = z
   .int()
@@ -322,7 +329,11 @@ function applyTrunk(
 }
 
 /** Embeddings with learned positions. */
-function withPositions(table: EmbeddingParams | undefined, embedded: Tensor, { positions, mask }: TokenContext): Tensor {
+function withPositions(
+  table: EmbeddingParams | undefined,
+  embedded: Tensor,
+  { positions, mask }: TokenContext,
+): Tensor {
   if (table === undefined) return embedded;
   // Padding may reach beyond the table, and nobody sees what it reads; a real token there is an error of the engine.
   const known = cast(positions, 'int32');

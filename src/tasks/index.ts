@@ -1,6 +1,8 @@
 /** Tasks: what models learn, from what, and how that is measured. */
 export { crossEntropy } from './cross-entropy.js';
-export { carryingProblem, checkLanes, type LanguageModellingData, languageModelling } from './language-modelling.js';
+export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
+export { maskedLanguageModelling } from './masked-language-modelling.js';
+export { type TaskFamily, taskFamily, taskNames, taskOfModel } from './registry.js';
 export type {
   Batch,
   BatchSize,
@@ -9,4 +11,5 @@ export type {
   Task,
   TaskEvaluation,
   TaskLoss,
+  TextData,
 } from './task.js';

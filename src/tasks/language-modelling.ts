@@ -11,22 +11,17 @@ import { type ByteSource, evaluationWindows, laneLength, laneWindows, randomWind
 import { less, scalar, slice, spec, sum, where } from '../graph/index.js';
 import { canCarryState, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
-import type { BatchSize, Task, TaskEvaluation } from './task.js';
-
-export interface LanguageModellingData {
-  readonly train: ByteSource;
-  readonly heldOut: ByteSource;
-}
+import type { BatchSize, Task, TaskEvaluation, TextData } from './task.js';
 
 /**
  * The task for a model and a text.
  *
  * @throws CONFIG where a state is to be carried and cannot, DATA where the text is too short for the lanes of carried states.
  */
-export function languageModelling(model: Model, size: BatchSize, data: LanguageModellingData): Task {
+export function languageModelling(model: Model, size: BatchSize, { train, heldOut }: TextData): Task {
   const { batch, window, accumulation } = size;
   checkCarrying(model, size);
-  checkLanes(size, data.train);
+  checkLanes(size, train);
   return {
     name: 'language-modelling',
     model,
@@ -40,8 +35,8 @@ export function languageModelling(model: Model, size: BatchSize, data: LanguageM
       if (mask === undefined) return { total: sum(losses), count: scalar(batch * window), result };
       return { total: sum(where(less(0, mask), losses, scalar(0))), count: sum(mask), result };
     },
-    step: (step) => stepBatches(size, data.train, step),
-    evaluations: evaluationsOf(model, size, data.heldOut),
+    step: (step) => stepBatches(size, train, step),
+    evaluations: evaluationsOf(model, size, heldOut),
     measures: (name, { total, count }) => ({ [name]: total / count }),
   };
 }

@@ -4,11 +4,18 @@
  */
 import type { HostTensor } from '../base/array.js';
 import type { Weights } from '../blocks/index.js';
+import type { ByteSource } from '../data/index.js';
 import type { Tensor, TensorSpec } from '../graph/index.js';
 import type { Model, ModelResult, PassOptions } from '../models/index.js';
 
 /** Arrays or tensors by name, such as `{ tokens, mask }`. */
 export type Batch<T = HostTensor> = Readonly<Record<string, T>>;
+
+/** A text to learn from, and another to evaluate on. */
+export interface TextData {
+  readonly train: ByteSource;
+  readonly heldOut: ByteSource;
+}
 
 /** How many texts a task reads at once, and how much of each. */
 export interface BatchSize {

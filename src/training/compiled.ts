@@ -169,7 +169,8 @@ async function compileHalves(
       await half.dispose();
       throw cause;
     });
-  const empty = () => mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape));
+  const empty = () =>
+    mapTree(specs.params, ({ shape }: { shape: readonly number[] } & TensorSpec) => zeros('float32', shape));
   const [even, odd, nothing] = await engine.place([empty(), empty(), empty()] as const);
   return {
     async run({ params, moments, buffers, states, batches, dropout, scalars, next }) {
@@ -179,7 +180,11 @@ async function compileHalves(
       let sums = { total: 0, count: 0 };
       for (const [index, batch] of batches.entries()) {
         const target: object = index % 2 === 0 ? even : odd;
-        const inputs = { states: states.slice(index, index + 1), batch, ...(dropout[index] && { dropout: dropout[index] }) };
+        const inputs = {
+          states: states.slice(index, index + 1),
+          batch,
+          ...(dropout[index] && { dropout: dropout[index] }),
+        };
         const outputs = { next: target, states: nextStates?.slice(index, index + 1) };
         const result = await half.run([params, { summed }, buffers, inputs], { outputs });
         summed = target;

@@ -42,10 +42,7 @@ const fields = {
   embeddingDropout: option(rate.default(0), 'part of the embedding dropped in training'),
   attentionDropout: option(rate.default(0), 'part of the attention output dropped in training'),
   feedForwardDropout: option(rate.default(0), 'part of the feed-forward layers dropped in training'),
-  carryState: option(
-    z.boolean().default(false),
-    'read the text in order, and carry the state from window to window',
-  ),
+  carryState: option(z.boolean().default(false), 'read the text in order, and carry the state from window to window'),
   recompute: option(
     z.boolean().default(false),
     'compute the blocks again for the gradient: less memory, a fifth more time',

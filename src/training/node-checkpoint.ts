@@ -21,8 +21,8 @@ import {
   removeLeftovers,
   writeFolder,
 } from '../interop/node-folders.js';
-import { type FolderLock, lockFolder } from './node-lock.js';
 import { modelFiles } from '../models/index.js';
+import { type FolderLock, lockFolder } from './node-lock.js';
 import { expectUntaken, holdsRun, isCheckpointName, listCheckpoints, placeOf } from './node-run-folder.js';
 import { loadLatestSnapshot, writeSnapshot } from './node-snapshot.js';
 import type { CheckpointStore } from './run.js';

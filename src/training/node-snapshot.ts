@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { describeIssues } from '../base/options.js';
 import { type Leaf, treeFromLeaves } from '../base/tree.js';
 import { checkDigest, seal, unseal } from '../interop/digest.js';
 import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
 import { locateFolder } from '../interop/node-folders.js';
-import { describeIssues } from '../base/options.js';
 import { checkListed, tensorsOf } from '../models/index.js';
 import { loadModelFiles, writeJson, writeModel } from '../models/node.js';
 import { readTrainingConfig } from './config.js';

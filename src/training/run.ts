@@ -1,7 +1,7 @@
 /** The loop of a training run: steps, evaluations and checkpoints, told as a stream of events. */
 import { messageOf, PerformerError } from '../base/errors.js';
-import { isFinished, type Snapshot } from './snapshot.js';
 import type { Evaluation } from './evaluator.js';
+import { isFinished, type Snapshot } from './snapshot.js';
 import { divergence, type StepReport, type Trainer } from './trainer.js';
 
 /** Where checkpoints go. */

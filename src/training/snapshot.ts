@@ -45,7 +45,16 @@ export function initialSnapshot(config: ModelConfig, training: TrainingConfig): 
   const params: object = initialize(model.params, random.split('parameters'));
   const buffers: object = drawBuffers(model.buffers, random.split('projections').split(0));
   const moments = initMoments(params) as Moments<object>;
-  return { model: config, training, step: 0, params, moments, buffers, states: [], statesDigest: buffersDigest(buffers) };
+  return {
+    model: config,
+    training,
+    step: 0,
+    params,
+    moments,
+    buffers,
+    states: [],
+    statesDigest: buffersDigest(buffers),
+  };
 }
 
 /** Whether all steps of a run are done, and the last evaluation with them. */

@@ -27,7 +27,12 @@ export interface GradientResult {
 }
 
 /** The total loss of a batch and its gradient. */
-export function lossGradient(task: Task, weights: Weights, batch: Batch<Tensor>, options: PassOptions = {}): GradientResult {
+export function lossGradient(
+  task: Task,
+  weights: Weights,
+  batch: Batch<Tensor>,
+  options: PassOptions = {},
+): GradientResult {
   const { total, count, result } = task.loss(weights, batch, options);
   return { total, count, gradients: gradient(total, weights.params), state: result.state };
 }

@@ -104,7 +104,9 @@ export class Trainer {
     const compiled = await compileStep(options.engine, options.task, training, options.onGradients);
     const states = snapshot.states.length === 0 ? freshStates(options.task) : snapshot.states;
     const first: TensorSet = { params, moments, states };
-    const second = mapTree<object, HostTensor, HostTensor>(first, ({ dtype, shape }) => zeros(dtype, shape)) as TensorSet;
+    const second = mapTree<object, HostTensor, HostTensor>(first, ({ dtype, shape }) =>
+      zeros(dtype, shape),
+    ) as TensorSet;
     const placed = await options.engine.place([first, second, buffers] as const);
     return new Trainer(options, compiled, snapshot, placed as readonly [TensorSet, TensorSet, object]);
   }

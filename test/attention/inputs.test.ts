@@ -6,6 +6,7 @@ import {
   bidirectionalAttention,
   causalAttention,
   exactAttention,
+  largestChunk,
   recurrentAttention,
 } from '../../src/attention/index.js';
 import { type ErrorCode, PerformerError } from '../../src/base/index.js';
@@ -45,6 +46,18 @@ const bad: Readonly<Record<string, Partial<AttentionInputs>>> = {
   'a value of another length': { value: float('value', [2, 6, 3, 7]) },
   'a key without heads': { key: float('key', [2, 5, 4]) },
   'a mask of another length': { keyMask: input('keyMask', 'bool', [2, 6]) },
+  'no tokens': {
+    query: float('query', [2, 0, 3, 4]),
+    key: float('key', [2, 0, 3, 4]),
+    value: float('value', [2, 0, 3, 7]),
+  },
+  'no batch': {
+    query: float('query', [0, 5, 3, 4]),
+    key: float('key', [0, 5, 3, 4]),
+    value: float('value', [0, 5, 3, 7]),
+  },
+  'values without any dim': { value: float('value', [2, 5, 3, 0]) },
+  'a mask of each head': { keyMask: input('keyMask', 'bool', [2, 3, 5]) },
   'a mask that is no bool': { keyMask: float('keyMask', [2, 5]) },
 };
 
@@ -59,7 +72,7 @@ describe('causal attention', () => {
     expect(codeOf(() => causalAttention({ ...good, query: float('query', [2, 4, 3, 4]) }, map))).toBe('SHAPE');
   });
 
-  it.each([0, -1, 1.5, Number.NaN])('refuses chunks of %d', (chunk) => {
+  it.each([0, -1, 1.5, Number.NaN, largestChunk + 1, 16_384, 65_536])('refuses chunks of %d', (chunk) => {
     expect(codeOf(() => causalAttention(good, map, { chunk }))).toBe('CONFIG');
   });
 

@@ -75,7 +75,7 @@ describe('calling it wrongly ends with 2 and one line', () => {
     [
       'a map of no attention',
       ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
-      /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only favor\+/,
+      /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only random projections/,
     ],
     ['rows of Taylor features', ['--feature-map', 'taylor', '--projection-kind', 'iid'], /--projection-kind: taylor/],
     [

@@ -12,7 +12,8 @@ it.each([
   ['favor+', prompts],
   ['softmax', [prompts[0]!, prompts[0]!]],
 ] as const)('prompts, steps and a saved state have the logits of the oracle, with %s', async (attention, rows) => {
-  const model = randomModel({ attention, dim: 16, depth: 1, heads: 2, headDim: 8, featureCount: 12, chunk: 8 });
+  const kind = attention === 'softmax' ? attention : { features: { featureCount: 12 } };
+  const model = randomModel({ attention: kind, dim: 16, depth: 1, heads: 2, headDim: 8 }, 1, 8);
   const expected = await sessionOf(referenceEngine(), model, { batch: 2 });
   const session = await sessionOf(engine, model, { batch: 2, readChunk: 8 });
   expectClose(await session.read(rows), await expected.read(rows), 'prompts');

@@ -18,6 +18,7 @@ import {
   polynomialFeatures,
   positiveFeatures,
   taylorFeatureCount,
+  taylorFeatures,
   trigonometricFeatures,
 } from '../../src/features/index.js';
 import { constant, input, type Tensor } from '../../src/graph/index.js';
@@ -58,7 +59,7 @@ describe.each(mapChoices.map((choice) => ({ label: labelOf(choice), choice })))(
     for (const side of ['query', 'key'] as const) {
       const { values, logScale, logFeatures } = built[side](x, position);
       expect(values.shape).toEqual([1, 2, 3, built.featureCount]);
-      if (logScale !== undefined) expect(logScale.shape).toEqual([1, 2, 3, 1]);
+      if (logScale !== undefined && logScale.rank > 0) expect(logScale.shape).toEqual([1, 2, 3, 1]);
       if (logFeatures !== undefined) expect(logFeatures.shape).toEqual(values.shape);
     }
     expect(built.isSigned === true).toBe(isSignedMap(choice));
@@ -122,6 +123,11 @@ const problems: readonly (readonly [string, Partial<FeatureMapOptions> & { name:
   ['an epsilon of positive features', { name: 'positive', kernelEpsilon: 0.1 }, /kernelEpsilon: only/],
   ['a degree of relu features', { name: 'relu', degree: 2 }, /degree: only polynomial/],
   ['an offset of Taylor features', { name: 'taylor', offset: 1 }, /offset: only polynomial/],
+  ['a projection beyond all memory', { name: 'relu', featureCount: 2 ** 31 }, /featureCount: .*268435456 entries/],
+  ['signs beyond all memory', { name: 'polynomial', featureCount: 2 ** 27 }, /featureCount: .*268435456 entries/],
+  ['an endless epsilon', { name: 'relu', kernelEpsilon: Number.POSITIVE_INFINITY }, /kernelEpsilon: .*finite/],
+  ['an offset that is no number', { name: 'polynomial', offset: Number.NaN }, /offset: .*finite/],
+  ['an endless span', { name: 'cosformer', featureCount: 8, span: Number.POSITIVE_INFINITY }, /span: .*finite/],
   ['a span of hedgehog features', { name: 'hedgehog', span: 10 }, /span: only cosformer/],
 ];
 
@@ -206,6 +212,14 @@ describe('functions that build one map', () => {
       () => generalizedFeatures('relu', 4, projection, { epsilon: Number.NaN }),
       /epsilon/,
     ],
+    [
+      'an endless epsilon',
+      () => generalizedFeatures('relu', 4, projection, { epsilon: Number.POSITIVE_INFINITY }),
+      /finite epsilon/,
+    ],
+    ['Taylor features of dim 1,000', () => taylorFeatures(1000), /dim from 1 to 256/],
+    ['Taylor features of no dim', () => taylorFeatures(Number.NaN), /dim from 1 to 256/],
+    ['cosFormer of dim 1.5', () => cosformerFeatures(1.5, 8), /positive integer as dim/],
     ['degree 0', () => polynomialFeatures(projection, { degree: 0, offset: 1 }), /degree of 1 or more/],
     ['degree 1.5', () => polynomialFeatures(projection, { degree: 1.5, offset: 1 }), /degree/],
     ['an offset below 0', () => polynomialFeatures(projection, { degree: 2, offset: -1 }), /offset of 0 or more/],

@@ -200,7 +200,7 @@ describe('features with an epsilon', () => {
     expect(positiveFeatures(drawn).featureCount).toBe(features);
   });
 
-  it.each([-1e-4, Number.NaN])('refuse an epsilon of %d', (epsilon) => {
+  it.each([-1e-4, Number.NaN, Number.POSITIVE_INFINITY])('refuse an epsilon of %d', (epsilon) => {
     const drawn = g.input('projection', 'float32', [features, dim]);
     expect(() => positiveFeatures(drawn, { epsilon })).toThrow(PerformerError);
     expect(() => positiveFeatures(drawn, { epsilon })).toThrow(/epsilon/);

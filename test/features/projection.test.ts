@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { float32, type HostTensor, PerformerError, Random } from '../../src/base/index.js';
 import {
   defaultFeatureCount,
+  drawCauchy,
   drawProjection,
+  drawSigns,
   type ProjectionOptions,
   projectionDigest,
 } from '../../src/features/index.js';
@@ -315,6 +317,8 @@ describe('drawing', () => {
 
   it('counts ⌈dim·ln dim⌉ features unless told otherwise, and at least one', () => {
     expect([1, 2, 16, 64, 128].map(defaultFeatureCount)).toEqual([1, 2, 45, 267, 622]);
+    for (const dim of [0, -1, 1.5, Number.NaN])
+      expect(() => defaultFeatureCount(dim)).toThrow(/positive integer as dim/);
   });
 
   it.each([
@@ -328,5 +332,21 @@ describe('drawing', () => {
   ])('refuses a projection of %d by %d', (count, dim) => {
     expect(() => drawProjection(Random.fromSeed(1), count, dim)).toThrow(PerformerError);
     expect(() => drawProjection(Random.fromSeed(1), count, dim)).toThrow(/positive integer/);
+  });
+
+  it.each([
+    [2 ** 31, 4],
+    [4, 2 ** 31],
+    [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  ])('refuses a projection of %d by %d before it takes memory for it', (count, dim) => {
+    const draws = [
+      () => drawProjection(Random.fromSeed(1), count, dim),
+      () => drawProjection(Random.fromSeed(1), count, dim, { kind: 'iid' }),
+      () => drawSigns(Random.fromSeed(1), count * dim, 2 ** 14),
+      () => drawCauchy(Random.fromSeed(1), count * dim, 2 ** 14),
+    ];
+    draws.push(() => drawProjection(Random.fromSeed(1), 1, 2 ** 15, { kind: 'simplex' }));
+    for (const draw of draws) expect(draw).toThrow(/at most 268435456 entries|positive integer/);
+    for (const draw of draws) expect(draw).toThrow(PerformerError);
   });
 });

@@ -1,10 +1,10 @@
 /** Single tokens are read beside the state; nothing of that shows. */
 import { describe, expect, test } from 'vitest';
-import { float32, type HostTensor, mapTree } from '../../src/base/index.js';
+import { float32, type HostTensor, leavesOf, mapTree } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { RecentRows, windowSize } from '../../src/generation/recent-rows.js';
-import { initialState } from '../../src/models/index.js';
+import { rowWindow as windowSize } from '../../src/generation/reader.js';
+import { RecentRows } from '../../src/generation/recent-rows.js';
 import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from './models.js';
 
 const engine = nodeEngine({ threads: 1 });
@@ -51,7 +51,7 @@ describe('a session that reads token by token', () => {
             leaf.data.map((x) => Number(x) * 12),
           )
         : leaf,
-    ) as typeof model.params;
+    ) as object;
     const tokens = drawTokens(60);
     const expected = await parallelLogits(engine, { ...model, params }, tokens);
     const { counts, engine: counted } = counting();
@@ -109,18 +109,22 @@ describe('a session that reads token by token', () => {
 });
 
 describe('recent rows', () => {
-  const { config } = randomModel();
-  const { blocks } = initialState(config, 2);
+  const { config, model } = randomModel();
+  const deferral = model.deferral!;
+  const features = 32;
   const tokenOf = (weight: number) => {
     const filled = (size: number, value: number) =>
       float32([2, config.heads, 1, size], new Float32Array(2 * config.heads * size).fill(value));
-    return blocks.map(() => ({ weight: filled(config.featureCount, weight), value: filled(config.headDim + 1, 1) }));
+    const token = () => ({ attention: { weight: filled(features, weight), value: filled(config.headDim + 1, 1) } });
+    return { blocks: Array.from({ length: config.depth }, token) };
   };
-  const sumOf = (rows: RecentRows) =>
-    rows.blocks.reduce((total, { weight }) => total + (weight.data as Float32Array).reduce((a, b) => a + b), 0);
+  const sumOf = ({ rows }: RecentRows) =>
+    (leavesOf<object>(rows) as [string, HostTensor][])
+      .filter(([path]) => path.endsWith('.weight'))
+      .reduce((total, [, weight]) => total + (weight.data as Float32Array).reduce((a, b) => a + b), 0);
 
   test('take no weight that is too large, nor one that is no number', () => {
-    const rows = new RecentRows(blocks);
+    const rows = new RecentRows(deferral, 2);
     for (const bad of [2 ** 31, -(2 ** 31), Number.POSITIVE_INFINITY, Number.NaN]) {
       expect(rows.push(tokenOf(bad))).toBe(false);
     }
@@ -129,8 +133,8 @@ describe('recent rows', () => {
   });
 
   test('hold a window of tokens, each in a place of its own, and nothing after they were cleared', () => {
-    const rows = new RecentRows(blocks);
-    const perToken = blocks.length * 2 * config.heads * config.featureCount;
+    const rows = new RecentRows(deferral, 2);
+    const perToken = config.depth * 2 * config.heads * features;
     for (let count = 1; count <= windowSize; count++) {
       expect(rows.isFull).toBe(false);
       expect(rows.push(tokenOf(1))).toBe(true);

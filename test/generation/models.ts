@@ -19,13 +19,13 @@ import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../s
 export type TestModel = ReturnType<typeof randomModel>;
 
 /** A model with random weights, large enough for its choices to differ. */
-export function randomModel(options: Partial<LanguageModelOptions> = {}, seed = 1) {
+export function randomModel(options: Partial<LanguageModelOptions> = {}, seed = 1, chunk = 16) {
   const config = languageModelConfig({
     ...{ dim: 32, depth: 2, heads: 2, headDim: 16, attention: { features: { featureCount: 32 } } },
     ...options,
   });
   const random = Random.fromSeed(seed);
-  const model = modelOf(config, { chunk: 16 });
+  const model = modelOf(config, { chunk });
   const params: object = initialize(model.params, random.split('params'));
   const buffers: object = drawBuffers(model.buffers, random.split('projections'));
   return { config, model, params, buffers };

@@ -13,7 +13,7 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'no positions': { positions: 'none' },
   'no token shift': { tokenShift: false },
   'a tied embedding': { tiedEmbedding: true },
-  'independent projections': { projectionKind: 'iid' },
+  'independent projections': { attention: { features: { featureCount: 32, projectionKind: 'iid' } } },
   'exact attention': { attention: 'softmax' },
   'no attention': { attention: 'none' },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },

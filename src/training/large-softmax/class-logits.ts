@@ -7,8 +7,8 @@
  * bounded product cannot hold; it scales the features of the class and costs the proposal nothing.
  */
 import type { HostTensor } from '../../base/array.js';
-import type { Random } from '../../base/random.js';
 import { drawn, filled, initialize } from '../../base/layout.js';
+import type { Random } from '../../base/random.js';
 import { add, divide, matmul, multiply, sqrt, square, sum, type Tensor, takeRows } from '../../graph/index.js';
 
 /** The class vectors and biases: of all classes, or of those that a step touches. */

@@ -1,0 +1,120 @@
+/**
+ * Masked language modelling (BERT, Devlin et al. 2019, section 3.1): 15 % of the tokens of a window are predicted from
+ * all others. Of those, 80 % are replaced by the mask token, 10 % by a random one, and 10 % stay as they are.
+ */
+import { float32, type HostTensor, int32 } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { type ByteSource, byteVocabularySize, randomWindows } from '../data/index.js';
+import { cast, lessOrEqual, max, multiply, oneHot, reshape, spec, sum, type Tensor } from '../graph/index.js';
+import { type Model, maskToken } from '../models/index.js';
+import { crossEntropy } from './cross-entropy.js';
+import type { Batch, BatchSize, Task, TaskEvaluation, TextData } from './task.js';
+
+const [predictedPart, maskedPart, randomPart] = [0.15, 0.8, 0.1];
+
+/**
+ * The task for an encoder and a text.
+ *
+ * @throws CONFIG where a state is to be carried, which an encoder does not have.
+ */
+export function maskedLanguageModelling(model: Model, size: BatchSize, { train, heldOut }: TextData): Task {
+  const { batch, window, accumulation, carryState, seed } = size;
+  if (carryState) {
+    throw new PerformerError('CONFIG', 'masked-language-modelling: expected windows on their own, got carryState.');
+  }
+  const random = Random.fromSeed(seed);
+  return {
+    name: 'masked-language-modelling',
+    model,
+    size,
+    tokensPerStep: batch * accumulation * window,
+    specs: batchSpecs(batch, window),
+    loss(weights, { tokens, targets, predicted, lengths }, options) {
+      const result = model.apply(weights, { tokens: tokens!, lengths }, options);
+      const losses = crossEntropy(result.output, targets!); // [batch, window]
+      const total = sum(multiply(losses, predicted!));
+      return { total, count: sum(predicted!), sums: { hits: hits(result.output, targets!, predicted!) }, result };
+    },
+    async step(step) {
+      const rows = { batch: batch * accumulation, window: window - 1, step };
+      const { data } = await randomWindows(train, { ...rows, random: random.split('batches') });
+      const batches = Array.from({ length: accumulation }, (_, index) => {
+        const own = data.subarray(index * batch * window, (index + 1) * batch * window);
+        return masked(own, [batch, window], random.split('masks').split(step).split(index));
+      });
+      return { batches, isStart: true };
+    },
+    evaluations: [evaluationOf(size, heldOut)],
+    measures(_, { total, count, sums }) {
+      const loss = total / count;
+      return { loss, perplexity: Math.exp(loss), accuracy: (sums.hits?.[0] ?? 0) / count };
+    },
+  };
+}
+
+function batchSpecs(batch: number, window: number) {
+  const tokens = spec('int32', [batch, window]);
+  return { tokens, targets: tokens, predicted: spec('float32', [batch, window]) };
+}
+
+/** How many of the predicted tokens are the likeliest: a scalar. */
+function hits(logits: Tensor, targets: Tensor, predicted: Tensor): Tensor {
+  const classes = logits.staticDim(-1);
+  const [rows, length] = targets.shape as [number, number];
+  const hot = reshape(oneHot(reshape(targets, [rows * length]), classes), [rows, length, classes]);
+  const isHit = lessOrEqual(max(logits, -1), sum(multiply(logits, hot), -1)); // [batch, window]
+  return sum(multiply(cast(isHit, 'float32'), predicted));
+}
+
+/** Tokens with some masked, what they were, and which are predicted: always one at least. */
+function masked(
+  original: Int32Array,
+  shape: readonly number[],
+  random: Random,
+  isReal: (at: number) => boolean = () => true,
+): Batch {
+  const { length } = original;
+  const draws = random.split('draws').bits(2 * length);
+  const others = random.split('tokens').bits(length);
+  const unit = (word: number | undefined) => (word ?? 0) / 2 ** 32;
+  const tokens = original.slice();
+  const predicted = new Float32Array(length);
+  for (let at = 0; at < length; at++) {
+    if (!isReal(at) || unit(draws[2 * at]) >= predictedPart) continue;
+    predicted[at] = 1;
+    const choice = unit(draws[2 * at + 1]);
+    if (choice < maskedPart) tokens[at] = maskToken;
+    else if (choice < maskedPart + randomPart) tokens[at] = (others[at] as number) % byteVocabularySize;
+  }
+  if (!predicted.includes(1)) {
+    predicted[0] = 1;
+    tokens[0] = maskToken;
+  }
+  return { tokens: int32(shape, tokens), targets: int32(shape, original), predicted: float32(shape, predicted) };
+}
+
+/** The whole text in windows, with the same masks each time. */
+function evaluationOf({ batch, window, seed }: BatchSize, heldOut: ByteSource): TaskEvaluation {
+  const random = Random.fromSeed(seed).split('evaluation');
+  return {
+    name: 'masked',
+    batch,
+    carriesState: false,
+    specs: { ...batchSpecs(batch, window), lengths: spec('int32', [batch]) },
+    async *batches() {
+      const count = batch * window;
+      for (let start = 0; start < heldOut.length; start += count) {
+        const bytes = await heldOut.read(start, Math.min(count, heldOut.length - start));
+        const original = new Int32Array(count);
+        original.set(bytes);
+        const lengths = Int32Array.from({ length: batch }, (_, row) =>
+          Math.max(0, Math.min(window, bytes.length - row * window)),
+        );
+        const given = masked(original, [batch, window], random.split(start), (at) => at < bytes.length);
+        const counts: HostTensor = int32([batch], lengths);
+        yield { ...given, lengths: counts };
+      }
+    },
+  };
+}

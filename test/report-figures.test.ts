@@ -1,0 +1,82 @@
+/** What the report says of its figures, and how it draws them. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { extremesOf, type MeasuredRow, winsOf } from '../report/claims.js';
+import type { FigureOptions } from '../report/figure.js';
+import { curveMeans, curvesFigure, rankingOf } from '../report/figures/curves.js';
+
+const rows: readonly MeasuredRow[] = [
+  ['a', 8, 'std 1', 3],
+  ['a', 16, 'std 1', 1],
+  ['b', 8, 'std 1', 2],
+  ['b', 16, 'std 1', 2],
+  ['a', 8, 'std 2', 5],
+  ['b', 8, 'std 2', 6],
+].map(([map, features, norm, meanSquaredError]) => ({ map, features, norm, meanSquaredError }) as MeasuredRow);
+
+describe('claims', () => {
+  it('count in how many places one map errs less than another', () => {
+    expect(winsOf(rows, 'a', 'b')).toBe('“a” errs less than “b” in 2 of 3 places (1 of 2 at std 1, 1 of 1 at std 2)');
+    expect(winsOf(rows, 'b', 'a')).toBe('“b” errs less than “a” in 1 of 3 places (1 of 2 at std 1, 0 of 1 at std 2)');
+  });
+
+  it('name the least and the largest errors where there are most features', () => {
+    expect(extremesOf(rows.slice(0, 4), 1)).toBe(
+      'At std 1 and 16 features the least errors are those of a, the largest those of b.',
+    );
+  });
+});
+
+const curves = (kernels: readonly string[], last: number) =>
+  [
+    'kernel,seed,kind,step,loss',
+    ...kernels.flatMap((kernel) =>
+      Array.from({ length: last }, (_, at) => `${kernel},0,train,${at + 1},${kernel.length}`),
+    ),
+    `${kernels[0]},0,held out,${last},9`,
+  ].join('\n');
+
+const ranking = [
+  '| rank | kernel | loss |',
+  '|-----:|--------|-----:|',
+  '|    1 | relu   | 1.50 |',
+  '|    2 | elu    | 1.60 |',
+];
+
+describe('learning curves', () => {
+  it('end where the run ended', () => {
+    expect(curveMeans(curves(['relu', 'elu'], 60))).toEqual(
+      ['relu', 'elu'].flatMap((kernel) => [25, 50, 60].map((step) => ({ kernel, step, loss: kernel.length }))),
+    );
+  });
+
+  it('have the ranking as a table', () => {
+    expect(rankingOf(ranking.join('\n'))).toEqual({
+      columns: ['kernel', 'rank', 'loss'],
+      rows: [
+        ['relu', '1', '1.50'],
+        ['elu', '2', '1.60'],
+      ],
+    });
+  });
+
+  it('are drawn in several panels where there are many kernels, and are an error where there are none', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'report-curves-'));
+    try {
+      const make = () => curvesFigure(folder).make({} as FigureOptions);
+      await expect(make()).rejects.toThrow(/--compare FOLDER of performer compare, got .* without curves\.csv/);
+      const kernels = ['relu', 'elu', 'c', 'd', 'e', 'f', 'g', 'h'];
+      await writeFile(join(folder, 'curves.csv'), curves(kernels, 30));
+      await writeFile(join(folder, 'ranking.md'), ranking.join('\n'));
+      const { drawing, caption } = await make();
+      expect(caption).not.toContain('|');
+      for (const svg of [drawing.svg, drawing.narrow]) {
+        for (const text of ['ranks 1 to 6', 'ranks 7 to 8', ...kernels]) expect(svg).toContain(text);
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
