@@ -104,7 +104,10 @@ interface Taken {
   readonly peakBytes: number;
 }
 
-function resultOf({ loaded: { model }, length, batch }: BenchWork, { parts, times, operations, peakBytes }: Taken): BenchResult {
+function resultOf(
+  { loaded: { model }, length, batch }: BenchWork,
+  { parts, times, operations, peakBytes }: Taken,
+): BenchResult {
   const { prompt, decoded } = readingOf(model, length);
   const rate = (name: keyof typeof times, done: number) => done / times[name].median / 1e6;
   const measured = (name: PartName, tokens: number): Measured => ({

@@ -88,7 +88,11 @@ async function chooseWork(
   return { work: { loaded, length, batch }, source: folder };
 }
 
-function subjectOf({ loaded, length, batch }: BenchWork, source: string, { threads, provider }: BenchOptions): BenchSubject {
+function subjectOf(
+  { loaded, length, batch }: BenchWork,
+  source: string,
+  { threads, provider }: BenchOptions,
+): BenchSubject {
   const parameters = leavesOf(loaded.params).reduce(
     (total, [, leaf]) => total + elementCount((leaf as Leaf).shape as readonly number[]),
     0,

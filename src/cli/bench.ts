@@ -30,7 +30,9 @@ const ownSchema = z.strictObject({
   rounds: option(z.int().min(1).max(1000).default(9), 'how often each is timed, after a warm-up'),
   profile: option(z.literal(true).optional(), 'add where the time goes: by op, by model path, in loops and branches'),
   json: option(z.literal(true).optional(), 'print one JSON object'),
-  out: option(z.string().min(1).optional(), 'also write the figures to this file, as one JSON object', { value: 'file' }),
+  out: option(z.string().min(1).optional(), 'also write the figures to this file, as one JSON object', {
+    value: 'file',
+  }),
 });
 
 const benchSchema = ownSchema.extend(engineSchema.shape);

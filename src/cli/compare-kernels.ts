@@ -48,7 +48,10 @@ function kernelOf(text: string): ComparedKernel {
   const known = modelFlags
     .filter(({ key, variants }) => !(key in choice) && variants.every(isOpen))
     .sort((a, b) => isOwn(b) - isOwn(a));
-  return { name: text, options: { ...choice, ...Object.fromEntries(words.map((word) => optionOf(text, word, known))) } };
+  return {
+    name: text,
+    options: { ...choice, ...Object.fromEntries(words.map((word) => optionOf(text, word, known))) },
+  };
 }
 
 /** The kernels of a list with commas. Throws USAGE for one that does not exist, or stands there twice. */

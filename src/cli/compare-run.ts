@@ -10,13 +10,7 @@ import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
 import { modelConfig } from '../models/index.js';
-import {
-  initialSnapshot,
-  isFinished,
-  readTrainingConfig,
-  type Snapshot,
-  Trainer,
-} from '../training/index.js';
+import { initialSnapshot, isFinished, readTrainingConfig, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder, lockFolder } from '../training/node.js';
 import { holdsRun } from '../training/node-run-folder.js';
 import { type Given, usageError } from './command.js';
@@ -145,10 +139,7 @@ function plannedRun(
     seed,
     folder: join(out, 'runs', folderName(kernel, seed)),
     snapshot: () =>
-      initialSnapshot(
-        modelConfig(model, `${plan}: model`),
-        readTrainingConfig(training, `${plan}: training`),
-      ),
+      initialSnapshot(modelConfig(model, `${plan}: model`), readTrainingConfig(training, `${plan}: training`)),
   };
 }
 
@@ -160,7 +151,9 @@ async function resume(
 ): Promise<Prepared> {
   const changed = Object.keys(flags).find((key) => !['out', 'resume', 'threads', 'provider'].includes(key));
   if (changed !== undefined)
-    throw usageError(`--${optionFlag(changed)?.flag ?? flagName(changed)}: expected only --out with --resume: a comparison goes on as it began.`);
+    throw usageError(
+      `--${optionFlag(changed)?.flag ?? flagName(changed)}: expected only --out with --resume: a comparison goes on as it began.`,
+    );
   const path = join(out, planName);
   if ((await stat(path).catch(() => undefined)) === undefined) {
     throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);

@@ -49,7 +49,11 @@ export const compareCommand: CommandWords<typeof compareSchema> = {
   text: 'train equal models that differ in the kernel of attention alone, and rank the kernels',
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   options: compareSchema,
-  flags: [...flagsOf('Comparison:', ownSchema), ...optionFlags.filter((flag) => !kernelChoices.includes(flag)), ...engineFlags],
+  flags: [
+    ...flagsOf('Comparison:', ownSchema),
+    ...optionFlags.filter((flag) => !kernelChoices.includes(flag)),
+    ...engineFlags,
+  ],
   notes,
   isReport: () => true,
 };

@@ -35,10 +35,7 @@ interface LayerReport extends Recommendation {
   readonly keys: number;
 }
 
-export async function runFeatures(
-  { arguments: given, options }: Given<FeaturesOptions>,
-  io: Io,
-): Promise<void> {
+export async function runFeatures({ arguments: given, options }: Given<FeaturesOptions>, io: Io): Promise<void> {
   const [folder, files] = given as readonly [string | undefined, readonly string[]];
   const candidates = candidatesOf(options);
   const featureCounts = countsOf(options);

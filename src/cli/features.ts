@@ -1,7 +1,7 @@
 /** `performer features`: what it is called with. */
 import * as z from 'zod';
-import { projectionKinds } from '../features/projection.js';
 import { option } from '../base/options.js';
+import { projectionKinds } from '../features/projection.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
@@ -23,7 +23,10 @@ const ownSchema = z.strictObject({
     `kinds of projections, with commas: ${projectionKinds.join(', ')}`,
     { value: 'names' },
   ),
-  rowNorm: option(z.enum(['chi', 'root']).default('chi'), 'lengths of the rows of projections: chi unbiased, root regularised'),
+  rowNorm: option(
+    z.enum(['chi', 'root']).default('chi'),
+    'lengths of the rows of projections: chi unbiased, root regularised',
+  ),
   featureCounts: option(names.default('32,64,128,256,512'), 'numbers of features, with commas', { value: 'list' }),
   measure: option(z.literal(true).optional(), 'measure every map at every number, and not only where it decides'),
   draws: option(z.int().min(1).max(1000).default(4), 'projections drawn for a measurement'),

@@ -15,7 +15,10 @@ import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
 import { type OpenSource, readPipe, readStream, standardInput } from './standard-input.js';
 
-export async function runGenerate({ arguments: [folder], options: flags }: Given<GenerateFlags>, io: Io): Promise<void> {
+export async function runGenerate(
+  { arguments: [folder], options: flags }: Given<GenerateFlags>,
+  io: Io,
+): Promise<void> {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
     throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
   }

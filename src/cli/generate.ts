@@ -1,7 +1,7 @@
 /** `performer generate`: what it is called with. */
 import * as z from 'zod';
-import { samplingSchema } from '../generation/sampling.js';
 import { option } from '../base/options.js';
+import { samplingSchema } from '../generation/sampling.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
@@ -15,7 +15,9 @@ const ownSchema = z.strictObject({
   prompt: option(z.string().optional(), 'the text to go on from; - reads it from standard input', {
     fallback: 'what is piped in, or a new line',
   }),
-  promptFile: option(path.optional(), 'a file with the prompt, taken byte for byte; - for standard input', { value: 'file' }),
+  promptFile: option(path.optional(), 'a file with the prompt, taken byte for byte; - for standard input', {
+    value: 'file',
+  }),
   maxTokens: option(z.int().min(1).optional(), 'bytes to generate at most', fallback('200')),
   temperature: option(
     temperature.optional(),
@@ -23,11 +25,7 @@ const ownSchema = z.strictObject({
     fallback('0.8'),
   ),
   topK: option(topK.optional(), 'draw among this many of the likeliest bytes', fallback('all')),
-  topP: option(
-    topP.optional(),
-    'draw among the likeliest bytes that have this probability together',
-    fallback('0.95'),
-  ),
+  topP: option(topP.optional(), 'draw among the likeliest bytes that have this probability together', fallback('0.95')),
   repetitionPenalty: option(
     repetitionPenalty.optional(),
     'above 1: bytes that were seen become less likely',

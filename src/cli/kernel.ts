@@ -1,8 +1,8 @@
 /** `performer kernel …`: what it is called with. */
 import * as z from 'zod';
+import { option } from '../base/options.js';
 import { encodings, mostColumns } from '../data/index.js';
 import { fitSchema, mapsOfKernel } from '../machines/config.js';
-import { option } from '../base/options.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
@@ -14,9 +14,13 @@ const encodingText = 'of the text, unless a byte order mark names another';
 
 const tableSchema = z.strictObject({
   out: option(word.optional(), 'the folder of the machine', { value: 'folder' }),
-  target: option(z.array(word).min(1).optional(), 'the column to predict; in regression it may be given more than once', {
-    value: 'column',
-  }),
+  target: option(
+    z.array(word).min(1).optional(),
+    'the column to predict; in regression it may be given more than once',
+    {
+      value: 'column',
+    },
+  ),
   ignore: option(z.array(word).optional(), 'a column to leave out; may be given more than once', { value: 'column' }),
   header: option(z.boolean().default(true), 'the first row names the columns; without, they are called 1, 2, …'),
   delimiter: option(word.default(','), delimiterText, { value: 'character' }),

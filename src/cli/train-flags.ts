@@ -14,14 +14,16 @@ const word = z.string().min(1);
 
 export const runSchema = z.strictObject({
   out: option(word.optional(), 'the folder of the run and of its model', { value: 'folder' }),
-  preset: option(
-    z.enum(presetNames).optional(),
-    `sizes with a name: ${presetNames.join(', ')} (see below)`,
-    { fallback: presetNames[0] },
-  ),
-  config: option(word.optional(), 'a JSON file with one object of the options below, named and nested as in config.json', {
-    value: 'file',
+  preset: option(z.enum(presetNames).optional(), `sizes with a name: ${presetNames.join(', ')} (see below)`, {
+    fallback: presetNames[0],
   }),
+  config: option(
+    word.optional(),
+    'a JSON file with one object of the options below, named and nested as in config.json',
+    {
+      value: 'file',
+    },
+  ),
   resume: option(z.literal(true).optional(), 'go on with the run in --out from its newest checkpoint'),
 });
 
@@ -57,9 +59,7 @@ export function presetTable(): string {
   return presetNames
     .map((name) => {
       const values = valuesOf({ ...presets[name].model, ...presets[name].training }, optionFlags);
-      const words = Object.entries(values).map(
-        ([key, value]) => `--${optionFlag(key)?.flag} ${value}`,
-      );
+      const words = Object.entries(values).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
       return `  ${name.padEnd(6)} ${words.join(' ')}`;
     })
     .join('\n');

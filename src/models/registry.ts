@@ -20,7 +20,10 @@ export function modelFamily(name: string): ModelFamily {
   throw new PerformerError('CONFIG', `model: expected one of ${modelNames().join(', ')}, got ${name}.`);
 }
 
-const headSchema = z.looseObject({ model: z.string().default('causal-language-model'), version: z.unknown() });
+const headSchema = z.looseObject({
+  model: z.string().default('causal-language-model'),
+  version: z.unknown().optional(),
+});
 
 /**
  * Checks the options of a model of any family, such as the content of a config.json, and fills in defaults.

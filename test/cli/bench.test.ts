@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { type HostTensor, Random } from '../../src/base/index.js';
+import { drawBuffers, initialize } from '../../src/base/layout.js';
+import { leavesOf } from '../../src/base/tree.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
 import { profileJson, profileText } from '../../src/cli/profile-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { drawBuffers, initialize } from '../../src/base/layout.js';
-import { leavesOf } from '../../src/base/tree.js';
 import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
@@ -177,7 +177,8 @@ describe('the parts of a bench run again and again', () => {
     };
     const engine = nodeEngine({ threads: 1 });
     const work = { loaded, length: 24, batch: 2 };
-    const weight = () => Object.fromEntries(leavesOf(loaded.params))['blocks.0.attention.query.weight'] as HostTensor;
+    const weight = () =>
+      Object.fromEntries(leavesOf(loaded.params))['blocks.0.attention.query.weight'] as unknown as HostTensor;
     const before = weight().data.slice();
     const { prompt, decoding } = await prepareReading({ prompt: engine, decoding: engine }, work);
     const parts: Part[] = [await prepareTraining(engine, work), prompt, decoding];

@@ -168,7 +168,10 @@ describe('going on', () => {
     expect(await performer(words)).toMatchObject({ code: 0 });
     expect(await performer([...words, '--resume', '--steps', '7'])).toMatchObject({ code: 0, err: '' });
     const other = await performer([...words, '--resume', '--steps', '8', '--feature-count', '8']);
-    expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/--feature-count: hedgehog features do not have it/) });
+    expect(other).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--feature-count: hedgehog features do not have it/),
+    });
   });
 
   test('what would change the run is refused, what would not is not', async () => {
