@@ -45,5 +45,8 @@ export function snapshotOf(
 export async function trainerFor(snapshot: Snapshot, on: Engine = engine): Promise<Trainer> {
   const { training } = snapshot;
   const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
-  return Trainer.create(snapshot, { engine: on, task: languageModelling(modelOf(snapshot.model, training), training, data) });
+  return Trainer.create(snapshot, {
+    engine: on,
+    task: languageModelling(modelOf(snapshot.model, training), training, data),
+  });
 }
