@@ -1,16 +1,20 @@
 import { defineConfig } from 'tsdown';
 
 const rooms = [
-  ...['base', 'graph', 'onnx', 'engine', 'kernels', 'features', 'attention', 'blocks', 'models', 'data', 'training'],
-  ...['generation', 'interop', 'machines'],
+  ...['base', 'graph', 'onnx', 'engine', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models', 'data'],
+  ...['tasks', 'training', 'generation', 'interop', 'machines'],
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({
   entry: [
+    'src/index.ts',
+    'src/door/node-platform.ts',
+    'src/door/web-platform.ts',
     ...rooms,
     'src/engine/node.ts',
     'src/engine/web.ts',
     'src/engine/web-gpu.ts',
+    'src/models/node.ts',
     'src/data/node.ts',
     'src/training/node.ts',
     'src/interop/node.ts',
@@ -19,7 +23,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/, '#onnxruntime-web'] },
+  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'] },
   target: 'node20.19',
   fixedExtension: false,
   dts: true,

@@ -9,6 +9,9 @@ import { defineConfig, type Plugin } from 'vitest/config';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 
+/** What package.json chooses for built code. */
+const alias = { '#platform': fileURLToPath(new URL('src/door/node-platform.ts', import.meta.url)) };
+
 const engineSuite = [
   'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
   'test/blocks/blocks.test.ts',
@@ -104,7 +107,7 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      { test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
+      { resolve: { alias }, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
       { plugins: [engineOf('web-wasm-node')], test: { ...common, name: 'web-wasm', include: engineSuite, setupFiles } },
       ...(existsSync(chromium) ? browsers : []),
     ],

@@ -5,6 +5,7 @@ export {
   type TrainingConfig,
   type TrainingOptions,
   trainingConfig,
+  trainingSchema,
   usesDropout,
 } from './config.js';
 export { type Evaluation, Evaluator } from './evaluator.js';

@@ -16,9 +16,9 @@ export type RunEvent =
   | { readonly kind: 'checkpoint'; readonly step: number; readonly location: string };
 
 export interface RunOptions {
-  readonly store?: CheckpointStore;
+  readonly store?: CheckpointStore | undefined;
   /** Ends the run after the step that is under way, with a checkpoint. An evaluation is left, and made when the run goes on. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The trainers that a loop trains: between its steps another must not come in, which would change what is being saved. */

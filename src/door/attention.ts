@@ -1,0 +1,126 @@
+/** Attention alone, on typed arrays. */
+
+import { platform } from '#platform';
+import { type AttentionInputs, bidirectionalAttention, causalAttention, exactAttention } from '../attention/index.js';
+import { float32, type HostTensor, hostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { initialize } from '../base/layout.js';
+import { parseOptions } from '../base/options.js';
+import { Random } from '../base/random.js';
+import { drawFeatureParts, featureMap, featureMapChoice, learnedLayout } from '../features/index.js';
+import { specsOf, type Tensor } from '../graph/index.js';
+import { featureOptions } from '../mixers/index.js';
+import type { EngineOption, FeaturesOption } from './options.js';
+
+/** Numbers in the order of [batch, length, heads, dim], the last axis first to change. */
+type Numbers = ArrayLike<number>;
+
+export interface AttentionArrays {
+  readonly query: Numbers;
+  /** As many batches, heads and dims as the queries have; of another length where attention is not causal. */
+  readonly key: Numbers;
+  /** One value for each key. */
+  readonly value: Numbers;
+  /** [batch, length, heads, dim] of the queries. */
+  readonly shape: readonly [batch: number, length: number, heads: number, dim: number];
+  /** [batch, keys], true or 1 where a key may be attended to; all of them unless given. A query that sees no key gets zeros. */
+  readonly keyMask?: ArrayLike<number | boolean> | undefined;
+}
+
+export interface AttentionOptions extends EngineOption {
+  /** favor+ is linear in the length and estimates softmax attention; softmax is exact and quadratic. favor+ unless given. */
+  readonly kind?: 'favor+' | 'softmax' | undefined;
+  /** Whether a query sees the keys up to its own place alone; false unless given. */
+  readonly isCausal?: boolean | undefined;
+  /** The feature map of favor+; positive unless given. */
+  readonly features?: FeaturesOption | undefined;
+  /** Of the random features: equal seeds give equal outputs; 0 unless given. */
+  readonly seed?: number | undefined;
+}
+
+/**
+ * Attention softmax(QKᵀ/√dim)V, or FAVOR+'s estimate of it: [batch, length, heads, dim of the values] in the order of the
+ * queries. Each call compiles a graph; whoever calls it often for one shape compiles once with the rooms
+ * `performer-ts/attention` and `performer-ts/engine`.
+ *
+ * @throws SHAPE for arrays that do not fit the shape; CONFIG for options that do not fit; DEVICE where the engine is not
+ *   installed.
+ */
+export async function attention(arrays: AttentionArrays, options: AttentionOptions = {}): Promise<Float32Array> {
+  const { kind = 'favor+', isCausal = false, features, seed = 0 } = options;
+  if (kind !== 'favor+' && kind !== 'softmax') {
+    throw new PerformerError('CONFIG', `attention: expected favor+ or softmax as kind, got ${String(kind)}.`);
+  }
+  const inputs = tensorsOf(arrays);
+  const attend = kind === 'softmax' ? exact(isCausal) : favor(arrays.shape, isCausal, features, seed);
+  const engine = options.engine ?? (await platform.engine());
+  const compiled = await engine.compile(
+    (given: AttentionInputs, parts: object) => ({ output: attend.build(given, parts) }),
+    [specsOf(inputs), specsOf(attend.parts)] as never,
+  );
+  try {
+    const { output } = await compiled.run([inputs, attend.parts] as never);
+    return Float32Array.from((output as HostTensor<'float32'>).data);
+  } finally {
+    await compiled.dispose();
+  }
+}
+
+/** Attention over tensors, and the arrays that it takes beside queries, keys and values. */
+interface Attend {
+  readonly parts: object;
+  build(inputs: AttentionInputs, parts: object): Tensor;
+}
+
+function exact(isCausal: boolean): Attend {
+  return { parts: {}, build: (inputs) => exactAttention(inputs, { isCausal }).output };
+}
+
+function favor(
+  [, , heads, headDim]: AttentionArrays['shape'],
+  isCausal: boolean,
+  features: FeaturesOption | undefined,
+  seed: number,
+): Attend {
+  const options = featureOptions(parseOptions('attention', featureMapChoice(), features), headDim);
+  const random = Random.fromSeed(seed);
+  const learned = learnedLayout(options, heads);
+  const parts = {
+    ...drawFeatureParts(options, heads, random.split('projections')),
+    learned: learned && initialize(learned, random.split('parameters')),
+  };
+  return {
+    parts,
+    build(inputs, given) {
+      const map = featureMap(options, given);
+      return isCausal ? causalAttention(inputs, map).output : bidirectionalAttention(inputs, map);
+    },
+  };
+}
+
+function tensorsOf({ query, key, value, shape, keyMask }: AttentionArrays): object {
+  if (shape?.length !== 4 || !shape.every((size) => Number.isSafeInteger(size) && size > 0)) {
+    throw new PerformerError('SHAPE', `attention: expected a shape [batch, length, heads, dim], got [${shape}].`);
+  }
+  const [batch, length, heads, dim] = shape;
+  const keys = sizeOf('key', key, batch * heads * dim);
+  const valueDim = sizeOf('value', value, batch * keys * heads);
+  return {
+    query: float32([batch, length, heads, dim], query),
+    key: float32([batch, keys, heads, dim], key),
+    value: float32([batch, keys, heads, valueDim], value),
+    keyMask:
+      keyMask &&
+      hostTensor(
+        'bool',
+        [batch, keys],
+        Uint8Array.from(keyMask, (seen) => Number(seen)),
+      ),
+  };
+}
+
+/** The size of the one axis that the shape leaves open. */
+function sizeOf(name: string, { length }: Numbers, rest: number): number {
+  if (length > 0 && length % rest === 0) return length / rest;
+  throw new PerformerError('SHAPE', `attention: expected a multiple of ${rest} numbers as ${name}, got ${length}.`);
+}
