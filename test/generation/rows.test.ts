@@ -78,8 +78,8 @@ describe('one row', () => {
   it('has no state of its own with exact attention', async () => {
     const session = await sessionOf(engine, randomModel({ attention: 'softmax' }), { batch: 2 });
     await session.read([drawTokens(4), drawTokens(4)]);
-    for (const call of [session.clearRow(0), session.saveRow(1)]) {
-      await expect(call).rejects.toMatchObject({ code: 'CONFIG' });
+    for (const call of [() => session.clearRow(0), () => session.saveRow(1)]) {
+      await expect(call()).rejects.toMatchObject({ code: 'CONFIG' });
     }
     await expect(session.clearRow(2)).rejects.toThrow(/a row from 0 to 1/);
     await session.dispose();
