@@ -4,8 +4,8 @@ import { bytesSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
 import { buffersDigest, type LoadedModel, type Model } from '../models/index.js';
-import { taskOfModel } from '../tasks/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
+import { textTaskOfModel } from './text-task.js';
 
 export const partNames = ['training', 'prompt', 'decoding'] as const;
 export type PartName = (typeof partNames)[number];
@@ -67,7 +67,7 @@ export async function prepareTraining(plain: Engine, { loaded, length, batch }: 
     statesDigest: buffersDigest(buffers),
   };
   const text = bytesSource(Uint8Array.from(randomTokens(model, length + 1)));
-  const task = taskOfModel(model).build(model, training, { train: text, heldOut: text });
+  const task = textTaskOfModel(model).build(model, training, { train: text, heldOut: text });
   const trainer = await Trainer.create(snapshot, { engine, task });
   return { run: () => trainer.step(), dispose: () => trainer.dispose(), creation: taken };
 }

@@ -3,7 +3,6 @@ import { PerformerError } from '../base/errors.js';
 import type { ByteSource } from '../data/index.js';
 import type { Model } from '../models/index.js';
 import { loadModel } from '../models/node.js';
-import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
@@ -12,6 +11,7 @@ import type { EvaluateOptions } from './evaluate.js';
 import { bitsPerByte, formatCount, formatLoss } from './format.js';
 import type { Io } from './io.js';
 import { openTexts } from './standard-input.js';
+import { textTaskOfModel } from './text-task.js';
 
 /** Windows side by side, where each is read on its own. */
 const sideBySide = 4;
@@ -25,7 +25,7 @@ export async function runEvaluate(
   try {
     const window = await chooseWindow(folder as string, loaded.model, text, options.window);
     const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
-    const task = taskOfModel(loaded.model).build(loaded.model, size, { train: text, heldOut: text });
+    const task = textTaskOfModel(loaded.model).build(loaded.model, size, { train: text, heldOut: text });
     const evaluator = new Evaluator(await chooseEngine(options), task);
     try {
       const { measures } = await evaluator.run(loaded);
