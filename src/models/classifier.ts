@@ -29,7 +29,8 @@ import {
   meanPooling,
   type PooledInputs,
 } from './pooling.js';
-import { buildTrunk, maxLengthOf, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { maxLengthOf } from './trunk-options.js';
 
 /** The token that begins a text where it is pooled by its first token. */
 export const classToken = byteVocabularySize;
