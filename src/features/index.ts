@@ -72,7 +72,7 @@ export {
   featureMapChoice,
   featureMapNames,
   featureMapProblems,
-  hasFeatureCount,
+  hasFixedCount,
   hasRandomRows,
   isFlatMap,
   isShaped,

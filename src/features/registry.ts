@@ -96,6 +96,11 @@ export function isShaped(name: FeatureMapName): name is ShapeMethod {
   return familyOf(name).shaping !== undefined;
 }
 
+/** Whether the number of features follows from the head's dim, and cannot be chosen. */
+export function hasFixedCount(name: FeatureMapName): boolean {
+  return familyOf(name).fixedCount !== undefined;
+}
+
 /** Whether φ(q)·φ(k) can be zero or negative, known before the map is built. */
 export function isSignedMap(options: FeatureMapOptions): boolean {
   return familyOf(options.name).isSigned(options);
@@ -104,11 +109,6 @@ export function isSignedMap(options: FeatureMapOptions): boolean {
 /** Whether φ is constant between jumps, so that no gradient reaches the queries and keys behind it. */
 export function isFlatMap(name: FeatureMapName): boolean {
   return familyOf(name).isFlat === true;
-}
-
-/** Whether the number of features is an option of a map; with others it follows from the head's dim. */
-export function hasFeatureCount(name: FeatureMapName): boolean {
-  return familyOf(name).fixedCount === undefined;
 }
 
 /** The number of features of a map: as asked for, or what its head's dim gives. */

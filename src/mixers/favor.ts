@@ -29,7 +29,7 @@ import {
   featureMap,
   featureMapChoice,
   featureMapProblems,
-  hasFeatureCount,
+  hasFixedCount,
   isFlatMap,
   isShaped,
   isSignedMap,
@@ -81,7 +81,7 @@ export const favorMixer = mixerFamily({
   },
   complete({ features }, { headDim }) {
     const { featureCount } = featureOptions(features, headDim);
-    return { features: (hasFeatureCount(features.name) ? { ...features, featureCount } : features) as FeatureChoice };
+    return { features: (hasFixedCount(features.name) ? features : { ...features, featureCount }) as FeatureChoice };
   },
   build({ features }, sizes) {
     const options = featureOptions(features, sizes.headDim);
@@ -108,6 +108,7 @@ function favorCore(
       isRagged: true,
       isChunked: isCausal,
       isFlat: isFlatMap(options.name),
+      featureCount: options.featureCount,
     },
     deferral: isCausal ? favorDeferral(stateOf, heads, featureCount, headDim) : undefined,
     measured: measuredShape(options),
