@@ -73,8 +73,11 @@ describe('a host tensor', () => {
 });
 
 describe('trees of one form', () => {
-  const twice = mapTree(tree, ({ dtype, shape, data }: HostTensor) =>
-    hostTensor(dtype, shape, Array.from(data, (value) => 2 * Number(value))),
+  const twice = mapTree(tree, ({ shape, data }: HostTensor<'float32'>) =>
+    float32(
+      shape,
+      Array.from(data, (value) => 2 * value),
+    ),
   );
 
   test('become one tree, from the leaves at each path', () => {
