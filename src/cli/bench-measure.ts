@@ -104,8 +104,11 @@ interface Taken {
   readonly peakBytes: number;
 }
 
-function resultOf({ model, length, batch }: BenchWork, { parts, times, operations, peakBytes }: Taken): BenchResult {
-  const { prompt, decoded } = readingOf(model.config, length);
+function resultOf(
+  { loaded: { model }, length, batch }: BenchWork,
+  { parts, times, operations, peakBytes }: Taken,
+): BenchResult {
+  const { prompt, decoded } = readingOf(model, length);
   const rate = (name: keyof typeof times, done: number) => done / times[name].median / 1e6;
   const measured = (name: PartName, tokens: number): Measured => ({
     milliseconds: times[name],
@@ -120,14 +123,14 @@ function resultOf({ model, length, batch }: BenchWork, { parts, times, operation
     share: rate(name, done) / gigaflops,
   });
   const { median, fastest, slowest, runs } = times.decoding;
-  const bytesPerToken = tokenBytes(model.config, prompt + (decoded - 1) / 2);
+  const bytesPerToken = tokenBytes(model, prompt + (decoded - 1) / 2);
   return {
     reference: { milliseconds: times.reference, gigaflops },
     training: {
-      ...computed('training', batch * length, batch * trainingOperations(model.config, length)),
+      ...computed('training', batch * length, batch * trainingOperations(model, length)),
       peakBytes,
     },
-    prompt: computed('prompt', prompt, forwardOperations(model.config, prompt, 1)),
+    prompt: computed('prompt', prompt, forwardOperations(model, prompt, 1)),
     decoding: {
       ...measured('decoding', decoded),
       milliseconds: { median: median / decoded, fastest: fastest / decoded, slowest: slowest / decoded, runs },

@@ -1,7 +1,7 @@
 /** Tasks: what models learn, from what, and how that is measured. */
 export { classification, classTargets } from './classification.js';
 export { crossEntropy } from './cross-entropy.js';
-export { checkLanes, languageModelling } from './language-modelling.js';
+export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
 export { maskedLanguageModelling } from './masked-language-modelling.js';
 export {
   type LabelledTaskFamily,
