@@ -21,10 +21,10 @@ import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { generalizedError, maclaurinError, taylorError } from './error-generalized.js';
 import { type FeatureMapOptions, isShaped } from './family.js';
+import type { FeatureShape } from './feature-shape.js';
 import type { KernelError } from './kernel-error.js';
 import { expectCounts } from './projection.js';
 import { type ProjectionLaw, projectionLaw } from './projection-law.js';
-import type { FeatureShape } from './shaped.js';
 
 export interface KernelErrorOptions {
   /** Of shaped maps: the shape, and the head of it, 0 unless given. */

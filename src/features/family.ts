@@ -8,9 +8,9 @@ import type { Random } from '../base/random.js';
 import { spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import { cosformerFeatures } from './cosformer.js';
 import type { FeatureMap } from './feature-map.js';
+import { type FeatureShape, neutralShape, type ShapeMethod, shapeLayout, shapeMethods } from './feature-shape.js';
 import { generalizedFeatures, type NonlinearityName, nonlinearities } from './generalized.js';
 import { type LearnedFeatureParams, learnedFeatures } from './learned.js';
-import { neutralShape, type ShapeMethod, shapeLayout, shapeMethods } from './moments.js';
 import { largestTaylorDim, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 import { exponentialMap, hyperbolicFeatures, positiveFeatures } from './positive.js';
 import {
@@ -23,7 +23,7 @@ import {
   projectionKinds,
   rowNorms,
 } from './projection.js';
-import { type FeatureShape, shapedFeatures } from './shaped.js';
+import { shapedFeatures } from './shaped.js';
 import { trigonometricFeatures } from './trigonometric.js';
 
 const generalizedNames = Object.keys(nonlinearities) as NonlinearityName[];

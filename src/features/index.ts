@@ -28,6 +28,7 @@ export {
   projectionSize,
 } from './family.js';
 export { estimatedKernel, explicitFeatures, type FeatureMap, type Features } from './feature-map.js';
+export { type FeatureShape, neutralShape, type ShapeMethod, shapeMethods } from './feature-shape.js';
 export type { GaussianOptions } from './gaussian.js';
 export {
   defaultKernelEpsilon,
@@ -44,12 +45,9 @@ export { type MeasuredKernelError, measureKernelError } from './measure.js';
 export {
   curvatureOf,
   type FeatureMoments,
-  neutralShape,
   type RowMoments,
   rowMoments,
-  type ShapeMethod,
   shapeFromMoments,
-  shapeMethods,
 } from './moments.js';
 export { type PolynomialOptions, polynomialFeatures, taylorFeatureCount, taylorFeatures } from './polynomial.js';
 export { exponentialMap, hyperbolicFeatures, type PositiveFeatureOptions, positiveFeatures } from './positive.js';
@@ -65,5 +63,5 @@ export {
   projectionKinds,
 } from './projection.js';
 export { type ProjectionLaw, projectionLaw } from './projection-law.js';
-export { type FeatureShape, shapedFeatures } from './shaped.js';
+export { shapedFeatures } from './shaped.js';
 export { trigonometricFeatures } from './trigonometric.js';

@@ -7,8 +7,8 @@ import type { Engine } from '../engine/index.js';
 import { multiply, reshape, specsOf, sum, type Tensor } from '../graph/index.js';
 import { drawFeatureParts, type FeatureMapOptions, type FeatureMapParts, featureMap } from './family.js';
 import { explicitFeatures } from './feature-map.js';
+import type { FeatureShape } from './feature-shape.js';
 import { expectCounts } from './projection.js';
-import type { FeatureShape } from './shaped.js';
 
 export interface MeasuredKernelError {
   /** The mean of the estimates of each pair, and its mean squared error against `kernel`: [pairs] */

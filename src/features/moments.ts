@@ -21,18 +21,13 @@ import {
   multiply,
   reshape,
   scalar,
-  spec,
   sum,
   type Tensor,
-  type TensorSpec,
   transpose,
   where,
 } from '../graph/index.js';
+import type { FeatureShape, ShapeMethod } from './feature-shape.js';
 import { attentionScale } from './gauge.js';
-import type { FeatureShape } from './shaped.js';
-
-export const shapeMethods = ['oprf', 'sderf', 'aderf'] as const;
-export type ShapeMethod = (typeof shapeMethods)[number];
 
 /** The first two moments of rows x scaled by dim^(−1/4), for each head. */
 export interface RowMoments<T = Tensor> {
@@ -59,19 +54,6 @@ export function rowMoments(x: Tensor, mask?: Tensor): RowMoments {
     mean: divide(sum(shown, [0, 1]), total), // [heads, dim]
     second: divide(sum(matmul(byHead, byHead, { transposeLeft: true }), 0), total), // [heads, dim, dim]
   };
-}
-
-/** A shape without its values. */
-export function shapeLayout(heads: number, dim: number): FeatureShape<TensorSpec> {
-  const transform = spec('float32', [heads, dim, dim]);
-  return { query: transform, key: transform, curvature: spec('float32', [heads, dim]) };
-}
-
-/** T = I and a = 0, for which shaped features are SM+. */
-export function neutralShape(heads: number, dim: number): FeatureShape<HostTensor<'float32'>> {
-  const identity = Matrix.eye(dim).to1DArray();
-  const transform = () => float32([heads, dim, dim], Array.from({ length: heads }, () => identity).flat());
-  return { query: transform(), key: transform(), curvature: float32([heads, dim], new Float32Array(heads * dim)) };
 }
 
 /** a(λ), from 0 at λ = 0 towards −∞. */

@@ -26,17 +26,8 @@ import {
   type Tensor,
 } from '../graph/index.js';
 import type { FeatureMap, Features } from './feature-map.js';
+import type { FeatureShape, ShapeMethod } from './feature-shape.js';
 import { attentionScale, exponentialFeatures, halfSquaredNorm } from './gauge.js';
-import type { ShapeMethod } from './moments.js';
-
-/** The shape of the features of each head; see `shapeFromMoments`. */
-export interface FeatureShape<T = Tensor> {
-  /** T_q and T_k, [heads, dim, dim], for x scaled by dim^(−1/4). */
-  readonly query: T;
-  readonly key: T;
-  /** a, [heads, dim]. */
-  readonly curvature: T;
-}
 
 /**
  * Features shaped by moments over a projection Ω [features, dim]; rows come as [..., heads, length, dim]. T of OPRF and
