@@ -10,7 +10,7 @@ import { defineConfig, type Plugin } from 'vitest/config';
 const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 const engineSuite = [
-  'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
+  'test/attention/{conformance,extremes,gradients,hidden-keys,large-norms,leak}.test.ts',
   'test/blocks/blocks.test.ts',
   'test/engine/{arithmetic,placing,training,generation}.test.ts',
   'test/features/positive.test.ts',
@@ -18,7 +18,7 @@ const engineSuite = [
 ];
 
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
-const slowOnGpu = ['test/attention/{large-norms,leak}.test.ts'];
+const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
 
 const setupFiles = ['test/engines/skips.ts'];
 
