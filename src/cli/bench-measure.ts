@@ -3,8 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compileChainedProducts, type Engine } from '../engine/index.js';
-import { type Profile, readProfiles } from '../engine/node.js';
-import { forwardOperations, tokenBytes, trainingOperations } from '../models/index.js';
+import {
+  forwardOperations,
+  inTurns,
+  type Profile,
+  type Timing,
+  tokenBytes,
+  trainingOperations,
+} from '../measure/index.js';
+import { readProfiles } from '../measure/node.js';
 import {
   type BenchWork,
   type Part,
@@ -14,7 +21,6 @@ import {
   prepareTraining,
   readingOf,
 } from './bench-parts.js';
-import { inTurns, type Timing } from './timing.js';
 
 /** The first training steps touch fresh memory; the other parts are warm after one run. */
 const warmupSteps = 6;

@@ -2,8 +2,8 @@
 import { availableParallelism, cpus } from 'node:os';
 import { elementCount } from '../base/shape.js';
 import { type Leaf, leavesOf } from '../base/tree.js';
-import type { Profile } from '../engine/node.js';
 import { writeFileAtomic } from '../interop/node.js';
+import { type Profile, profileJson } from '../measure/index.js';
 import { modelConfig, modelOf, presets } from '../models/index.js';
 import { loadModel } from '../models/node.js';
 import { initialSnapshot, trainingConfig } from '../training/index.js';
@@ -17,7 +17,6 @@ import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { expectFile } from './output-file.js';
-import { profileJson } from './profile-text.js';
 import { rowProgress } from './row-progress.js';
 import { presetNames } from './train-flags.js';
 

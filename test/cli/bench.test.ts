@@ -8,8 +8,8 @@ import { type HostTensor, Random } from '../../src/base/index.js';
 import { drawBuffers, initialize } from '../../src/base/layout.js';
 import { leavesOf } from '../../src/base/tree.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
-import { profileJson, profileText } from '../../src/cli/profile-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
+import { profileJson, profileText } from '../../src/measure/index.js';
 import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
