@@ -1,8 +1,8 @@
 import { defineConfig } from 'tsdown';
 
 const rooms = [
-  ...['base', 'graph', 'onnx', 'engine', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models', 'data'],
-  ...['tasks', 'training', 'generation', 'interop', 'machines'],
+  ...['base', 'graph', 'onnx', 'engine', 'measure', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models'],
+  ...['data', 'tasks', 'training', 'generation', 'interop', 'machines'],
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({
@@ -16,6 +16,7 @@ export default defineConfig({
     'src/engine/node.ts',
     'src/engine/web.ts',
     'src/engine/web-gpu.ts',
+    'src/measure/node.ts',
     'src/models/node.ts',
     'src/data/node.ts',
     'src/training/node.ts',

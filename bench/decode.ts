@@ -2,9 +2,9 @@
 import { float32, Random } from '../src/base/index.js';
 import { GenerationSession } from '../src/generation/index.js';
 import { matmul, spec, sum, type Tensor } from '../src/graph/index.js';
-import { forwardOperations, tokenBytes } from '../src/models/index.js';
+import { forwardOperations, tokenBytes } from '../src/measure/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
+import { engine, model, referenceProduct, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, spreadOf } from './report.js';
 
 /** Reads a matrix of so many bytes once, as a product with one row: the rate at which two threads read memory. */
@@ -24,8 +24,8 @@ export const decode: Benchmark = {
   title:
     'generation: one sequence against reading memory, 32 sequences against one, and a prompt against a matrix product',
   async run({ isQuick }: BenchmarkOptions) {
-    const { params, projections } = modelOf();
-    const create = (batch: number) => GenerationSession.create(engine, config, params, projections, { batch });
+    const loaded = { model, ...weightsOf() };
+    const create = (batch: number) => GenerationSession.create(engine, loaded, { batch });
     const tokens = isQuick ? 2 : 48; // whole windows of the session, so that each round writes its state as often
     const many = isQuick ? 2 : 32;
     const decodeWith = (session: GenerationSession, batch: number) => async () => {
@@ -40,11 +40,11 @@ export const decode: Benchmark = {
       { one: decodeWith(one, 1), batched: decodeWith(batched, many), memory: reader.run },
       { warmup: 2, rounds: isQuick ? 1 : 9 },
     );
-    const read = tokenBytes(config, 64);
+    const read = tokenBytes(model, 64);
     const gigabytes = (bytes: number, milliseconds: number) => bytes / milliseconds / 1e6;
     const rate = (count: number, milliseconds: number) => (count * tokens * 1000) / milliseconds;
     const length = isQuick ? 64 : 4096;
-    const prompt = await GenerationSession.create(engine, config, params, projections, { readChunk: length });
+    const prompt = await GenerationSession.create(engine, loaded, { readChunk: length });
     const product = await referenceProduct();
     const text = someTokens(length);
     const prefill = async () => {
@@ -79,7 +79,7 @@ export const decode: Benchmark = {
       comparison(
         {
           what: `a prompt of ${length.toLocaleString('en-US')} tokens`,
-          ours: forwardOperations(config, length, 1) / reading.prefill.median / 1e6,
+          ours: forwardOperations(model, length, 1) / reading.prefill.median / 1e6,
           theirs: product.operations / reading.product.median / 1e6,
           spread: spreadOf(reading.prefill, reading.product),
           unit: 'GFLOP/s',

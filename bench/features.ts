@@ -90,7 +90,7 @@ export const features: Benchmark = {
   title: 'key features alone, 8 heads, length 4,096',
   async run({ isQuick }: BenchmarkOptions) {
     const rows: Row[] = [];
-    const names = isQuick ? (['positive', 'relu'] as const) : featureMapNames;
+    const names = isQuick ? (['positive', 'relu'] as const) : featureMapNames();
     for (const name of names) rows.push(await rowOf(name, isQuick));
     return rows;
   },

@@ -1,11 +1,12 @@
 /** The forward pass: linear in the length, and against exact softmax attention. */
 import { causalAttention, exactAttention } from '../src/attention/index.js';
 import { float32, type HostTensor, int32, symbol } from '../src/base/index.js';
+import type { Weights } from '../src/blocks/index.js';
 import { drawProjection, positiveFeatures } from '../src/features/index.js';
 import { spec, specsOf, sum, type Tensor } from '../src/graph/index.js';
-import { logitsOf, readInWindows, readTokens } from '../src/models/index.js';
+import { type ModelInputs, readInWindows } from '../src/models/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, modelOf, random, someTokens } from './model.js';
+import { engine, model, random, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row, spreadOf } from './report.js';
 
 export const linearity: Benchmark = {
@@ -13,18 +14,18 @@ export const linearity: Benchmark = {
   title: 'forward pass of the whole model in one run: time per token against the length',
   async run({ isQuick }: BenchmarkOptions) {
     const [near, far] = isQuick ? [64, 256] : [2048, 16384];
-    const { params, projections } = modelOf();
-    const rowOf = async (how: string, read: typeof readInWindows | typeof readTokens, bound?: Bound) => {
+    const { params, buffers } = weightsOf();
+    const rowOf = async (how: string, hiddenOf: (weights: Weights, inputs: ModelInputs) => Tensor, bound?: Bound) => {
       const executable = await engine.compile(
-        (weights, features, { tokens }) => {
-          const { hidden } = read(config, weights, { tokens, projections: features });
-          return { total: sum(logitsOf(weights, hidden)) };
+        (learned, drawn, { tokens }) => {
+          const weights = { params: learned, buffers: drawn };
+          return { total: sum(model.head(weights, hiddenOf(weights, { tokens }))) };
         },
-        [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],
+        [specsOf(params), specsOf(buffers), { tokens: spec('int32', [1, symbol('length')]) }],
       );
       const forward = (length: number) => {
         const tokens = int32([1, length], someTokens(length));
-        return () => executable.run([params, projections, { tokens }]);
+        return () => executable.run([params, buffers, { tokens }]);
       };
       const rounds = { warmup: 2, rounds: isQuick ? 1 : 7 };
       const times = await inTurns({ short: forward(near), long: forward(far) }, rounds);
@@ -43,8 +44,8 @@ export const linearity: Benchmark = {
       );
     };
     return [
-      await rowOf('in windows of 2,048', readInWindows, { atMost: 1.25 }),
-      await rowOf('all at once, as in training', readTokens),
+      await rowOf('in windows of 2,048', (...given) => readInWindows(model, ...given).hidden, { atMost: 1.25 }),
+      await rowOf('all at once, as in training', (...given) => model.apply(...given).hidden),
     ];
   },
 };

@@ -1,7 +1,7 @@
 /** The whole model with ONNX Runtime's fused exact attention, forward: that without attention, rewritten. */
 import { reshape, type Tensor } from '../src/graph/index.js';
 import { applyMany, type Node, sortNodes, withPath } from '../src/graph/tensor.js';
-import type { LanguageModelResult } from '../src/models/index.js';
+import type { ModelResult } from '../src/models/index.js';
 import { fusedAttention } from './fused-attention.js';
 
 /** The graph of `root` in which nodes are what `replace` gives for them, from inputs that are replaced already. */
@@ -25,11 +25,11 @@ function rewritten(root: Tensor, replace: (node: Node, now: (tensor: Tensor) => 
  * @param result What that model computes, [batch, length, dim] among it.
  * @returns The last hidden layer.
  */
-export function withFusedAttention({ hidden, attended }: LanguageModelResult): Tensor {
-  const byValue = new Map(attended.map((rows) => [rows.value, rows]));
+export function withFusedAttention({ hidden, attended }: Pick<ModelResult, 'hidden' | 'attended'>): Tensor {
+  const byValue = new Map(attended.flatMap((rows) => (rows === undefined ? [] : [[rows.value, rows] as const])));
   let count = 0;
   const result = rewritten(hidden, (node, now) => {
-    // The values plus nothing: see passValues in blocks/self-attention.ts.
+    // The values plus nothing: see the core of mixers/none.ts.
     const rows = node.op.name === 'add' ? byValue.get(node.inputs[0]!) : undefined;
     if (rows === undefined) return undefined;
     count++;

@@ -1,7 +1,7 @@
 /** Generation: the time of a token does not depend on how many came before. */
 import { GenerationSession } from '../src/generation/index.js';
 import { inTurns } from './measure.js';
-import { config, engine, modelOf, someTokens } from './model.js';
+import { engine, model, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure, spreadOf } from './report.js';
 
 export const generation: Benchmark = {
@@ -9,9 +9,9 @@ export const generation: Benchmark = {
   title: 'generation, one sequence: time per token at position 65,536 against position 256, and memory',
   async run({ isQuick }: BenchmarkOptions) {
     const [tokensPerRound, far] = isQuick ? [2, 512] : [100, 65_536];
-    const { params, projections } = modelOf();
+    const loaded = { model, ...weightsOf() };
     const sessionAt = async (position: number) => {
-      const session = await GenerationSession.create(engine, config, params, projections, { readChunk: 2048 });
+      const session = await GenerationSession.create(engine, loaded, { readChunk: 2048 });
       await session.read([someTokens(position)]);
       return { session, saved: await session.saveState() };
     };

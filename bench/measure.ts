@@ -1,5 +1,5 @@
 /** Measuring on a noisy machine. */
-export { inTurns, median, summarize, type Timing } from '../src/cli/timing.js';
+export { inTurns, median, summarize, type Timing } from '../src/measure/index.js';
 
 /** The most that was resident in this process so far. */
 export function peakBytes(): number {

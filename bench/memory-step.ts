@@ -1,4 +1,6 @@
 /** A process that makes one training step and tells its parent the peak of resident memory over what was there before. */
+
+import { modelOf } from '../src/models/index.js';
 import { tell } from './in-process.js';
 import { peakBytes } from './measure.js';
 import { config, writeProfiles } from './model.js';
@@ -11,7 +13,7 @@ export interface MemoryStepOptions {
 }
 
 const { depth, length, recompute } = JSON.parse(process.argv[2] as string) as MemoryStepOptions;
-const train = await preparedStep(length, { settings: { ...config, depth }, recompute });
+const train = await preparedStep(length, { of: modelOf({ ...config, depth }), recompute });
 const before = process.memoryUsage.rss();
 await train();
 const bytes = peakBytes() - before;

@@ -1,9 +1,9 @@
 /** The memory of a training step: against the formula of docs/memory.md, and what recomputation saves and costs. */
-import type { LanguageModelConfig } from '../src/models/index.js';
+import { modelOf, presets } from '../src/models/index.js';
 import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
 import type { MemoryStepOptions } from './memory-step.js';
-import { config } from './model.js';
+import { config, model } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row, spreadOf } from './report.js';
 import { preparedStep, someWeights } from './training-step.js';
 
@@ -13,8 +13,10 @@ function peakOf(options: MemoryStepOptions): Promise<number> {
 }
 
 /** The formula of docs/memory.md: bytes at the peak for each token. */
-function bytesPerToken(settings: LanguageModelConfig, recompute: boolean): number {
-  const { dim, depth, heads, headDim, featureCount, feedForwardMultiplier, chunk } = settings;
+function bytesPerToken(recompute: boolean): number {
+  const { dim, depth, heads, headDim, feedForwardMultiplier } = config;
+  const { featureCount } = presets.small.model.attention.features;
+  const { chunk } = model;
   const hidden = dim * feedForwardMultiplier;
   const prefix = (featureCount * (headDim + 1)) / chunk;
   const kept = 4 * dim + heads * (prefix + 6 * headDim + 1) + 2 * hidden;
@@ -32,7 +34,7 @@ async function againstFormula(recompute: boolean, [short, long]: readonly [numbe
     {
       what: `${depth} layers, ${recompute ? 'recomputed' : 'plain'}, each token from ${short} to ${long}`,
       ours: added / (long - short) / 1e3,
-      theirs: bytesPerToken(config, recompute) / 1e3,
+      theirs: bytesPerToken(recompute) / 1e3,
       unit: 'kB',
       opponent: 'the formula',
       ratio: 'ours/theirs',
@@ -43,10 +45,10 @@ async function againstFormula(recompute: boolean, [short, long]: readonly [numbe
 
 /** Steps with recomputation and without, in turns, on the same parameters: milliseconds. */
 async function timesOf(depth: number, length: number, isQuick: boolean) {
-  const settings = { ...config, depth };
-  const weights = someWeights(settings);
-  const plain = await preparedStep(length, { settings, weights });
-  const recomputed = await preparedStep(length, { settings, weights, recompute: true });
+  const of = modelOf({ ...config, depth });
+  const weights = someWeights(of);
+  const plain = await preparedStep(length, { of, weights });
+  const recomputed = await preparedStep(length, { of, weights, recompute: true });
   const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
   return inTurns({ plain, recomputed }, rounds);
 }

@@ -1,18 +1,13 @@
 /** The model and the engine of the benchmarks, and the machine's reference rate. */
 
-import { Random } from '../src/base/index.js';
+import { drawBuffers, initialize, Random } from '../src/base/index.js';
 import { compileChainedProducts, type Engine } from '../src/engine/index.js';
 import { type NodeEngineOptions, nodeEngine } from '../src/engine/node.js';
-import {
-  drawProjections,
-  initLanguageModel,
-  type LanguageModelConfig,
-  languageModelConfig,
-  presets,
-} from '../src/models/index.js';
+import { languageModelConfig, type Model, type ModelWeights, modelOf, presets } from '../src/models/index.js';
 
 /** 6 layers, dim 512, 8 heads × 64, 256 features, feed-forward ×4, byte vocabulary. */
 export const config = languageModelConfig(presets.small.model);
+export const model = modelOf(config);
 const { PERFORMER_BENCH_DEVICE: device = 'cpu', PERFORMER_BENCH_PROFILE: profilePrefix } = process.env;
 const provider = device as 'cpu' | 'cuda' | 'webgpu';
 
@@ -49,10 +44,11 @@ export const referenceProduct = () => compileChainedProducts(nodeEngine({ provid
 
 export const random = Random.fromSeed(1);
 
-export function modelOf(settings: LanguageModelConfig = config) {
+/** First weights of a model. */
+export function weightsOf(given: Model = model): ModelWeights {
   return {
-    params: initLanguageModel(settings, random.split('parameters')),
-    projections: drawProjections(settings, random.split('projections')),
+    params: initialize(given.params, random.split('parameters')),
+    buffers: drawBuffers(given.buffers, random.split('projections')),
   };
 }
 

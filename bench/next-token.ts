@@ -2,20 +2,27 @@
  * The predictor of the large-softmax benchmark: embeddings of the tokens that a step reads (rows of a table on the
  * host), one causal Performer block and a norm, with the head that turns hidden vectors into a loss.
  */
-import { float32Scalar, type HostTensor, int32, mapTree, Random, symbol, zeros } from '../src/base/index.js';
+import {
+  float32Scalar,
+  type HostTensor,
+  initialize,
+  int32,
+  mapTree,
+  type ParameterSpec,
+  Random,
+  symbol,
+  zeros,
+} from '../src/base/index.js';
 import {
   applyLayerNorm,
-  type BlockParams,
   block,
-  blockLayout,
-  initialize,
+  feedForwardBranch,
   type LayerNormParams,
   layerNormLayout,
-  type ParameterSpec,
   positionsFrom,
   rotaryAngles,
 } from '../src/blocks/index.js';
-import { drawProjection, positiveFeatures } from '../src/features/index.js';
+import { drawProjection } from '../src/features/index.js';
 import {
   broadcastTo,
   gradient,
@@ -29,6 +36,7 @@ import {
   type TensorSpec,
   takeRows,
 } from '../src/graph/index.js';
+import { buildMixer } from '../src/mixers/index.js';
 import {
   defaultOptimizer,
   distinctRows,
@@ -59,12 +67,13 @@ export const kernelTemperature = 8;
 export const featureCount = 128;
 const heads = 4;
 const headDim = dim / heads;
+const attentionFeatures = 128;
 const bodyRate = 1e-3;
 const tableRate = 0.01;
 const optimizer = { ...defaultOptimizer, weightDecay: 0.01 };
 
 export interface Body<T = Tensor> {
-  readonly block: BlockParams<T>;
+  readonly block: object;
   readonly norm: LayerNormParams<T>;
 }
 
@@ -85,12 +94,31 @@ export interface HeadInputs<T = Tensor> extends TableState<T> {
   readonly projection?: T;
 }
 
+const outputGain = Math.SQRT1_2;
+const performer = block({
+  path: 'block',
+  dim,
+  tokenShift: true,
+  slots: [
+    {
+      name: 'attention',
+      branch: buildMixer(
+        {
+          kind: 'favor+',
+          features: { name: 'positive', featureCount: attentionFeatures, projectionKind: 'orthogonal', rowNorm: 'chi' },
+        },
+        { dim, heads, headDim, isCausal: true, outputGain, chunk: 64 },
+      ),
+    },
+    { name: 'feedForward', branch: feedForwardBranch(dim, 4 * dim, outputGain) },
+  ],
+});
 const layout: Body<ParameterSpec> = {
-  block: blockLayout({ dim, inner: dim, hidden: 4 * dim, outputGain: Math.SQRT1_2 }),
+  block: performer.params,
   norm: layerNormLayout(dim),
 };
 export const bodySpecs: Body<TensorSpec> = specsOf(layout);
-const attention = drawProjection(Random.fromSeed(7), 128, headDim);
+const attention = drawProjection(Random.fromSeed(7), attentionFeatures, headDim);
 const distinct = symbol('distinct');
 export const readSpecs: Read<TensorSpec> = {
   embeddings: spec('float32', [distinct, dim]),
@@ -103,17 +131,10 @@ export const readSpecs: Read<TensorSpec> = {
 export function hiddenOf(body: Body, read: Read): Tensor {
   const x = takeRows(read.embeddings, read.places); // [batch, window, dim]
   const positions = positionsFrom(broadcastTo(scalar(0, 'int32'), [batch]), window);
-  const { output } = block(body.block, x, {
-    path: 'block',
-    heads,
-    headDim,
-    chunk: 64,
-    attention: 'favor+',
-    features: positiveFeatures(read.attention),
+  const weights = { params: body.block, buffers: { attention: { projection: read.attention } } };
+  const { output } = performer.apply(weights as never, x, {
+    positions,
     angles: rotaryAngles(positions, headDim),
-    tokenShift: true,
-    attentionDropout: 0,
-    feedForwardDropout: 0,
     takeLast: (y) => slice(y, 1, window - 1),
   });
   return reshape(applyLayerNorm(body.norm, output), [rows, dim]);

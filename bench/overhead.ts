@@ -1,5 +1,5 @@
 /** What attention costs over a model without any: the paper's X, whose values pass through. */
-import { languageModelConfig, presets } from '../src/models/index.js';
+import { languageModelConfig, modelOf, presets } from '../src/models/index.js';
 import { inTurns } from './measure.js';
 import { type Benchmark, type BenchmarkOptions, comparison, spreadOf } from './report.js';
 import { preparedStep } from './training-step.js';
@@ -11,7 +11,7 @@ export const overhead: Benchmark = {
     const length = isQuick ? 128 : 4096;
     const favor = await preparedStep(length);
     const identity = await preparedStep(length, {
-      settings: languageModelConfig({ ...presets.small.model, attention: 'none' }),
+      of: modelOf(languageModelConfig({ ...presets.small.model, attention: 'none' })),
     });
     const times = await inTurns({ favor, identity }, { warmup: isQuick ? 1 : 6, rounds: isQuick ? 1 : 9 });
     const compared = {

@@ -1,5 +1,5 @@
 /** What a benchmark reports: rows of a table, each with its target where it has one, and the same as JSON. */
-import { readable } from '../src/cli/format.js';
+import { readable } from '../src/measure/index.js';
 import type { Timing } from './measure.js';
 
 /** A lower or an upper bound on the ratio, or on the measured figure where there is no opponent. */

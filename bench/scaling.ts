@@ -5,12 +5,12 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { int32 } from '../src/base/index.js';
-import { readable } from '../src/cli/format.js';
 import { spec, specsOf, sum } from '../src/graph/index.js';
-import { type LanguageModelConfig, languageModelConfig, logitsOf, presets, readTokens } from '../src/models/index.js';
+import { readable } from '../src/measure/index.js';
+import { type LanguageModelOptions, languageModelConfig, type Model, modelOf, presets } from '../src/models/index.js';
 import { withFusedAttention } from './fused-model.js';
 import { peakBytes, summarize, type Timing } from './measure.js';
-import { engine, modelOf, someTokens } from './model.js';
+import { engine, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, type Row, spreadOf } from './report.js';
 import { pointName, type ScalingForm, type ScalingPoint, scalingForms, scalingModes } from './scaling-points.js';
 import { preparedStep } from './training-step.js';
@@ -33,8 +33,8 @@ export function memoryOf({ mode, form, length }: ScalingPoint): number {
   return 0.35 + 4.9e-5 * length + { 'favor+': 0, none: 0, 'fused exact': 2, exact: 3.25 }[form] * scores;
 }
 
-const attentionOf: Record<ScalingForm, LanguageModelConfig['attention']> = {
-  'favor+': 'favor+',
+const attentionOf: Record<ScalingForm, LanguageModelOptions['attention']> = {
+  'favor+': presets.small.model.attention,
   exact: 'softmax',
   'fused exact': 'none',
   none: 'none',
@@ -45,11 +45,9 @@ export async function measurePoint(
   { mode, form, length }: ScalingPoint,
   { isQuick }: BenchmarkOptions,
 ): Promise<Measured> {
-  const settings = languageModelConfig({ ...presets.small.model, attention: attentionOf[form] });
+  const of = modelOf(languageModelConfig({ ...presets.small.model, attention: attentionOf[form] }));
   const run =
-    mode === 'forward'
-      ? await preparedForward(length, settings, form === 'fused exact')
-      : await preparedStep(length, { settings });
+    mode === 'forward' ? await preparedForward(length, of, form === 'fused exact') : await preparedStep(length, { of });
   const times: number[] = [];
   const began = performance.now();
   const [warmup, fewest] = isQuick ? [1, 2] : [2, 5]; // the first two steps touch fresh memory
@@ -61,17 +59,18 @@ export async function measurePoint(
   return { time: summarize(times.slice(warmup)), memory: peakBytes() / 1e9 };
 }
 
-async function preparedForward(length: number, settings: LanguageModelConfig, isFused: boolean) {
-  const { params, projections } = modelOf(settings);
+async function preparedForward(length: number, of: Model, isFused: boolean) {
+  const { params, buffers } = weightsOf(of);
   const executable = await engine.compile(
-    (weights, features, { tokens }) => {
-      const result = readTokens(settings, weights, { tokens, projections: features });
-      return { total: sum(logitsOf(weights, isFused ? withFusedAttention(result) : result.hidden)) };
+    (learned, drawn, { tokens }) => {
+      const weights = { params: learned, buffers: drawn };
+      const result = of.apply(weights, { tokens });
+      return { total: sum(of.head(weights, isFused ? withFusedAttention(result) : result.hidden)) };
     },
-    [specsOf(params), specsOf(projections), { tokens: spec('int32', [1, length]) }],
+    [specsOf(params), specsOf(buffers), { tokens: spec('int32', [1, length]) }],
   );
   const tokens = int32([1, length], someTokens(length));
-  return () => executable.run([params, projections, { tokens }]);
+  return () => executable.run([params, buffers, { tokens }]);
 }
 
 /** Whether a process ended because there was no more memory: killed by the system, or by itself. */

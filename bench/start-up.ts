@@ -5,18 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GenerationSession } from '../src/generation/index.js';
 import { spec, specsOf } from '../src/graph/index.js';
-import {
-  languageModelConfig,
-  languageModelLayout,
-  logitsOf,
-  presets,
-  projectionLayout,
-  readTokens,
-} from '../src/models/index.js';
+import { languageModelConfig, modelOf, presets } from '../src/models/index.js';
 import { initialSnapshot, trainingConfig } from '../src/training/index.js';
 import { CheckpointFolder } from '../src/training/node.js';
 import { median } from './measure.js';
-import { engine, modelOf } from './model.js';
+import { engine, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, figure } from './report.js';
 
 /** Milliseconds from the start of `performer generate` to its first byte. */
@@ -46,33 +39,29 @@ export const startUp: Benchmark = {
       await store.close();
       const times: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 7); i++) times.push(await firstToken(folder));
-      const deep = languageModelConfig({ ...presets.small.model, depth: isQuick ? 2 : 24 });
-      const { params, projections } = modelOf(deep);
+      const depth = isQuick ? 2 : 24;
+      const deep = modelOf(languageModelConfig({ ...presets.small.model, depth }));
+      const loaded = { model: deep, ...weightsOf(deep) };
       const creations: number[] = [];
       const firstTokens: number[] = [];
       for (let i = 0; i < (isQuick ? 1 : 3); i++) {
         const start = performance.now();
-        const session = await GenerationSession.create(engine, deep, params, projections);
+        const session = await GenerationSession.create(engine, loaded);
         await session.step(Int32Array.of(32));
         firstTokens.push(performance.now() - start);
         await session.dispose();
         const began = performance.now();
         const executable = await engine.compile(
-          (weights, features, { tokens }) =>
-            logitsOf(weights, readTokens(deep, weights, { tokens, projections: features }).hidden),
-          [specsOf(languageModelLayout(deep)), projectionLayout(deep), { tokens: spec('int32', [1, 256]) }],
+          (params: object, buffers: object, { tokens }) => deep.apply({ params, buffers }, { tokens }).output,
+          [specsOf(deep.params), specsOf(deep.buffers), { tokens: spec('int32', [1, 256]) }],
         );
         creations.push(performance.now() - began);
         await executable.dispose();
       }
       return [
         figure('performer generate, 1.4 M parameters: first token', median(times) / 1000, 's', { atMost: 0.8 }),
-        figure(`session of ${deep.depth} layers, dim 512, forward`, median(creations) / 1000, 's', { atMost: 1.5 }),
-        figure(
-          `session of ${deep.depth} layers to generate with, and its first token`,
-          median(firstTokens) / 1000,
-          's',
-        ),
+        figure(`session of ${depth} layers, dim 512, forward`, median(creations) / 1000, 's', { atMost: 1.5 }),
+        figure(`session of ${depth} layers to generate with, and its first token`, median(firstTokens) / 1000, 's'),
       ];
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { int32, symbol } from '../src/base/index.js';
 import { spec, specsOf } from '../src/graph/index.js';
 import { readInWindows } from '../src/models/index.js';
 import { inTurns, peakBytes } from './measure.js';
-import { config, engine, modelOf, someTokens } from './model.js';
+import { engine, model, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure, spreadOf } from './report.js';
 
 /** A short document is read so many times in a turn. */
@@ -13,18 +13,18 @@ export const streaming: Benchmark = {
   name: 'streaming',
   title: 'one document read forward in one run, in windows of 2,048: 6 layers, dim 512',
   async run({ isQuick }: BenchmarkOptions) {
-    const { params, projections } = modelOf();
+    const { params, buffers } = weightsOf();
     const reader = await engine.compile(
-      (weights, features, { tokens }) => {
-        const { lastHidden, state } = readInWindows(config, weights, { tokens, projections: features });
+      (learned, drawn, { tokens }) => {
+        const { lastHidden, state } = readInWindows(model, { params: learned, buffers: drawn }, { tokens });
         return { lastHidden, state };
       },
-      [params, specsOf(projections), { tokens: spec('int32', [1, symbol('length')]) }],
+      [params, specsOf(buffers), { tokens: spec('int32', [1, symbol('length')]) }],
     );
     const [short, long, longest] = isQuick ? [2048, 4096, 6144] : [2048, 131_072, 1_000_000];
     const read = (length: number) => {
       const tokens = int32([1, length], someTokens(length));
-      return () => reader.run([projections, { tokens }]);
+      return () => reader.run([{}, buffers, { tokens }]);
     };
     const once = read(short);
     const several = async () => {

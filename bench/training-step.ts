@@ -1,27 +1,35 @@
 /** A training step at length 4,096 against the machine's own matrix product. */
 import { float32Scalar, type HostTensor, int32, mapTree, zeros } from '../src/base/index.js';
-import { type LanguageModelConfig, trainingOperations } from '../src/models/index.js';
-import { compileStep, initMoments, trainingConfig } from '../src/training/index.js';
+import { bytesSource } from '../src/data/index.js';
+import { trainingOperations } from '../src/measure/index.js';
+import type { Model } from '../src/models/index.js';
+import { languageModelling, type Task } from '../src/tasks/index.js';
+import { compileStep, initMoments, type Moments, type TrainingConfig, trainingConfig } from '../src/training/index.js';
 import { numberFrom } from './in-process.js';
 import { inTurns, median, peakBytes } from './measure.js';
-import { config, engine, modelOf, referenceProduct, someTokens } from './model.js';
+import { engine, model, referenceProduct, someTokens, weightsOf } from './model.js';
 import { type Benchmark, type BenchmarkOptions, comparison, figure, spreadOf } from './report.js';
 
 interface PreparedStepOptions {
-  readonly settings?: LanguageModelConfig;
-  readonly recompute?: boolean;
-  readonly weights?: Weights;
+  readonly of?: Model | undefined;
+  readonly recompute?: boolean | undefined;
+  readonly weights?: Weights | undefined;
 }
 
-/** Parameters and moments, and buffers for the next ones, all resident: steps swap the two. */
-export function someWeights(settings: LanguageModelConfig) {
-  const { params, projections } = modelOf(settings);
-  const current = { params, moments: initMoments(params) };
-  const next: typeof current = mapTree(current, ({ shape }: HostTensor) => zeros('float32', shape));
+interface Learned {
+  readonly params: object;
+  readonly moments: Moments<object>;
+}
+
+/** Parameters and moments, and arrays for the next ones, all resident: steps swap the two. */
+export function someWeights(of: Model) {
+  const { params, buffers } = weightsOf(of);
+  const current: Learned = { params, moments: initMoments(params) };
+  const next = mapTree<Learned, HostTensor, HostTensor>(current, ({ shape }) => zeros('float32', shape)) as Learned;
   const touch = (leaf: HostTensor) => leaf.data.fill(0 as never); // memory fresh from the system is not resident yet
   mapTree(next, touch);
   mapTree(current.moments, touch);
-  return { current, next, projections, update: 0 };
+  return { current, next, buffers, update: 0 };
 }
 
 export type Weights = ReturnType<typeof someWeights>;
@@ -31,18 +39,25 @@ export function stepConfig(window: number, recompute = false) {
   return trainingConfig({ steps: 100, batch: 1, window, learningRate: 1e-3, recompute });
 }
 
+/** Language modelling of a text of one window. */
+export function taskOf(of: Model, training: TrainingConfig): Task {
+  const text = bytesSource(Uint8Array.from(someTokens(training.window + 1)));
+  return languageModelling(of, training, { train: text, heldOut: text });
+}
+
 /** A training step of one window, to be called again and again. */
 export async function preparedStep(
   length: number,
-  { settings = config, recompute = false, weights = someWeights(settings) }: PreparedStepOptions = {},
+  { of = model, recompute = false, weights = someWeights(of) }: PreparedStepOptions = {},
 ): Promise<() => Promise<void>> {
-  const step = await compileStep(engine, settings, stepConfig(length, recompute));
+  const training = stepConfig(length, recompute);
+  const step = await compileStep(engine, taskOf(of, training), training);
   const batches = [{ tokens: int32([1, length + 1], someTokens(length + 1)) }];
   return async () => {
     weights.update++;
-    const { current, next, projections, update } = weights;
+    const { current, next, buffers, update } = weights;
     const scalars = { learningRate: float32Scalar(1e-3), update: float32Scalar(update) };
-    await step.run({ ...current, projections, states: [], batches, scalars, next });
+    await step.run({ ...current, buffers, states: [], batches, dropout: [], scalars, next });
     [weights.current, weights.next] = [next, current];
   };
 }
@@ -61,7 +76,7 @@ export const trainingStep: Benchmark = {
     const times = await inTurns({ train, product: product.run }, { warmup: 2, rounds: isQuick ? 1 : 11 });
     const rate = (operations: number, milliseconds: number) => operations / milliseconds / 1e6;
     const rates = {
-      ours: rate(trainingOperations(config, length), times.train.median),
+      ours: rate(trainingOperations(model, length), times.train.median),
       theirs: rate(product.operations, times.product.median),
     };
     const compared = {

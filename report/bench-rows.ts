@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { JsonRow } from '../bench/report.js';
 import { pointOf, type ScalingPoint } from '../bench/scaling-points.js';
 import { messageOf, PerformerError } from '../src/base/errors.js';
-import { describeIssues } from '../src/models/index.js';
+import { describeIssues } from '../src/base/options.js';
 
 const schema: z.ZodType<readonly JsonRow[]> = z.array(
   z.strictObject({

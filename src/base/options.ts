@@ -24,8 +24,11 @@ const helps = z.registry<OptionHelp>();
 
 /** The schema with its help. Defaults are part of the schema: an option is told last. */
 export function option<S extends z.ZodType>(schema: S, text: string, help: Omit<OptionHelp, 'text'> = {}): S {
-  helps.add(schema as never, { text, ...help } as never);
-  return schema;
+  const told = schema.clone(); // several options may be made of one schema
+  const variants = variantsOf.get(schema);
+  if (variants !== undefined) variantsOf.set(told, variants);
+  helps.add(told as never, { text, ...help } as never);
+  return told;
 }
 
 type Schemas = readonly z.ZodObject[];
@@ -78,7 +81,7 @@ export function choice<const K extends string, const L extends Schemas>(
     if (typeof options !== 'object' || options === null || Array.isArray(options)) {
       return refuse(`expected a name or an object, got ${JSON.stringify(options)}`, []);
     }
-    const name = (options as Readonly<Record<string, unknown>>)[key] ?? variants.fallback;
+    const { [key]: name = variants.fallback } = options as Readonly<Record<string, unknown>>;
     const all = variants.schemas();
     const variant = all.find((each) => variantName(each, key) === name);
     if (variant === undefined) {
@@ -104,6 +107,8 @@ export interface OptionField extends OptionHelp {
   readonly flag: string;
   readonly kind: OptionKind;
   readonly choices: readonly string[];
+  /** Whether it names a variant, and so decides which other options there are. */
+  readonly isVariant: boolean;
   readonly fallback: string | undefined;
   /** The variants that have it, of each choice that stands above it: `{ path: ['attention', 'kind'], names: ['favor+'] }`. */
   readonly variants: readonly OptionVariants[];
@@ -119,6 +124,12 @@ export interface OptionVariants {
 /** `featureCount` → `feature-count`. */
 export function flagName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** The names of the options that stand at the top of a schema, also of those without a help. */
+export function optionNames(schema: z.ZodType): readonly string[] {
+  const { inner } = unwrap(schema);
+  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
 }
 
 /** Every option of a schema that has a help, in the order in which they stand; one that several variants have once. */
@@ -180,6 +191,7 @@ function fieldsOfKey(
       ...{ ...help, path, variants, kind: kindOf(inner) },
       flag: help.flag ?? flagName(path.at(-1) as string),
       choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
+      isVariant: false,
       fallback: help.fallback ?? (fallback === undefined ? undefined : String(fallback)),
       problemOf: problemsOf(schema),
     },
@@ -225,7 +237,8 @@ function fieldsOfUnion(
       ? []
       : [
           {
-            ...{ ...help, path: own, variants, kind: 'choice', choices: names, fallback: help.fallback ?? fallback },
+            ...{ ...help, path: own, variants, kind: 'choice', choices: names, isVariant: true },
+            fallback: help.fallback ?? fallback,
             flag: help.flag ?? flagName(path.at(-1) ?? key),
             problemOf: (value) => (names.includes(String(value)) ? undefined : `expected one of ${names.join(', ')}`),
           },

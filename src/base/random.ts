@@ -81,6 +81,17 @@ export class Random {
     return Math.floor(this.uniform() * below);
   }
 
+  /** The numbers from 0 up to, not including, `count` in an order of which each is equally likely (Fisher–Yates). */
+  permutation(count: number): Uint32Array {
+    const order = Uint32Array.from({ length: count }, (_, index) => index);
+    const words = this.bits(count);
+    for (let last = count - 1; last > 0; last--) {
+      const other = Math.floor(((words[last] as number) / 2 ** 32) * (last + 1));
+      [order[last], order[other]] = [order[other] as number, order[last] as number];
+    }
+    return order;
+  }
+
   /** `count` independent standard normal deviates in float64 (Box–Muller). */
   normals(count: number): Float64Array {
     const values = new Float64Array(count);

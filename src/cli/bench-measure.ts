@@ -3,8 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compileChainedProducts, type Engine } from '../engine/index.js';
-import { type Profile, readProfiles } from '../engine/node.js';
-import { forwardOperations, tokenBytes, trainingOperations } from '../models/index.js';
+import {
+  forwardOperations,
+  inTurns,
+  type Profile,
+  type Timing,
+  tokenBytes,
+  trainingOperations,
+} from '../measure/index.js';
+import { readProfiles } from '../measure/node.js';
 import {
   type BenchWork,
   type Part,
@@ -14,7 +21,6 @@ import {
   prepareTraining,
   readingOf,
 } from './bench-parts.js';
-import { inTurns, type Timing } from './timing.js';
 
 /** The first training steps touch fresh memory; the other parts are warm after one run. */
 const warmupSteps = 6;
@@ -104,8 +110,11 @@ interface Taken {
   readonly peakBytes: number;
 }
 
-function resultOf({ model, length, batch }: BenchWork, { parts, times, operations, peakBytes }: Taken): BenchResult {
-  const { prompt, decoded } = readingOf(model.config, length);
+function resultOf(
+  { loaded: { model }, length, batch }: BenchWork,
+  { parts, times, operations, peakBytes }: Taken,
+): BenchResult {
+  const { prompt, decoded } = readingOf(model, length);
   const rate = (name: keyof typeof times, done: number) => done / times[name].median / 1e6;
   const measured = (name: PartName, tokens: number): Measured => ({
     milliseconds: times[name],
@@ -120,14 +129,14 @@ function resultOf({ model, length, batch }: BenchWork, { parts, times, operation
     share: rate(name, done) / gigaflops,
   });
   const { median, fastest, slowest, runs } = times.decoding;
-  const bytesPerToken = tokenBytes(model.config, prompt + (decoded - 1) / 2);
+  const bytesPerToken = tokenBytes(model, prompt + (decoded - 1) / 2);
   return {
     reference: { milliseconds: times.reference, gigaflops },
     training: {
-      ...computed('training', batch * length, batch * trainingOperations(model.config, length)),
+      ...computed('training', batch * length, batch * trainingOperations(model, length)),
       peakBytes,
     },
-    prompt: computed('prompt', prompt, forwardOperations(model.config, prompt, 1)),
+    prompt: computed('prompt', prompt, forwardOperations(model, prompt, 1)),
     decoding: {
       ...measured('decoding', decoded),
       milliseconds: { median: median / decoded, fastest: fastest / decoded, slowest: slowest / decoded, runs },

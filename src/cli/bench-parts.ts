@@ -3,15 +3,15 @@ import { Random } from '../base/random.js';
 import { bytesSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
-import { type LanguageModelConfig, projectionsDigest } from '../models/index.js';
-import { initMoments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
-import type { LoadedModel } from '../training/node.js';
+import { buffersDigest, type LoadedModel, type Model } from '../models/index.js';
+import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
+import { textTaskOfModel } from './text-task.js';
 
 export const partNames = ['training', 'prompt', 'decoding'] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface BenchWork {
-  readonly model: LoadedModel;
+  readonly loaded: LoadedModel;
   /** Tokens of a window in training. */
   readonly length: number;
   /** Windows side by side in training. */
@@ -26,12 +26,12 @@ export interface Part {
 }
 
 /** The prompt, and the tokens that are decoded after it in one run: fewer where a model can read no more. */
-export function readingOf({ maxLength = Number.POSITIVE_INFINITY }: LanguageModelConfig, length: number) {
+export function readingOf({ maxLength = Number.POSITIVE_INFINITY }: Model, length: number) {
   const decoded = Math.max(1, Math.min(32, Math.floor(maxLength / 2)));
   return { prompt: Math.max(1, Math.min(length, maxLength - decoded)), decoded };
 }
 
-function randomTokens({ vocabularySize }: LanguageModelConfig, count: number): Int32Array {
+function randomTokens({ config: { vocabularySize } }: Model, count: number): Int32Array {
   const words = Random.fromSeed(1).split('tokens').bits(count);
   return Int32Array.from(words, (word) => (word >>> 24) % vocabularySize);
 }
@@ -52,35 +52,36 @@ function clocked(engine: Engine): { engine: Engine; taken: () => number } {
 const zeroRate = 1e-300;
 
 /** Training as the trainer does it, on random bytes. The weights stay as they are, since reading shares them. */
-export async function prepareTraining(plain: Engine, { model, length, batch }: BenchWork): Promise<Part> {
+export async function prepareTraining(plain: Engine, { loaded, length, batch }: BenchWork): Promise<Part> {
   const { engine, taken } = clocked(plain);
-  const { config, params, projections } = model;
+  const { model, params, buffers } = loaded;
+  const training = trainingConfig({ steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 });
   const snapshot: Snapshot = {
-    model: config,
-    training: trainingConfig({ steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 }),
+    model: model.config,
+    training,
     step: 1_000_001, // past the first ones, before which maps with a shape measure it
     params,
-    moments: initMoments(params),
-    projections,
+    moments: initMoments(params) as Moments<object>,
+    buffers,
     states: [],
-    statesDigest: projectionsDigest(projections),
+    statesDigest: buffersDigest(buffers),
   };
-  const text = bytesSource(Uint8Array.from(randomTokens(config, length + 1)));
-  const trainer = await Trainer.create(snapshot, { engine, train: text, heldOut: text });
+  const text = bytesSource(Uint8Array.from(randomTokens(model, length + 1)));
+  const task = textTaskOfModel(model).build(model, training, { train: text, heldOut: text });
+  const trainer = await Trainer.create(snapshot, { engine, task });
   return { run: () => trainer.step(), dispose: () => trainer.dispose(), creation: taken };
 }
 
 /** A prompt, and tokens after it, which begin again from the same state in each run. */
 export async function prepareReading(
   engines: Readonly<Record<'prompt' | 'decoding', Engine>>,
-  { model, length }: BenchWork,
+  { loaded, length }: BenchWork,
 ): Promise<Record<'prompt' | 'decoding', Part>> {
-  const { config, params, projections } = model;
-  const { prompt, decoded } = readingOf(config, length);
-  const tokens = randomTokens(config, prompt);
+  const { prompt, decoded } = readingOf(loaded.model, length);
+  const tokens = randomTokens(loaded.model, prompt);
   const prepare = async (plain: Engine, run: (session: GenerationSession) => Promise<unknown>) => {
     const { engine, taken } = clocked(plain);
-    const session = await GenerationSession.create(engine, config, params, projections);
+    const session = await GenerationSession.create(engine, loaded);
     return { session, run: () => run(session), dispose: () => session.dispose(), creation: taken };
   };
   const reader = await prepare(engines.prompt, async (session) => {

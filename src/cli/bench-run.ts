@@ -1,35 +1,30 @@
 /** `performer bench` at work. */
 import { availableParallelism, cpus } from 'node:os';
-import type * as z from 'zod';
 import { elementCount } from '../base/shape.js';
-import { leavesOf } from '../base/tree.js';
-import type { Profile } from '../engine/node.js';
+import { type Leaf, leavesOf } from '../base/tree.js';
 import { writeFileAtomic } from '../interop/node.js';
-import { languageModelConfig, presets } from '../models/index.js';
+import { type Profile, profileJson } from '../measure/index.js';
+import { modelConfig, modelOf, presets } from '../models/index.js';
+import { loadModel } from '../models/node.js';
 import { initialSnapshot, trainingConfig } from '../training/index.js';
-import { loadModel } from '../training/node.js';
-import { benchSchema } from './bench.js';
+import type { BenchOptions } from './bench.js';
 import { type BenchResult, measure, profileParts, runCounts, type Watch } from './bench-measure.js';
 import { type BenchWork, type PartName, partNames } from './bench-parts.js';
 import { type BenchSubject, benchText, profilesText } from './bench-text.js';
-import { usageError } from './command.js';
+import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { expectFile } from './output-file.js';
-import { profileJson } from './profile-text.js';
 import { rowProgress } from './row-progress.js';
+import { presetNames } from './train-flags.js';
 
-type Options = z.output<typeof benchSchema>;
-
-export async function runBench(folder: string | undefined, flags: FlagValues, io: Io): Promise<void> {
-  const options = benchSchema.parse(flags);
+export async function runBench({ arguments: [folder], options }: Given<BenchOptions>, io: Io): Promise<void> {
   if (options.out !== undefined) await expectFile('--out', options.out);
-  const { work, source } = await chooseWork(folder, options);
+  const { work, source } = await chooseWork(folder as string | undefined, options);
   const subject = subjectOf(work, source, options);
-  const engineOf = (profilePrefix?: string) => chooseEngine(flags, profilePrefix);
+  const engineOf = (profilePrefix?: string) => chooseEngine(options, profilePrefix);
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
   try {
@@ -70,30 +65,37 @@ export async function runBench(folder: string | undefined, flags: FlagValues, io
 /** The model of a folder, or of a preset with random weights, and the sizes to run it at. */
 async function chooseWork(
   folder: string | undefined,
-  { preset, length: asked, batch }: Options,
+  { preset, length: asked, batch }: BenchOptions,
 ): Promise<{ work: BenchWork; source: string }> {
   if (folder !== undefined && preset !== undefined) {
     throw usageError('bench: expected a folder with a model, or --preset, got both. Leave one out.');
   }
   if (folder === undefined) {
-    const name = preset ?? 'tiny';
+    const name = preset ?? presetNames[0];
     const { model, training } = presets[name];
-    const config = languageModelConfig(model);
-    const { params, projections } = initialSnapshot(config, trainingConfig(training));
+    const config = modelConfig(model);
+    const { params, buffers } = initialSnapshot(config, trainingConfig(training));
     const length = asked ?? training.window;
-    return { work: { model: { config, params, projections }, length, batch }, source: `preset ${name}` };
+    return { work: { loaded: { model: modelOf(config), params, buffers }, length, batch }, source: `preset ${name}` };
   }
-  const model = await loadModel(folder);
-  const { maxLength = Number.POSITIVE_INFINITY } = model.config;
+  const loaded = await loadModel(folder);
+  const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
   if (asked !== undefined && asked > maxLength) {
     throw usageError(`--length: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);
   }
   const length = asked ?? Math.min((await trainingWindow(folder)) ?? 1024, maxLength);
-  return { work: { model, length, batch }, source: folder };
+  return { work: { loaded, length, batch }, source: folder };
 }
 
-function subjectOf({ model, length, batch }: BenchWork, source: string, { threads, provider }: Options): BenchSubject {
-  const parameters = leavesOf(model.params).reduce((total, [, { shape }]) => total + elementCount(shape), 0);
+function subjectOf(
+  { loaded, length, batch }: BenchWork,
+  source: string,
+  { threads, provider }: BenchOptions,
+): BenchSubject {
+  const parameters = leavesOf(loaded.params).reduce(
+    (total, [, leaf]) => total + elementCount((leaf as Leaf).shape as readonly number[]),
+    0,
+  );
   const machine = {
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores: cpus().length,

@@ -1,10 +1,8 @@
 /** What `performer bench` prints. */
-import type { Profile } from '../engine/node.js';
+import { type Profile, profileText, readable, type Timing } from '../measure/index.js';
 import type { BenchResult, Computed, Measured } from './bench-measure.js';
 import { type PartName, partNames } from './bench-parts.js';
-import { formatBytes, formatCount, formatMillions, readable } from './format.js';
-import { profileText } from './profile-text.js';
-import type { Timing } from './timing.js';
+import { formatBytes, formatCount, formatMillions } from './format.js';
 
 /** What was measured, and where. */
 export interface BenchSubject {

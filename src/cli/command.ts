@@ -1,4 +1,5 @@
-/** Commands are data: what they are called, what they take, and a function that runs them. */
+/** Commands are data: what they are called, what they take, and a function that runs them. `commands.ts` has them all. */
+import type * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import type { Flag, FlagValues } from './flags.js';
 import type { Io } from './io.js';
@@ -11,22 +12,41 @@ export interface CommandArgument {
   readonly choices?: readonly string[] | undefined;
 }
 
-/** What was typed: the arguments in order (a list where variadic), and the flags that were given, by key. */
-export interface Given {
+/** What was typed. */
+export interface Given<O = object> {
+  /** In order, a list where variadic. */
   readonly arguments: readonly (string | readonly string[])[];
+  /** The command's own options, with their defaults. */
+  readonly options: O;
+  /** The values of all flags that were given, by key: those of the options too. */
   readonly flags: FlagValues;
 }
 
-export interface Command {
+/** What a command is called with. */
+export interface CommandWords<S extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   readonly text: string;
   readonly arguments: readonly CommandArgument[];
+  /** Its own options. */
+  readonly options: S;
+  /** The flags of these, and of what it hands on. */
   readonly flags: readonly Flag[];
   /** What --help says after the options. */
   readonly notes: string;
   /** Whether standard output only tells what was done, which --quiet leaves out. */
-  isReport?(flags: FlagValues): boolean;
+  isReport?(options: z.output<S>): boolean;
+}
+
+export interface Command extends CommandWords {
   run(given: Given, io: Io): Promise<void>;
+}
+
+/** A command with what it does, which is loaded when it runs. */
+export function command<S extends z.ZodObject>(
+  words: CommandWords<S>,
+  run: (given: Given<z.output<S>>, io: Io) => Promise<void>,
+): Command {
+  return { ...words, run } as unknown as Command;
 }
 
 /** Commands under a word of their own: `performer kernel fit`. */

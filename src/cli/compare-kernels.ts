@@ -1,54 +1,56 @@
 /** The kernels of a comparison: what is typed, `positive:row-norm=root`, and the options that it stands for. */
 import { parseNumber } from '../base/number.js';
-import { type FeatureMapName, featureMapNames } from '../features/index.js';
 import { usageError } from './command.js';
-import { flagName } from './flags.js';
+import { type Flag, keyOf } from './flags.js';
+import type { OptionValues } from './option-values.js';
+import { kernelChoices, modelFlags } from './train-flags.js';
 
 export interface ComparedKernel {
   /** As it was typed; also the name of its folders. */
   readonly name: string;
-  /** Options of the model that differ from the others'. */
-  readonly options: Readonly<Record<string, unknown>>;
+  /** Options of the model that differ from the others', by their places. */
+  readonly options: OptionValues;
 }
 
-/** Options of a kernel that may follow its name. */
-export const kernelOptions = [
-  'featureCount',
-  'projectionKind',
-  'rowNorm',
-  'kernelEpsilon',
-  'polynomialDegree',
-  'polynomialOffset',
-  'positionSpan',
-] as const;
+/** The kind of attention or the feature map of a name, and the kind that has such a map. */
+function choiceOf(name: string): OptionValues | undefined {
+  const choice = kernelChoices.find(({ choices }) => choices.includes(name));
+  if (choice === undefined) return undefined;
+  const above = choice.variants.map(({ path, names }) => [keyOf(path), names[0]]);
+  return { ...Object.fromEntries(above), [choice.key]: name };
+}
 
-/** The options of the model that a comparison varies, and so takes from the kernels alone. */
-export const variedOptions: readonly string[] = [
-  'attention',
-  'featureMap',
-  ...kernelOptions.filter((key) => key !== 'featureCount'),
-];
-
-function optionOf(kernel: string, word: string): readonly [string, unknown] {
-  const [name, value = ''] = word.split('=', 2) as [string, string?];
-  const key = kernelOptions.find((each) => flagName(each) === name);
-  if (key === undefined || value === '') {
-    const known = kernelOptions.map((each) => `${flagName(each)}=…`).join(', ');
-    throw usageError(`--kernels ${kernel}: expected ${known} after a name, got ${word}.`);
+/** `row-norm=root`, `token-shift` or `no-token-shift` as an option and its value. */
+function optionOf(kernel: string, word: string, known: readonly Flag[]): readonly [key: string, value: unknown] {
+  const [name, value] = word.split('=', 2) as [string, string?];
+  const isSwitch = (flag: Flag) => flag.kind === 'boolean' && value === undefined;
+  const found = known.find((flag) => flag.flag === name || (isSwitch(flag) && name === `no-${flag.flag}`));
+  if (found === undefined || (value === undefined) !== isSwitch(found) || value === '') {
+    const all = known.map(({ flag, kind }) => (kind === 'boolean' ? `[no-]${flag}` : `${flag}=…`)).join(', ');
+    throw usageError(`--kernels ${kernel}: expected ${all} after a name, got ${word}.`);
   }
-  return [key, parseNumber(value) ?? value];
+  if (value === undefined) return [found.key, name === found.flag];
+  return [found.key, parseNumber(value) ?? value];
 }
 
 function kernelOf(text: string): ComparedKernel {
   const [name, ...words] = text.split(':') as [string, ...string[]];
-  if ((name === 'softmax' || name === 'none') && words.length === 0)
-    return { name: text, options: { attention: name } };
-  if (!featureMapNames.includes(name as FeatureMapName)) {
-    throw usageError(`--kernels: expected softmax, none, ${featureMapNames.join(', ')}, got ${JSON.stringify(text)}.`);
+  const choice = choiceOf(name);
+  if (choice === undefined) {
+    const names = kernelChoices.flatMap(({ choices }) => choices).join(', ');
+    throw usageError(`--kernels: expected ${names}, got ${JSON.stringify(text)}.`);
   }
+  const isOpen = ({ path, names }: Flag['variants'][number]) => {
+    const chosen = choice[keyOf(path)];
+    return chosen === undefined || names.includes(`${chosen}`);
+  };
+  const isOwn = ({ path: [top] }: Flag) => Number(top === kernelChoices[0]?.path[0]);
+  const known = modelFlags
+    .filter(({ key, variants }) => !(key in choice) && variants.every(isOpen))
+    .sort((a, b) => isOwn(b) - isOwn(a));
   return {
     name: text,
-    options: { featureMap: name, ...Object.fromEntries(words.map((word) => optionOf(text, word))) },
+    options: { ...choice, ...Object.fromEntries(words.map((word) => optionOf(text, word, known))) },
   };
 }
 

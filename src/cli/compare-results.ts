@@ -11,8 +11,8 @@ export interface ComparedRun {
   /** Whether the loss was no longer finite, which ended the run. */
   readonly isDiverged: boolean;
   readonly parameters: number;
-  /** The number of features; absent for exact attention. */
-  readonly features?: number;
+  /** The number of features; absent where there is no feature map. */
+  readonly features?: number | undefined;
   /** The median over the steps. */
   readonly tokensPerSecond: number;
   /** Nats a token on the held-out text, at each evaluation. */
@@ -34,7 +34,7 @@ export interface RankedKernel {
   readonly best: number;
   readonly worst: number;
   readonly tokensPerSecond: number;
-  readonly features?: number;
+  readonly features?: number | undefined;
   readonly parameters: number;
   readonly steps: number;
 }
@@ -69,7 +69,7 @@ export function rankKernels(runs: readonly ComparedRun[]): readonly RankedKernel
         best: Math.min(...losses),
         worst: Math.max(...losses),
         tokensPerSecond: mean(whole.map(({ tokensPerSecond }) => tokensPerSecond)),
-        ...(first.features === undefined ? {} : { features: first.features }),
+        features: first.features,
         parameters: first.parameters,
         steps: first.steps,
       };

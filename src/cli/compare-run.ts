@@ -3,34 +3,32 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { type ByteSource, splitCorpus } from '../data/index.js';
+import { flagName } from '../base/options.js';
+import type { ByteSource } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
-import { readLanguageModelConfig } from '../models/index.js';
-import {
-  checkLanes,
-  initialSnapshot,
-  isFinished,
-  readTrainingConfig,
-  type Snapshot,
-  Trainer,
-} from '../training/index.js';
+import { modelConfig } from '../models/index.js';
+import { initialSnapshot, isFinished, readTrainingConfig, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder, lockFolder } from '../training/node.js';
 import { holdsRun } from '../training/node-run-folder.js';
-import { usageError } from './command.js';
-import { compareSchema } from './compare.js';
-import { type ComparedKernel, folderName, parseKernels, variedOptions } from './compare-kernels.js';
+import { type Given, usageError } from './command.js';
+import type { CompareOptions } from './compare.js';
+import { type ComparedKernel, folderName, parseKernels } from './compare-kernels.js';
 import { type ComparedRun, curvesCsv, rankingTable, rankKernels } from './compare-results.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
+import { keyOf } from './flags.js';
 import { type Io, shellWord } from './io.js';
 import { MetricsFile, readCurve, readSpeed } from './metrics.js';
+import { type OptionValues, pickValues } from './option-values.js';
 import { expectOurs } from './run-folder.js';
+import { expectStored } from './standard-input.js';
+import { textTask } from './text-task.js';
+import { kernelChoices, optionFlag } from './train-flags.js';
 import { trainLoop } from './train-loop.js';
-import { askedOptions, freshOptions, type RunOptions, sharedOptions } from './train-options.js';
+import { type AskedOptions, askedOptions, freshOptions, type RunOptions } from './train-options.js';
 
 const plannedSchema = z.strictObject({ kernel: z.string(), seed: z.int(), model: z.unknown(), training: z.unknown() });
 const planSchema = z.strictObject({ version: z.literal(1), runs: z.array(plannedSchema).min(1) });
@@ -43,15 +41,17 @@ interface PlannedRun {
   readonly snapshot: () => Snapshot;
 }
 
-export async function runCompare(files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
-  const out = flags.out as string | undefined;
+export async function runCompare(given: Given<CompareOptions>, io: Io): Promise<void> {
+  const [files = []] = given.arguments as readonly (readonly string[])[];
+  const { out, resume: isResumed } = given.options;
+  expectStored('compare', files);
   if (out === undefined) throw usageError('compare: expected --out with a folder, got none. Add --out runs/…');
   const closers: (() => Promise<void>)[] = [];
   try {
-    const engine = await chooseEngine(flags);
-    const { text, runs } = flags.resume
-      ? await resume(out, files, flags, { io, closers })
-      : await begin(out, files, flags, { engine, io, closers });
+    const engine = await chooseEngine(given.options);
+    const { text, runs } = isResumed
+      ? await resume(out, files, given, { io, closers })
+      : await begin(out, files, given, { engine, io, closers });
     await compare(out, runs, text, { engine, io });
   } finally {
     for (const close of closers.reverse()) await close();
@@ -74,25 +74,24 @@ interface Prepared {
 async function begin(
   out: string,
   files: readonly string[],
-  flags: FlagValues,
+  { options, flags }: Given<CompareOptions>,
   { engine, io, closers }: Beginning,
 ): Promise<Prepared> {
   if (files.length === 0) throw usageError('compare: expected files to train on, got none. Name some, or --resume.');
-  const { kernels: list, seeds, minutes } = compareSchema.parse({ out, ...pickCompared(flags) });
+  const { kernels: list, seeds, minutes } = options;
   if (minutes !== undefined && flags.steps !== undefined)
     throw usageError('compare: expected --steps or --minutes, got both.');
   const kernels = parseKernels(list);
-  const asked = await askedOptions(flags);
-  const varied = Object.keys(asked.own).find((key) => variedOptions.includes(key));
+  const asked = await askedOptions(options, flags);
+  const varied = kernelChoices.find(({ key }) => key in asked.own);
   if (varied !== undefined)
-    throw usageError(`${asked.nameOf(varied)}: expected it behind a name of --kernels, which it belongs to.`);
-  const shared = sharedOptions(asked);
-  const optionsOf = (kernel: ComparedKernel, more: FlagValues = {}) =>
-    freshOptions({ ...shared, own: { ...shared.own, ...kernel.options, ...more } }, ` of ${kernel.name}`);
-  const { training } = kernels.map((kernel) => optionsOf(kernel))[0] as RunOptions;
+    throw usageError(`${asked.nameOf(varied.key)}: expected it among the names of --kernels, which choose it.`);
+  const optionsOf = (kernel: ComparedKernel, more?: OptionValues) => kernelRun(asked, kernel, more);
+  const [first] = kernels.map((kernel) => optionsOf(kernel)) as [RunOptions];
+  const { training } = first;
   const text = await openFiles(files);
   closers.push(() => text.close());
-  checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
+  textTask(first, text); // throws where the text does not suit it
   await makeFolder(out).catch((cause: unknown) => {
     throw folderError(out, cause);
   });
@@ -105,10 +104,10 @@ async function begin(
   await expectOurs(out, ['results.json', 'ranking.md', 'curves.csv', ...folders]);
   const runs: z.output<typeof plannedSchema>[] = [];
   for (const kernel of kernels) {
-    const { model, training: first } = optionsOf(kernel);
-    let length: FlagValues = {};
+    const own = optionsOf(kernel);
+    let length: OptionValues = {};
     if (minutes !== undefined) {
-      const steps = await stepsThatFit(minutes * 60, initialSnapshot(model, first), text, engine);
+      const steps = await stepsThatFit(minutes * 60, initialSnapshot(own.model, own.training), text, engine);
       io.stdout.write(`${kernel.name}: ${steps} steps fit into ${minutes} minutes\n`);
       length = { steps };
     }
@@ -119,9 +118,13 @@ async function begin(
   return { text, runs: runs.map((run) => plannedRun(out, kernels, run)) };
 }
 
-function pickCompared(flags: FlagValues): FlagValues {
-  const keys = Object.keys(compareSchema.shape).filter((key) => key !== 'out');
-  return Object.fromEntries(Object.entries(flags).filter(([key]) => keys.includes(key)));
+/** The options of a run with a kernel: what only some kernels have holds, as a preset does, where this one can have it. */
+function kernelRun(asked: AskedOptions, kernel: ComparedKernel, more: OptionValues = {}): RunOptions {
+  const dependsOnKernel = (key: string) =>
+    key === 'redrawInterval' || optionFlag(key)?.variants.some(({ path }) => keyOf(path) in kernel.options) === true;
+  const shared = pickValues(asked.own, (key) => !dependsOnKernel(key));
+  const preset = { ...asked.preset, ...pickValues(asked.own, dependsOnKernel) };
+  return freshOptions({ ...asked, own: { ...shared, ...kernel.options, ...more }, preset }, ` of ${kernel.name}`);
 }
 
 function plannedRun(
@@ -136,22 +139,21 @@ function plannedRun(
     seed,
     folder: join(out, 'runs', folderName(kernel, seed)),
     snapshot: () =>
-      initialSnapshot(
-        readLanguageModelConfig(model, `${plan}: model`),
-        readTrainingConfig(training, `${plan}: training`),
-      ),
+      initialSnapshot(modelConfig(model, `${plan}: model`), readTrainingConfig(training, `${plan}: training`)),
   };
 }
 
 async function resume(
   out: string,
   files: readonly string[],
-  flags: FlagValues,
+  { flags }: Given<CompareOptions>,
   { io, closers }: Pick<Beginning, 'io' | 'closers'>,
 ): Promise<Prepared> {
   const changed = Object.keys(flags).find((key) => !['out', 'resume', 'threads', 'provider'].includes(key));
   if (changed !== undefined)
-    throw usageError(`--${changed}: expected only --out with --resume: a comparison goes on as it began.`);
+    throw usageError(
+      `--${optionFlag(changed)?.flag ?? flagName(changed)}: expected only --out with --resume: a comparison goes on as it began.`,
+    );
   const path = join(out, planName);
   if ((await stat(path).catch(() => undefined)) === undefined) {
     throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);
@@ -171,8 +173,7 @@ async function resume(
 
 /** How many steps of a model take so many seconds, by a few steps whose result is thrown away. */
 async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSource, engine: Engine): Promise<number> {
-  const { train, heldOut } = splitCorpus(text, snapshot.training.heldOut, snapshot.training.window);
-  const trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+  const trainer = await Trainer.create(snapshot, { engine, task: textTask(snapshot, text).task });
   try {
     const step = () => trainer.step().catch(divergenceOf); // which takes as long as any other
     for (let i = 0; i < 4; i++) await step();
@@ -235,14 +236,16 @@ async function finish(
   const { store, snapshot } = (await holdsRun(folder))
     ? await CheckpointFolder.resume(folder)
     : { store: await CheckpointFolder.open(folder), snapshot: fresh() };
-  const { training, model } = snapshot;
+  const { training } = snapshot;
   const metricsPath = join(folder, 'metrics.jsonl');
   const closers = [() => store.close()];
   let divergence: PerformerError | undefined;
   let trainer: Trainer;
+  let features: number | undefined;
   try {
-    const { train, heldOut } = splitCorpus(text, training.heldOut, training.window);
-    trainer = await Trainer.create(snapshot, { engine, train, heldOut });
+    const { task } = textTask(snapshot, text);
+    features = task.model.mixers[0]?.traits.featureCount;
+    trainer = await Trainer.create(snapshot, { engine, task });
     closers.push(() => trainer.dispose());
     if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
@@ -263,7 +266,7 @@ async function finish(
     steps: training.steps,
     isDiverged: divergence !== undefined,
     parameters: trainer.parameterCount,
-    ...(model.attention === 'favor+' ? { features: model.featureCount } : {}),
+    features,
     tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
     heldOut: curve.heldOut,
     train: curve.train,

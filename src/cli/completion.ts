@@ -1,5 +1,6 @@
 /** `performer completion`: what a shell needs to complete the words of the other commands, made from their data. */
-import { type Command, type CommandGroup, commonSwitches } from './command.js';
+import * as z from 'zod';
+import { type Command, type CommandGroup, command, commonSwitches } from './command.js';
 import { type CompletedCommand, type CompletedFlag, scripts } from './completion-scripts.js';
 import type { Flag } from './flags.js';
 
@@ -10,16 +11,17 @@ const notes = `Once, for the shell that you use:
 
 /** The command, for these and itself. */
 export function completionCommand(commands: () => readonly (Command | CommandGroup)[]): Command {
-  return {
+  const words = {
     name: 'completion',
     text: 'print what a shell needs to complete commands and flags',
     arguments: [{ name: '<shell>', text: 'the shell', choices: Object.keys(scripts) }],
+    options: z.strictObject({}),
     flags: [],
     notes,
-    async run({ arguments: [shell] }, io) {
-      io.stdout.write(scripts[shell as keyof typeof scripts](commands().flatMap(completed)));
-    },
   };
+  return command(words, async ({ arguments: [shell] }, io) => {
+    io.stdout.write(scripts[shell as keyof typeof scripts](commands().flatMap(completed)));
+  });
 }
 
 function completed(command: Command | CommandGroup): CompletedCommand[] {
@@ -38,7 +40,7 @@ function own({ name, text, flags, arguments: taken }: Command): CompletedCommand
   };
 }
 
-function completedFlags({ name, kind, text, choices, value }: Flag): CompletedFlag[] {
+function completedFlags({ flag: name, kind, text, choices, value }: Flag): CompletedFlag[] {
   if (kind === 'switch') return [{ name, text, takes: 'nothing' }];
   if (kind === 'boolean') return [name, `no-${name}`].map((each) => ({ name: each, text, takes: 'nothing' }));
   if (kind === 'choice') return [{ name, text, takes: choices }];

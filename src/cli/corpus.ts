@@ -4,10 +4,10 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { describeIssues } from '../base/options.js';
 import type { ByteSource } from '../data/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { removeDrafts } from '../interop/node-files.js';
-import { describeIssues } from '../models/index.js';
 
 /** A file as its folder tells of it: any write to it changes one of these. */
 const stampSchema = z.strictObject({

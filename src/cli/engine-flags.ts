@@ -1,25 +1,23 @@
 /** The flags that choose the engine, and the engine they choose. */
 import * as z from 'zod';
+import { option } from '../base/options.js';
 import type { Engine } from '../engine/index.js';
-import { type FlagValues, flagsOf } from './flags.js';
+import { flagsOf } from './flags.js';
 
 export const engineSchema = z.strictObject({
-  threads: z.int().min(1).max(1024).optional(),
-  provider: z.enum(['cpu', 'cuda', 'webgpu']).default('cpu'),
+  threads: option(z.int().min(1).max(1024).optional(), 'threads of ONNX Runtime', { fallback: 'one per core' }),
+  provider: option(
+    z.enum(['cpu', 'cuda', 'webgpu']).default('cpu'),
+    "ONNX Runtime's execution provider; cuda needs its files installed",
+  ),
 });
 
-export const engineFlags = flagsOf('Engine:', engineSchema.shape, {
-  threads: { text: 'threads of ONNX Runtime', fallback: 'one per core' },
-  provider: { text: "ONNX Runtime's execution provider; cuda needs its files installed" },
-});
+export type EngineOptions = z.output<typeof engineSchema>;
+
+export const engineFlags = flagsOf('Engine:', engineSchema);
 
 /** Loads ONNX Runtime, which takes a moment: only when an engine is needed. Its sessions are profiled for a prefix. */
-export async function chooseEngine({ threads, provider }: FlagValues, profilePrefix?: string): Promise<Engine> {
-  const options = engineSchema.parse({ threads, provider });
+export async function chooseEngine({ threads, provider }: EngineOptions, profilePrefix?: string): Promise<Engine> {
   const { nodeEngine } = await import('../engine/node.js');
-  return nodeEngine({
-    provider: options.provider,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-    ...(profilePrefix === undefined ? {} : { profilePrefix }),
-  });
+  return nodeEngine({ provider, threads, profilePrefix });
 }

@@ -1,65 +1,79 @@
 /** `performer evaluate` at work. */
 import { PerformerError } from '../base/errors.js';
-import { type ByteSource, evaluationWindows } from '../data/index.js';
-import type { Engine, EngineTensor } from '../engine/index.js';
-import { canCarryState, initialState, type LanguageModelState } from '../models/index.js';
-import { compileEvaluation } from '../training/index.js';
-import { type LoadedModel, loadModel } from '../training/node.js';
-import { usageError } from './command.js';
+import type { ByteSource } from '../data/index.js';
+import type { Model } from '../models/index.js';
+import { loadModel } from '../models/node.js';
+import { Evaluator } from '../training/index.js';
+import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
+import type { EvaluateOptions } from './evaluate.js';
 import { bitsPerByte, formatCount, formatLoss } from './format.js';
 import type { Io } from './io.js';
 import { openTexts } from './standard-input.js';
+import { textTaskOfModel } from './text-task.js';
 
 /** Windows side by side, where each is read on its own. */
 const sideBySide = 4;
 
-export async function runEvaluate(folder: string, files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
-  const model = await loadModel(folder);
-  const text = await openTexts(files, io);
+export async function runEvaluate(
+  { arguments: [folder, files], options }: Given<EvaluateOptions>,
+  io: Io,
+): Promise<void> {
+  const loaded = await loadModel(folder as string);
+  const text = await openTexts(files as readonly string[], io);
   try {
-    const window = await chooseWindow(folder, model, text, flags.window as number | undefined);
-    const engine = await chooseEngine(flags);
-    const windows = await meanLoss(engine, model, text, { window, batch: sideBySide, carryState: false });
-    const streaming = canCarryState(model.config)
-      ? await meanLoss(engine, model, text, { window, batch: 1, carryState: true })
-      : undefined;
-    const report = { bytes: text.length, window, windows, streaming };
-    io.stdout.write(flags.json ? jsonOf(report) : textOf(report));
+    const window = await chooseWindow(folder as string, loaded.model, text, options.window);
+    const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
+    const task = textTaskOfModel(loaded.model).build(loaded.model, size, { train: text, heldOut: text });
+    const evaluator = new Evaluator(await chooseEngine(options), task);
+    try {
+      const { measures } = await evaluator.run(loaded);
+      expectFinite(measures);
+      const report = { bytes: text.length, window, measures };
+      io.stdout.write(options.json ? jsonOf(report) : textOf(report));
+    } finally {
+      await evaluator.dispose();
+    }
   } finally {
     await text.close();
   }
 }
 
+/** Throws NUMERIC for a loss that is not finite. */
+function expectFinite(measures: Report['measures']): void {
+  const bad = Object.values(measures).find((loss) => !Number.isFinite(loss));
+  if (bad === undefined) return;
+  const advice = 'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
+  throw new PerformerError('NUMERIC', `evaluate: expected a finite loss, got ${bad}. ${advice}`);
+}
+
 interface Report {
   readonly bytes: number;
   readonly window: number;
-  /** Nats a byte. */
-  readonly windows: number;
-  readonly streaming: number | undefined;
+  /** Nats a byte, by how the text was read. */
+  readonly measures: Readonly<Record<string, number>>;
 }
 
-function jsonOf({ bytes, window, windows, streaming }: Report): string {
-  const told = (loss: number) => ({ loss, bitsPerByte: bitsPerByte(loss) });
-  const streamed = streaming === undefined ? {} : { streaming: told(streaming) };
-  return `${JSON.stringify({ bytes, predicted: bytes - 1, window, windows: told(windows), ...streamed })}\n`;
+function jsonOf({ bytes, window, measures }: Report): string {
+  const told = Object.entries(measures).map(([name, loss]) => [name, { loss, bitsPerByte: bitsPerByte(loss) }]);
+  return `${JSON.stringify({ bytes, predicted: bytes - 1, window, ...Object.fromEntries(told) })}\n`;
 }
 
-function textOf({ bytes, window, windows, streaming }: Report): string {
+function textOf({ bytes, window, measures: { windows, streaming } }: Report): string {
   const lines = [
     `${formatCount(bytes)} bytes`,
-    `each window of ${window} on its own: ${formatLoss(windows)}`,
-    streaming === undefined ? 'streaming: not possible with this attention and these positions' : '',
-    streaming === undefined ? '' : `streaming, as one text: ${formatLoss(streaming)}`,
+    windows === undefined ? '' : `each window of ${window} on its own: ${formatLoss(windows)}`,
+    streaming === undefined
+      ? 'streaming: not possible with this attention and these positions'
+      : `streaming, as one text: ${formatLoss(streaming)}`,
   ];
   return `${lines.filter((line) => line !== '').join('\n')}\n`;
 }
 
 async function chooseWindow(
   folder: string,
-  { config: { maxLength = Number.POSITIVE_INFINITY } }: LoadedModel,
+  { maxLength = Number.POSITIVE_INFINITY }: Model,
   text: ByteSource,
   asked: number | undefined,
 ): Promise<number> {
@@ -68,38 +82,4 @@ async function chooseWindow(
   }
   const usual = asked ?? (await trainingWindow(folder)) ?? 1024;
   return Math.max(1, Math.min(usual, maxLength, text.length - 1));
-}
-
-interface Reading {
-  readonly window: number;
-  readonly batch: number;
-  readonly carryState: boolean;
-}
-
-/** Nats a byte over all bytes but the first. Throws DATA for less than two bytes, NUMERIC where it is not finite. */
-async function meanLoss(
-  engine: Engine,
-  { config, params, projections }: LoadedModel,
-  text: ByteSource,
-  reading: Reading,
-): Promise<number> {
-  const compiled = await compileEvaluation(engine, config, reading);
-  try {
-    let states: readonly LanguageModelState<EngineTensor>[] = reading.carryState
-      ? [initialState(config, reading.batch)]
-      : [];
-    let total = 0;
-    for await (const { tokens, mask } of evaluationWindows(text, reading)) {
-      const result = await compiled.run({ params, projections, states, tokens, mask });
-      states = result.states;
-      total += result.total;
-    }
-    const loss = total / (text.length - 1);
-    if (Number.isFinite(loss)) return loss;
-    const advice =
-      'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
-    throw new PerformerError('NUMERIC', `evaluate: expected a finite loss, got ${loss}. ${advice}`);
-  } finally {
-    await compiled.dispose();
-  }
 }

@@ -1,22 +1,25 @@
 /** `performer evaluate`: what it is called with. */
 import * as z from 'zod';
-import type { Command } from './command.js';
-import { engineFlags } from './engine-flags.js';
+import { option } from '../base/options.js';
+import type { CommandWords } from './command.js';
+import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 
-const evaluateSchema = z.strictObject({
-  window: z
-    .int()
-    .min(1)
-    .max(2 ** 24)
-    .optional(),
-  json: z.literal(true).optional(),
+const ownSchema = z.strictObject({
+  window: option(
+    z
+      .int()
+      .min(1)
+      .max(2 ** 24)
+      .optional(),
+    'bytes of a window',
+    { fallback: 'that of the training, or 1024' },
+  ),
+  json: option(z.literal(true).optional(), 'print one JSON object'),
 });
 
-const flags = flagsOf('Evaluation:', evaluateSchema.shape, {
-  window: { text: 'bytes of a window', fallback: 'that of the training, or 1024' },
-  json: { text: 'print one JSON object' },
-});
+const evaluateSchema = ownSchema.extend(engineSchema.shape);
+export type EvaluateOptions = z.output<typeof evaluateSchema>;
 
 const notes = `Every byte of the files but the first is predicted once: each window on its own, and, where attention and
 positions allow it, each after the memory of all that came before (streaming). The loss is in nats a byte.
@@ -26,17 +29,14 @@ Examples:
   performer evaluate runs/book *.txt --window 4096 --json
   zcat other.txt.gz | performer evaluate runs/book -`;
 
-export const evaluateCommand: Command = {
+export const evaluateCommand: CommandWords<typeof evaluateSchema> = {
   name: 'evaluate',
   text: 'measure how well a model predicts files',
   arguments: [
     { name: '<folder>', text: 'the folder of a model' },
     { name: '<files...>', text: 'the text, read one file after another; - for standard input' },
   ],
-  flags: [...flags, ...engineFlags],
+  options: evaluateSchema,
+  flags: [...flagsOf('Evaluation:', ownSchema), ...engineFlags],
   notes,
-  async run({ arguments: [folder, files], flags: given }, io) {
-    const { runEvaluate } = await import('./evaluate-run.js');
-    await runEvaluate(folder as string, files as readonly string[], given, io);
-  },
 };

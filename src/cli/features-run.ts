@@ -1,5 +1,4 @@
 /** `performer features` at work. */
-import * as z from 'zod';
 import {
   type AttentionSamples,
   type CandidateReport,
@@ -17,17 +16,13 @@ import type { ByteSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
 import { attentionSamples } from '../models/index.js';
-import { loadModel } from '../training/node.js';
-import { usageError } from './command.js';
+import { loadModel } from '../models/node.js';
+import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
-import { featuresDefaults } from './features.js';
-import type { FlagValues } from './flags.js';
+import type { FeaturesOptions } from './features.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { type OpenSource, openTexts } from './standard-input.js';
-
-const optionsSchema = z.object(featuresDefaults);
-type Options = z.output<typeof optionsSchema>;
 
 interface LayerReport extends Recommendation {
   readonly layer: string;
@@ -40,13 +35,8 @@ interface LayerReport extends Recommendation {
   readonly keys: number;
 }
 
-export async function runFeatures(
-  folder: string | undefined,
-  files: readonly string[],
-  flags: FlagValues,
-  io: Io,
-): Promise<void> {
-  const options = optionsSchema.parse(flags);
+export async function runFeatures({ arguments: given, options }: Given<FeaturesOptions>, io: Io): Promise<void> {
+  const [folder, files] = given as readonly [string | undefined, readonly string[]];
   const candidates = candidatesOf(options);
   const featureCounts = countsOf(options);
   const isDrawn = options.dim !== undefined;
@@ -54,7 +44,7 @@ export async function runFeatures(
     throw usageError('features: expected a folder with a model, or --dim for samples without one, and not both.');
   }
   if (!isDrawn && files.length === 0) throw usageError('features: expected files that the model reads, got none.');
-  const engine = await chooseEngine(flags);
+  const engine = await chooseEngine(options);
   const layers = isDrawn
     ? [drawnSamples(options, options.dim as number)]
     : await modelSamples(engine, folder as string, options, () => openTexts(files, io));
@@ -76,7 +66,7 @@ function listOf<T extends string>(flag: string, text: string, known: readonly T[
   });
 }
 
-function candidatesOf({ maps, projectionKinds: kinds, rowNorm }: Options): FeatureCandidate[] {
+function candidatesOf({ maps, projectionKinds: kinds, rowNorm }: FeaturesOptions): FeatureCandidate[] {
   const fitting: readonly PredictableMap[] =
     rowNorm === 'root' ? predictableMaps.filter((name) => !isShaped(name)) : predictableMaps;
   const names: readonly PredictableMap[] = maps === undefined ? fitting : listOf('maps', maps, predictableMaps);
@@ -90,14 +80,14 @@ function candidatesOf({ maps, projectionKinds: kinds, rowNorm }: Options): Featu
   });
 }
 
-function countsOf({ featureCounts }: Options): number[] {
+function countsOf({ featureCounts }: FeaturesOptions): number[] {
   const counts = featureCounts.split(',').map((word) => parseNumber(word.trim()) ?? Number.NaN);
   const isFitting = counts.every((count, at) => count > (counts[at - 1] ?? 0) && count % 2 === 0 && count <= 2 ** 16);
   if (!isFitting) throw usageError(`--feature-counts: expected ascending even numbers, got ${featureCounts}.`);
   return counts;
 }
 
-function drawnSamples({ std, length, seed, causal }: Options, dim: number): AttentionSamples {
+function drawnSamples({ std, length, seed, causal }: FeaturesOptions, dim: number): AttentionSamples {
   const random = Random.fromSeed(seed).split('samples');
   const normal = (name: string, scale: number) =>
     float32(
@@ -113,17 +103,17 @@ function drawnSamples({ std, length, seed, causal }: Options, dim: number): Atte
 async function modelSamples(
   engine: Engine,
   folder: string,
-  { window, windows }: Options,
+  { window, windows }: FeaturesOptions,
   open: () => Promise<OpenSource>,
 ): Promise<AttentionSamples[]> {
-  const model = await loadModel(folder);
-  const { maxLength = Number.POSITIVE_INFINITY } = model.config;
+  const { model, ...weights } = await loadModel(folder);
+  const { maxLength = Number.POSITIVE_INFINITY } = model;
   if (window > maxLength) {
     throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${window}.`);
   }
   const text = await open();
   try {
-    return await attentionSamples(engine, model, await readWindows(text, window, windows));
+    return await attentionSamples(engine, model, weights, await readWindows(text, window, windows));
   } finally {
     await text.close();
   }

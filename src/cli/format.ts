@@ -31,9 +31,3 @@ export function formatMillions(count: number): string {
 export function formatLoss(nats: number): string {
   return `loss ${nats.toFixed(4)}, ${bitsPerByte(nats).toFixed(3)} bits per byte`;
 }
-
-/** Three significant digits, without an exponent. */
-export function readable(value: number): string {
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
-  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
-}

@@ -4,23 +4,27 @@ import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { readSafetensors, writeSafetensors } from '../interop/node.js';
-import { type LoadedModel, loadModel } from '../training/node.js';
-import { usageError } from './command.js';
+import type { LoadedModel } from '../models/index.js';
+import { loadModel } from '../models/node.js';
+import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
+import type { GenerateFlags } from './generate.js';
 import { readGenerationConfig } from './generation-config.js';
 import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
 import { type OpenSource, readPipe, readStream, standardInput } from './standard-input.js';
 
-export async function runGenerate(folder: string, flags: FlagValues, io: Io): Promise<void> {
+export async function runGenerate(
+  { arguments: [folder], options: flags }: Given<GenerateFlags>,
+  io: Io,
+): Promise<void> {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
     throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
   }
-  if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState as string);
-  const model = await loadModel(folder);
-  const options = await generateOptions(folder, flags, io);
+  if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState);
+  const model = await loadModel(folder as string);
+  const options = await generateOptions(folder as string, flags, io);
   const prompt = await openPrompt(flags, io);
   try {
     await goOn(model, prompt, options, flags, io);
@@ -30,28 +34,27 @@ export async function runGenerate(folder: string, flags: FlagValues, io: Io): Pr
 }
 
 async function goOn(
-  { config, params, projections }: LoadedModel,
+  model: LoadedModel,
   prompt: ByteSource,
   options: GenerateOptions,
-  flags: FlagValues,
+  flags: GenerateFlags,
   io: Io,
 ): Promise<void> {
-  const session = await GenerationSession.create(await chooseEngine(flags), config, params, projections);
+  const session = await GenerationSession.create(await chooseEngine(flags), model);
   const stop = new AbortController();
   const release = io.onStop(() => stop.abort());
-  const isSaved = flags.saveState !== undefined;
+  const { loadState: path, saveState } = flags;
   try {
-    if (flags.loadState !== undefined) {
-      const path = flags.loadState as string;
+    if (path !== undefined) {
       const check: Parameters<typeof readSafetensors>[1] = (layout, metadata) =>
         session.checkState(layout, path, metadata);
       session.loadState(await readSafetensors(path, check), path);
     }
-    const manner = { io, isEchoed: flags.echo !== false, isSaved };
+    const manner = { io, isEchoed: flags.echo, isSaved: saveState !== undefined };
     await stream(session, prompt, { ...options, signal: stop.signal }, manner);
-    if (isSaved) {
+    if (saveState !== undefined) {
       const { tensors, metadata } = await session.saveState();
-      await writeSafetensors(flags.saveState as string, tensors, metadata);
+      await writeSafetensors(saveState, tensors, metadata);
     }
   } finally {
     release();
@@ -106,19 +109,19 @@ async function stream(
 }
 
 /** Flags before the model's own settings before ours. */
-async function generateOptions(folder: string, flags: FlagValues, io: Io): Promise<GenerateOptions> {
+async function generateOptions(folder: string, flags: GenerateFlags, io: Io): Promise<GenerateOptions> {
   const own = await readGenerationConfig(folder);
   if (own.unknown.length > 0) {
     io.stderr.write(`note: generation_config.json has ${own.unknown.join(', ')}, which generate leaves out.\n`);
   }
   return {
-    maxTokens: (flags.maxTokens as number | undefined) ?? own.maxTokens ?? 200,
-    seed: (flags.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32),
-    temperature: (flags.temperature as number | undefined) ?? own.temperature ?? 0.8,
-    topP: (flags.topP as number | undefined) ?? own.topP ?? 0.95,
-    topK: (flags.topK as number | undefined) ?? own.topK,
-    repetitionPenalty: (flags.repetitionPenalty as number | undefined) ?? own.repetitionPenalty,
-    stop: [...((flags.stop as readonly string[] | undefined) ?? own.stop), ...own.ends],
+    maxTokens: flags.maxTokens ?? own.maxTokens ?? 200,
+    seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
+    temperature: flags.temperature ?? own.temperature ?? 0.8,
+    topP: flags.topP ?? own.topP ?? 0.95,
+    topK: flags.topK ?? own.topK,
+    repetitionPenalty: flags.repetitionPenalty ?? own.repetitionPenalty,
+    stop: [...(flags.stop ?? own.stop), ...own.ends],
   };
 }
 
@@ -138,14 +141,13 @@ async function* piecesOf(prompt: ByteSource): AsyncGenerator<{ readonly bytes: U
  * The bytes of the prompt: those of the flags, or of standard input where it is piped; none else. A file is read in
  * pieces; a pipe has no length, and is read whole.
  */
-async function openPrompt({ prompt, promptFile }: FlagValues, io: Io): Promise<OpenSource> {
+async function openPrompt({ prompt, promptFile: path }: GenerateFlags, io: Io): Promise<OpenSource> {
   const inMemory = (bytes: Uint8Array) => ({ ...bytesSource(bytes), close: async () => undefined });
-  const isAsked = prompt === standardInput || promptFile === standardInput;
-  if (isAsked || (prompt === undefined && promptFile === undefined && io.isPiped)) {
+  const isAsked = prompt === standardInput || path === standardInput;
+  if (isAsked || (prompt === undefined && path === undefined && io.isPiped)) {
     return inMemory(await readStream('standard input', io.stdin));
   }
-  if (promptFile === undefined) return inMemory(Buffer.from((prompt as string | undefined) ?? ''));
-  const path = promptFile as string;
+  if (path === undefined) return inMemory(Buffer.from(prompt ?? ''));
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() && found.size > 0) return openFiles([path]);
   return inMemory(await readPipe('--prompt-file', path));

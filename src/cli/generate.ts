@@ -1,41 +1,49 @@
 /** `performer generate`: what it is called with. */
 import * as z from 'zod';
+import { option } from '../base/options.js';
 import { samplingSchema } from '../generation/sampling.js';
-import type { Command } from './command.js';
-import { engineFlags } from './engine-flags.js';
+import type { CommandWords } from './command.js';
+import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 
-const generateSchema = z.strictObject({
-  prompt: z.string().optional(),
-  promptFile: z.string().min(1).optional(),
-  maxTokens: z.int().min(1).optional(),
-  ...samplingSchema.shape,
-  seed: z.int().min(0).optional(),
-  stop: z.array(z.string().min(1)).optional(),
-  echo: z.boolean().default(true),
-  saveState: z.string().min(1).optional(),
-  loadState: z.string().min(1).optional(),
-});
+const path = z.string().min(1);
+const { temperature, topK, topP, repetitionPenalty } = samplingSchema.shape;
+/** What the help says of a setting that a model may bring along. */
+const fallback = (value: string) => ({ fallback: `the model's generation_config.json, or ${value}` });
 
-const fromModel = "the model's generation_config.json, or";
-
-const flags = flagsOf('Generation:', generateSchema.shape, {
-  prompt: {
-    text: 'the text to go on from; - reads it from standard input',
+const ownSchema = z.strictObject({
+  prompt: option(z.string().optional(), 'the text to go on from; - reads it from standard input', {
     fallback: 'what is piped in, or a new line',
-  },
-  promptFile: { text: 'a file with the prompt, taken byte for byte; - for standard input', value: 'file' },
-  maxTokens: { text: 'bytes to generate at most', fallback: `${fromModel} 200` },
-  temperature: { text: 'below 1 likelier, above 1 more varied; 0: always the likeliest', fallback: `${fromModel} 0.8` },
-  topK: { text: 'draw among this many of the likeliest bytes', fallback: `${fromModel} all` },
-  topP: { text: 'draw among the likeliest bytes that have this probability together', fallback: `${fromModel} 0.95` },
-  repetitionPenalty: { text: 'above 1: bytes that were seen become less likely', fallback: `${fromModel} 1` },
-  seed: { text: 'the same seed gives the same text', fallback: 'another each time, told at the end' },
-  stop: { text: 'end before this text; may be given more than once' },
-  echo: { text: 'print the prompt first' },
-  saveState: { text: 'write what the model remembers at the end to this safetensors file', value: 'file' },
-  loadState: { text: 'go on from such a file', value: 'file' },
+  }),
+  promptFile: option(path.optional(), 'a file with the prompt, taken byte for byte; - for standard input', {
+    value: 'file',
+  }),
+  maxTokens: option(z.int().min(1).optional(), 'bytes to generate at most', fallback('200')),
+  temperature: option(
+    temperature.optional(),
+    'below 1 likelier, above 1 more varied; 0: always the likeliest',
+    fallback('0.8'),
+  ),
+  topK: option(topK.optional(), 'draw among this many of the likeliest bytes', fallback('all')),
+  topP: option(topP.optional(), 'draw among the likeliest bytes that have this probability together', fallback('0.95')),
+  repetitionPenalty: option(
+    repetitionPenalty.optional(),
+    'above 1: bytes that were seen become less likely',
+    fallback('1'),
+  ),
+  seed: option(z.int().min(0).optional(), 'the same seed gives the same text', {
+    fallback: 'another each time, told at the end',
+  }),
+  stop: option(z.array(z.string().min(1)).optional(), 'end before this text; may be given more than once'),
+  echo: option(z.boolean().default(true), 'print the prompt first'),
+  saveState: option(path.optional(), 'write what the model remembers at the end to this safetensors file', {
+    value: 'file',
+  }),
+  loadState: option(path.optional(), 'go on from such a file', { value: 'file' }),
 });
+
+const generateSchema = ownSchema.extend(engineSchema.shape);
+export type GenerateFlags = z.output<typeof generateSchema>;
 
 const notes = `The text goes to standard output as it comes, and the speed to standard error. Ctrl-C ends the text. A pipe or
 a file gets the bytes as they are and nothing else; a terminal gets valid text, and an end of line after it.
@@ -49,14 +57,11 @@ Examples:
   echo -n "Call me " | performer generate runs/book > text.txt
   performer generate runs/book --load-state memory.safetensors --prompt " more" --no-echo`;
 
-export const generateCommand: Command = {
+export const generateCommand: CommandWords<typeof generateSchema> = {
   name: 'generate',
   text: 'generate text with a model',
   arguments: [{ name: '<folder>', text: 'the folder of a model' }],
-  flags: [...flags, ...engineFlags],
+  options: generateSchema,
+  flags: [...flagsOf('Generation:', ownSchema), ...engineFlags],
   notes,
-  async run({ arguments: [folder], flags: given }, io) {
-    const { runGenerate } = await import('./generate-run.js');
-    await runGenerate(folder as string, given, io);
-  },
 };

@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { describeIssues } from '../base/options.js';
 import { readJson } from '../interop/node.js';
-import { describeIssues } from '../models/index.js';
 
 const oneOrMore = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]).nullish();
 

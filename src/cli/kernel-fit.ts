@@ -1,7 +1,8 @@
 /** `performer kernel fit` at work. */
 
 import { PerformerError } from '../base/errors.js';
-import { type Encoding, repeatedName, type Table } from '../data/index.js';
+import { flagName } from '../base/options.js';
+import { repeatedName, type Table } from '../data/index.js';
 import { openCsv } from '../data/node.js';
 import { fitPlan } from '../machines/config.js';
 import {
@@ -13,11 +14,11 @@ import {
   tableSamples,
 } from '../machines/index.js';
 import { prepareMachineFolder, saveMachine } from '../machines/node.js';
-import { usageError } from './command.js';
+import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
-import { type FlagValues, flagName } from './flags.js';
 import { formatCount, formatDuration } from './format.js';
 import { type Io, shellWord } from './io.js';
+import type { FitFlags } from './kernel.js';
 import { delimiterOf } from './kernel-format.js';
 import { metricsText } from './kernel-metrics.js';
 import { rowProgress } from './row-progress.js';
@@ -30,9 +31,9 @@ const stages = {
 } as const;
 
 /** The options among the flags. Throws USAGE. */
-function optionsOf(flags: FlagValues): FitOptions {
-  const options = Object.fromEntries(
-    Object.keys(fitSchema.shape).flatMap((key) => (key in flags ? [[key, flags[key]]] : [])),
+function optionsOf(flags: FitFlags): FitOptions {
+  const options: FitOptions = Object.fromEntries(
+    Object.entries(flags).filter(([key]) => Object.keys(fitSchema.shape).includes(key)),
   );
   try {
     fitPlan(options, 'kernel fit');
@@ -43,13 +44,13 @@ function optionsOf(flags: FlagValues): FitOptions {
       named === undefined ? cause.message : cause.message.replace(` ${named}: `, ` --${flagName(named)}: `);
     throw usageError(message, { cause });
   }
-  return options as FitOptions;
+  return options;
 }
 
 /** The columns as they were named. Throws USAGE. */
-function choiceOf(flags: FlagValues, task: TableChoice['task']): TableChoice {
+function choiceOf(flags: FitFlags, task: TableChoice['task']): TableChoice {
   // The names of a header are trimmed too.
-  const named = (given: unknown) => ((given as readonly string[] | undefined) ?? []).map((name) => name.trim());
+  const named = (given: readonly string[] = []) => given.map((name) => name.trim());
   const [targets, ignore] = [named(flags.target), named(flags.ignore)];
   if (targets.length === 0) throw usageError('kernel fit: expected --target with a column, got none.');
   const repeated = repeatedName([...targets, ...ignore]);
@@ -72,16 +73,13 @@ function noteUnnamed({ unnamed = [] }: Table, { targets, ignore }: TableChoice, 
   );
 }
 
-export async function runFit(path: string, flags: FlagValues, io: Io): Promise<void> {
-  const out = flags.out as string | undefined;
+export async function runFit({ arguments: [file], options: flags }: Given<FitFlags>, io: Io): Promise<void> {
+  const path = file as string;
+  const { out, header, encoding } = flags;
   if (out === undefined) throw usageError('kernel fit: expected --out with a folder, got none. Add --out runs/…');
   const options = optionsOf(flags);
   const choice = choiceOf(flags, options.task ?? 'regression');
-  const format = {
-    header: flags.header !== false,
-    delimiter: delimiterOf(flags.delimiter, ','),
-    encoding: flags.encoding as Encoding | undefined,
-  };
+  const format = { header, delimiter: delimiterOf(flags.delimiter), encoding };
   await prepareMachineFolder(out);
   const table = await openCsv(path, format);
   const { samples, names } = tableSamples(table, choice, format);

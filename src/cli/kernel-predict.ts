@@ -1,6 +1,6 @@
 /** `performer kernel predict` and `evaluate` at work. */
 import { PerformerError } from '../base/errors.js';
-import type { Encoding, Table } from '../data/index.js';
+import type { Table } from '../data/index.js';
 import { openCsv } from '../data/node.js';
 import {
   classesOf,
@@ -12,14 +12,18 @@ import {
   tableLabels,
 } from '../machines/index.js';
 import { loadMachine } from '../machines/node.js';
+import type { Given } from './command.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
+import type { EvaluateMachineFlags, PredictFlags } from './kernel.js';
 import { delimiterOf } from './kernel-format.js';
 import { metricsJson, metricsText } from './kernel-metrics.js';
 import { expectWritable, isStandardOutput, writeOutput } from './output-file.js';
 import { rowProgress } from './row-progress.js';
+
+/** How the file is written, where it is written otherwise than that of the fit. */
+type Format = Pick<PredictFlags, 'delimiter' | 'encoding'>;
 
 interface Opened {
   readonly machine: KernelMachine;
@@ -27,8 +31,8 @@ interface Opened {
   readonly table: Table;
 }
 
-async function open(folder: string, path: string, flags: FlagValues, io: Io): Promise<Opened> {
-  const machine = await loadMachine(folder, { onNote: (note) => void io.stderr.write(`${note}\n`) });
+async function open([folder, path]: readonly string[], flags: Format, io: Io): Promise<Opened> {
+  const machine = await loadMachine(folder as string, { onNote: (note) => void io.stderr.write(`${note}\n`) });
   const { names } = machine.config;
   if (names === undefined) {
     throw new PerformerError(
@@ -36,16 +40,16 @@ async function open(folder: string, path: string, flags: FlagValues, io: Io): Pr
       `${folder}: expected a machine that was fitted to a table, got one without names of columns.`,
     );
   }
-  const encoding = (flags.encoding as Encoding | undefined) ?? names.encoding;
-  const own = { ...names, delimiter: delimiterOf(flags.delimiter, names.delimiter), encoding };
-  return { machine, names: own, table: await openCsv(path, own) };
+  const { encoding = names.encoding, delimiter } = flags;
+  const own = { ...names, delimiter: delimiter === undefined ? names.delimiter : delimiterOf(delimiter), encoding };
+  return { machine, names: own, table: await openCsv(path as string, own) };
 }
 
-export async function runPredict(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
-  const out = (flags.out as string | undefined) ?? '-';
+export async function runPredict({ arguments: places, options }: Given<PredictFlags>, io: Io): Promise<void> {
+  const { out = '-' } = options;
   await expectWritable('--out', out);
-  const { machine, names, table } = await open(folder, path, flags, io);
-  const engine = await chooseEngine(flags);
+  const { machine, names, table } = await open(places as readonly string[], options, io);
+  const engine = await chooseEngine(options);
   const predictor = await MachinePredictor.create(engine, machine);
   const progress = rowProgress(io.stderr);
   let rows = 0;
@@ -95,14 +99,17 @@ function quoted(field: string, delimiter: string): string {
   return isPlain ? field : `"${field.replaceAll('"', '""')}"`;
 }
 
-export async function runEvaluateMachine(folder: string, path: string, flags: FlagValues, io: Io): Promise<void> {
-  const { machine, names, table } = await open(folder, path, flags, io);
-  const engine = await chooseEngine(flags);
+export async function runEvaluateMachine(
+  { arguments: places, options }: Given<EvaluateMachineFlags>,
+  io: Io,
+): Promise<void> {
+  const { machine, names, table } = await open(places as readonly string[], options, io);
+  const engine = await chooseEngine(options);
   const predictor = await MachinePredictor.create(engine, machine);
   try {
     const metrics = await measure(predictor, tableLabels(table, names));
     io.stdout.write(
-      flags.json ? metricsJson(metrics, names) : `${formatCount(metrics.rows)} rows\n${metricsText(metrics, names)}`,
+      options.json ? metricsJson(metrics, names) : `${formatCount(metrics.rows)} rows\n${metricsText(metrics, names)}`,
     );
   } finally {
     await predictor.dispose();

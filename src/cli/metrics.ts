@@ -30,10 +30,10 @@ export type MetricsLine =
       /** Nats a token on the held-out text, read as the run was trained. */
       readonly loss: number;
       readonly bitsPerByte: number;
-      readonly windows: number;
-      readonly streaming?: number;
       readonly isBest: boolean;
       readonly time: string;
+      /** All that the task measures, by name: windows and streaming, in nats a token. */
+      readonly [measure: string]: unknown;
     };
 
 async function* linesOf(path: string): AsyncGenerator<string> {

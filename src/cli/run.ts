@@ -7,25 +7,12 @@ import { Argument, Command as CommanderCommand, CommanderError, InvalidArgumentE
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
 import { parseNumber } from '../base/number.js';
-import { benchCommand } from './bench.js';
 import { type Command, type CommandGroup, commonSwitches } from './command.js';
-import { compareCommand } from './compare.js';
-import { completionCommand } from './completion.js';
-import { evaluateCommand } from './evaluate.js';
-import { featuresCommand } from './features.js';
+import { commands } from './commands.js';
 import { expandFiles } from './file-patterns.js';
-import type { Flag } from './flags.js';
-import { generateCommand } from './generate.js';
+import type { Flag, FlagValues } from './flags.js';
 import { type Io, quietIo } from './io.js';
-import { kernelCommands } from './kernel.js';
 import { filteredIo } from './terminal.js';
-import { trainCommand } from './train.js';
-
-const workCommands: readonly (Command | CommandGroup)[] = [
-  ...[trainCommand, generateCommand, evaluateCommand, compareCommand, featuresCommand, benchCommand],
-  kernelCommands,
-];
-const commands: readonly (Command | CommandGroup)[] = [...workCommands, completionCommand(() => commands)];
 
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], world: Io): Promise<number> {
@@ -112,12 +99,21 @@ function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug:
   for (const flag of command.flags) for (const option of optionsOf(flag)) added.addOption(option);
   for (const { name, text } of commonSwitches) added.option(`--${name}`, text);
   added.action(async (...all: unknown[]) => {
-    const { debug, quiet, ...flags } = added.opts();
+    const { debug, quiet, ...typed } = added.opts();
     if (debug) onDebug();
+    const flags = valuesByKey(command.flags, typed);
+    const own = Object.keys(command.options.shape).flatMap((key) => (key in flags ? [[key, flags[key]]] : []));
+    const options = command.options.parse(Object.fromEntries(own));
     const given = all.slice(0, command.arguments.length) as (string | string[])[];
-    const world = quiet ? quietIo(io, command.isReport?.(flags) ?? false) : io;
-    await command.run({ arguments: await Promise.all(given.map(expandFiles)), flags }, world);
+    const world = quiet ? quietIo(io, command.isReport?.(options) ?? false) : io;
+    await command.run({ arguments: await Promise.all(given.map(expandFiles)), options, flags }, world);
   });
+}
+
+/** What commander keeps by the names of flags, by the keys of their options. */
+function valuesByKey(flags: readonly Flag[], typed: Readonly<Record<string, unknown>>): FlagValues {
+  const given = flags.map(({ key, flag }) => [key, typed[new Option(`--${flag}`).attributeName()]] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
 /** A flag that is true or false is two options, of which the help shows the first as both: `--[no-]token-shift`. */
@@ -128,7 +124,7 @@ function optionTerm(option: Option): string {
 }
 
 function optionsOf(flag: Flag): Option[] {
-  const { name, kind, value, text, fallback, choices } = flag;
+  const { flag: name, kind, value, text, fallback, choices } = flag;
   const told = `${text}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
   if (kind === 'boolean') {
     return [

@@ -1,11 +1,12 @@
 /** The loop of a training as the terminal and metrics.jsonl see it. */
-import { isFlatMap } from '../features/index.js';
+import { modelOf } from '../models/index.js';
 import { type CheckpointStore, type RunEvent, runTraining, type Trainer } from '../training/index.js';
 import { bitsPerByte, formatLoss } from './format.js';
 import type { Io } from './io.js';
 import type { MetricsFile } from './metrics.js';
 import { Pace } from './pace.js';
 import { type Progress, trainingProgress } from './progress.js';
+import { kernelText } from './train-flags.js';
 
 export interface LoopOptions {
   readonly store: CheckpointStore;
@@ -16,9 +17,9 @@ export interface LoopOptions {
 /** Trains until the last step, or until the user asks to stop; both end with a checkpoint. */
 export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOptions): Promise<void> {
   const { step: start, training, model } = trainer.snapshot;
-  if (model.attention === 'favor+' && isFlatMap(model.featureMap)) {
+  if (modelOf(model).mixers.some(({ traits }) => traits.isFlat)) {
     io.stderr.write(
-      `note: ${model.featureMap} features have no gradient, so that the weights of queries and keys stay as they were ` +
+      `note: ${kernelText(model)} have no gradient, so that the weights of queries and keys stay as they were ` +
         'drawn, but for weight decay.\n',
     );
   }
@@ -56,9 +57,8 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOp
       });
     } else if (event.kind === 'evaluation') {
       pace.noteEvaluation(seconds);
-      const { step, isBest, windows, streaming, chosen } = event;
-      const streamed = streaming === undefined ? {} : { streaming };
-      const figures = { loss: chosen, bitsPerByte: bitsPerByte(chosen), windows, ...streamed };
+      const { step, isBest, chosen, measures } = event;
+      const figures = { loss: chosen, bitsPerByte: bitsPerByte(chosen), ...measures };
       await metrics.append({ kind: 'evaluation', step, ...figures, isBest, time });
       progress.note(`step ${step}/${training.steps}  held out: ${formatLoss(chosen)}${isBest ? ' (best)' : ''}`);
     }

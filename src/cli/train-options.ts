@@ -1,66 +1,68 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
+import { optionNames } from '../base/options.js';
 import { byteVocabularySize } from '../data/byte-tokenizer.js';
 import { readJson } from '../interop/node.js';
-import { canCarryState, type LanguageModelConfig, languageModelSchema, presets } from '../models/config.js';
+import { hasBuffers, type ModelConfig, modelOf, presets } from '../models/index.js';
+import { carryingProblem } from '../tasks/index.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
-import { kernelOptions } from './compare-kernels.js';
-import { type FlagValues, flagName } from './flags.js';
-import { modelShape, optionFlags, runSchema, trainingShape } from './train-flags.js';
+import { type FlagValues, keyOf } from './flags.js';
+import { misfitOf, nestedOptions, type OptionValues, pickValues, valuesOf } from './option-values.js';
+import { modelNames, modelSchema, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
 
-type Options = Readonly<Record<string, unknown>>;
-
-/** The options that were asked for, and by what each was. */
+/** The options that were asked for, by their places, and by what each was asked for. */
 export interface AskedOptions {
-  /** From a preset that was named, the config file and the flags; the last wins. */
-  readonly options: Options;
-  /** The same without the preset. */
-  readonly own: Options;
-  readonly preset: Options;
+  /** From the config file and the flags; the last wins. */
+  readonly own: OptionValues;
+  /** What holds where nothing was asked for, and where it suits what was. */
+  readonly preset: OptionValues;
+  /** Whether the preset was named, and so is asked for itself. */
+  readonly isPresetNamed: boolean;
   /** How the person knows an option: `--dim`, or `my.json: dim`. */
   nameOf(key: string): string;
 }
 
 export interface RunOptions {
-  readonly model: LanguageModelConfig;
+  readonly model: ModelConfig;
   readonly training: TrainingConfig;
 }
 
 /** What may change when a run goes on. */
 const changeable = ['steps', 'evaluationInterval', 'checkpointInterval', 'keep'];
 
-/** What only FAVOR+ attention reads. */
-const favorOptions: readonly string[] = ['featureMap', ...kernelOptions, 'redrawInterval'];
+/** What may stand in a config file beside the options that have flags. */
+const unflagged = [...modelNames, ...optionNames(trainingSchema)].filter(
+  (name) => !optionFlags.some(({ path }) => path[0] === name),
+);
 
-function pick(options: Options, keys: Iterable<string>): Options {
-  return Object.fromEntries([...keys].filter((key) => key in options).map((key) => [key, options[key]]));
+/** Why an option is none of those that these values choose. */
+function problemOf(key: string, values: OptionValues): string | undefined {
+  const flag = optionFlag(key);
+  return flag && misfitOf(flag, values, optionFlags);
 }
 
 /** Reads the config file, where there is one, and puts everything together. Throws USAGE. */
-export async function askedOptions(flags: FlagValues): Promise<AskedOptions> {
-  const path = flags.config as string | undefined;
+export async function askedOptions(
+  { preset: askedPreset, config: path }: Pick<z.output<typeof runSchema>, 'preset' | 'config'>,
+  flags: FlagValues,
+): Promise<AskedOptions> {
   const { preset: filePreset, ...file } = path === undefined ? {} : await readConfigFile(path);
-  const preset = runSchema.shape.preset.safeParse(flags.preset ?? filePreset);
+  const preset = runSchema.shape.preset.safeParse(askedPreset ?? filePreset);
   if (!preset.success) throw usageError(`${path}: expected a preset, got ${JSON.stringify(filePreset)}.`);
-  const { model, training } = presets[preset.data];
-  const isNamed = (flags.preset ?? filePreset) !== undefined;
-  const given = pick(
-    flags,
-    optionFlags.map(({ key }) => key),
-  );
-  const own = { ...file, ...given };
+  const { model, training } = presets[preset.data ?? presetNames[0]];
+  const given = pickValues(flags, (key) => optionFlag(key) !== undefined);
   return {
-    own,
-    preset: { ...model, ...training },
-    options: isNamed ? { ...withOwnCount({ ...model, ...training }, own), ...own } : own,
-    nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${flagName(key)}`),
+    own: { ...file, ...given },
+    preset: valuesOf({ ...model, ...training }, optionFlags),
+    isPresetNamed: preset.data !== undefined,
+    nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${optionFlag(key)?.flag ?? key}`),
   };
 }
 
-async function readConfigFile(path: string): Promise<Options> {
+async function readConfigFile(path: string): Promise<OptionValues> {
   let value: unknown;
   try {
     value = await readJson(path);
@@ -73,91 +75,111 @@ async function readConfigFile(path: string): Promise<Options> {
       `--config ${path}: expected one JSON object, got ${Array.isArray(value) ? 'a list' : `${value}`}.`,
     );
   }
-  const known = new Set(['preset', ...Object.keys(modelShape), ...Object.keys(trainingShape)]);
-  const unknown = Object.keys(value).filter((key) => !known.has(key));
+  const values = valuesOf(value, optionFlags);
+  const unknown = Object.keys(values).filter(
+    (key) => key !== 'preset' && optionFlag(key) === undefined && !unflagged.includes(key),
+  );
   if (unknown.length > 0) {
     throw usageError(
       `--config ${path}: expected options of train, got ${unknown.join(', ')}. See performer train --help.`,
     );
   }
-  return value as Options;
-}
-
-/** The options for several kernels: what only FAVOR+ reads is as the preset's, which holds where a kernel can have it. */
-export function sharedOptions(asked: AskedOptions): AskedOptions {
-  const own = Object.fromEntries(Object.entries(asked.own).filter(([key]) => !favorOptions.includes(key)));
-  return { ...asked, own, preset: { ...asked.preset, ...pick(asked.own, favorOptions) } };
+  return values;
 }
 
 /** The options of a new run, of `whose` where there are several. Throws USAGE with every problem. */
 export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''): RunOptions {
-  const all = { ...withOwnCount(preset, own), ...own };
-  const model = languageModelSchema.safeParse(pick(all, Object.keys(modelShape)));
-  const training = trainingSchema.safeParse(pick(all, Object.keys(trainingShape)));
-  if (!model.success || !training.success) {
-    const issues = [...(model.error?.issues ?? []), ...(training.error?.issues ?? [])];
-    throw usageError(`${describe(issues, (key) => `${nameOf(key)}${whose}`)}. See --help.`);
+  const all = { ...preset, ...own };
+  const misfits = Object.keys(own).flatMap((key) => {
+    const problem = problemOf(key, all);
+    return problem === undefined ? [] : [`${nameOf(key)}${whose}: ${problem}`];
+  });
+  const { model, training, issues } = parseFitting(
+    pickValues(own, (key) => problemOf(key, all) === undefined),
+    pickValues(preset, (key) => problemOf(key, all) === undefined),
+  );
+  if (model === undefined || training === undefined) {
+    const told = issues.map((issue) => describe(issue, all, (key) => `${nameOf(key)}${whose}`));
+    throw usageError(`${[...told, ...misfits].join('; ')}. See --help.`);
   }
-  checkFit(model.data, training.data, { own, nameOf });
-  return { model: model.data, training: training.data };
+  const problems = problemsOf({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
+  if (misfits.length + problems.length > 0) throw usageError(`${[...misfits, ...problems].join('; ')}. See --help.`);
+  return { model, training };
 }
 
-/** The preset, without its number of features where the map that was asked for has a number of its own. */
-function withOwnCount({ featureCount, ...preset }: Options, own: Options): Options {
-  const model = languageModelSchema.safeParse(pick({ ...preset, ...own }, Object.keys(modelShape)));
-  const suits = languageModelSchema.safeParse(
-    pick({ ...preset, featureCount, ...own }, Object.keys(modelShape)),
-  ).success;
-  return model.success && !suits ? preset : { ...preset, featureCount };
+interface Parsed {
+  readonly model: ModelConfig | undefined;
+  readonly training: TrainingConfig | undefined;
+  readonly issues: readonly z.core.$ZodIssue[];
 }
 
-function describe(issues: readonly z.core.$ZodIssue[], nameOf: (key: string) => string): string {
-  return issues.map(({ path, message }) => `${nameOf(String(path[0]))}: ${message}`).join('; ');
+/** What the schemas make of the options, without those of the preset that only some variants have and this one cannot. */
+function parseFitting(own: OptionValues, preset: OptionValues): Parsed {
+  const parsed = parse({ ...preset, ...own });
+  const refused = parsed.issues.map(({ path }) => keyOf(path));
+  const unsuited = refused.filter((key) => key in preset && !(key in own) && optionFlag(key)?.variants.length);
+  return unsuited.length === 0 ? parsed : parse({ ...pickValues(preset, (key) => !unsuited.includes(key)), ...own });
 }
 
-/** What neither schema sees alone, or what is there though it would be ignored. */
-function checkFit(
-  model: LanguageModelConfig,
-  training: TrainingConfig,
-  { own, nameOf }: Pick<AskedOptions, 'own' | 'nameOf'>,
-): void {
-  const { attention, positions, maxLength, vocabularySize } = model;
-  if (training.carryState && !canCarryState(model)) {
-    const got = `${attention} attention and ${positions} positions`;
-    throw usageError(`${nameOf('carryState')}: expected favor+ attention and rotary or no positions, got ${got}.`);
+function parse(values: OptionValues): Parsed {
+  const isOfModel = (key: string) => modelNames.includes(key.split('.')[0] as string);
+  const model = modelSchema.safeParse(nestedOptions(pickValues(values, isOfModel)));
+  const training = trainingSchema.safeParse(nestedOptions(pickValues(values, (key) => !isOfModel(key))));
+  const issues = [...(model.error?.issues ?? []), ...(training.error?.issues ?? [])];
+  return { model: model.data, training: training.data, issues };
+}
+
+function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nameOf: (key: string) => string): string {
+  const key = keyOf(path);
+  const [needed] = key in values ? [] : (optionFlag(key)?.variants ?? []).slice(-1);
+  if (needed === undefined) return `${nameOf(key)}: ${message}`;
+  const noun = needed.path.at(-2) as string;
+  return `${nameOf(key)}: ${values[keyOf(needed.path)]} ${noun} ${noun.endsWith('s') ? 'need' : 'needs'} it`;
+}
+
+/** What neither schema sees alone, and what was asked for and would change nothing. */
+function problemsOf({ model, training }: RunOptions, own: OptionValues): (readonly [key: string, problem: string])[] {
+  const built = modelOf(model);
+  const problems: (readonly [string, string])[] = [];
+  const carrying = training.carryState ? carryingProblem(built) : undefined;
+  if (carrying !== undefined) problems.push(['carryState', carrying]);
+  const { maxLength = Number.POSITIVE_INFINITY } = built;
+  if (training.window > maxLength) {
+    const got = `got ${training.window}`;
+    problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
-  if (maxLength !== undefined && training.window > maxLength) {
-    throw usageError(
-      `${nameOf('window')}: expected at most the ${maxLength} tokens of ${nameOf('maxLength')}, got ${training.window}.`,
-    );
+  if (model.vocabularySize !== byteVocabularySize) {
+    const got = `got ${model.vocabularySize}`;
+    problems.push(['vocabularySize', `expected ${byteVocabularySize}, one for each byte, ${got}`]);
   }
-  if (vocabularySize !== byteVocabularySize) {
-    const expected = `${byteVocabularySize}, one for each byte`;
-    throw usageError(`${nameOf('vocabularySize')}: expected ${expected}, got ${vocabularySize}.`);
+  if ('redrawInterval' in own && !hasBuffers(built)) {
+    problems.push(['redrawInterval', 'only random projections have it']);
   }
-  const misfits = [
-    ...(attention === 'favor+' ? [] : favorOptions.map((key) => [key, 'only favor+ attention has it'] as const)),
-    ...(['constant', 'inverse-square-root'].includes(training.schedule)
-      ? [['finalFraction', 'only schedules that fall have it, to an end'] as const]
-      : []),
-  ].filter(([key]) => key in own);
-  if (misfits.length > 0) {
-    throw usageError(`${misfits.map(([key, message]) => `${nameOf(key)}: ${message}`).join('; ')}. See --help.`);
+  if ('finalFraction' in own && ['constant', 'inverse-square-root'].includes(training.schedule)) {
+    problems.push(['finalFraction', 'only schedules that fall have it, to an end']);
   }
+  return problems;
 }
 
 /** The snapshot to go on from, with what may change changed. Throws USAGE for options that would change the run. */
-export function resumedSnapshot(snapshot: Snapshot, { options, own, nameOf }: AskedOptions, folder: string): Snapshot {
-  const begun: Options = { ...snapshot.model, ...snapshot.training };
-  for (const [key, value] of Object.entries(options)) {
+export function resumedSnapshot(snapshot: Snapshot, asked: AskedOptions, folder: string): Snapshot {
+  const { own, preset, isPresetNamed, nameOf } = asked;
+  const begun = valuesOf({ ...snapshot.model, ...snapshot.training }, optionFlags);
+  const named = isPresetNamed ? pickValues(preset, (key) => problemOf(key, begun) === undefined) : {};
+  for (const [key, value] of Object.entries({ ...named, ...own })) {
     if (changeable.includes(key) || value === begun[key]) continue;
+    const problem = problemOf(key, begun);
+    if (problem !== undefined) throw usageError(`${nameOf(key)}: ${problem}, in the run in ${folder}.`);
     throw usageError(
-      `${nameOf(key)}: expected ${begun[key]}, with which the run in ${folder} began, got ${value}. ` +
+      `${nameOf(key)}: expected ${begun[key] ?? 'its default'}, with which the run in ${folder} began, got ${value}. ` +
         'Leave it out, or begin a new run in another folder.',
     );
   }
-  const training = trainingSchema.safeParse({ ...snapshot.training, ...pick(own, changeable) });
-  if (!training.success) throw usageError(`${describe(training.error.issues, nameOf)}.`);
+  const changed = pickValues(own, (key) => changeable.includes(key));
+  const training = trainingSchema.safeParse({ ...snapshot.training, ...changed });
+  if (!training.success) {
+    throw usageError(`${training.error.issues.map((issue) => describe(issue, begun, nameOf)).join('; ')}.`);
+  }
   const { steps } = training.data;
   if (steps < snapshot.step) {
     throw usageError(`${nameOf('steps')}: expected at least ${snapshot.step}, which are done, got ${steps}.`);

@@ -1,18 +1,20 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
-import { type ByteSource, splitCorpus } from '../data/index.js';
+import type { ByteSource } from '../data/index.js';
 import { openFiles } from '../data/node.js';
-import { checkLanes, initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
+import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder } from '../training/node.js';
-import { usageError } from './command.js';
+import { type Given, usageError } from './command.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import type { FlagValues } from './flags.js';
 import { formatCount, formatDuration, formatLoss, formatMillions } from './format.js';
 import { type Io, shellWord } from './io.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
 import { beginRun, expectOurs } from './run-folder.js';
+import { expectStored } from './standard-input.js';
+import { textTask } from './text-task.js';
+import type { TrainOptions } from './train-flags.js';
 import { trainLoop } from './train-loop.js';
 import { type AskedOptions, askedOptions, freshOptions, resumedSnapshot } from './train-options.js';
 
@@ -28,20 +30,22 @@ interface Prepared {
 }
 
 interface Surroundings {
-  readonly flags: FlagValues;
+  readonly given: Given<TrainOptions>;
   readonly io: Io;
   readonly closers: Closers;
 }
 
-export async function runTrain(files: readonly string[], flags: FlagValues, io: Io): Promise<void> {
-  const out = flags.out as string | undefined;
+export async function runTrain(given: Given<TrainOptions>, io: Io): Promise<void> {
+  const [files = []] = given.arguments as readonly (readonly string[])[];
+  const { out, resume: isResumed } = given.options;
+  expectStored('train', files);
   if (out === undefined)
     throw usageError('train: expected --out with a folder for the run, got none. Add --out runs/…');
-  const asked = await askedOptions(flags);
+  const asked = await askedOptions(given.options, given.flags);
   const closers: Closers = [];
   try {
-    const prepare = flags.resume ? resume : begin;
-    const around = { flags, io, closers };
+    const prepare = isResumed ? resume : begin;
+    const around = { given, io, closers };
     await train(out, await prepare(out, files, asked, around), around);
   } finally {
     for (const close of closers.reverse()) await close();
@@ -65,7 +69,7 @@ async function begin(
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
   const { model, training } = freshOptions(asked);
   const text = await open(files, closers);
-  checkLanes(training, splitCorpus(text, training.heldOut, training.window).train);
+  textTask({ model, training }, text); // throws where the text does not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
@@ -108,7 +112,7 @@ function rateJump({ step, training: before }: Snapshot, { training: now }: Snaps
 }
 
 async function train(out: string, { store, snapshot, text }: Prepared, around: Surroundings): Promise<void> {
-  const { flags, io, closers } = around;
+  const { given, io, closers } = around;
   const { training, step: start } = snapshot;
   if (isFinished(snapshot)) {
     io.stdout.write(
@@ -116,9 +120,9 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
     );
     return;
   }
-  const { train: trainText, heldOut } = splitCorpus(text, training.heldOut, training.window);
-  const engine = await chooseEngine(flags);
-  const trainer = await Trainer.create(snapshot, { engine, train: trainText, heldOut });
+  const { task, train: trainText, heldOut } = textTask(snapshot, text);
+  const engine = await chooseEngine(given.options);
+  const trainer = await Trainer.create(snapshot, { engine, task });
   closers.push(() => trainer.dispose());
   const metricsPath = join(out, metricsName);
   const metrics = await MetricsFile.open(metricsPath, start);
@@ -135,7 +139,7 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
   const took = formatDuration((performance.now() - began) / 1000);
   if (!isFinished(trainer.snapshot)) {
     io.stdout.write(`Stopped after step ${step} of ${training.steps} (${took}) and saved. Go on with:\n`);
-    io.stdout.write(`  ${resumeCommand(out, flags, io)}\n`);
+    io.stdout.write(`  ${resumeCommand(out, given, io)}\n`);
     return;
   }
   const held = best === undefined ? '' : `, best on held-out text: ${formatLoss(best.loss)} at step ${best.step}`;
@@ -143,7 +147,7 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
   io.stdout.write(`  ${io.command} generate ${shellWord(out)} --prompt "The "\n`);
 }
 
-function resumeCommand(out: string, { threads, provider }: FlagValues, io: Io): string {
+function resumeCommand(out: string, { flags: { threads, provider } }: Given, io: Io): string {
   const words = [io.command, 'train', '--out', shellWord(out), '--resume'];
   if (threads !== undefined) words.push('--threads', String(threads));
   if (provider !== undefined) words.push('--provider', String(provider));

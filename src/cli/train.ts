@@ -1,7 +1,8 @@
 /** `performer train`: what it is called with. */
-import type { Command } from './command.js';
-import { expectStored } from './standard-input.js';
-import { presetTable, trainFlags } from './train-flags.js';
+import type { CommandWords } from './command.js';
+import { engineFlags } from './engine-flags.js';
+import { flagsOf } from './flags.js';
+import { optionFlags, presetTable, runSchema, trainSchema } from './train-flags.js';
 
 const notes = `Flags override the config file, which overrides the preset:
 ${presetTable()}
@@ -22,16 +23,12 @@ Examples:
   performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
   performer train --out runs/book --resume --steps 2000`;
 
-export const trainCommand: Command = {
+export const trainCommand: CommandWords<typeof trainSchema> = {
   name: 'train',
   text: 'train a language model on the bytes of files',
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
-  flags: trainFlags,
+  options: trainSchema,
+  flags: [...flagsOf('Run:', runSchema), ...optionFlags, ...engineFlags],
   notes,
   isReport: () => true,
-  async run({ arguments: [files = []], flags }, io) {
-    expectStored('train', files as readonly string[]);
-    const { runTrain } = await import('./train-run.js');
-    await runTrain(files as readonly string[], flags, io);
-  },
 };

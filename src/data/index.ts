@@ -14,4 +14,23 @@ export {
 export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
 export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from './byte-tokenizer.js';
 export { type Encoding, encodings } from './encoding.js';
+export {
+  type GivenText,
+  type LabelledData,
+  type LabelledText,
+  type LabelledTexts,
+  labelledTexts,
+  pickTexts,
+  splitTexts,
+  type Target,
+} from './labelled.js';
+export {
+  byLength,
+  type LabelledRows,
+  readTexts,
+  type TextBatches,
+  type TextRows,
+  textBatches,
+  textRows,
+} from './labelled-batches.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';

@@ -5,8 +5,6 @@ import type { Engine } from './engine.js';
 import { loadNodeRuntime } from './node-runtime.js';
 import { expectThreads, ortEngine } from './ort.js';
 
-export { type Profile, type ProfileEntry, type ProfilePlace, readProfiles } from './node-profile.js';
-
 const providers = ['cpu', 'cuda', 'webgpu'] as const;
 type Provider = (typeof providers)[number];
 

@@ -90,7 +90,7 @@ const count = z
   .max(2 ** 16);
 
 const commonFields = {
-  featureCount: option(count.optional(), 'features of a head', { fallback: 'headDim·ln(headDim)' }),
+  featureCount: option(count.optional(), 'features of a head', { fallback: 'from the preset, or headDim·ln(headDim)' }),
   projectionKind: option(
     z.enum([...projectionKinds, 'none']).default('orthogonal'),
     'rows of the random projections; none: the function of the features itself',

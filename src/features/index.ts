@@ -72,6 +72,7 @@ export {
   featureMapChoice,
   featureMapNames,
   featureMapProblems,
+  hasFixedCount,
   hasRandomRows,
   isFlatMap,
   isShaped,

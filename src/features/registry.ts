@@ -96,6 +96,11 @@ export function isShaped(name: FeatureMapName): name is ShapeMethod {
   return familyOf(name).shaping !== undefined;
 }
 
+/** Whether the number of features follows from the head's dim, and cannot be chosen. */
+export function hasFixedCount(name: FeatureMapName): boolean {
+  return familyOf(name).fixedCount !== undefined;
+}
+
 /** Whether φ(q)·φ(k) can be zero or negative, known before the map is built. */
 export function isSignedMap(options: FeatureMapOptions): boolean {
   return familyOf(options.name).isSigned(options);

@@ -7,14 +7,11 @@
  * comes to the host after each run.
  */
 import * as z from 'zod';
-import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { leavesOf } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import { hasGrowingState, isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
-import { Compiled } from './compiled.js';
-import { DeferredTokens } from './deferral.js';
-import { compileReader, type HeldReading, type Reader, type ReaderInputs, type WeightsAs } from './reader.js';
+import { isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
+import { HeldState } from './held-state.js';
+import type { ReaderOptions, WeightsAs } from './reader.js';
 import { checkOptions } from './sampling.js';
 import {
   checkIdentity,
@@ -23,25 +20,15 @@ import {
   decodeMemory,
   emptyMemory,
   encodeMemory,
-  type History,
   type HostLeaf,
   identityOf,
   type Memory,
-  noTokens,
-  recentCount,
   rowOf,
   type SavedState,
   withRow,
 } from './saved-state.js';
-import {
-  checkRows,
-  expectTokens,
-  longestRow,
-  type RowsForm,
-  readerInputs,
-  rowsOf,
-  type TokenRows,
-} from './token-rows.js';
+import { TokenHistory } from './token-history.js';
+import { checkRows, expectTokens, longestRow, rowsOf, type TokenRows } from './token-rows.js';
 import { nameOfValue } from './value-name.js';
 
 export interface GenerationSessionOptions {
@@ -59,8 +46,6 @@ const optionsSchema = z.strictObject({
   weights: z.enum(['constants', 'inputs']).optional(),
 });
 
-type PlacedWeights = readonly [params: object, buffers: object];
-
 export class GenerationSession {
   readonly config: ModelConfig;
   readonly batch: number;
@@ -68,45 +53,26 @@ export class GenerationSession {
   readonly #engine: Engine;
   #loaded: LoadedModel;
   readonly #weightsAs: WeightsAs;
-  #weights: PlacedWeights;
-  readonly #readers = new Map<string, Compiled<Reader>>();
   #identity: Readonly<Record<string, string>> | undefined;
-  #current: HeldReading;
-  /** What readings are written into, in turns; nothing where the state grows. */
-  readonly #sets: readonly HeldReading[];
-  /** The set that holds the parts of the current state which rows go into; none after loading. */
-  #holder: HeldReading | undefined;
-  /** Tokens after the state of `#current`, where they can stand beside it. */
-  readonly #deferred: DeferredTokens | undefined;
-  /** Whether the engine computes on the host, where reading tokens beside the state is worth it. */
-  readonly #isOnHost: boolean;
-  #history: History;
+  readonly #held: HeldState;
+  #history: TokenHistory;
   #status: 'idle' | 'busy' | 'disposed' = 'idle';
 
   private constructor(
     engine: Engine,
     loaded: LoadedModel,
-    { sets, weights }: { readonly sets: readonly HeldReading[]; readonly weights: PlacedWeights },
-    {
-      batch,
-      readChunk,
-      weightsAs,
-    }: { readonly batch: number; readonly readChunk: number; readonly weightsAs: WeightsAs },
+    held: HeldState,
+    { readChunk, ...options }: ReaderOptions & { readonly readChunk: number },
   ) {
-    const { chunk, config, deferral } = loaded.model;
+    const { chunk, config } = loaded.model;
     this.config = config;
-    this.batch = batch;
+    this.batch = options.batch;
     this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
     this.#engine = engine;
     this.#loaded = loaded;
-    this.#weightsAs = weightsAs;
-    this.#weights = weights;
-    this.#sets = sets;
-    this.#isOnHost = leavesOf<object>(sets[0]?.state.blocks ?? []).every(
-      ([, leaf]) => !('isPlaced' in (leaf as object)),
-    );
-    if (deferral !== undefined) this.#deferred = new DeferredTokens(engine, loaded, deferral, { batch, weightsAs });
-    ({ history: this.#history, current: this.#current } = parts(emptyMemory(loaded.model, batch)));
+    this.#weightsAs = options.weightsAs;
+    this.#held = held;
+    this.#history = new TokenHistory(emptyMemory(loaded.model, options.batch));
   }
 
   /**
@@ -131,21 +97,13 @@ export class GenerationSession {
     }
     checkOptions('GenerationSession', optionsSchema, options);
     const { batch = 1, readChunk = 512, weights: weightsAs = 'constants' } = options;
-    const { model, params, buffers } = loaded;
-    if (!model.isCausal) {
-      throw new PerformerError('CONFIG', `GenerationSession: expected a causal model, got ${model.config.model}.`);
+    if (!loaded.model.isCausal) {
+      const got = loaded.model.config.model;
+      throw new PerformerError('CONFIG', `GenerationSession: expected a causal model, got ${got}.`);
     }
     checkModel('GenerationSession', loaded);
-    const set = async (): Promise<HeldReading> => {
-      const { logits, state } = emptyMemory(model, batch);
-      return { logits, state: { ...state, blocks: (await engine.place(state.blocks)) as readonly object[] } };
-    };
-    const sets = hasGrowingState(model) ? [] : [await set(), await set()];
-    const weights: PlacedWeights =
-      weightsAs === 'inputs'
-        ? ((await engine.place([params, buffers])) as unknown as PlacedWeights)
-        : [params, buffers];
-    return new GenerationSession(engine, loaded, { sets, weights }, { batch, readChunk, weightsAs });
+    const held = await HeldState.create(engine, loaded, { batch, weightsAs });
+    return new GenerationSession(engine, loaded, held, { batch, weightsAs, readChunk });
   }
 
   /**
@@ -161,15 +119,14 @@ export class GenerationSession {
     }
     const loaded = { ...this.#loaded, params, buffers };
     checkModel('replaceWeights', loaded);
-    this.#engine.free(this.#weights);
-    this.#weights = (await this.#engine.place([params, buffers])) as unknown as PlacedWeights;
+    await this.#exclusively(() => this.#held.replaceWeights(loaded));
     this.#loaded = loaded;
     this.#identity = undefined;
   }
 
   /** How many tokens each row has read: [batch]. */
   get position(): Int32Array {
-    return Int32Array.from(this.#current.state.position.data as Int32Array);
+    return Int32Array.from(this.#held.position.data as Int32Array);
   }
 
   /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
@@ -179,22 +136,19 @@ export class GenerationSession {
 
   /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */
   get logits(): Float32Array {
-    return Float32Array.from(this.#current.logits.data as Float32Array);
+    return Float32Array.from(this.#held.logits.data as Float32Array);
   }
 
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
     this.#expectRow('seenTokens', row);
-    const { vocabularySize } = this.config;
-    const marks = (this.#history.seen.data as Uint8Array).subarray(row * vocabularySize, (row + 1) * vocabularySize);
-    return Array.from(marks.keys()).filter((token) => marks[token] === 1);
+    return this.#history.seenTokens(row);
   }
 
   /** The last tokens of a row, three at most, in the order in which they were read. */
   recentTokens(row = 0): Int32Array {
     this.#expectRow('recentTokens', row);
-    const recent = (this.#history.recent.data as Int32Array).slice(row * recentCount, (row + 1) * recentCount);
-    return recent.filter((token) => token >= 0);
+    return this.#history.recentTokens(row);
   }
 
   /**
@@ -202,12 +156,12 @@ export class GenerationSession {
    * until the session reads on, and a saved state has them too.
    */
   get withheld(): Uint8Array {
-    return Uint8Array.from(this.#history.withheld.data as Int32Array);
+    return this.#history.withheld;
   }
 
   /** Notes that the last bytes that were read have not been given out. */
   withhold(bytes: Uint8Array): void {
-    this.#history = { ...this.#history, withheld: int32([bytes.length], Int32Array.from(bytes)) };
+    this.#history.withhold(bytes);
   }
 
   /**
@@ -224,15 +178,12 @@ export class GenerationSession {
     this.#expectIdle();
     checkRows('read', rows, this.position, this.#loaded.model);
     const longest = Math.max(...rows.map(({ length }) => length));
-    this.#status = 'busy';
-    try {
+    return this.#exclusively(async () => {
       for (let start = 0; start < longest; start += this.readChunk) {
         await this.#readPiece(rows.map((row) => row.subarray(start, start + this.readChunk)));
       }
-    } finally {
-      this.#status = 'idle';
-    }
-    return this.logits;
+      return this.logits;
+    });
   }
 
   /** Reads one token of each row, [batch], and returns the logits after it, [batch × vocabulary]. Throws as `read`. */
@@ -282,7 +233,7 @@ export class GenerationSession {
    */
   async saveState(): Promise<SavedState> {
     const identity = this.#identify();
-    return this.#exclusively(async () => encodeMemory(await this.#memory(), identity));
+    return this.#exclusively(async () => encodeMemory(await this.#held.memory(this.#history.tensors), identity));
   }
 
   /**
@@ -314,16 +265,12 @@ export class GenerationSession {
     if (this.#status === 'disposed') return;
     this.#expectIdle();
     this.#status = 'disposed';
-    for (const reader of this.#readers.values()) await reader.dispose();
-    await this.#deferred?.dispose();
-    this.#engine.free(this.#sets);
-    if (this.#weightsAs === 'inputs') this.#engine.free(this.#weights);
+    await this.#held.dispose();
   }
 
   #resume(memory: Memory): void {
-    this.#deferred?.load(memory.deferred);
-    this.#holder = undefined;
-    ({ history: this.#history, current: this.#current } = parts(memory));
+    this.#held.resume(memory);
+    this.#history = new TokenHistory(memory);
   }
 
   #identify(): Readonly<Record<string, string>> {
@@ -332,21 +279,14 @@ export class GenerationSession {
     return this.#identity;
   }
 
-  async #memory(): Promise<Memory> {
-    const { logits, state } = this.#current;
-    const deferred = this.#deferred?.save() ?? { blocks: [] };
-    const fetched = (await this.#engine.fetch<object>(state)) as HeldReading['state'];
-    return { logits, state: fetched, deferred, ...this.#history };
-  }
-
   /** The memory with every token in the state, so that rows can be told apart. */
   async #settledMemory(where: string): Promise<Memory> {
     if (!isRagged(this.#loaded.model)) {
       const got = `attention: '${this.config.attention.kind}', whose rows grow together. Use a session for each row.`;
       throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
     }
-    await this.#settle();
-    return this.#memory();
+    await this.#held.settle();
+    return this.#held.memory(this.#history.tensors);
   }
 
   async #changeRow(where: string, row: number, own: Memory): Promise<void> {
@@ -365,76 +305,8 @@ export class GenerationSession {
   }
 
   async #readPiece(rows: readonly Int32Array[]): Promise<void> {
-    const { form, inputs } = readerInputs(rows, this.#loaded.model);
-    const { logits } = this.#current;
-    if (form !== 'token' || !(await this.#readBeside(inputs, rows))) {
-      await this.#settle();
-      await this.#readInto(form, inputs);
-    }
-    this.#keepIdle(rows, logits);
-    rows.forEach((row, index) => this.#note(row, index));
-    this.#history = { ...this.#history, withheld: noTokens };
-  }
-
-  /** Reads tokens beside the state; false where they have to be read into the state. */
-  async #readBeside(inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<boolean> {
-    const { position } = this;
-    // Nothing can stand beside the state of a row that has read nothing.
-    const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
-    if (this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
-    if (this.#deferred.isFull) await this.#settle();
-    const next = await this.#deferred.read(this.#current, inputs, this.#weights);
-    if (next !== undefined) this.#current = next;
-    return next !== undefined;
-  }
-
-  /** Brings all that was read into the state. */
-  async #settle(): Promise<void> {
-    if (this.#deferred === undefined || this.#deferred.isEmpty) return;
-    const set = this.#otherSet() as HeldReading;
-    this.#current = await this.#deferred.settle(this.#current, set);
-    this.#holder = set;
-  }
-
-  async #readInto(form: RowsForm, inputs: ReaderInputs): Promise<void> {
-    const reader = await this.#readerOf(form, inputs.lengths !== undefined).get();
-    const outputs = this.#otherSet();
-    const given = { weights: this.#weights, state: this.#current.state, inputs, outputs };
-    this.#current = await reader.run(given);
-    this.#holder = outputs;
-  }
-
-  #readerOf(form: RowsForm, hasLengths: boolean): Compiled<Reader> {
-    const key = `${form} ${hasLengths}`;
-    const known = this.#readers.get(key);
-    if (known !== undefined) return known;
-    const options = { batch: this.batch, weightsAs: this.#weightsAs };
-    const reader = new Compiled(() => compileReader(this.#engine, this.#loaded, options, { form, hasLengths }));
-    this.#readers.set(key, reader);
-    return reader;
-  }
-
-  /** Gives idle rows the logits that they had. */
-  #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
-    const { vocabularySize } = this.config;
-    const logits = this.#current.logits.data as Float32Array;
-    rows.forEach((row, index) => {
-      if (row.length > 0) return;
-      const start = index * vocabularySize;
-      logits.set((before.data as Float32Array).subarray(start, start + vocabularySize), start);
-    });
-  }
-
-  /** A set that does not hold the current state. */
-  #otherSet(): HeldReading | undefined {
-    return this.#sets.find((set) => set !== this.#holder);
-  }
-
-  #note(tokens: Int32Array, row: number): void {
-    const { seen, recent } = this.#history;
-    for (const token of tokens) (seen.data as Uint8Array)[row * this.config.vocabularySize + token] = 1;
-    const own = (recent.data as Int32Array).subarray(row * recentCount, (row + 1) * recentCount);
-    own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
+    await this.#held.read(rows);
+    this.#history.note(rows);
   }
 
   #expectRow(where: string, row: number): void {
@@ -447,8 +319,4 @@ export class GenerationSession {
     const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
     throw new PerformerError('USAGE', `GenerationSession: expected a session at rest, got ${got}.`);
   }
-}
-
-function parts({ seen, recent, withheld, logits, state }: Memory): { history: History; current: HeldReading } {
-  return { history: { seen, recent, withheld }, current: { logits, state } };
 }

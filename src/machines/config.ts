@@ -5,7 +5,7 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { describeIssues } from '../base/options.js';
+import { describeIssues, option } from '../base/options.js';
 import { encodings } from '../data/index.js';
 import {
   type FeatureMapName,
@@ -54,33 +54,52 @@ const size = z
 
 /** What config.json says of the machine itself, and what a fit may be asked for. */
 const shared = {
-  task: z.enum(['regression', 'classification']).default('regression'),
-  projectionKind: z.enum(projectionKinds).default('orthogonal'),
-  rowNorm: z.enum(['chi', 'root']).default('chi'),
-  gamma: z.number().positive().optional(),
-  degree: z.int().min(1).max(16).optional(),
-  offset: z.number().min(0).optional(),
-  lambda: z.number().positive().optional(),
-  standardize: z.boolean().default(true),
-  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+  task: option(
+    z.enum(['regression', 'classification']).default('regression'),
+    'predict numbers, or one of several classes',
+  ),
+  projectionKind: option(
+    z.enum(projectionKinds).default('orthogonal'),
+    'how the rows of the random projection are arranged',
+  ),
+  rowNorm: option(z.enum(['chi', 'root']).default('chi'), 'their norms: as of normal vectors, or √columns'),
+  gamma: option(z.number().positive().optional(), 'γ of the gaussian kernel exp(−γ|x − y|²)', {
+    fallback: '1/median |x − y|² of a sample',
+  }),
+  degree: option(z.int().min(1).max(16).optional(), 'of the polynomial kernel', { fallback: '2' }),
+  offset: option(z.number().min(0).optional(), 'of the polynomial kernel', { fallback: '1' }),
+  lambda: option(z.number().positive().optional(), 'λ|W|² is added to the mean squared error', {
+    fallback: 'the best of six on held-out rows',
+  }),
+  standardize: option(
+    z.boolean().default(true),
+    'subtract the mean of each column and divide by its standard deviation',
+  ),
+  seed: option(
+    z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    'of everything random: equal seeds give equal machines',
+  ),
 };
 
 export const fitSchema = z.strictObject({
   ...shared,
-  /** gaussian, or the one that the map estimates. */
-  kernel: z.enum(kernelNames).optional(),
-  /** The first of the kernel's. */
-  map: z.enum(mapNames).optional(),
-  /** 1024, or what the map has. */
-  featureCount: z.int().min(1).max(mostFeatures).optional(),
-  /** The part of the rows that chooses λ and measures the machine. */
-  heldOut: z.number().min(0).lt(1).default(0.2),
-  /** Rows that the engine takes at once. */
-  batch: z
-    .int()
-    .min(1)
-    .max(2 ** 20)
-    .default(2048),
+  kernel: option(z.enum(kernelNames).optional(), 'the kernel (see below)', { fallback: 'gaussian, or that of --map' }),
+  map: option(z.enum(mapNames).optional(), 'the feature map that estimates it', { fallback: "the kernel's first" }),
+  featureCount: option(z.int().min(1).max(mostFeatures).optional(), 'random features', {
+    fallback: '1024, or what the map has',
+  }),
+  heldOut: option(
+    z.number().min(0).lt(1).default(0.2),
+    'the part of the rows that chooses λ and measures; the machine then sees them too',
+  ),
+  batch: option(
+    z
+      .int()
+      .min(1)
+      .max(2 ** 20)
+      .default(2048),
+    'rows that the engine takes at once; changes speed and memory alone',
+  ),
 });
 
 export type FitOptions = z.input<typeof fitSchema>;

@@ -29,6 +29,7 @@ import {
   featureMap,
   featureMapChoice,
   featureMapProblems,
+  hasFixedCount,
   isFlatMap,
   isShaped,
   isSignedMap,
@@ -80,7 +81,7 @@ export const favorMixer = mixerFamily({
   },
   complete({ features }, { headDim }) {
     const { featureCount } = featureOptions(features, headDim);
-    return { features: ('featureCount' in features ? { ...features, featureCount } : features) as FeatureChoice };
+    return { features: (hasFixedCount(features.name) ? features : { ...features, featureCount }) as FeatureChoice };
   },
   build({ features }, sizes) {
     const options = featureOptions(features, sizes.headDim);
@@ -107,6 +108,7 @@ function favorCore(
       isRagged: true,
       isChunked: isCausal,
       isFlat: isFlatMap(options.name),
+      featureCount: options.featureCount,
     },
     deferral: isCausal ? favorDeferral(stateOf, heads, featureCount, headDim) : undefined,
     measured: measuredShape(options),

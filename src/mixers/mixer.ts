@@ -31,6 +31,8 @@ export interface MixerTraits {
   readonly isChunked: boolean;
   /** Whether no gradient reaches its queries and keys. */
   readonly isFlat: boolean;
+  /** Features of a head, where queries and keys go through a feature map. */
+  readonly featureCount?: number | undefined;
 }
 
 /** Operations by formula, over all heads; entrywise ones are not counted. */

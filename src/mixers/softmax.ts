@@ -16,7 +16,7 @@ type None = Record<never, never>;
 function softmaxCore({ heads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
   return {
     buffers: {},
-    traits: { state: isCausal ? 'growing' : 'none', isRagged: false, isChunked: false, isFlat: false },
+    traits: { state: isCausal ? 'growing' : 'none', isRagged: !isCausal, isChunked: false, isFlat: false },
     state(batch) {
       if (!isCausal) return {} as ExactState<StateSpec>;
       const part = { dtype: 'float32', shape: [batch, heads, 0, headDim], initial: 0, growing: 2 } as const;

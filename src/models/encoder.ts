@@ -17,7 +17,8 @@ import { byteVocabularySize } from '../data/index.js';
 import { matmul, scope, type Tensor } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { buildTrunk, maxLengthOf, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { maxLengthOf } from './trunk-options.js';
 
 /** The token that stands for a masked one. */
 export const maskToken = byteVocabularySize;

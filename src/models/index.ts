@@ -1,6 +1,17 @@
 /** Models: options, layouts, and functions from tokens to what a family predicts. */
-export { forwardOperations, tokenBytes, trainingOperations } from './arithmetic.js';
 export { attentionSamples } from './attention-samples.js';
+export {
+  type ClassifierConfig,
+  type ClassifierOptions,
+  type ClassTargets,
+  classifierConfig,
+  classToken,
+  expectTargets,
+  type Targets,
+  targetsOf,
+  type ValueTargets,
+} from './classifier.js';
+export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, maskToken } from './encoder.js';
 export {
   arrangeTensors,
@@ -35,6 +46,9 @@ export {
   mapMixerBuffers,
   type PassOptions,
 } from './model.js';
+export { createPredictor, type Predictor, predict } from './prediction.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
-export type { TrunkConfig, TrunkRows, TrunkState } from './trunk.js';
+export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
+export type { TrunkRows, TrunkState } from './trunk.js';
+export type { TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';

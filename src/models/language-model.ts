@@ -18,7 +18,8 @@ import {
 import { matmul, scope, type Tensor } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { buildTrunk, maxLengthOf, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { maxLengthOf } from './trunk-options.js';
 
 export const languageModelSchema = withTrunk(
   z.strictObject({

@@ -14,7 +14,8 @@ import type { AttendedRows, Deferral, Dropout, Weights } from '../blocks/index.j
 import { projectionDigest } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
-import type { TrunkConfig, TrunkRows, TrunkState } from './trunk.js';
+import type { TrunkRows, TrunkState } from './trunk.js';
+import type { TrunkConfig } from './trunk-options.js';
 
 /** What config.json says of any model. */
 export interface ModelConfig extends TrunkConfig {

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import { byteVocabularySize } from '../data/index.js';
-import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk.js';
+import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk-options.js';
 
 const count = z
   .int()

@@ -2,11 +2,12 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { parseOptions } from '../base/options.js';
+import { classifier } from './classifier.js';
 import { encoder } from './encoder.js';
 import { languageModel } from './language-model.js';
 import type { Execution, Model, ModelConfig, ModelFamily } from './model.js';
 
-const families: readonly ModelFamily[] = [languageModel, encoder] as unknown as readonly ModelFamily[];
+const families: readonly ModelFamily[] = [languageModel, encoder, classifier] as unknown as readonly ModelFamily[];
 
 /** The names of all families. */
 export function modelNames(): readonly string[] {

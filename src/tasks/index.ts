@@ -1,8 +1,17 @@
 /** Tasks: what models learn, from what, and how that is measured. */
+export { classification, classTargets } from './classification.js';
 export { crossEntropy } from './cross-entropy.js';
-export { checkLanes, languageModelling } from './language-modelling.js';
+export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
 export { maskedLanguageModelling } from './masked-language-modelling.js';
-export { type TaskFamily, taskFamily, taskNames, taskOfModel } from './registry.js';
+export {
+  type LabelledTaskFamily,
+  type TaskFamily,
+  type TextTaskFamily,
+  taskFamily,
+  taskNames,
+  taskOfModel,
+} from './registry.js';
+export { regression, valueTargets } from './regression.js';
 export type {
   Batch,
   BatchSize,

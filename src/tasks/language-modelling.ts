@@ -73,12 +73,18 @@ function evaluationsOf(model: Model, { batch, window, carryState }: BatchSize, h
 
 /** Throws CONFIG where a state is to be carried and cannot. */
 function checkCarrying(model: Model, { carryState }: BatchSize): void {
-  if (!carryState || canCarryState(model)) return;
+  const problem = carryState ? carryingProblem(model) : undefined;
+  if (problem === undefined) return;
+  throw new PerformerError('CONFIG', `training: ${problem}. Leave out carryState.`);
+}
+
+/** Why the state of a model cannot be carried from window to window; undefined where it can. */
+export function carryingProblem(model: Model): string | undefined {
+  if (canCarryState(model)) return undefined;
   const { attention, positions } = model.config;
-  throw new PerformerError(
-    'CONFIG',
-    'training: expected favor+ attention and rotary or no positions to carry a state, got ' +
-      `${attention.kind} attention and ${positions.kind} positions. Leave out carryState.`,
+  return (
+    'expected favor+ attention and rotary or no positions to carry a state, got ' +
+    `${attention.kind} attention and ${positions.kind} positions`
   );
 }
 

@@ -1,32 +1,69 @@
 /** The tasks by name. `performer train --task` chooses among these. */
 import { PerformerError } from '../base/errors.js';
-import type { Model } from '../models/index.js';
+import type { LabelledData, LabelledTexts } from '../data/index.js';
+import { type Model, type Targets, targetsOf } from '../models/index.js';
+import { classification, classTargets } from './classification.js';
 import { languageModelling } from './language-modelling.js';
 import { maskedLanguageModelling } from './masked-language-modelling.js';
+import { regression, valueTargets } from './regression.js';
 import type { BatchSize, Task, TextData } from './task.js';
 
-/** A kind of task as one record. */
-export interface TaskFamily {
+interface TaskRecord<K extends string, D> {
   readonly name: string;
   /** What is learned, in a few words for the help. */
   readonly text: string;
+  /** What it learns from. */
+  readonly data: K;
   /** The family of models that it trains. */
   readonly model: string;
-  build(model: Model, size: BatchSize, data: TextData): Task;
+  build(model: Model, size: BatchSize, data: D): Task;
 }
+
+/** A task on running text. */
+export interface TextTaskFamily extends TaskRecord<'text', TextData> {}
+
+/** A task on labelled texts, whose targets are an option of the model. */
+export interface LabelledTaskFamily extends TaskRecord<'labelled', LabelledData> {
+  readonly kind: Targets['kind'];
+  /** The targets of a model that learns from these texts. Throws DATA for texts whose targets are of another kind. */
+  targets(texts: LabelledTexts): Targets;
+}
+
+/** A kind of task as one record; `data` tells the two apart. */
+export type TaskFamily = TextTaskFamily | LabelledTaskFamily;
 
 const families: readonly TaskFamily[] = [
   {
     name: 'language-modelling',
     text: 'predict the next token',
+    data: 'text',
     model: 'causal-language-model',
     build: languageModelling,
   },
   {
     name: 'masked-language-modelling',
     text: 'predict tokens that were masked',
+    data: 'text',
     model: 'encoder',
     build: maskedLanguageModelling,
+  },
+  {
+    name: 'classification',
+    text: 'tell the class of a text',
+    data: 'labelled',
+    model: 'classifier',
+    kind: 'classes',
+    targets: (texts) => classTargets(texts),
+    build: classification,
+  },
+  {
+    name: 'regression',
+    text: 'tell numbers of a text',
+    data: 'labelled',
+    model: 'classifier',
+    kind: 'values',
+    targets: (texts) => valueTargets(texts),
+    build: regression,
   },
 ];
 
@@ -42,9 +79,12 @@ export function taskFamily(name: string): TaskFamily {
   throw new PerformerError('CONFIG', `task: expected one of ${taskNames().join(', ')}, got ${name}.`);
 }
 
-/** The task that trains a family of models. Throws CONFIG where there is none. */
-export function taskOfModel({ config }: Model): TaskFamily {
-  const family = families.find(({ model }) => model === config.model);
+/** The task that trains a model. Throws CONFIG where there is none. */
+export function taskOfModel(model: Model): TaskFamily {
+  const kind = targetsOf(model)?.kind;
+  const family = families.find(
+    (each) => each.model === model.config.model && (each.data === 'text' || each.kind === kind),
+  );
   if (family !== undefined) return family;
-  throw new PerformerError('CONFIG', `task: expected a model that some task trains, got ${config.model}.`);
+  throw new PerformerError('CONFIG', `task: expected a model that some task trains, got ${model.config.model}.`);
 }

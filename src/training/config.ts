@@ -28,7 +28,7 @@ const fields = {
   learningRate: option(z.number().positive(), 'the highest learning rate', fromPreset),
   schedule: option(
     z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
-    'how the learning rate falls after the warm-up',
+    'how the learning rate falls after the warm-up; a run with one of the last two can be made longer without a jump',
   ),
   warmup: option(z.int().min(0).optional(), 'steps over which the learning rate rises', {
     fallback: 'a twentieth of the steps',

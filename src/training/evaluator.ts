@@ -33,7 +33,7 @@ export class Evaluator {
     let chosen: number | undefined;
     let measures = {};
     for (const evaluation of evaluations) {
-      const sums = await this.#sumsOf(evaluation, weights, signal);
+      const sums = await this.sums(evaluation, weights, signal);
       chosen ??= sums.total / sums.count;
       measures = { ...measures, ...this.task.measures(evaluation.name, sums) };
     }
@@ -48,10 +48,11 @@ export class Evaluator {
     this.#compiled.clear();
   }
 
-  async #sumsOf(
+  /** The sums of one of the task's evaluations, such as the confusion matrix of classes, for those who want more than measures. */
+  async sums(
     evaluation: TaskEvaluation,
     { params, buffers }: EvaluatedWeights,
-    signal: AbortSignal | undefined,
+    signal?: AbortSignal,
   ): Promise<EvaluationSums> {
     const compiled = await this.#compiledFor(evaluation);
     const fresh = (): readonly TrunkState<HostTensor>[] =>

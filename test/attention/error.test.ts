@@ -8,10 +8,10 @@ import {
   recommendFeatures,
   shapeOfSamples,
 } from '../../src/attention/index.js';
-import { type HostTensor, int32, PerformerError, Random } from '../../src/base/index.js';
+import { drawBuffers, type HostTensor, initialize, int32, PerformerError, Random } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { isShaped, neutralShape } from '../../src/features/index.js';
-import { attentionSamples, drawProjections, initLanguageModel, languageModelConfig } from '../../src/models/index.js';
+import { attentionSamples, languageModelConfig, modelOf } from '../../src/models/index.js';
 import { drawAttention } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
 import { normal } from '../support/cases.js';
@@ -212,14 +212,15 @@ describe('a recommendation', () => {
 
 describe('the samples of a model', () => {
   it('are what goes into the attention of each layer: their exact attention agrees with the oracle', async () => {
-    const config = languageModelConfig({ ...tinyModel, chunk: 16 });
-    const params = initLanguageModel(config, Random.fromSeed(1));
-    const projections = drawProjections(config, Random.fromSeed(2));
+    const config = languageModelConfig(tinyModel);
+    const model = modelOf(config, { chunk: 16 });
+    const params: object = initialize(model.params, Random.fromSeed(1));
+    const buffers: object = drawBuffers(model.buffers, Random.fromSeed(2));
     const tokens = int32(
       [2, 21],
       Array.from({ length: 42 }, (_, at) => (at * 37) % 256),
     );
-    const layers = await attentionSamples(engine, { config, params, projections }, tokens);
+    const layers = await attentionSamples(engine, model, { params, buffers }, tokens);
     expect(layers).toHaveLength(config.depth);
     for (const layer of layers) {
       expect(layer.query.shape).toEqual([2, 21, config.heads, config.headDim]);
@@ -228,7 +229,8 @@ describe('the samples of a model', () => {
     // A longer text changes nothing of what came before, in any layer.
     const shorter = await attentionSamples(
       engine,
-      { config, params, projections },
+      model,
+      { params, buffers },
       int32([1, 13], tokens.data.subarray(0, 13)),
     );
     for (const [layer, { key }] of shorter.entries()) {

@@ -1,5 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { float32, hostTensor, int32, leavesOf, mapTree, treeFromLeaves, zeros } from '../../src/base/index.js';
+import {
+  flattenTree,
+  float32,
+  type HostTensor,
+  hostTensor,
+  int32,
+  leavesOf,
+  mapTree,
+  mergeTrees,
+  pickTree,
+  treeFromLeaves,
+  zeros,
+  zipTrees,
+} from '../../src/base/index.js';
 
 const tree = {
   embedding: float32([2, 2], [1, 2, 3, 4]),
@@ -56,5 +69,66 @@ describe('a host tensor', () => {
     const data = new Float32Array(6);
     expect(hostTensor('float32', [2, 3], data).data).toBe(data);
     expect(() => hostTensor('float32', [2, 2], data)).toThrow('hostTensor: expected 4 elements for [2, 2], got 6.');
+  });
+});
+
+describe('trees of one form', () => {
+  const twice = mapTree(tree, ({ shape, data }: HostTensor<'float32'>) =>
+    float32(
+      shape,
+      Array.from(data, (value) => 2 * value),
+    ),
+  );
+
+  test('become one tree, from the leaves at each path', () => {
+    const firsts = zipTrees([tree, twice], ([a, b], path) => [path, a!.data[0], b!.data[0]]);
+    expect(firsts).toEqual({
+      embedding: ['embedding', 1, 2],
+      blocks: [
+        { weight: ['blocks.0.weight', 5, 10], bias: undefined },
+        { weight: ['blocks.1.weight', 6, 12], bias: ['blocks.1.bias', 7, 14] },
+      ],
+    });
+  });
+
+  test('that have not one form are an error of ours', () => {
+    const { blocks } = twice;
+    const less = { embedding: twice.embedding, blocks: [blocks[0], { weight: blocks[1]!.weight }] } as typeof twice;
+    expect(() => zipTrees([tree, less], () => 0)).toThrow(
+      /internal: trees of one form differ: blocks\.1\.bias is missing/,
+    );
+  });
+});
+
+describe('a tree as a list', () => {
+  test('has its leaves in the order of their paths, and is restored from as many of any kind', () => {
+    const { leaves, restore } = flattenTree(tree);
+    expect(leaves).toEqual(leavesOf(tree).map(([, leaf]) => leaf));
+    expect(restore(leaves)).toEqual(tree);
+    expect(restore(['a', 'b', 'c', 'd'])).toEqual({
+      embedding: 'a',
+      blocks: [
+        { weight: 'b', bias: undefined },
+        { weight: 'c', bias: 'd' },
+      ],
+    });
+  });
+});
+
+describe('a part of a tree', () => {
+  const [first, second] = tree.blocks;
+
+  test('takes the place of what it names, and leaves the rest', () => {
+    const bias = int32([], [8]);
+    expect(mergeTrees(tree, { blocks: [{}, { bias }] })).toEqual({
+      embedding: tree.embedding,
+      blocks: [first, { weight: second!.weight, bias }],
+    });
+    expect(mergeTrees(tree, {})).toEqual(tree);
+  });
+
+  test('is picked by the form of another', () => {
+    const like = { blocks: [{}, { bias: int32([], [0]) }] };
+    expect(pickTree(tree, like)).toEqual({ blocks: [{}, { bias: second!.bias }] });
   });
 });

@@ -5,28 +5,29 @@ import { describe, expect, it } from 'vitest';
 import { withFusedAttention } from '../../bench/fused-model.js';
 import { isOutOfMemory, memoryOf } from '../../bench/scaling.js';
 import { pointName, pointOf } from '../../bench/scaling-points.js';
-import { type HostTensor, int32, Random } from '../../src/base/index.js';
+import { type HostTensor, initialize, int32, Random } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { spec, specsOf } from '../../src/graph/index.js';
-import { initLanguageModel, languageModelConfig, readTokens } from '../../src/models/index.js';
+import { spec, specsOf, type Tensor } from '../../src/graph/index.js';
+import { languageModelConfig, modelOf } from '../../src/models/index.js';
 
 describe('the model with fused attention', () => {
   it('computes what the model with exact attention does', async () => {
     const sizes = { dim: 32, depth: 3, heads: 2, headDim: 16 };
-    const exact = languageModelConfig({ ...sizes, attention: 'softmax' });
-    const none = languageModelConfig({ ...sizes, attention: 'none' });
-    const params = initLanguageModel(exact, Random.fromSeed(1));
+    const exact = modelOf(languageModelConfig({ ...sizes, attention: 'softmax' }));
+    const none = modelOf(languageModelConfig({ ...sizes, attention: 'none' }));
+    const params: object = initialize(exact.params, Random.fromSeed(1));
     const tokens = int32(
       [1, 40],
       Array.from({ length: 40 }, (_, at) => (at * 37) % 256),
     );
     const outputs = await nodeEngine()
       .compile(
-        (weights, { tokens }) => {
-          const passed = readTokens(none, weights, { tokens });
+        (learned: object, { tokens }: { tokens: Tensor }) => {
+          const weights = { params: learned, buffers: none.buffers };
+          const passed = none.apply(weights, { tokens });
           return {
             fused: withFusedAttention(passed),
-            exact: readTokens(exact, weights, { tokens }).hidden,
+            exact: exact.apply(weights, { tokens }).hidden,
             passed: passed.hidden,
           };
         },

@@ -4,16 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { Random } from '../../src/base/index.js';
+import { type HostTensor, Random } from '../../src/base/index.js';
+import { drawBuffers, initialize } from '../../src/base/layout.js';
+import { leavesOf } from '../../src/base/tree.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
-import { profileJson, profileText } from '../../src/cli/profile-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import {
-  drawProjections,
-  initLanguageModel,
-  type LanguageModelOptions,
-  languageModelConfig,
-} from '../../src/models/index.js';
+import { profileJson, profileText } from '../../src/measure/index.js';
+import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const positive = z.number().positive();
@@ -165,22 +162,24 @@ describe('the parts of a bench run again and again', () => {
   const sizes = { dim: 16, depth: 1, heads: 2, headDim: 8 };
   test.each<[string, Partial<LanguageModelOptions>]>([
     ['FAVOR+', {}],
-    ['exact attention with learned positions', { attention: 'softmax', positions: 'learned', maxLength: 24 }],
-    ['no attention, a tied embedding and dropout', { attention: 'none', tiedEmbedding: true, attentionDropout: 0.1 }],
-    ['features that are shaped', { featureMap: 'oprf' }],
-    ['features that learn', { featureMap: 'hedgehog' }],
+    ['exact attention with learned positions', { attention: 'softmax', positions: { kind: 'learned', maxLength: 24 } }],
+    ['no attention and a tied embedding', { attention: 'none', tiedEmbedding: true }],
+    ['features that are shaped', { attention: { features: 'oprf' } }],
+    ['features that learn', { attention: { features: 'hedgehog' } }],
     ['few tokens that there are', { vocabularySize: 7 }],
   ])('for %s', async (_, options) => {
-    const config = languageModelConfig({ ...sizes, ...options });
+    const model = modelOf(languageModelConfig({ ...sizes, ...options }));
     const random = Random.fromSeed(1);
-    const model = {
-      config,
-      params: initLanguageModel(config, random.split('parameters')),
-      projections: drawProjections(config, random.split('projections')),
+    const loaded = {
+      model,
+      params: initialize(model.params, random.split('parameters')) as object,
+      buffers: drawBuffers(model.buffers, random.split('projections')) as object,
     };
     const engine = nodeEngine({ threads: 1 });
-    const work = { model, length: 24, batch: 2 };
-    const weight = model.params.blocks[0]?.attention.query.weight.data.slice();
+    const work = { loaded, length: 24, batch: 2 };
+    const weight = () =>
+      Object.fromEntries(leavesOf(loaded.params))['blocks.0.attention.query.weight'] as unknown as HostTensor;
+    const before = weight().data.slice();
     const { prompt, decoding } = await prepareReading({ prompt: engine, decoding: engine }, work);
     const parts: Part[] = [await prepareTraining(engine, work), prompt, decoding];
     for (const part of parts) {
@@ -189,14 +188,14 @@ describe('the parts of a bench run again and again', () => {
       expect(part.creation()).toBeGreaterThan(0);
       await part.dispose();
     }
-    expect(model.params.blocks[0]?.attention.query.weight.data).toEqual(weight); // training leaves it as it was
+    expect(weight().data).toEqual(before); // training leaves it as it was
   });
 
   test('a prompt leaves room for the tokens after it', () => {
-    const config = languageModelConfig({ ...sizes, positions: 'learned', maxLength: 40 });
-    expect(readingOf(config, 40)).toEqual({ prompt: 20, decoded: 20 });
-    expect(readingOf(config, 8)).toEqual({ prompt: 8, decoded: 20 });
-    expect(readingOf(languageModelConfig(sizes), 1000)).toEqual({ prompt: 1000, decoded: 32 });
+    const learned = modelOf(languageModelConfig({ ...sizes, positions: { kind: 'learned', maxLength: 40 } }));
+    expect(readingOf(learned, 40)).toEqual({ prompt: 20, decoded: 20 });
+    expect(readingOf(learned, 8)).toEqual({ prompt: 8, decoded: 20 });
+    expect(readingOf(modelOf(languageModelConfig(sizes)), 1000)).toEqual({ prompt: 1000, decoded: 32 });
   });
 });
 

@@ -118,7 +118,7 @@ describe('a comparison', () => {
   });
 
   test.each([
-    [['--kernels', 'sofmax'], /--kernels: expected softmax, none, positive.*got "sofmax"/],
+    [['--kernels', 'sofmax'], /--kernels: expected favor\+, softmax, none, positive.*got "sofmax"/],
     [['--kernels', 'relu,relu'], /got relu twice/],
     [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],
     [['--kernels', 'positive:projection-kind=none'], /--projection-kind of positive:.*need a projection/],

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { flagName } from '../../src/cli/flags.js';
+import { flagName } from '../../src/base/options.js';
 import { fitSchema } from '../../src/machines/config.js';
 import { curve, rings } from '../machines/data.js';
 import { performer, temporaryFolder } from './support.js';

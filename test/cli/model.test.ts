@@ -269,7 +269,11 @@ describe('a folder that is no whole model is refused by every command', () => {
     ['without weights', /model\.safetensors: expected a file, got none/, (f) => rm(join(f, 'model.safetensors'))],
     ['cut short', /by its header, got one of 5000/, (folder) => truncate(join(folder, 'model.safetensors'), 5000)],
     ['no JSON', /config\.json: expected JSON, got other text/, (f) => writeFile(join(f, 'config.json'), '{"dim"')],
-    ['of another version', /version: .*expected 1/, (folder) => change(folder, { version: 2 })],
+    [
+      'of another version',
+      /config\.json: expected version 2, got 1\. Train the model again/,
+      (f) => change(f, { version: 1 }),
+    ],
     ['of another shape', /embedding\.weight to be float32 \[256, 48\]/, (folder) => change(folder, { dim: 48 })],
     ['of unknown options', /Unrecognized key: "dimension"/, (folder) => change(folder, { dimension: 48 })],
     [

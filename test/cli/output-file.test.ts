@@ -73,7 +73,8 @@ describe('a config file', () => {
   test('may begin with a byte order mark', async () => {
     const folder = await temporaryFolder();
     const [text, config, out] = [await textFile(folder), join(folder, 'options.json'), join(folder, 'run')];
-    const options = { dim: 32, depth: 1, heads: 2, headDim: 8, featureCount: 8, window: 16, batch: 2, steps: 1 };
+    const sizes = { dim: 32, depth: 1, heads: 2, headDim: 8, attention: { features: { featureCount: 8 } } };
+    const options = { ...sizes, window: 16, batch: 2, steps: 1 };
     await writeFile(config, `\ufeff${JSON.stringify(options)}`);
     expect(await performer(['train', text, '--out', out, '--config', config, '--threads', '1'])).toMatchObject({
       code: 0,

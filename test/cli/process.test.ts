@@ -6,7 +6,7 @@ import { cp, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { loadModel } from '../../src/training/node.js';
+import { loadModel } from '../../src/models/node.js';
 import { performer, small, temporaryFolder, textFile } from './support.js';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -2,8 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseNumber } from '../../src/base/number.js';
-import { flagName } from '../../src/cli/flags.js';
-import { modelShape, trainingShape } from '../../src/cli/train-flags.js';
+import { flagName, optionNames } from '../../src/base/options.js';
+import { modelNames, optionFlags } from '../../src/cli/train-flags.js';
+import { trainingSchema } from '../../src/training/config.js';
 import { performer, small, temporaryFolder, textFile } from './support.js';
 
 describe('help', () => {
@@ -12,9 +13,11 @@ describe('help', () => {
     expect(code).toBe(0);
     expect(err).toBe('');
     const fixed = ['model', 'version', 'tokenizer'];
-    for (const key of [...Object.keys(modelShape), ...Object.keys(trainingShape)]) {
-      if (fixed.includes(key)) continue;
-      const line = out.slice(out.search(new RegExp(`--(\\[no-\\])?${flagName(key)}[ \\n]`)));
+    const top = [...modelNames, ...optionNames(trainingSchema)].filter((key) => !fixed.includes(key)).map(flagName);
+    const nested = optionFlags.filter(({ path }) => path.length > 1).map(({ flag }) => flag);
+    expect(nested).toEqual(expect.arrayContaining(['feature-map', 'feature-count', 'polynomial-degree', 'max-length']));
+    for (const key of new Set([...top, ...nested])) {
+      const line = out.slice(out.search(new RegExp(`--(\\[no-\\])?${key}[ \\n]`)));
       expect(line, key).toMatch(/^--/);
       expect(line.slice(0, 250).replaceAll(/\s+/g, ' '), key).toContain('(default: ');
     }
@@ -72,7 +75,7 @@ describe('calling it wrongly ends with 2 and one line', () => {
     [
       'a map of no attention',
       ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
-      /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only favor\+/,
+      /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only random projections/,
     ],
     ['rows of Taylor features', ['--feature-map', 'taylor', '--projection-kind', 'iid'], /--projection-kind: taylor/],
     [

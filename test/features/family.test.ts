@@ -62,7 +62,7 @@ describe.each(mapChoices.map((choice) => ({ label: labelOf(choice), choice })))(
       if (logScale !== undefined && logScale.rank > 0) expect(logScale.shape).toEqual([1, 2, 3, 1]);
       if (logFeatures !== undefined) expect(logFeatures.shape).toEqual(values.shape);
     }
-    expect(built.isSigned === true).toBe(isSignedMap(choice));
+    expect(built.isSigned === true).toBe(isSignedMap(options(choice)));
     expect(built.isSigned === true).toBe(map.oracle.isSigned);
     expect(built.isSequenceWide === true).toBe(false);
   });

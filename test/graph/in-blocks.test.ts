@@ -4,7 +4,8 @@ import { float32, float32Scalar, type HostTensor, int32, Random, symbol } from '
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
-import { crossEntropy, updateParams } from '../../src/training/index.js';
+import { crossEntropy } from '../../src/tasks/index.js';
+import { updateParams } from '../../src/training/index.js';
 
 const native = nodeEngine({ threads: 1 });
 const [rows, dim] = [2048, 1024];

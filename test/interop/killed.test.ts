@@ -7,7 +7,8 @@ import { type HostTensor, leavesOf } from '../../src/base/index.js';
 import { arraySamples, fitKernelMachine, type KernelMachine } from '../../src/machines/index.js';
 import { loadMachine, saveMachine } from '../../src/machines/node.js';
 import type { Snapshot } from '../../src/training/index.js';
-import { CheckpointFolder, loadLatestSnapshot, loadModel } from '../../src/training/node.js';
+import { loadModel } from '../../src/models/node.js';
+import { CheckpointFolder, loadLatestSnapshot } from '../../src/training/node.js';
 import { curve } from '../machines/data.js';
 import { engine, snapshotOf } from '../support/tiny.js';
 

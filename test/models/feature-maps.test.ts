@@ -66,9 +66,13 @@ describe.each(cases)('%s', (_, options) => {
 
 describe('features shaped by moments', () => {
   it('take their shape from the first batch, and another one at a redraw', async () => {
-    const start = snapshotOf({ attention: { features: { name: 'aderf', featureCount: 16 } } }, { steps: 12, redrawInterval: 6 });
+    const start = snapshotOf(
+      { attention: { features: { name: 'aderf', featureCount: 16 } } },
+      { steps: 12, redrawInterval: 6 },
+    );
     const shapeOf = ({ buffers }: Snapshot) =>
-      (buffers as { blocks: { attention: { shape: FeatureShape<HostTensor<'float32'>> } }[] }).blocks[0]!.attention.shape;
+      (buffers as { blocks: { attention: { shape: FeatureShape<HostTensor<'float32'>> } }[] }).blocks[0]!.attention
+        .shape;
     expect(shapeOf(start).curvature.data.every((a) => a === 0)).toBe(true);
     const one = await steps(start, 1);
     expect(shapeOf(one.end).curvature.data.every((a) => a < 0)).toBe(true);
@@ -90,6 +94,8 @@ describe('options that do not fit the map', () => {
     [{ projectionKind: 'structured' }, 12, /features.projectionKind: structured projections need/],
     [{ name: 'sofmax' }, 8, /attention.features.name: expected one of positive, .*, got "sofmax"/],
   ])('are refused: %j', (features, headDim, message) => {
-    expect(() => languageModelConfig({ ...sizes, headDim, attention: { features: features as never } })).toThrow(message);
+    expect(() => languageModelConfig({ ...sizes, headDim, attention: { features: features as never } })).toThrow(
+      message,
+    );
   });
 });

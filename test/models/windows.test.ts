@@ -54,7 +54,10 @@ function expectAlike(actual: unknown, expected: unknown, what: string): void {
 const models = {
   'FAVOR+': {},
   'FAVOR+ with learned positions': { positions: { kind: 'learned', maxLength: 200 } },
-  'signed features without token shift': { attention: { features: { name: 'trigonometric', featureCount: 32 } }, tokenShift: false },
+  'signed features without token shift': {
+    attention: { features: { name: 'trigonometric', featureCount: 32 } },
+    tokenShift: false,
+  },
   'no attention': { attention: 'none' },
 } as const;
 
@@ -90,11 +93,16 @@ describe('refusals', () => {
   const read = (options: Partial<LanguageModelOptions>, length: number, window: number) => () => {
     const { model, params, buffers } = randomModel(options);
     const given = [specsOf(params), specsOf(buffers), spec('int32', [1, length])] as const;
-    trace((learned, drawn, tokens) => readInWindows(model, { params: learned, buffers: drawn }, { tokens }, { window }), given);
+    trace(
+      (learned, drawn, tokens) => readInWindows(model, { params: learned, buffers: drawn }, { tokens }, { window }),
+      given,
+    );
   };
 
   it('names what was expected', () => {
-    expect(read({ attention: 'softmax' }, 64, 16)).toThrow(/expected causal attention whose state has one size.*softmax/);
+    expect(read({ attention: 'softmax' }, 64, 16)).toThrow(
+      /expected causal attention whose state has one size.*softmax/,
+    );
     expect(read({}, 64, 0)).toThrow(/expected a positive integer as window, got 0/);
     expect(read({}, 64, 16.5)).toThrow(/expected a positive integer as window, got 16.5/);
     const learned = { positions: { kind: 'learned', maxLength: 64 } } as const;
@@ -107,10 +115,10 @@ describe('reading at once', () => {
   it('refuses rows of several lengths for exact attention, whose state keeps no mask', () => {
     const { model, params } = randomModel({ attention: 'softmax' });
     const read = () =>
-      trace((learned, { tokens, lengths }) => model.apply({ params: learned, buffers: {} }, { tokens, lengths }).hidden, [
-        specsOf(params),
-        { tokens: spec('int32', [2, 3]), lengths: spec('int32', [2]) },
-      ] as const);
+      trace(
+        (learned, { tokens, lengths }) => model.apply({ params: learned, buffers: {} }, { tokens, lengths }).hidden,
+        [specsOf(params), { tokens: spec('int32', [2, 3]), lengths: spec('int32', [2]) }] as const,
+      );
     expect(read).toThrow(/language model: expected rows of one length.*got lengths/);
   });
 
@@ -123,8 +131,7 @@ describe('reading at once', () => {
         (learned, drawn, { tokens }) => model.apply({ params: learned, buffers: drawn }, { tokens }).lastHidden,
         [specsOf(params), specsOf(buffers), { tokens: spec('int32', [1, length]) }],
       );
-      const read = (count: number) =>
-        reader.run([params, buffers, { tokens: int32([1, count], drawTokens(count)) }]);
+      const read = (count: number) => reader.run([params, buffers, { tokens: int32([1, count], drawTokens(count)) }]);
       expect((await read(40)).shape).toEqual([1, 1, config.dim]); // padded to 48
       await expect(read(41)).rejects.toThrow(on === 'oracle' ? /indices from 0 to 39, got 40/ : /Gather in embedding/);
       await reader.dispose();

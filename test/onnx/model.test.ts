@@ -2,7 +2,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type NodeProto } from 'onnx-buf';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { float32, int32, Random, symbol } from '../../src/base/index.js';
+import { drawBuffers, float32, initialize, int32, Random, symbol } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import {
   add,
@@ -23,26 +23,20 @@ import {
   transpose,
   withGradient,
 } from '../../src/graph/index.js';
-import {
-  drawProjections,
-  initLanguageModel,
-  languageModelConfig,
-  logitsOf,
-  readTokens,
-} from '../../src/models/index.js';
+import { languageModelConfig, modelOf } from '../../src/models/index.js';
 import { encodeModel } from '../../src/onnx/index.js';
 import { largestError } from '../support/compare.js';
 import { tinyModel } from '../support/tiny.js';
 
-const config = languageModelConfig(tinyModel);
-const params = initLanguageModel(config, Random.fromSeed(1));
-const projections = drawProjections(config, Random.fromSeed(2));
+const languageModel = modelOf(languageModelConfig(tinyModel));
+const params: object = initialize(languageModel.params, Random.fromSeed(1));
+const buffers: object = drawBuffers(languageModel.buffers, Random.fromSeed(2));
 
-function build(p: never, pr: never, { tokens }: { tokens: Tensor }) {
-  return { logits: logitsOf(p, readTokens(config, p, { tokens, projections: pr }).hidden) };
+function build(learned: object, drawn: object, { tokens }: { tokens: Tensor }) {
+  return { logits: languageModel.apply({ params: learned, buffers: drawn }, { tokens }).output };
 }
 
-const specs = [params, projections, { tokens: spec('int32', [1, symbol('length')]) }] as const;
+const specs = [params, buffers, { tokens: spec('int32', [1, symbol('length')]) }] as const;
 
 function nodesOf(nodes: readonly NodeProto[]): NodeProto[] {
   return nodes.flatMap((node) => [
@@ -137,8 +131,8 @@ describe('an ONNX model', () => {
 
   it('names each node after the place in the model that it came from', () => {
     const { graph } = trace(
-      (p, pr, x) => ({ g: gradient(sum(build(p as never, pr as never, x).logits), p) }),
-      [params, projections, { tokens: spec('int32', [1, 16]) }].map((tree) => tree) as never,
+      (learned, drawn, x) => ({ g: gradient(sum(build(learned, drawn, x).logits), learned) }),
+      [params, buffers, { tokens: spec('int32', [1, 16]) }].map((tree) => tree) as never,
     ) as never as { graph: Parameters<typeof encodeModel>[0] };
     const proto = fromBinary(ModelProtoSchema, encodeModel(graph, 'native').bytes);
     const paths = new Set(proto.graph!.node.map(({ name }) => name.split('/')[0]));

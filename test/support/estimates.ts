@@ -95,7 +95,7 @@ export function logSecondMoment(curvature: Vector, left: Vector, right: Vector):
 }
 
 /** The shape of head 0 of what `shapeFromMoments` gave. */
-export function plainShape(shape: Required<FeatureMapParts<HostTensor>>['shape']): PlainShape {
+export function plainShape(shape: NonNullable<FeatureMapParts<HostTensor>['shape']>): PlainShape {
   const dim = shape.curvature.shape[1]!;
   const rows = (matrix: HostTensor) => (x: Vector) =>
     Array.from({ length: dim }, (_, row) => dot(Array.from(matrix.data.slice(row * dim, (row + 1) * dim), Number), x));

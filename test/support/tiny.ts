@@ -1,13 +1,15 @@
 /** A model and a corpus small enough to train in a test. */
+import { type HostTensor, leavesOf } from '../../src/base/index.js';
 import { bytesSource, splitCorpus } from '../../src/data/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
-import { languageModelling } from '../../src/tasks/index.js';
+import { languageModelling, type Task } from '../../src/tasks/index.js';
 import {
   initialSnapshot,
   type Snapshot,
   Trainer,
+  type TrainerOptions,
   type TrainingOptions,
   trainingConfig,
 } from '../../src/training/index.js';
@@ -42,11 +44,23 @@ export function snapshotOf(
   );
 }
 
-export async function trainerFor(snapshot: Snapshot, on: Engine = engine): Promise<Trainer> {
-  const { training } = snapshot;
+/** Language modelling on the corpus, as a run of the snapshot has it. */
+export function taskFor({ model, training }: Pick<Snapshot, 'model' | 'training'>): Task {
   const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
-  return Trainer.create(snapshot, {
-    engine: on,
-    task: languageModelling(modelOf(snapshot.model, training), training, data),
-  });
+  return languageModelling(modelOf(model, training), training, data);
+}
+
+export async function trainerFor(
+  snapshot: Snapshot,
+  on: Engine = engine,
+  options: Pick<TrainerOptions, 'onGradients'> = {},
+): Promise<Trainer> {
+  return Trainer.create(snapshot, { ...options, engine: on, task: taskFor(snapshot) });
+}
+
+/** The leaf of a tree at a path. */
+export function leafAt(tree: object, path: string): HostTensor<'float32'> {
+  const found = leavesOf(tree).find(([name]) => name === path);
+  if (found === undefined) throw new Error(`expected a leaf at ${path}`);
+  return found[1] as HostTensor<'float32'>;
 }

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { float32, float32Scalar } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { spec } from '../../src/graph/index.js';
-import { crossEntropy, defaultOptimizer, learningRateAt, updateParams } from '../../src/training/index.js';
+import { crossEntropy } from '../../src/tasks/index.js';
+import { defaultOptimizer, learningRateAt, updateParams } from '../../src/training/index.js';
 import { normal } from '../support/cases.js';
 import { values } from '../support/compare.js';
 

@@ -1,104 +1,138 @@
 import { describe, expect, it } from 'vitest';
-import { type HostTensor, int32, leavesOf, mapTree, Random, uint32, zeros } from '../../src/base/index.js';
+import {
+  drawBuffers,
+  type HostTensor,
+  initialize,
+  int32,
+  leavesOf,
+  mapTree,
+  Random,
+  uint32,
+  zeros,
+} from '../../src/base/index.js';
+import { bytesSource } from '../../src/data/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { specsOf } from '../../src/graph/index.js';
+import { initialState, type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
+import { languageModelling, type Task } from '../../src/tasks/index.js';
 import {
-  drawProjections,
-  initialState,
-  initLanguageModel,
-  type LanguageModelConfig,
-  type LanguageModelOptions,
-  languageModelConfig,
-} from '../../src/models/index.js';
-import { compileStep, initMoments, lossGradient, trainingConfig } from '../../src/training/index.js';
+  compileStep,
+  initMoments,
+  lossGradient,
+  type TrainingConfig,
+  type TrainingOptions,
+  trainingConfig,
+  usesDropout,
+} from '../../src/training/index.js';
 import { largestError } from '../support/compare.js';
-import { engine, tinyModel, tinyTraining } from '../support/tiny.js';
+import { corpus, engine, tinyModel, tinyTraining } from '../support/tiny.js';
 
 const random = Random.fromSeed(5);
 
-function configOf(options: Partial<LanguageModelOptions>): LanguageModelConfig {
-  return languageModelConfig({ ...tinyModel, ...options });
+interface Run {
+  readonly task: Task;
+  readonly training: TrainingConfig;
 }
 
-function inputsOf(config: LanguageModelConfig, batch: number, window: number) {
-  const count = batch * (window + 1);
-  const usesDropout = config.attentionDropout + config.feedForwardDropout + config.embeddingDropout > 0;
+function runOf(model: Partial<LanguageModelOptions>, options: Partial<TrainingOptions>): Run {
+  const training = trainingConfig({ ...tinyTraining, batch: 1, ...options });
+  const data = { train: bytesSource(corpus), heldOut: bytesSource(corpus) };
+  const config = languageModelConfig({ ...tinyModel, ...model });
+  return { training, task: languageModelling(modelOf(config, training), training, data) };
+}
+
+function weightsOf({ task: { model } }: Run) {
+  const params: object = initialize(model.params, random.split('parameters'));
+  const buffers: object = drawBuffers(model.buffers, random.split('projections'));
+  return { params, buffers };
+}
+
+function batchOf({ training: { window } }: Run) {
+  const words = random.split('tokens').bits(window + 1);
   return {
     tokens: int32(
-      [batch, window + 1],
-      Int32Array.from(random.split('tokens').bits(count), (word) => word >>> 24),
+      [1, window + 1],
+      Int32Array.from(words, (word) => word >>> 24),
     ),
-    ...(usesDropout ? { dropout: { seed: uint32([], [3]), step: uint32([], [4]) } } : {}),
   };
 }
 
+function dropoutOf({ training }: Run) {
+  return usesDropout(training) ? [{ seed: uint32([], [3]), step: uint32([], [4]) }] : [];
+}
+
 /** The loss and the gradient of every parameter, by path. */
-async function gradientsOf(
-  on: Engine,
-  config: LanguageModelConfig,
-  { recompute, carries, window }: { recompute: boolean; carries: boolean; window: number },
-) {
-  const params = initLanguageModel(config, random.split('parameters'));
-  const projections = drawProjections(config, random.split('projections'));
-  const states = carries ? [initialState(config, 1)] : [];
-  const inputs = inputsOf(config, 1, window);
+async function gradientsOf(on: Engine, run: Run) {
+  const { task, training } = run;
+  const { params, buffers } = weightsOf(run);
+  const states = training.carryState ? [initialState(task.model, 1)] : [];
+  const dropout = dropoutOf(run);
+  const rates = {
+    embedding: training.embeddingDropout,
+    attention: training.attentionDropout,
+    feedForward: training.feedForwardDropout,
+  };
+  const given = { batch: batchOf(run), states, dropout };
   const executable = await on.compile(
-    (p, q, { states: [state] }, given) => {
-      const { loss, gradients } = lossGradient(config, p, given, q, { state, recompute });
-      return { loss, gradients };
+    (learned, drawn, { batch, states: [state], dropout: [key] }) => {
+      const options = { state, recompute: training.recompute, dropout: key && { key, rates } };
+      const { total, gradients } = lossGradient(task, { params: learned, buffers: drawn }, batch, options);
+      return { total, gradients };
     },
-    [specsOf(params), specsOf(projections), { states: specsOf(states) }, specsOf(inputs)],
+    [specsOf(params), specsOf(buffers), specsOf(given)],
   );
-  const result = await executable.run([params, projections, { states }, inputs]);
+  const result = await executable.run([params, buffers, given]);
   await executable.dispose();
   return new Map(leavesOf(result) as unknown as [string, HostTensor][]);
 }
 
-const cases: readonly (readonly [string, Partial<LanguageModelOptions>, { readonly carries?: boolean }])[] = [
+const cases: readonly (readonly [string, Partial<LanguageModelOptions>, Partial<TrainingOptions>])[] = [
   ['positive features and rotary positions', {}, {}],
-  ['a carried state', {}, { carries: true }],
+  ['a carried state', {}, { carryState: true }],
   [
     'dropout everywhere',
-    { embeddingDropout: 0.1, attentionDropout: 0.2, feedForwardDropout: 0.2, positions: 'none' },
-    {},
+    { positions: 'none' },
+    { embeddingDropout: 0.1, attentionDropout: 0.2, feedForwardDropout: 0.2 },
   ],
-  ['learned positions and no token shift', { positions: 'learned', maxLength: 64, tokenShift: false }, {}],
+  ['learned positions and no token shift', { positions: { kind: 'learned', maxLength: 64 }, tokenShift: false }, {}],
   ['exact attention', { attention: 'softmax' }, {}],
   ['no attention', { attention: 'none' }, {}],
-  ['features that are learned', { featureMap: 'hedgehog', featureCount: undefined, projectionKind: undefined }, {}],
-  ['signed features, whose denominators are guarded', { featureMap: 'trigonometric' }, {}],
-  ['features of positions', { featureMap: 'cosformer', featureCount: undefined, positions: 'none' }, {}],
+  ['features that are learned', { attention: { features: 'hedgehog' } }, {}],
+  [
+    'signed features, whose denominators are guarded',
+    { attention: { features: { name: 'trigonometric', featureCount: 16 } } },
+    {},
+  ],
+  ['features of positions', { attention: { features: 'cosformer' }, positions: 'none' }, {}],
 ];
 
 describe('recomputation of blocks', () => {
-  it.each(cases)('changes no gradient in float64: %s', async (_, options, { carries = false }) => {
-    const config = configOf(options);
-    const plain = await gradientsOf(referenceEngine(), config, { recompute: false, carries, window: 20 });
-    const again = await gradientsOf(referenceEngine(), config, { recompute: true, carries, window: 20 });
+  it.each(cases)('changes no gradient in float64: %s', async (_, model, options) => {
+    const of = (recompute: boolean) =>
+      gradientsOf(referenceEngine(), runOf(model, { ...options, window: 20, recompute }));
+    const plain = await of(false);
+    const again = await of(true);
     expect([...again.keys()]).toEqual([...plain.keys()]);
     for (const [path, gradient] of plain) expect(largestError(again.get(path)!, gradient), path).toBeLessThan(1e-12);
   });
 
-  it.each(cases)('changes a training step by rounding at most: %s', async (_, options, { carries = false }) => {
-    const model = configOf(options);
+  it.each(cases)('changes a training step by rounding at most: %s', async (_, model, options) => {
     const stepOf = async (recompute: boolean) => {
-      const training = trainingConfig({ ...tinyTraining, batch: 1, carryState: carries, recompute });
-      const params = initLanguageModel(model, random.split('parameters'));
-      const next = mapTree({ params, moments: initMoments(params) }, ({ shape }: HostTensor) =>
-        zeros('float32', shape),
-      );
-      const step = await compileStep(engine, model, training);
+      const run = runOf(model, { ...options, recompute });
+      const { task, training } = run;
+      const { params, buffers } = weightsOf(run);
+      const moments = initMoments(params);
+      const next = mapTree({ params, moments }, ({ shape }: HostTensor) => zeros('float32', shape)) as never;
+      const step = await compileStep(engine, task, training);
       const { loss, gradientNorm, states } = await step.run({
-        params,
-        moments: initMoments(params),
-        projections: drawProjections(model, random.split('projections')),
-        states: carries ? [initialState(model, 1)] : [],
-        batches: [inputsOf(model, 1, training.window)],
+        ...{ params, moments, buffers, next },
+        states: training.carryState ? [initialState(task.model, 1)] : [],
+        batches: [batchOf(run)],
+        dropout: dropoutOf(run),
         scalars: {
           learningRate: { dtype: 'float32', shape: [], data: Float32Array.of(1e-3) },
           update: { dtype: 'float32', shape: [], data: Float32Array.of(1) },
         },
-        next,
       });
       await step.dispose();
       return { loss, gradientNorm, leaves: new Map(leavesOf({ next, states }) as unknown as [string, HostTensor][]) };

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CheckpointFolder, loadLatestSnapshot, loadModel } from '../../src/training/node.js';
+import { loadModel } from '../../src/models/node.js';
+import { CheckpointFolder, loadLatestSnapshot } from '../../src/training/node.js';
 import { snapshotOf } from '../support/tiny.js';
 
 let parent: string;

@@ -6,7 +6,7 @@ import * as g from '../../src/graph/index.js';
 import { compileStep } from '../../src/training/index.js';
 import { randomModel } from '../generation/models.js';
 import { type OpCase, opCases } from '../support/cases.js';
-import { snapshotOf } from '../support/tiny.js';
+import { snapshotOf, taskFor } from '../support/tiny.js';
 import { type Placement, placementOf } from './node-placement.js';
 
 /** An op and its gradient. */
@@ -60,8 +60,9 @@ describe('the ops without a kernel on the GPU', () => {
   });
 
   it('are of a training step the recurrence over chunks, a choice and the handling of tokens', async () => {
-    const { model, training } = snapshotOf();
-    const { gpu, processor } = await placementOf(await compiledBy((engine) => compileStep(engine, model, training)));
+    const snapshot = snapshotOf();
+    const compile = (engine: Engine) => compileStep(engine, taskFor(snapshot), snapshot.training);
+    const { gpu, processor } = await placementOf(await compiledBy(compile));
     expect(names(processor)).toEqual(['Equal', 'If', 'Scan', 'Slice', 'Unsqueeze']);
     expect(gpu.get('Gemm')).toBeGreaterThan(10);
     expect(gpu.get('MatMul')).toBeGreaterThan(10);
@@ -69,7 +70,9 @@ describe('the ops without a kernel on the GPU', () => {
 
   it('are of a generated token the sine and cosine of its position', async () => {
     const model = randomModel();
-    const graph = await compiledBy((engine) => compileReader(engine, model, 1, 'token'));
+    const graph = await compiledBy((engine) =>
+      compileReader(engine, model, { batch: 1, weightsAs: 'constants' }, { form: 'token', hasLengths: false }),
+    );
     expect(names((await placementOf(graph)).processor)).toEqual(['Cos', 'Sin']);
   });
 });

@@ -1,14 +1,10 @@
 /**
- * The profiles that ONNX Runtime writes of sessions (`profilePrefix` of the engine), summed.
+ * The profiles that ONNX Runtime writes of sessions, summed. `node-profile.ts` reads them from disk.
  *
  * A profile has an event for each node that ran, those inside of loops and branches included, and the event of a Scan or
  * an If lasts as long as all that ran inside of it. Here each event counts with its own time alone, without that of the
  * events inside: so nothing is counted twice, and each of the three tables adds up to the whole.
  */
-import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 
 /** What nodes of one kind took together. */
 export interface ProfileEntry {
@@ -75,13 +71,14 @@ function addTo<K>(table: Map<K, ProfileEntry>, key: K, added: ProfileEntry): voi
 }
 
 /** A profile under construction. */
-class Tables implements Profile {
+export class ProfileTables implements Profile {
   runs = 0;
   microseconds = 0;
   readonly byOp = new Map<string, ProfileEntry>();
   readonly byPath = new Map<string, ProfileEntry>();
   readonly byPlace = new Map<ProfilePlace, ProfileEntry>();
 
+  /** One node of a run. */
   add({ op, path, own: microseconds }: NodeRun, place: ProfilePlace): void {
     this.microseconds += microseconds;
     const entry = { microseconds, count: 1 };
@@ -90,6 +87,7 @@ class Tables implements Profile {
     addTo(this.byPlace, place, entry);
   }
 
+  /** All that was counted of a run. */
   addRun({ microseconds, byOp, byPath, byPlace }: Profile): void {
     this.runs++;
     this.microseconds += microseconds;
@@ -100,21 +98,22 @@ class Tables implements Profile {
 }
 
 /**
- * Adds the runs of one session after its first `warmup`. An event is written when it ends, so those inside of it stand
- * before it, and are those of its thread that did not begin earlier. A run that was cut short is left out.
+ * Adds the runs of one session after its first `warmup`, from the lines of its profile. An event is written when it ends, so
+ * those inside of it stand before it, and are those of its thread that did not begin earlier. A run that was cut short is
+ * left out.
  */
-async function addSession(tables: Tables, file: string, warmup: number): Promise<void> {
+export async function addSession(tables: ProfileTables, lines: AsyncIterable<string>, warmup: number): Promise<void> {
   let runs = 0;
-  let current = new Tables();
+  let current = new ProfileTables();
   /** By thread, the nodes that nothing is known to be around. */
   let open = new Map<number, NodeRun[]>();
-  for await (const line of createInterface({ input: createReadStream(file) })) {
+  for await (const line of lines) {
     const { cat, name = '', tid = 0, ts: start = 0, dur: duration = 0, args } = eventOf(line);
     if (name === 'model_run') {
       for (const nodes of open.values()) for (const node of nodes) current.add(node, 'graph');
       if (runs >= warmup) tables.addRun(current);
       runs++;
-      current = new Tables();
+      current = new ProfileTables();
       open = new Map();
     }
     const [, node] = /^(.*)_kernel_time$/.exec(name) ?? [];
@@ -128,20 +127,4 @@ async function addSession(tables: Tables, file: string, warmup: number): Promise
     before.push({ op, path: pathOf(node), start, duration, own });
     open.set(tid, before);
   }
-}
-
-/**
- * Sums the profiles whose names begin with `prefix`, as given to the engine; a session writes its own when it is closed.
- * The first `warmup` runs of each session are left out: they touch memory that is fresh from the system.
- */
-export async function readProfiles(
-  prefix: string,
-  { warmup = 0 }: { readonly warmup?: number } = {},
-): Promise<Profile> {
-  const tables = new Tables();
-  const folder = dirname(prefix);
-  for (const file of await readdir(folder)) {
-    if (file.startsWith(`${basename(prefix)}_`)) await addSession(tables, join(folder, file), warmup);
-  }
-  return tables;
 }

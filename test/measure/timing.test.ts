@@ -1,6 +1,6 @@
 /** Contenders timed in turns: who runs when, and what counts. */
 import { describe, expect, test } from 'vitest';
-import { inTurns, median } from '../../src/cli/timing.js';
+import { inTurns, median } from '../../src/measure/index.js';
 
 function recorded() {
   const order: string[] = [];

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { float32 } from '../../src/base/index.js';
-import { nodeEngine, type Profile, readProfiles } from '../../src/engine/node.js';
+import { nodeEngine } from '../../src/engine/node.js';
 import { add, multiply, scan, scope, spec, sum, type Tensor } from '../../src/graph/index.js';
+import type { Profile } from '../../src/measure/index.js';
+import { readProfiles } from '../../src/measure/node.js';
 
 let folder: string;
 beforeAll(async () => {

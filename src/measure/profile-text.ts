@@ -1,5 +1,5 @@
 /** A profile as tables, and as JSON. */
-import type { Profile, ProfileEntry } from '../engine/node-profile.js';
+import type { Profile, ProfileEntry } from './profile.js';
 
 /** Rows of a table; what is beyond them is summed in one more. */
 const shown = 16;

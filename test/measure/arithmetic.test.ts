@@ -1,15 +1,8 @@
 /** A model's arithmetic by formula: against what the parameters and states are, and what the attention computes. */
 import { describe, expect, test } from 'vitest';
 import { drawBuffers, type HostTensor, initialize, leavesOf, Random } from '../../src/base/index.js';
-import {
-  forwardOperations,
-  initialState,
-  type LanguageModelOptions,
-  languageModelConfig,
-  modelOf,
-  tokenBytes,
-  trainingOperations,
-} from '../../src/models/index.js';
+import { forwardOperations, tokenBytes, trainingOperations } from '../../src/measure/index.js';
+import { initialState, type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 
 const sizes = { dim: 32, depth: 3, heads: 2, headDim: 8, feedForwardMultiplier: 4 };
 const attention = { features: { featureCount: 16 } };
@@ -26,7 +19,9 @@ const heads = 3 * 2;
 describe('operations of a forward pass', () => {
   test('are those of the matrices where there is no attention', () => {
     expect(forwardOperations(modelWith({ attention: 'none' }), length)).toBe(2 * matrices * length);
-    expect(forwardOperations(modelWith({ attention: 'none', tiedEmbedding: true }), length)).toBe(2 * matrices * length);
+    expect(forwardOperations(modelWith({ attention: 'none', tiedEmbedding: true }), length)).toBe(
+      2 * matrices * length,
+    );
     const learned = modelWith({ attention: 'none', positions: { kind: 'learned', maxLength: 64 } });
     expect(forwardOperations(learned, length)).toBe(2 * matrices * length);
   });
@@ -40,8 +35,16 @@ describe('operations of a forward pass', () => {
   const perRow = heads * 2 * length * 2; // queries and keys, a multiplication and an addition
   test.each<[string, Partial<LanguageModelOptions>, number]>([
     ['positive features', {}, 16 * 8],
-    ['hyperbolic features, which use each projection twice', { attention: { features: { name: 'hyperbolic', featureCount: 16 } } }, 8 * 8],
-    ['shaped features, which turn rows first', { attention: { features: { name: 'oprf', featureCount: 16 } } }, 16 * 8 + 8 * 8],
+    [
+      'hyperbolic features, which use each projection twice',
+      { attention: { features: { name: 'hyperbolic', featureCount: 16 } } },
+      8 * 8,
+    ],
+    [
+      'shaped features, which turn rows first',
+      { attention: { features: { name: 'oprf', featureCount: 16 } } },
+      16 * 8 + 8 * 8,
+    ],
     ['learned features', { attention: { features: 'hedgehog' } }, 8 * 8],
     ['features without a projection', { attention: { features: 'cosformer' } }, 0],
   ])('are linear in it for %s', (name, options, projection) => {
@@ -76,7 +79,11 @@ describe('bytes of a decoded token', () => {
   });
 
   test('count the embedding where it gives the logits, and no table of positions', () => {
-    const { model, params } = parts({ attention: 'none', tiedEmbedding: true, positions: { kind: 'learned', maxLength: 64 } });
+    const { model, params } = parts({
+      attention: 'none',
+      tiedEmbedding: true,
+      positions: { kind: 'learned', maxLength: 64 },
+    });
     const state = bytesOf(initialState(model, 1));
     expect(tokenBytes(model, 7)).toBe(bytesOf(params) - bytesOf(params.positions ?? {}) + state);
   });

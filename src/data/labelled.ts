@@ -1,0 +1,134 @@
+/**
+ * Labelled texts: each text has a target, which is the name of a class, or numbers. They are read one by one, from
+ * wherever they lie, and their targets and sizes are known before any is read.
+ */
+import { PerformerError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
+
+/** The name of a class, or the values of a regression. */
+export type Target = string | readonly number[];
+
+export interface LabelledText {
+  /** UTF-8; the caller must not write to them. */
+  readonly bytes: Uint8Array;
+  readonly target: Target;
+}
+
+export interface LabelledTexts {
+  /** How many texts there are. */
+  readonly length: number;
+  /** One for each text. */
+  readonly targets: readonly Target[];
+  /** Bytes of each text. */
+  readonly sizes: readonly number[];
+  /** A text by its number, from 0. Throws DATA for one that is not there. */
+  read(index: number): Promise<LabelledText>;
+}
+
+/** What is learned from, and what is evaluated on. */
+export interface LabelledData {
+  readonly train: LabelledTexts;
+  readonly heldOut: LabelledTexts;
+}
+
+/** A text as it is given in memory. */
+export interface GivenText {
+  readonly text: string | Uint8Array;
+  readonly target: Target | number;
+}
+
+/** Throws DATA unless there is a text of this number. */
+export function expectIndex(where: string, index: number, length: number): void {
+  if (Number.isSafeInteger(index) && index >= 0 && index < length) return;
+  throw new PerformerError('DATA', `${where}: expected the number of one of ${length} texts, from 0, got ${index}.`);
+}
+
+/** Texts in memory; bytes are kept and not copied. Throws DATA for targets of two kinds, or that are not finite. */
+export function labelledTexts(given: readonly GivenText[], where = 'labelledTexts'): LabelledTexts {
+  const encoder = new TextEncoder();
+  const texts = given.map(({ text, target }) => ({
+    bytes: typeof text === 'string' ? encoder.encode(text) : text,
+    target: typeof target === 'number' ? [target] : target,
+  }));
+  const targets = texts.map(({ target }) => target);
+  checkTargets(where, targets);
+  return {
+    length: texts.length,
+    targets,
+    sizes: texts.map(({ bytes }) => bytes.length),
+    async read(index) {
+      expectIndex(where, index, texts.length);
+      return texts[index] as LabelledText;
+    },
+  };
+}
+
+/** Throws DATA unless all are names, or all as many finite numbers. */
+function checkTargets(where: string, targets: readonly Target[]): void {
+  const kindOf = (target: Target) => (typeof target === 'string' ? 'a name' : `${target.length} numbers`);
+  const [first] = targets;
+  for (const [index, target] of targets.entries()) {
+    const told = `${where}, text ${index}: expected`;
+    const expected = kindOf(first as Target);
+    if (kindOf(target) !== expected) {
+      throw new PerformerError('DATA', `${told} ${expected} as its target, as the first has, got ${kindOf(target)}.`);
+    }
+    if (typeof target !== 'string' && !target.every(Number.isFinite)) {
+      throw new PerformerError('DATA', `${told} finite numbers as its target, got ${target.join(', ')}.`);
+    }
+  }
+}
+
+/** Some of the texts, by their numbers, as texts of their own. */
+export function pickTexts(texts: LabelledTexts, indices: readonly number[]): LabelledTexts {
+  return {
+    length: indices.length,
+    targets: indices.map((index) => texts.targets[index] as Target),
+    sizes: indices.map((index) => texts.sizes[index] as number),
+    async read(index) {
+      expectIndex('pickTexts', index, indices.length);
+      return texts.read(indices[index] as number);
+    },
+  };
+}
+
+/**
+ * Holds out a part of the texts, chosen at random: of each class the same part, and one text at least of a class that has
+ * two. Of values, the part of them all.
+ *
+ * @throws CONFIG for a part that is not between 0 and 1, DATA where nothing would be left on either side.
+ */
+export function splitTexts(texts: LabelledTexts, heldOut: number, random: Random): LabelledData {
+  if (!(heldOut > 0 && heldOut < 1)) {
+    throw new PerformerError('CONFIG', `splitTexts: expected a held-out part between 0 and 1, got ${heldOut}.`);
+  }
+  const members = new Map<string, number[]>();
+  for (const [index, target] of texts.targets.entries()) {
+    const name = typeof target === 'string' ? target : '';
+    const own = members.get(name) ?? [];
+    own.push(index);
+    members.set(name, own);
+  }
+  const isHeldOut = new Set<number>();
+  for (const [name, own] of members) {
+    const count = Math.min(own.length - 1, Math.max(1, Math.round(own.length * heldOut)));
+    const order = random.split(name).permutation(own.length);
+    for (const at of order.subarray(0, count)) isHeldOut.add(own[at] as number);
+  }
+  const all = Array.from({ length: texts.length }, (_, index) => index);
+  const train = all.filter((index) => !isHeldOut.has(index));
+  if (train.length === 0 || isHeldOut.size === 0) {
+    const got = `${train.length} to learn from and ${isHeldOut.size} held out`;
+    throw new PerformerError(
+      'DATA',
+      `splitTexts: expected two texts of a class at least, got ${got}. Give more texts.`,
+    );
+  }
+  return {
+    train: pickTexts(texts, train),
+    heldOut: pickTexts(
+      texts,
+      all.filter((index) => isHeldOut.has(index)),
+    ),
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * The state of a session where the engine computes, and what reads tokens into it. Two sets of tensors take turns as what is
+ * read and what is written; nothing is written in place where the state grows.
+ */
+import type { HostTensor } from '../base/array.js';
+import { leavesOf } from '../base/tree.js';
+import type { Engine } from '../engine/index.js';
+import { hasGrowingState, type LoadedModel, type ModelWeights } from '../models/index.js';
+import { Compiled } from './compiled.js';
+import { DeferredTokens } from './deferral.js';
+import { compileReader, type HeldReading, type Reader, type ReaderInputs, type ReaderOptions } from './reader.js';
+import { emptyMemory, type History, type Memory } from './saved-state.js';
+import { type RowsForm, readerInputs } from './token-rows.js';
+
+type PlacedWeights = readonly [params: object, buffers: object];
+
+export class HeldState {
+  #loaded: LoadedModel;
+  readonly #engine: Engine;
+  readonly #options: ReaderOptions;
+  #weights: PlacedWeights;
+  readonly #readers = new Map<string, Compiled<Reader>>();
+  #current: HeldReading;
+  readonly #sets: readonly HeldReading[];
+  /** The set that holds the parts of the current state which rows go into; none after loading. */
+  #holder: HeldReading | undefined;
+  /** Tokens after the current state, where they can stand beside it. */
+  readonly #deferred: DeferredTokens | undefined;
+  /** Whether the engine computes on the host, where reading tokens beside the state is worth it. */
+  readonly #isOnHost: boolean;
+
+  private constructor(
+    engine: Engine,
+    loaded: LoadedModel,
+    options: ReaderOptions,
+    { sets, weights }: { readonly sets: readonly HeldReading[]; readonly weights: PlacedWeights },
+  ) {
+    const { deferral } = loaded.model;
+    this.#engine = engine;
+    this.#loaded = loaded;
+    this.#options = options;
+    this.#weights = weights;
+    this.#sets = sets;
+    this.#isOnHost = leavesOf<object>(sets[0]?.state.blocks ?? []).every(
+      ([, leaf]) => !('isPlaced' in (leaf as object)),
+    );
+    if (deferral !== undefined) this.#deferred = new DeferredTokens(engine, loaded, deferral, options);
+    const { logits, state } = emptyMemory(loaded.model, options.batch);
+    this.#current = { logits, state };
+  }
+
+  static async create(engine: Engine, loaded: LoadedModel, options: ReaderOptions): Promise<HeldState> {
+    const set = async (): Promise<HeldReading> => {
+      const { logits, state } = emptyMemory(loaded.model, options.batch);
+      return { logits, state: { ...state, blocks: (await engine.place(state.blocks)) as readonly object[] } };
+    };
+    const sets = hasGrowingState(loaded.model) ? [] : [await set(), await set()];
+    return new HeldState(engine, loaded, options, { sets, weights: await place(engine, loaded, options) });
+  }
+
+  get logits(): HostTensor {
+    return this.#current.logits;
+  }
+
+  get position(): HostTensor {
+    return this.#current.state.position;
+  }
+
+  /** Takes other weights, which are inputs. */
+  async replaceWeights(loaded: LoadedModel): Promise<void> {
+    this.#engine.free(this.#weights);
+    this.#weights = await place(this.#engine, loaded, this.#options);
+    this.#loaded = loaded;
+  }
+
+  /** Reads a piece: tokens of each row, of which some may have none. */
+  async read(rows: readonly Int32Array[]): Promise<void> {
+    const { form, inputs } = readerInputs(rows, this.#loaded.model);
+    const { logits } = this.#current;
+    if (form !== 'token' || !(await this.#readBeside(inputs, rows))) {
+      await this.settle();
+      await this.#readInto(form, inputs);
+    }
+    this.#keepIdle(rows, logits);
+  }
+
+  /** Brings all that was read into the state. */
+  async settle(): Promise<void> {
+    if (this.#deferred === undefined || this.#deferred.isEmpty) return;
+    const set = this.#otherSet() as HeldReading;
+    this.#current = await this.#deferred.settle(this.#current, set);
+    this.#holder = set;
+  }
+
+  /** All that is kept, as arrays, with what a session knows beside it. */
+  async memory(history: History): Promise<Memory> {
+    const { logits, state } = this.#current;
+    const deferred = this.#deferred?.save() ?? { blocks: [] };
+    const fetched = (await this.#engine.fetch<object>(state)) as HeldReading['state'];
+    return { logits, state: fetched, deferred, ...history };
+  }
+
+  /** Goes on from such a memory. */
+  resume({ logits, state, deferred }: Memory): void {
+    this.#deferred?.load(deferred);
+    this.#holder = undefined;
+    this.#current = { logits, state };
+  }
+
+  async dispose(): Promise<void> {
+    for (const reader of this.#readers.values()) await reader.dispose();
+    await this.#deferred?.dispose();
+    this.#engine.free(this.#sets);
+    if (this.#options.weightsAs === 'inputs') this.#engine.free(this.#weights);
+  }
+
+  /** Reads tokens beside the state; false where they have to be read into the state. */
+  async #readBeside(inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<boolean> {
+    const position = this.position.data as Int32Array;
+    // Nothing can stand beside the state of a row that has read nothing.
+    const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
+    if (this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
+    if (this.#deferred.isFull) await this.settle();
+    const next = await this.#deferred.read(this.#current, inputs, this.#weights);
+    if (next !== undefined) this.#current = next;
+    return next !== undefined;
+  }
+
+  async #readInto(form: RowsForm, inputs: ReaderInputs): Promise<void> {
+    const reader = await this.#readerOf(form, inputs.lengths !== undefined).get();
+    const outputs = this.#otherSet();
+    this.#current = await reader.run({ weights: this.#weights, state: this.#current.state, inputs, outputs });
+    this.#holder = outputs;
+  }
+
+  #readerOf(form: RowsForm, hasLengths: boolean): Compiled<Reader> {
+    const key = `${form} ${hasLengths}`;
+    const known = this.#readers.get(key);
+    if (known !== undefined) return known;
+    const reader = new Compiled(() => compileReader(this.#engine, this.#loaded, this.#options, { form, hasLengths }));
+    this.#readers.set(key, reader);
+    return reader;
+  }
+
+  /** Gives idle rows the logits that they had. */
+  #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
+    const { vocabularySize } = this.#loaded.model.config;
+    const logits = this.#current.logits.data as Float32Array;
+    rows.forEach((row, index) => {
+      if (row.length > 0) return;
+      const start = index * vocabularySize;
+      logits.set((before.data as Float32Array).subarray(start, start + vocabularySize), start);
+    });
+  }
+
+  /** A set that does not hold the current state. */
+  #otherSet(): HeldReading | undefined {
+    return this.#sets.find((set) => set !== this.#holder);
+  }
+}
+
+/** Weights that are inputs, where the engine computes; those that are constants stay as they are. */
+async function place(
+  engine: Engine,
+  { params, buffers }: ModelWeights,
+  { weightsAs }: ReaderOptions,
+): Promise<PlacedWeights> {
+  if (weightsAs === 'constants') return [params, buffers];
+  return (await engine.place([params, buffers])) as unknown as PlacedWeights;
+}

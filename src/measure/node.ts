@@ -1,0 +1,2 @@
+/** Profiles from disk, for Node. */
+export { readProfiles } from './node-profile.js';

@@ -1,0 +1,175 @@
+/**
+ * The classifier and regressor: the trunk with attention in both directions, one vector for a text pooled from its
+ * tokens, and a linear head: a logit for each class, or a number for each value.
+ *
+ * Values are learned in standard units, (value − mean)/deviation; means and deviations stand in the config. Pooled by the
+ * first token, a text begins with a token of its own (BERT's [CLS]), which the model sets before it.
+ */
+import * as z from 'zod';
+import { addDims, type Dim } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { choice, option, parseOptions } from '../base/options.js';
+import {
+  type EmbeddingParams,
+  embed,
+  embeddingLayout,
+  type LinearParams,
+  linear,
+  linearLayout,
+} from '../blocks/index.js';
+import { byteVocabularySize } from '../data/index.js';
+import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
+import { checkLength, type Model, type ModelFamily } from './model.js';
+import { modelFields, withTrunk } from './options.js';
+import {
+  type AttentionPoolingParams,
+  attentionPooling,
+  attentionPoolingLayout,
+  firstPooling,
+  meanPooling,
+  type PooledInputs,
+} from './pooling.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { maxLengthOf } from './trunk-options.js';
+
+/** The token that begins a text where it is pooled by its first token. */
+export const classToken = byteVocabularySize;
+
+const names = z.array(z.string()).min(1);
+
+/** What is told of a text. It follows from the data, and has no flag. */
+const targetChoice = choice(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('classes'),
+      /** In the order of the logits. */
+      names: names.min(2),
+      /** How much a text of each class counts in the loss; 1 each unless given. */
+      weights: z.array(z.number().positive()).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('values'),
+      names,
+      /** The units in which the values are learned; 0 and 1 unless given. */
+      means: z.array(z.number()).optional(),
+      deviations: z.array(z.number().positive()).optional(),
+    }),
+  ],
+  'classes',
+);
+
+export type Targets = z.output<typeof targetChoice>;
+export type ClassTargets = Extract<Targets, { kind: 'classes' }>;
+export type ValueTargets = Extract<Targets, { kind: 'values' }>;
+
+/** Every list must be as long as that of the names, whose names are each once. */
+function targetProblems({ names: own, ...lists }: Targets): readonly (readonly [string, string])[] {
+  const wrong = Object.entries(lists).filter(([, list]) => Array.isArray(list) && list.length !== own.length);
+  const problems = wrong.map(([key]) => [key, `expected ${own.length}, as many as names`] as const);
+  return new Set(own).size === own.length ? problems : [...problems, ['names', 'expected each name once']];
+}
+
+export const classifierSchema = withTrunk(
+  z
+    .strictObject({
+      ...modelFields('classifier', 1),
+      pooling: option(
+        z.enum(['mean', 'first', 'attention']).default('mean'),
+        'how one vector is made of the tokens of a text',
+      ),
+      targets: targetChoice,
+    })
+    .superRefine(({ targets }, context) => {
+      for (const [key, message] of targetProblems(targets)) {
+        context.addIssue({ code: 'custom', path: ['targets', key], message });
+      }
+    }),
+  { isCausal: false },
+);
+
+export type ClassifierConfig = z.output<typeof classifierSchema>;
+/** What may be given: sizes and targets must be, all else has a default. */
+export interface ClassifierOptions extends z.input<typeof classifierSchema> {}
+
+/** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
+export function classifierConfig(options: ClassifierOptions): ClassifierConfig {
+  return parseOptions('classifierConfig', classifierSchema, options);
+}
+
+/** What a model tells of a text; nothing for models of other families. */
+export function targetsOf({ config }: Pick<Model, 'config'>): Targets | undefined {
+  return config.model === 'classifier' ? (config as ClassifierConfig).targets : undefined;
+}
+
+/** The targets of a model that tells of this kind. Throws CONFIG for other models. */
+export function expectTargets<const K extends Targets['kind']>(
+  where: string,
+  model: Pick<Model, 'config'>,
+  kind: K,
+): Extract<Targets, { kind: K }> {
+  const targets = targetsOf(model);
+  if (targets?.kind === kind) return targets as Extract<Targets, { kind: K }>;
+  const got = targets === undefined ? `a ${model.config.model}` : `one of ${targets.kind}`;
+  throw new PerformerError('CONFIG', `${where}: expected a classifier of ${kind}, got ${got}.`);
+}
+
+interface ClassifierParams extends TrunkParams {
+  readonly embedding: EmbeddingParams;
+  /** For attention pooling. */
+  readonly pooling?: AttentionPoolingParams | undefined;
+  /** [dim, outputs] */
+  readonly head: LinearParams;
+}
+
+export const classifier: ModelFamily<ClassifierConfig> = {
+  name: 'classifier',
+  text: 'tells the class of a text, or numbers',
+  schema: classifierSchema,
+  build(config, { chunk = 64 } = {}): Model {
+    const { dim, vocabularySize, pooling, targets } = config;
+    const trunk = buildTrunk(config, { isCausal: false, chunk });
+    const maxLength = maxLengthOf(config);
+    const before = pooling === 'first' ? 1 : 0;
+    const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
+      scope('head', () => linear((params as ClassifierParams).head, hidden));
+    return {
+      ...{ config, chunk, head, isCausal: false, deferral: undefined },
+      maxLength: maxLength === undefined ? undefined : maxLength - before,
+      params: {
+        embedding: embeddingLayout(vocabularySize, dim),
+        ...trunk.params,
+        pooling: pooling === 'attention' ? attentionPoolingLayout(dim) : undefined,
+        head: linearLayout(dim, targets.names.length),
+      },
+      buffers: trunk.buffers,
+      mixers: trunk.mixers,
+      // The head is multiplied once for a text, and not for each token.
+      tables: ['positions.weight', 'embedding.weight', 'pooling.query', 'head.weight'],
+      state: trunk.state,
+      apply(weights, { tokens, lengths: given }, { dropout, recompute } = {}) {
+        const lengths = given === undefined || before === 0 ? given : add(given, before);
+        const whole = pad(tokens, 1, before, 0, classToken);
+        const [batch, length] = whole.shape as [Dim, Dim];
+        checkLength('classifier', { maxLength }, length);
+        const { embedding, pooling: own, head: _, ...params } = weights.params as ClassifierParams;
+        const frame = trunk.frame('classifier', { batch, length, lengths, dropout });
+        const embedded = scope('embedding', () => embed(embedding, frame.pad(whole)));
+        const buffers = weights.buffers as TrunkBuffers;
+        const result = trunk.apply({ params, buffers }, embedded, { frame, recompute });
+        const pooled = scope('pooling', () => pool(own, pooling, { hidden: result.hidden, lengths }));
+        const hidden = slice(result.hidden, 1, before, addDims(before, tokens.dim(1)));
+        return { ...result, hidden, output: head(weights, pooled) }; // [batch, outputs]
+      },
+    };
+  },
+};
+
+function pool(
+  params: AttentionPoolingParams | undefined,
+  pooling: ClassifierConfig['pooling'],
+  inputs: PooledInputs,
+): Tensor {
+  if (params !== undefined) return attentionPooling(params, inputs);
+  return pooling === 'first' ? firstPooling(inputs) : meanPooling(inputs);
+}

@@ -1,0 +1,88 @@
+/** Pooling: one vector for each text from the hidden layers of its tokens. Padding counts nothing. */
+import type { Dim } from '../base/dimension.js';
+import { filled, type ParameterSpec } from '../base/layout.js';
+import {
+  broadcastTo,
+  cast,
+  divide,
+  equal,
+  less,
+  matmul,
+  maximum,
+  multiply,
+  range,
+  reshape,
+  scalar,
+  size,
+  slice,
+  softmax,
+  subtract,
+  sum,
+  type Tensor,
+  where,
+} from '../graph/index.js';
+
+/** A batch of texts of different lengths. */
+export interface PooledInputs {
+  /** [batch, length, dim] */
+  readonly hidden: Tensor;
+  /** How many tokens of each row are real, [batch] int32; all unless given. */
+  readonly lengths?: Tensor | undefined;
+}
+
+export interface AttentionPoolingParams<T = Tensor> {
+  /** [dim, 1] */
+  readonly query: T;
+}
+
+/** The query begins at zero, so that attention begins as the mean. */
+export function attentionPoolingLayout(dim: number): AttentionPoolingParams<ParameterSpec> {
+  return { query: filled([dim, 1], 0) };
+}
+
+/** The mean of the real tokens: [batch, dim]; zeros for a text without tokens. */
+export function meanPooling({ hidden, lengths }: PooledInputs): Tensor {
+  const [batch, length] = hidden.shape as [Dim, Dim];
+  const counts = cast(maximum(countsOf(hidden, lengths), 1), 'float32');
+  const total = sum(realTokens(hidden, maskOf(lengths, batch, length)), 1);
+  return divide(total, reshape(counts, [batch, 1]));
+}
+
+/** The first token: [batch, dim]. */
+export function firstPooling({ hidden }: PooledInputs): Tensor {
+  const [batch, , dim] = hidden.shape as [Dim, Dim, Dim];
+  return reshape(slice(hidden, 1, 0, 1), [batch, dim]);
+}
+
+/** The last real token: [batch, dim]; zeros for a text without tokens. */
+export function lastPooling({ hidden, lengths }: PooledInputs): Tensor {
+  const [batch, length] = hidden.shape as [Dim, Dim];
+  const last = reshape(subtract(countsOf(hidden, lengths), 1), [batch, 1]);
+  const isLast = reshape(equal(range(length), last), [batch, length, 1]);
+  return sum(where(isLast, hidden, scalar(0)), 1);
+}
+
+/** Σ softmax(hidden·query/√dim)·hidden over the real tokens: [batch, dim]; zeros for a text without tokens. */
+export function attentionPooling({ query }: AttentionPoolingParams, { hidden, lengths }: PooledInputs): Tensor {
+  const [batch, length, dim] = hidden.shape as [Dim, Dim, number];
+  const mask = maskOf(lengths, batch, length);
+  const scores = reshape(matmul(hidden, query, { scale: dim ** -0.5 }), [batch, length]);
+  const weights = softmax(mask === undefined ? scores : where(mask, scores, scalar(-1e30)));
+  const column = reshape(weights, [batch, length, 1]);
+  return sum(multiply(realTokens(hidden, mask), column), 1);
+}
+
+/** [batch, length], true for real tokens; absent where all are. */
+function maskOf(lengths: Tensor | undefined, batch: Dim, length: Dim): Tensor | undefined {
+  return lengths && less(range(length), reshape(lengths, [batch, 1]));
+}
+
+function realTokens(hidden: Tensor, mask: Tensor | undefined): Tensor {
+  const [batch, length] = hidden.shape as [Dim, Dim];
+  return mask === undefined ? hidden : where(reshape(mask, [batch, length, 1]), hidden, scalar(0));
+}
+
+function countsOf(hidden: Tensor, lengths: Tensor | undefined): Tensor {
+  const [batch, length] = hidden.shape as [Dim, Dim];
+  return lengths ?? broadcastTo(size(length, 'int32'), [batch]);
+}

@@ -1,0 +1,52 @@
+/** What a classifier tells of texts: probabilities of classes, or values in their own units. */
+import { PerformerError } from '../base/errors.js';
+import type { Engine } from '../engine/index.js';
+import { add, constant, multiply, softmax, type Tensor } from '../graph/index.js';
+import { type Targets, targetsOf } from './classifier.js';
+import type { LoadedModel } from './folder.js';
+import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
+
+export interface Predictor {
+  /** The names of the numbers that are told of a text, and their kind. */
+  readonly targets: Targets;
+  /** For each text the probability of each class, or each value, in the order of the names. */
+  predict(texts: readonly GivenTokens[]): Promise<Float32Array[]>;
+  dispose(): Promise<void>;
+}
+
+/** Compiles the predictions of a classifier. Throws CONFIG for a model of another family, and for a batch or window that is none. */
+export async function createPredictor(
+  engine: Engine,
+  loaded: LoadedModel,
+  options: TextBatchOptions = {},
+): Promise<Predictor> {
+  const targets = targetsOf(loaded.model);
+  if (targets === undefined) {
+    throw new PerformerError('CONFIG', `predict: expected a classifier, got a ${loaded.model.config.model}.`);
+  }
+  const vectors = await compileTextVectors('predict', engine, loaded, options, ({ output }) => told(targets, output));
+  return { targets, predict: vectors.of, dispose: vectors.dispose };
+}
+
+/** For each text the probability of each class, or each value in its own units. See `createPredictor`. */
+export async function predict(
+  engine: Engine,
+  loaded: LoadedModel,
+  texts: readonly GivenTokens[],
+  options: TextBatchOptions = {},
+): Promise<Float32Array[]> {
+  const predictor = await createPredictor(engine, loaded, options);
+  try {
+    return await predictor.predict(texts);
+  } finally {
+    await predictor.dispose();
+  }
+}
+
+/** The output of a classifier [batch, outputs] as probabilities, or in the units of the data. */
+function told(targets: Targets, output: Tensor): Tensor {
+  if (targets.kind === 'classes') return softmax(output);
+  const { names, means = names.map(() => 0), deviations = names.map(() => 1) } = targets;
+  const row = (values: readonly number[]) => constant('float32', [names.length], values);
+  return add(multiply(output, row(deviations)), row(means));
+}

@@ -1,0 +1,91 @@
+/** One vector for each of many texts: they are read in batches of about one length, and come back in their own order. */
+import type { HostTensor } from '../base/array.js';
+import { symbol } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import type { Weights } from '../blocks/index.js';
+import { byLength, textRows } from '../data/index.js';
+import type { Engine } from '../engine/index.js';
+import { spec, specsOf, type Tensor } from '../graph/index.js';
+import type { LoadedModel } from './folder.js';
+import { isRagged, type ModelResult } from './model.js';
+
+/** A text, its bytes, or tokens. */
+export type GivenTokens = string | ArrayLike<number>;
+
+export interface TextBatchOptions {
+  /** Texts that are read at once; 8 unless given. */
+  readonly batch?: number | undefined;
+  /** Tokens at which a text is cut; none unless given. */
+  readonly window?: number | undefined;
+}
+
+export interface TextVectors {
+  /** One row for each text, in their order. Throws CONFIG for a text that is longer than the model knows. */
+  of(texts: readonly GivenTokens[]): Promise<Float32Array[]>;
+  /** Frees what was compiled and placed. */
+  dispose(): Promise<void>;
+}
+
+/** Compiles what makes a vector of a text: `build` gets the result of the model and the lengths [batch], and returns [batch, size]. */
+export async function compileTextVectors(
+  where: string,
+  engine: Engine,
+  { model, params, buffers }: LoadedModel,
+  { batch = 8, window = Number.POSITIVE_INFINITY }: TextBatchOptions,
+  build: (result: ModelResult, lengths: Tensor) => Tensor,
+): Promise<TextVectors> {
+  expectSizes(where, { batch, window });
+  const { maxLength = Number.POSITIVE_INFINITY } = model;
+  const compiled = await engine.compile(
+    (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor; lengths: Tensor }) => {
+      const weights: Weights = { params: learned, buffers: drawn };
+      // What cannot mask has causal attention, whose tokens do not see the padding behind them.
+      const result = model.apply(weights, { tokens, lengths: isRagged(model) ? lengths : undefined });
+      return { vectors: build(result, lengths) };
+    },
+    [
+      specsOf(params) as object,
+      specsOf(buffers) as object,
+      { tokens: spec('int32', [symbol('batch'), symbol('length')]), lengths: spec('int32', [symbol('batch')]) },
+    ],
+  );
+  const placed = await engine.place({ params, buffers });
+  return {
+    async of(texts) {
+      const rows = texts.map((text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text));
+      const lengthOf = (index: number) => Math.min((rows[index] as ArrayLike<number>).length, window);
+      const order = byLength([...rows.keys()], lengthOf);
+      const longest = order.length === 0 ? 0 : lengthOf(order.at(-1) as number);
+      if (longest > maxLength) {
+        const advice = 'Cut texts with window.';
+        throw new PerformerError('CONFIG', `${where}: expected at most ${maxLength} tokens, got ${longest}. ${advice}`);
+      }
+      const vectors: Float32Array[] = [];
+      for (let at = 0; at < order.length; at += batch) {
+        const own = order.slice(at, at + batch);
+        const given = textRows(
+          own.map((index) => rows[index] as ArrayLike<number>),
+          window,
+        );
+        const { vectors: found } = await compiled.run([placed.params, placed.buffers, given]);
+        const { shape, data } = found as HostTensor<'float32'>;
+        const size = shape[1] as number;
+        own.forEach((index, row) => {
+          vectors[index] = data.slice(row * size, (row + 1) * size);
+        });
+      }
+      return vectors;
+    },
+    async dispose() {
+      engine.free(placed);
+      await compiled.dispose();
+    },
+  };
+}
+
+function expectSizes(where: string, sizes: Required<Readonly<Record<'batch' | 'window', number>>>): void {
+  for (const [name, value] of Object.entries(sizes)) {
+    if (value >= 1 && (Number.isSafeInteger(value) || value === Number.POSITIVE_INFINITY)) continue;
+    throw new PerformerError('CONFIG', `${where}: expected a positive integer as ${name}, got ${value}.`);
+  }
+}

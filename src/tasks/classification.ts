@@ -1,0 +1,117 @@
+/** Classification: the class of a text is told, by the cross-entropy of one logit for each class. */
+import { int32 } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import type { LabelledData, LabelledTexts, Target } from '../data/index.js';
+import {
+  argMax,
+  constant,
+  matmul,
+  multiply,
+  oneHot,
+  reshape,
+  spec,
+  sum,
+  type Tensor,
+  transpose,
+} from '../graph/index.js';
+import { type ClassTargets, expectTargets, type Model } from '../models/index.js';
+import { crossEntropy } from './cross-entropy.js';
+import { labelledBatches } from './labelled-task.js';
+import type { BatchSize, Task } from './task.js';
+
+/**
+ * The classes of texts in the order of the alphabet, as the targets of a model.
+ *
+ * @param weights `balanced` lets every class count as much as each other, however many texts it has; `equal` every text.
+ * @throws DATA for texts of fewer than two classes, or whose targets are numbers.
+ */
+export function classTargets(texts: LabelledTexts, weights: 'equal' | 'balanced' = 'equal'): ClassTargets {
+  const counts = new Map<string, number>();
+  for (const target of texts.targets) {
+    const name = className(target);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const names = [...counts.keys()].sort();
+  if (names.length < 2) {
+    throw new PerformerError('DATA', `classification: expected texts of two classes at least, got ${names.length}.`);
+  }
+  if (weights === 'equal') return { kind: 'classes', names };
+  return {
+    kind: 'classes',
+    names,
+    weights: names.map((name) => texts.length / names.length / (counts.get(name) ?? 1)),
+  };
+}
+
+/**
+ * The task for a classifier of classes and labelled texts.
+ *
+ * @throws CONFIG for a model of another family or other targets; DATA, when a batch is made, for a class that the model does not know.
+ */
+export function classification(model: Model, size: BatchSize, data: LabelledData): Task {
+  const { names, weights: classWeights } = expectTargets('classification', model, 'classes');
+  const numbers = new Map(names.map((name, index) => [name, index]));
+  const classes = names.length;
+  const numberOf = (target: Target) => {
+    const number = numbers.get(className(target));
+    if (number !== undefined) return number;
+    throw new PerformerError('DATA', `classification: expected a class among ${names.join(', ')}, got ${target}.`);
+  };
+  const arrays = {
+    spec: spec('int32', [size.batch]),
+    of: (targets: readonly Target[]) => int32([targets.length], targets.map(numberOf)),
+  };
+  return {
+    name: 'classification',
+    model,
+    ...labelledBatches(size, data, arrays),
+    loss(given, { tokens, lengths, targets, weights }, options) {
+      const result = model.apply(given, { tokens: tokens!, lengths }, options);
+      const losses = crossEntropy(result.output, targets!); // [batch]
+      const hot = oneHot(targets!, classes); // [batch, classes]
+      const counted = classWeights === undefined ? weights! : multiply(weights!, weightOf(hot, classWeights));
+      const sums = { confusion: confusionOf(result.output, hot, weights!) };
+      return { total: sum(multiply(losses, counted)), count: sum(counted), sums, result };
+    },
+    measures(_, { total, count, sums }) {
+      const confusion = sums.confusion ?? new Float64Array(classes ** 2);
+      return { loss: total / count, accuracy: accuracyOf(confusion, classes), macroF1: macroF1Of(confusion, classes) };
+    },
+  };
+}
+
+function className(target: Target): string {
+  if (typeof target === 'string') return target;
+  throw new PerformerError('DATA', `classification: expected the name of a class as target, got ${target.join(', ')}.`);
+}
+
+/** The weight of the class of each row: [batch]. */
+function weightOf(hot: Tensor, weights: readonly number[]): Tensor {
+  return reshape(matmul(hot, constant('float32', [weights.length, 1], weights)), [hot.dim(0)]);
+}
+
+/** How many texts of each class (row) were taken for each (column): [classes, classes]. */
+function confusionOf(logits: Tensor, hot: Tensor, weights: Tensor): Tensor {
+  const told = oneHot(argMax(logits, -1), hot.staticDim(-1)); // [batch, classes]
+  const counted = multiply(hot, reshape(weights, [hot.dim(0), 1]));
+  return matmul(transpose(counted, [1, 0]), told);
+}
+
+/** The part of the texts that were told right. */
+function accuracyOf(confusion: Float64Array, classes: number): number {
+  const right = confusion.filter((_, at) => at % (classes + 1) === 0);
+  return right.reduce((a, b) => a + b, 0) / confusion.reduce((a, b) => a + b, 0);
+}
+
+/** The mean of F1 = 2·right/(texts + told) over the classes that there are texts of, or that were told. */
+function macroF1Of(confusion: Float64Array, classes: number): number {
+  const each = Array.from({ length: classes }, (_, own) => {
+    let [texts, told] = [0, 0];
+    for (let other = 0; other < classes; other++) {
+      texts += confusion[own * classes + other] as number;
+      told += confusion[other * classes + own] as number;
+    }
+    return { right: confusion[own * classes + own] as number, all: texts + told };
+  }).filter(({ all }) => all > 0);
+  return each.reduce((total, { right, all }) => total + (2 * right) / all, 0) / each.length;
+}

@@ -1,0 +1,85 @@
+/** What the tasks on labelled texts have in common: batches in buckets of length, and the held-out texts in order. */
+import { float32, type HostTensor } from '../base/array.js';
+import { symbol } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import {
+  byLength,
+  type LabelledData,
+  type LabelledTexts,
+  readTexts,
+  type Target,
+  type TextBatches,
+  textBatches,
+} from '../data/index.js';
+import { spec, type TensorSpec } from '../graph/index.js';
+import type { Batch, BatchSize, Task } from './task.js';
+
+/** The targets of a batch, as the loss takes them. */
+export interface TargetArrays {
+  readonly spec: TensorSpec;
+  of(targets: readonly Target[]): HostTensor;
+}
+
+/** All of a task but its loss, its measures and its name. */
+export function labelledBatches(
+  size: BatchSize,
+  { train, heldOut }: LabelledData,
+  arrays: TargetArrays,
+): Pick<Task, 'size' | 'tokensPerStep' | 'specs' | 'step' | 'evaluations'> {
+  const { batch, window, accumulation, carryState, seed } = size;
+  if (carryState) throw new PerformerError('CONFIG', 'labelled texts: expected texts on their own, got carryState.');
+  const random = Random.fromSeed(seed).split('batches');
+  const specs = {
+    tokens: spec('int32', [batch, symbol('length')]),
+    lengths: spec('int32', [batch]),
+    targets: arrays.spec,
+    weights: spec('float32', [batch]),
+  };
+  let batches: TextBatches | undefined;
+  const read = (texts: LabelledTexts, indices: readonly number[]) => batchOf(texts, indices, size, arrays);
+  return {
+    size,
+    specs,
+    tokensPerStep: Math.round(batch * accumulation * meanLength(train, window)),
+    async step(step) {
+      batches ??= textBatches(train, { batch, window, random });
+      const { of } = batches;
+      const numbers = Array.from({ length: accumulation }, (_, index) => step * accumulation + index);
+      return { batches: await Promise.all(numbers.map((number) => read(train, of(number)))), isStart: true };
+    },
+    evaluations: [
+      {
+        ...{ name: 'texts', batch, carriesState: false, specs },
+        async *batches() {
+          const order = byLength(
+            heldOut.sizes.map((_, index) => index),
+            (index) => heldOut.sizes[index] as number,
+          );
+          for (let at = 0; at < order.length; at += batch) yield await read(heldOut, order.slice(at, at + batch));
+        },
+      },
+    ],
+  };
+}
+
+/** The mean length of texts that are cut at the window. */
+function meanLength({ length, sizes }: LabelledTexts, window: number): number {
+  return sizes.reduce((total, size) => total + Math.min(size, window), 0) / Math.max(1, length);
+}
+
+/** A batch of some texts; where they are fewer than its rows, it is filled with the first of them, which counts nothing there. */
+async function batchOf(
+  texts: LabelledTexts,
+  indices: readonly number[],
+  { batch, window }: BatchSize,
+  arrays: TargetArrays,
+): Promise<Batch> {
+  const filled = Array.from({ length: batch }, (_, row) => indices[row] ?? (indices[0] as number));
+  const { tokens, lengths, targets } = await readTexts(texts, filled, window);
+  const weights = float32(
+    [batch],
+    filled.map((_, row) => (row < indices.length ? 1 : 0)),
+  );
+  return { tokens, lengths, targets: arrays.of(targets), weights };
+}

@@ -1,0 +1,110 @@
+/** Rows of a session by themselves: idle ones, and clearing, saving and loading one while the others go on. */
+import { describe, expect, it } from 'vitest';
+import { nodeEngine } from '../../src/engine/node.js';
+import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
+import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from './models.js';
+
+const engine = nodeEngine({ threads: 1 });
+const nothing = new Int32Array(0);
+const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * 256, (row + 1) * 256);
+
+describe('an idle row', () => {
+  it('stays as it was, whether it has read something or not, while others read token by token', async () => {
+    const model = randomModel();
+    const tokens = drawTokens(50);
+    const expected = await parallelLogits(engine, model, tokens);
+    const session = await sessionOf(engine, model, { batch: 3 });
+    await session.read([tokens.subarray(0, 20), tokens.subarray(0, 7), nothing]);
+    const before = rowOf(session.logits, 1).slice();
+    for (let at = 20; at < 45; at++) {
+      const logits = await session.read([tokens.subarray(at, at + 1), nothing, nothing]);
+      expectClose(rowOf(logits, 0), expected[at]!, `step at ${at}`);
+      expect(rowOf(logits, 1)).toEqual(before);
+    }
+    expect([...session.position]).toEqual([45, 7, 0]);
+    const logits = await session.read([nothing, tokens.subarray(7, 8), tokens.subarray(0, 3)]);
+    expectClose(rowOf(logits, 1), expected[7]!, 'the row that was idle');
+    expectClose(rowOf(logits, 2), expected[2]!, 'the row that had read nothing');
+    await session.dispose();
+  });
+
+  it('lets the others read beside the state: no token is padded to a chunk, and the state is seldom written', async () => {
+    let runs = 0;
+    const compile: typeof engine.compile = async (build, args) => {
+      const executable = await engine.compile(build, args);
+      const run: typeof executable.run = (given, options) => {
+        runs++;
+        return executable.run(given, options);
+      };
+      return { ...executable, run, dispose: () => executable.dispose() };
+    };
+    const session = await sessionOf({ ...engine, compile }, randomModel(), { batch: 2 });
+    await session.read([drawTokens(5), nothing]);
+    runs = 0;
+    for (let at = 0; at < 16; at++) await session.read([Int32Array.of(at), nothing]);
+    expect(runs).toBe(16);
+    await session.dispose();
+  });
+});
+
+describe('one row', () => {
+  it('can be cleared, saved and loaded while the others go on', async () => {
+    const model = randomModel();
+    const [a, b] = [drawTokens(60, 1), drawTokens(60, 2)];
+    const [ofA, ofB] = [await parallelLogits(engine, model, a), await parallelLogits(engine, model, b)];
+    const session = await sessionOf(engine, model, { batch: 2 });
+    await session.read([a.subarray(0, 30), b.subarray(0, 20)]);
+    await session.step(Int32Array.of(a[30]!, b[20]!));
+    const saved = await session.saveRow(1);
+    await session.clearRow(1);
+    expect([...session.position]).toEqual([31, 0]);
+    expect(session.seenTokens(1)).toEqual([]);
+    const cleared = await session.read([a.subarray(31, 32), a.subarray(0, 4)]);
+    expectClose(rowOf(cleared, 0), ofA[31]!, 'the other row');
+    expectClose(rowOf(cleared, 1), ofA[3]!, 'the cleared row');
+    const chunks = encodeSafetensors(saved.tensors, saved.metadata).map((chunk) => Buffer.from(chunk));
+    await session.loadRow(1, decodeSafetensors('state', Buffer.concat(chunks)));
+    expect([...session.position]).toEqual([32, 21]);
+    const loaded = await session.step(Int32Array.of(a[32]!, b[21]!));
+    expectClose(rowOf(loaded, 0), ofA[32]!, 'the other row');
+    expectClose(rowOf(loaded, 1), ofB[21]!, 'the loaded row');
+    const alone = await sessionOf(engine, model);
+    alone.loadState(saved);
+    expectClose(await alone.step(b.subarray(21, 22)), ofB[21]!, 'a session of that row alone');
+    await alone.dispose();
+    await session.dispose();
+  });
+
+  it('has no state of its own with exact attention', async () => {
+    const session = await sessionOf(engine, randomModel({ attention: 'softmax' }), { batch: 2 });
+    await session.read([drawTokens(4), drawTokens(4)]);
+    for (const call of [() => session.clearRow(0), () => session.saveRow(1)]) {
+      await expect(call()).rejects.toMatchObject({ code: 'CONFIG' });
+    }
+    await expect(session.clearRow(2)).rejects.toThrow(/a row from 0 to 1/);
+    await session.dispose();
+  });
+});
+
+describe('weights that are inputs', () => {
+  it('give the logits of constants, and others take their place without compiling again', async () => {
+    const [first, second] = [randomModel({}, 1), randomModel({}, 2)];
+    const tokens = drawTokens(30);
+    const session = await sessionOf(engine, first, { weights: 'inputs' });
+    expectClose(await session.read(tokens), (await parallelLogits(engine, first, tokens))[29]!, 'the first weights');
+    await session.replaceWeights(second);
+    session.reset();
+    await session.read(tokens.subarray(0, 28));
+    await session.step(tokens.subarray(28, 29));
+    expectClose(
+      await session.step(tokens.subarray(29)),
+      (await parallelLogits(engine, second, tokens))[29]!,
+      'the others',
+    );
+    await expect(session.replaceWeights(randomModel({ depth: 1 }))).rejects.toMatchObject({ code: 'CHECKPOINT' });
+    await session.dispose();
+    const constant = await sessionOf(engine, first);
+    await expect(constant.replaceWeights(second)).rejects.toMatchObject({ code: 'USAGE' });
+    await constant.dispose();
+  });
+});
