@@ -6,15 +6,8 @@
  * second order: (|zⱼ|²|zₖ|² − (zⱼ·zₖ)²)/(2(dim − 1)(dim + 2)).
  */
 import type { HostTensor } from '../base/array.js';
-import {
-  applyRows,
-  curvatureTerms,
-  type FeatureMapName,
-  type FeatureMapOptions,
-  type FeatureShape,
-  headShape,
-  type ProjectionLaw,
-} from '../features/index.js';
+import { applyRows, curvatureTerms, headShape } from '../features/error.js';
+import type { FeatureMapName, FeatureMapOptions, FeatureShape, ProjectionLaw } from '../features/index.js';
 import { dotOf } from './samples.js';
 
 /** The maps whose attention error can be predicted. */

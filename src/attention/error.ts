@@ -17,7 +17,8 @@
  * values. Taylor features are drawn from nothing: their error is computed as it is.
  */
 import { PerformerError } from '../base/errors.js';
-import { expectCounts, projectionLaw } from '../features/index.js';
+import { projectionLaw } from '../features/index.js';
+import { expectCounts } from '../features/projection.js';
 import { correlatedError, geometryOf, gramOf, PairTable, type PredictedMap, predictableMaps } from './correlation.js';
 import { type AttentionSamples, dotOf, type HeadSamples, headSamples, logSoftmax, sampledRows } from './samples.js';
 

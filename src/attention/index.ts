@@ -3,7 +3,6 @@ export { bidirectionalAttention } from './bidirectional.js';
 export { type CausalOptions, causalAttention, defaultChunk, largestChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export {
-  addRecent,
   type DeferredState,
   deferredAttention,
   largestDeferredWeight,
@@ -28,4 +27,4 @@ export {
 } from './recommend.js';
 export { recurrentAttention } from './recurrent.js';
 export type { AttentionSamples } from './samples.js';
-export { type AttentionState, emptyLogScale } from './state.js';
+export type { AttentionState } from './state.js';

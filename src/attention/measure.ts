@@ -4,7 +4,6 @@ import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
 import {
   drawFeatureParts,
-  expectCounts,
   type FeatureMapOptions,
   type FeatureMapParts,
   type FeatureShape,
@@ -14,6 +13,7 @@ import {
   type ShapeMethod,
   shapeFromMoments,
 } from '../features/index.js';
+import { expectCounts } from '../features/projection.js';
 import { specsOf, square, subtract, sum, type Tensor } from '../graph/index.js';
 import { bidirectionalAttention } from './bidirectional.js';
 import { causalAttention } from './causal.js';

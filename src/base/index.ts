@@ -3,7 +3,19 @@ export * from './array.js';
 export * from './dimension.js';
 export * from './errors.js';
 export * from './layout.js';
-export * from './options.js';
+export {
+  type ChoiceSchema,
+  choice,
+  flagName,
+  type OptionField,
+  type OptionHelp,
+  type OptionKind,
+  type OptionVariants,
+  option,
+  optionFields,
+  optionNames,
+  parseOptions,
+} from './options.js';
 export * from './random.js';
 export * from './shape.js';
 export * from './tree.js';

@@ -1,15 +1,7 @@
 /** Feature maps, whose products estimate kernels, and the random projections that they need. */
 export { cosformerFeatures } from './cosformer.js';
 export { effectiveRank } from './effective-rank.js';
-export {
-  applyRows,
-  curvatureTerms,
-  type HeadShape,
-  headShape,
-  type KernelErrorOptions,
-  kernelError,
-  orthogonalErrorBound,
-} from './error.js';
+export { type KernelErrorOptions, kernelError, orthogonalErrorBound } from './error.js';
 export { expansionFeatures } from './expansion.js';
 export {
   type CommonFeatureOptions,
@@ -53,7 +45,6 @@ export {
   defaultFeatureCount,
   drawProjection,
   drawSigns,
-  expectCounts,
   mostEntries,
   type ProjectionKind,
   type ProjectionOptions,

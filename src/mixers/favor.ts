@@ -5,18 +5,18 @@
  * recurrent form, and one token beside the state in the deferred form: the same function.
  */
 import type * as z from 'zod';
+import { addRecent } from '../attention/deferred.js';
 import {
   type AttentionState,
-  addRecent,
   bidirectionalAttention,
   causalAttention,
   deferredAttention,
-  emptyLogScale,
   largestDeferredWeight,
   type RecentTokens,
   recurrentAttention,
   stateFeatureCount,
 } from '../attention/index.js';
+import { emptyLogScale } from '../attention/state.js';
 import type { Dim } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';

@@ -5,6 +5,7 @@ export {
   type ClassifierOptions,
   type ClassTargets,
   classifierConfig,
+  classifierSchema,
   classToken,
   expectTargets,
   type Targets,
@@ -12,7 +13,7 @@ export {
   type ValueTargets,
 } from './classifier.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
-export { type EncoderConfig, type EncoderOptions, encoderConfig, maskToken } from './encoder.js';
+export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskToken } from './encoder.js';
 export {
   arrangeTensors,
   checkListed,
@@ -26,6 +27,7 @@ export {
   type LanguageModelConfig,
   type LanguageModelOptions,
   languageModelConfig,
+  languageModelSchema,
   type PresetName,
   presets,
 } from './language-model.js';

@@ -83,8 +83,8 @@ describe('trees of one form', () => {
   test('become one tree, from the leaves at each path', () => {
     const firsts = zipTrees<object, unknown>([tree, twice], ([a, b], path) => [
       path,
-      (a as HostTensor).data[0],
-      (b as HostTensor).data[0],
+      (a as unknown as HostTensor).data[0],
+      (b as unknown as HostTensor).data[0],
     ]);
     expect(firsts).toEqual({
       embedding: ['embedding', 1, 2],

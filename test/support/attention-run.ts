@@ -5,10 +5,10 @@ import {
   bidirectionalAttention,
   causalAttention,
   type ExactState,
-  emptyLogScale,
   exactAttention,
   recurrentAttention,
 } from '../../src/attention/index.js';
+import { emptyLogScale } from '../../src/attention/state.js';
 import { type HostTensor, type MapLeaves, symbol, zeros } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';

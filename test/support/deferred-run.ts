@@ -1,8 +1,9 @@
 /** Single tokens read beside a state, which gets them when some have gathered, or at once where a weight is too large. */
+
+import { addRecent } from '../../src/attention/deferred.js';
 import {
   type AttentionInputs,
   type AttentionState,
-  addRecent,
   type DeferredState,
   deferredAttention,
   largestDeferredWeight,
