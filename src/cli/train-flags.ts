@@ -51,7 +51,10 @@ export type TrainOptions = z.output<typeof trainSchema>;
 /** The options of a language model, which other families have but for a few. */
 export const modelFlags: readonly Flag[] = flagsOf('Model:', languageModelSchema);
 
-/** The names of the options of a family of models. */
+/** The names of the options of a language model. */
+export const modelNames: readonly string[] = optionNames(languageModelSchema);
+
+/** The same of any family of models. */
 export function modelNamesOf(family: string): readonly string[] {
   return optionNames(modelFamily(family).schema);
 }

@@ -10,7 +10,7 @@ import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
 import { type FlagValues, keyOf } from './flags.js';
 import { misfitOf, nestedOptions, type OptionValues, pickValues, valuesOf } from './option-values.js';
-import { modelNamesOf, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
+import { modelNames, modelNamesOf, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
 
 /** The options that were asked for, by their places, and by what each was asked for. */
 export interface AskedOptions {
@@ -35,7 +35,7 @@ export interface RunOptions {
 const changeable = ['steps', 'evaluationInterval', 'checkpointInterval', 'keep'];
 
 /** What may stand in a config file beside the options that have flags. */
-const unflagged = [...modelNamesOf('causal-language-model'), ...optionNames(trainingSchema)].filter(
+const unflagged = [...modelNames, ...optionNames(trainingSchema)].filter(
   (name) => !optionFlags.some(({ path }) => path[0] === name),
 );
 
