@@ -10,6 +10,8 @@ export default defineConfig({
     'src/index.ts',
     'src/door/node-platform.ts',
     'src/door/web-platform.ts',
+    'src/door/worker.ts',
+    'src/door/worker-thread.ts',
     ...rooms,
     'src/engine/node.ts',
     'src/engine/web.ts',

@@ -13,7 +13,7 @@ const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 const alias = { '#platform': fileURLToPath(new URL('src/door/node-platform.ts', import.meta.url)) };
 
 const engineSuite = [
-  'test/attention/{conformance,gradients,large-norms,leak}.test.ts',
+  'test/attention/{conformance,extremes,gradients,hidden-keys,large-norms,leak}.test.ts',
   'test/blocks/blocks.test.ts',
   'test/engine/{arithmetic,placing,training,generation}.test.ts',
   'test/features/positive.test.ts',
@@ -21,7 +21,7 @@ const engineSuite = [
 ];
 
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
-const slowOnGpu = ['test/attention/{large-norms,leak}.test.ts'];
+const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
 
 const setupFiles = ['test/engines/skips.ts'];
 

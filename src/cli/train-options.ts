@@ -165,7 +165,8 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
 export function resumedSnapshot(snapshot: Snapshot, asked: AskedOptions, folder: string): Snapshot {
   const { own, preset, isPresetNamed, nameOf } = asked;
   const begun = valuesOf({ ...snapshot.model, ...snapshot.training }, optionFlags);
-  const named = isPresetNamed ? pickValues(preset, (key) => problemOf(key, begun) === undefined) : {};
+  const suits = (key: string, value: unknown) => parse({ ...begun, [key]: value }).issues.length === 0;
+  const named = isPresetNamed ? pickValues(preset, suits) : {};
   for (const [key, value] of Object.entries({ ...named, ...own })) {
     if (changeable.includes(key) || value === begun[key]) continue;
     const problem = problemOf(key, begun);

@@ -2,8 +2,8 @@
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
+import { broadcastTo } from './ops/expand-and-sum.js';
 import { add, scalar } from './ops/index.js';
-import { broadcastTo } from './ops/layout.js';
 import { type Node, sortNodes, type Tensor, withPath } from './tensor.js';
 
 /**

@@ -23,16 +23,9 @@ import {
   type Tensor,
   withGradient,
 } from '../graph/index.js';
-import {
-  asRow,
-  dotProduct,
-  expectPositive,
-  type Kernel,
-  positiveSquaredNorms,
-  type ScaleOptions,
-  type Vector,
-} from './kernel.js';
+import { asRow, expectPositive, type Kernel, positiveSquaredNorms, type ScaleOptions } from './kernel.js';
 import { type Preparation, type Series, taylorExpansion } from './taylor.js';
+import { dotProduct, type Vector } from './vector.js';
 
 function norms(x: Tensor): Tensor {
   return sqrt(positiveSquaredNorms(x)); // [..., n, 1]

@@ -23,8 +23,9 @@ import {
   type Tensor,
 } from '../graph/index.js';
 import { exponentialSeries } from './dot-product.js';
-import { asRow, dotProduct, expectPositive, type Kernel, squaredNorms, type Vector } from './kernel.js';
+import { asRow, expectPositive, type Kernel, squaredNorms } from './kernel.js';
 import { taylorExpansion } from './taylor.js';
+import { dotProduct, type Vector } from './vector.js';
 
 function ones(x: Tensor): Tensor {
   return broadcastTo(scalar(1), [...x.shape.slice(0, -1), 1]);

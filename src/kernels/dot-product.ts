@@ -8,8 +8,9 @@
  */
 import { PerformerError } from '../base/errors.js';
 import { add, exp, matmul, multiply, type Tensor } from '../graph/index.js';
-import { dotProduct, expectPositive, type Kernel, type ScaleOptions, squaredNorms, type Vector } from './kernel.js';
+import { expectPositive, type Kernel, type ScaleOptions, squaredNorms } from './kernel.js';
 import { type Preparation, type Series, taylorExpansion } from './taylor.js';
+import { dotProduct, type Vector } from './vector.js';
 
 function scaleFor(dim: number, scale: number | undefined): number {
   return scale ?? dim ** -0.5;

@@ -8,9 +8,7 @@
 import { PerformerError } from '../base/errors.js';
 import { maximum, square, sum, type Tensor, transpose } from '../graph/index.js';
 import type { TaylorExpansion } from './taylor.js';
-
-/** A vector on the host. */
-export type Vector = ArrayLike<number>;
+import type { Vector } from './vector.js';
 
 /** A positive semidefinite kernel K(x, y). */
 export interface Kernel {
@@ -41,16 +39,6 @@ export function expectPositive(where: string, name: string, value: number | unde
   if (value !== undefined && !(value > 0 && value < Number.POSITIVE_INFINITY)) {
     throw new PerformerError('CONFIG', `${where}: expected a finite ${name} above 0, got ${value}.`);
   }
-}
-
-/** x·y in float64. Throws SHAPE unless both have one length. */
-export function dotProduct(x: Vector, y: Vector): number {
-  if (x.length !== y.length) {
-    throw new PerformerError('SHAPE', `kernel: expected vectors of one length, got ${x.length} and ${y.length}.`);
-  }
-  let total = 0;
-  for (let i = 0; i < x.length; i++) total += (x[i] as number) * (y[i] as number);
-  return total;
 }
 
 /** |x|² of each row, [..., n, 1]. */

@@ -9,7 +9,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import { broadcastTo, concatenate, constant, multiply, scalar, slice, type Tensor } from '../graph/index.js';
-import { dotProduct, type Vector } from './kernel.js';
+import { dotProduct, type Vector } from './vector.js';
 
 /** f(t): its coefficients, and a bound of what is left out. */
 export interface Series {

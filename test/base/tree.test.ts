@@ -81,7 +81,11 @@ describe('trees of one form', () => {
   ) as unknown as typeof tree;
 
   test('become one tree, from the leaves at each path', () => {
-    const firsts = zipTrees([tree, twice], ([a, b], path) => [path, a!.data[0], b!.data[0]]);
+    const firsts = zipTrees<object, unknown>([tree, twice], ([a, b], path) => [
+      path,
+      (a as unknown as HostTensor).data[0],
+      (b as unknown as HostTensor).data[0],
+    ]);
     expect(firsts).toEqual({
       embedding: ['embedding', 1, 2],
       blocks: [
@@ -94,7 +98,7 @@ describe('trees of one form', () => {
   test('that have not one form are an error of ours', () => {
     const { blocks } = twice;
     const less = { embedding: twice.embedding, blocks: [blocks[0], { weight: blocks[1]!.weight }] } as typeof twice;
-    expect(() => zipTrees([tree, less], () => 0)).toThrow(
+    expect(() => zipTrees<object, number>([tree, less], () => 0)).toThrow(
       /internal: trees of one form differ: blocks\.1\.bias is missing/,
     );
   });

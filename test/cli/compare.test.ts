@@ -100,6 +100,24 @@ describe('a comparison', () => {
     expect(await readFile(join(out, 'ranking.md'), 'utf8')).toMatch(/\| positive \| diverged \|.*0, 1 diverged/);
   });
 
+  test('takes any option of the model behind the name of a kernel', async () => {
+    const kernels =
+      'favor+:positions=none,positive:feature-count=16:no-token-shift,softmax:positions=learned:max-length=32';
+    const { out, ran } = await comparison(['--kernels', kernels, '--seeds', '1', '--steps', '1']);
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    const { runs } = JSON.parse(await readFile(join(out, 'compare.json'), 'utf8'));
+    expect(runs.map(({ model }: { model: object }) => model)).toMatchObject([
+      { positions: { kind: 'none' }, tokenShift: true, attention: { features: { name: 'positive', featureCount: 8 } } },
+      { positions: { kind: 'rotary' }, tokenShift: false, attention: { features: { featureCount: 16 } } },
+      { positions: { kind: 'learned', maxLength: 32 }, attention: { kind: 'softmax' } },
+    ]);
+    expect((await resultsOf(out)).runs.map(({ features }: { features?: number }) => features)).toEqual([
+      8,
+      16,
+      undefined,
+    ]);
+  });
+
   test('takes what only features have for the kernels that have features', async () => {
     const words = ['--kernels', 'softmax,positive', '--seeds', '1', '--redraw-interval', '3'];
     expect((await comparison(words)).ran).toMatchObject({ code: 0, err: '' });
@@ -122,6 +140,7 @@ describe('a comparison', () => {
     [['--kernels', 'relu,relu'], /got relu twice/],
     [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],
     [['--kernels', 'positive:projection-kind=none'], /--projection-kind of positive:.*need a projection/],
+    [['--kernels', 'favor+:polynomial-degree=3'], /--polynomial-degree of favor\+:.*only polynomial features have it/],
     [['--minutes', '1'], /--steps or --minutes, got both/],
     [['--feature-map', 'relu'], /unknown option '--feature-map'/],
     [['--seeds', '0'], /--seeds/],

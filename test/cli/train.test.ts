@@ -84,6 +84,27 @@ describe('training', () => {
   });
 });
 
+test.each([
+  ['a bare name', 'softmax', { kind: 'softmax' }],
+  ['a nested name', { features: 'taylor' }, { kind: 'favor+', features: { name: 'taylor' } }],
+  [
+    'nested options',
+    { features: { name: 'relu', projectionKind: 'none' } },
+    { kind: 'favor+', features: { name: 'relu', projectionKind: 'none', rowNorm: 'chi', featureCount: 8 } },
+  ],
+])('a config file chooses attention by %s, without the options of the preset that it cannot have', async (...given) => {
+  const [, attention, saved] = given;
+  const folder = await temporaryFolder();
+  const [config, out] = [join(folder, 'options.json'), join(folder, 'run')];
+  const sizes = { dim: 16, depth: 1, heads: 2, headDim: 8, window: 16, batch: 2, steps: 1 };
+  await writeFile(config, JSON.stringify({ preset: 'tiny', ...sizes, attention }));
+  const words = ['train', await textFile(folder), '--out', out, '--config', config, '--threads', '1'];
+  expect(await performer(words)).toMatchObject({ code: 0, err: '' });
+  expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8')).attention).toEqual(saved);
+  const again = await performer([...words.slice(0, 1), ...words.slice(2), '--resume', '--steps', '2']);
+  expect(again).toMatchObject({ code: 0, err: '' });
+});
+
 test('says so where the feature map passes no gradient', async () => {
   const folder = await temporaryFolder();
   const text = await textFile(folder);

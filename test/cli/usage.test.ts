@@ -77,6 +77,8 @@ describe('calling it wrongly ends with 2 and one line', () => {
       ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
       /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only random projections/,
     ],
+    ['an option of another map', ['--polynomial-degree', '3'], /--polynomial-degree: only polynomial features have it/],
+    ['a longest text of rotary positions', ['--max-length', '64'], /--max-length: only learned positions have it/],
     ['rows of Taylor features', ['--feature-map', 'taylor', '--projection-kind', 'iid'], /--projection-kind: taylor/],
     [
       'a last part of a constant rate',
@@ -120,6 +122,14 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['a list', '[]', /expected one JSON object, got a list/],
     ['unknown keys', '{"dim": 8, "dept": 2}', /got dept/],
     ['a wrong value', '{"dim": "wide"}', /config\.json: dim: .*expected number/],
+    ['unknown keys within', '{"attention": {"colour": 8}}', /expected options of train, got attention\.colour/],
+    ['a kind that there is none of', '{"attention": "sofmax"}', /config\.json: attention\.kind: .*favor\+, softmax/],
+    [
+      'an option of another map',
+      '{"attention": {"features": {"name": "relu", "degree": 3}}}',
+      /config\.json: attention\.features\.degree: only polynomial features have it/,
+    ],
+    ['options of version 1', '{"version": 1}', /config\.json: version: .*expected 2/],
     ['a wrong preset', '{"preset": "huge"}', /expected a preset, got "huge"/],
   ])('a config file with %s', async (_, content, message) => {
     const folder = await temporaryFolder();

@@ -23,7 +23,11 @@ it.each([
   ['random windows', {}, {}],
   ['a carried state and redrawn projections', {}, { carryState: true, redrawInterval: 2 }],
   ['dropout and two micro-batches', { feedForwardDropout: 0.2 }, { accumulation: 2, carryState: true }],
-  ['exact softmax attention and learned positions', { attention: 'softmax', positions: { kind: 'learned', maxLength: 16 } }, {}],
+  [
+    'exact softmax attention and learned positions',
+    { attention: 'softmax', positions: { kind: 'learned', maxLength: 16 } },
+    {},
+  ],
 ] as const)('three steps have the losses, gradients and weights of the oracle: %s', async (_, model, training) => {
   const snapshot = () => snapshotOf({ ...small, ...model }, { ...short, ...training });
   const expected = await train(referenceEngine(), snapshot(), 3);

@@ -93,6 +93,55 @@ describe.skipIf(!existsSync(executablePath))('in Chromium (skipped where it is n
   });
 });
 
+/** Trains and writes through a worker, and tells what came of it, and how often the page's own clock ticked meanwhile. */
+const throughWorker = `
+import { inWorker } from 'performer-ts/worker';
+
+let ticks = 0;
+setInterval(() => { ticks += 1; }, 5);
+async function run() {
+  const performer = await inWorker({ threads: 2 });
+  const options = { dim: 16, depth: 1, heads: 2, headDim: 8, steps: 4, batch: 2, window: 16, learningRate: 0.01 };
+  const text = 'the cat sat on the mat. '.repeat(40);
+  let steps = 0;
+  const model = await performer.trainModel(text, { ...options, onProgress: () => { steps += 1; } });
+  const written = await model.generate('the', { maxTokens: 8, temperature: 0 }).text();
+  const again = await performer.loadModel(await model.files());
+  const same = await again.generate('the', { maxTokens: 8, temperature: 0 }).text();
+  const stop = new AbortController();
+  let late = 0;
+  const onProgress = () => { late += 1; if (late === 2) stop.abort(); };
+  await performer.trainModel(text, { ...options, steps: 100000, signal: stop.signal, onProgress });
+  performer.dispose();
+  return JSON.stringify({ steps, isWritten: written.length > 0, isSame: same === written, isStopped: late < 100000, isAlive: ticks > 5 });
+}
+run().then((told) => { document.title = told; }, (cause) => { document.title = String(cause); });`;
+
+const atTheDoor = `
+import { attention, createModel } from 'performer-ts';
+
+async function run() {
+  const values = ${JSON.stringify(values)};
+  const output = await attention({ query: values, key: values, value: values, shape: ${JSON.stringify(shape)} }, { kind: 'softmax' });
+  const model = await createModel({ dim: 16, depth: 1, heads: 2, headDim: 8 });
+  const { shape } = await model.logits('cat');
+  return JSON.stringify([output.length, ...shape]);
+}
+run().then((told) => { document.title = told; }, (cause) => { document.title = String(cause); });`;
+
+describe.skipIf(!existsSync(executablePath))('the front door in Chromium (skipped where it is not installed)', () => {
+  it('trains, writes and is stopped in a worker, while the page stays alive', async () => {
+    const { title } = await show(await buildPage({ 'page.js': throughWorker }));
+    expect(JSON.parse(title)).toEqual({ steps: 5, isWritten: true, isSame: true, isStopped: true, isAlive: true });
+  });
+
+  it('chooses the engine of browsers by itself', async () => {
+    const { title, requests } = await show(await buildPage({ 'page.js': atTheDoor }));
+    expect(JSON.parse(title)).toEqual([12, 3, 256]);
+    expect(requests.filter((url) => url.endsWith('.wasm'))).toHaveLength(1);
+  });
+});
+
 it('the files of WebGPU are in a page that asks for it', async () => {
   const { files } = await buildPage({
     'page.js': `

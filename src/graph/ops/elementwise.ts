@@ -4,7 +4,7 @@ import { apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
 import { mapBroadcast } from './broadcast.js';
 import { less } from './compare.js';
 import { scalar, toTensor } from './constant.js';
-import { sumTo } from './reduce.js';
+import { sumTo } from './expand-and-sum.js';
 import { where } from './select.js';
 import { erf as erfOf } from './special.js';
 

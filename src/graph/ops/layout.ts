@@ -1,10 +1,9 @@
-/** Ops that move elements and change none: reshape, transpose, broadcast, concatenate, slice, pad. */
+/** Ops that move elements and change none: reshape, transpose, concatenate, slice, pad. */
 import { addDims, type Dim, evaluateDim, formatDim, sameDim, subtractDims } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { elementCount, formatShape, normalizeAxis, type Shape, sameShape, stridesOf } from '../../base/shape.js';
 import { apply, here, type Op, shapeError, type Tensor } from '../tensor.js';
-import { broadcastOffsets, stridedOffsets } from './broadcast.js';
-import { sumTo } from './reduce.js';
+import { stridedOffsets } from './broadcast.js';
 
 const reshapeOp: Op<{ shape: Shape }> = {
   name: 'reshape',
@@ -71,27 +70,6 @@ const transposeOp: Op<{ order: readonly number[] }> = {
 /** Axis i of the result is axis order[i] of x. */
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
   return apply(transposeOp, [x], { order });
-}
-
-const broadcastToOp: Op<{ shape: Shape }> = {
-  name: 'broadcastTo',
-  infer: ([x], { shape }) => {
-    const extra = shape.length - x!.shape.length;
-    const fits = extra >= 0 && x!.shape.every((dim, axis) => dim === 1 || sameDim(dim, shape[axis + extra] as Dim));
-    if (!fits) throw shapeError('broadcastTo', `a shape that broadcasts to ${formatShape(shape)}`, x!);
-    return [{ dtype: x!.dtype, shape }];
-  },
-  evaluate: ([x], _, { outputShapes }) => {
-    const offsets = broadcastOffsets(x!.shape, outputShapes[0]!);
-    return [Float64Array.from(offsets, (offset) => x!.data[offset] as number)];
-  },
-  differentiate: ({ inputs: [x], gradients: [g] }) => [sumTo(g!, x!.shape)],
-  lower: (emitter, [x], { shape }) => [emitter.emit('Expand', [x!, emitter.shape(shape)])],
-};
-
-/** Repeats along dimensions of 1 (and new leading ones). */
-export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape });
 }
 
 const concatenateOp: Op<{ axis: number }> = {

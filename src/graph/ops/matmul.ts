@@ -3,8 +3,8 @@ import { type Dim, formatDim, sameDim } from '../../base/dimension.js';
 import { broadcastShapes, elementCount, type Shape } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, shapeError, type Tensor, type TensorType } from '../tensor.js';
 import { broadcastOffsets } from './broadcast.js';
+import { sumTo } from './expand-and-sum.js';
 import { reshape } from './layout.js';
-import { sumTo } from './reduce.js';
 
 interface MatmulAttributes {
   readonly transposeLeft: boolean;

@@ -2,8 +2,9 @@
 import { sameDim } from '../../base/dimension.js';
 import { apply, applyMany, expectDtype, type Op, shapeError, type Tensor } from '../tensor.js';
 import { multiply, subtract } from './elementwise.js';
+import { sum, sumTo } from './expand-and-sum.js';
 import { inBlocks } from './in-blocks.js';
-import { mean, sum, sumTo } from './reduce.js';
+import { mean } from './reduce.js';
 
 /** Calls `change` with each row of the last axis. */
 function mapRows(data: Float64Array, rowLength: number, change: (row: Float64Array) => void): Float64Array {

@@ -1,97 +1,16 @@
-/** Reductions over axes. */
+/** Reductions over axes that need arithmetic, and running sums. */
 import { type Dim, sameDim } from '../../base/dimension.js';
 import { internalError } from '../../base/errors.js';
-import { normalizeAxis, type Shape, stridesOf } from '../../base/shape.js';
+import { normalizeAxis, stridesOf } from '../../base/shape.js';
 import type { Emitter } from '../emitter.js';
 import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
-import { stridedOffsets } from './broadcast.js';
 import { equal } from './compare.js';
 import { size } from './constant.js';
 import { add, divide, exp, log, multiply, subtract } from './elementwise.js';
-import { broadcastTo, reshape } from './layout.js';
+import { sum } from './expand-and-sum.js';
+import { reshape } from './layout.js';
+import { type Axes, foldWith, reduceArray, reducedShape, reduction, sortedAxes } from './reduction.js';
 import { cast, stopGradient } from './select.js';
-
-interface ReduceAttributes {
-  /** Sorted, counted from the start. */
-  readonly axes: readonly number[];
-  readonly keep: boolean;
-}
-
-function reducedShape(shape: Shape, { axes, keep }: ReduceAttributes): Shape {
-  if (keep) return shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
-  return shape.filter((_, axis) => !axes.includes(axis));
-}
-
-/** For each output element in order, calls `fold` with the input's values. */
-function reduceArray(
-  shape: readonly number[],
-  data: Float64Array,
-  axes: readonly number[],
-  fold: (values: (index: number) => number, count: number) => number,
-): Float64Array {
-  const strides = stridesOf(shape);
-  const kept = shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
-  const pick = (which: readonly number[]) =>
-    stridedOffsets(
-      which.map((axis) => shape[axis] as number),
-      which.map((axis) => strides[axis] as number),
-    );
-  const outer = pick(kept);
-  const inner = pick(axes);
-  return Float64Array.from(outer, (base) =>
-    fold((index) => data[base + (inner[index] as number)] as number, inner.length),
-  );
-}
-
-interface ReduceRules {
-  readonly onnx: string;
-  readonly fold: (values: (index: number) => number, count: number) => number;
-  readonly gradient: (g: Tensor, x: Tensor, y: Tensor) => Tensor;
-}
-
-type Axes = number | readonly number[] | undefined;
-
-function sortedAxes(name: string, x: Tensor, axes: Axes): readonly number[] {
-  const list = axes === undefined ? x.shape.map((_, axis) => axis) : typeof axes === 'number' ? [axes] : axes;
-  return list.map((axis) => normalizeAxis(here(name), axis, x.rank)).sort((a, b) => a - b);
-}
-
-function reduction(name: string, rules: ReduceRules) {
-  const op: Op<ReduceAttributes> = {
-    name,
-    infer: ([x], attributes) => {
-      expectDtype(name, [x!], 'float32', 'int32', 'int64');
-      return [{ dtype: x!.dtype, shape: reducedShape(x!.shape, attributes) }];
-    },
-    evaluate: ([x], { axes }) => [reduceArray(x!.shape, x!.data, axes, rules.fold)],
-    differentiate: ({ inputs: [x], outputs: [y], gradients: [g], attributes }) => {
-      const kept = reducedShape(x!.shape, { ...attributes, keep: true });
-      return [rules.gradient(reshape(g!, kept), x!, reshape(y!, kept))];
-    },
-    lower: (emitter, [x], { axes, keep }) => {
-      const axesName = emitter.constant('int64', [axes.length], axes);
-      return [emitter.emit(rules.onnx, [x!, axesName], { keepdims: Number(keep) })];
-    },
-  };
-  return (x: Tensor, axes?: Axes, keep = false): Tensor => {
-    const list = sortedAxes(name, x, axes);
-    return list.length === 0 ? x : apply(op, [x], { axes: list, keep });
-  };
-}
-
-function foldWith(start: number, combine: (a: number, b: number) => number): ReduceRules['fold'] {
-  return (values, count) => {
-    let result = start;
-    for (let index = 0; index < count; index++) result = combine(result, values(index));
-    return result;
-  };
-}
-
-export const sum = reduction('sum', {
-  onnx: 'ReduceSum',
-  fold: foldWith(0, (a, b) => a + b),
-  gradient: (g, x) => broadcastTo(g, x.shape),
-});
 
 /** The maximum; its gradient is shared equally by the elements that attain it. */
 export const max = reduction('max', {
@@ -121,16 +40,6 @@ export function logSumExp(x: Tensor, axes?: Axes, keep = false): Tensor {
   const top = stopGradient(max(x, list, true));
   const total = add(log(sum(exp(subtract(x, top)), list, true)), top);
   return keep ? total : reshape(total, reducedShape(x.shape, { axes: list, keep }));
-}
-
-/** Sums a tensor down to a shape that broadcasts to its own: the gradient of broadcasting. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
-  const extra = x.rank - shape.length;
-  const axes = x.shape.flatMap((dim, axis) => {
-    const target = shape[axis - extra];
-    return target === undefined || !sameDim(target, dim) ? [axis] : [];
-  });
-  return axes.length === 0 ? x : reshape(sum(x, axes, true), shape);
 }
 
 const argMaxOp: Op<{ axis: number }> = {

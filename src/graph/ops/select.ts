@@ -4,7 +4,7 @@ import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
 import { mapBroadcast } from './broadcast.js';
 import { scalar } from './constant.js';
-import { sumTo } from './reduce.js';
+import { sumTo } from './expand-and-sum.js';
 
 const whereOp: Op<null> = {
   name: 'where',

@@ -1,0 +1,153 @@
+/** The page's side of the front door in a worker: the same functions, whose work is done over there. */
+import { PerformerError } from '../base/errors.js';
+import type { AttentionArrays, AttentionOptions } from './attention.js';
+import { GeneratedText, type GenerationOptions, type LanguageModel } from './language-model.js';
+import type { CreateModelOptions, ModelSource } from './model.js';
+import type { Answer, CallName, ErrorAnswer, MessageEnd, ModelHandle, RemoteCalls, Request } from './remote-calls.js';
+import type { TrainingProgress, TrainingText, TrainModelOptions } from './train.js';
+
+/** The functions of the front door, whose engine is the worker's. */
+export interface RemotePerformer {
+  /** See `attention` of `performer-ts`. */
+  attention(arrays: AttentionArrays, options?: Omit<AttentionOptions, 'engine'>): Promise<Float32Array>;
+  /** See `createModel` of `performer-ts`. */
+  createModel(options?: Omit<CreateModelOptions, 'engine'>): Promise<LanguageModel>;
+  /** See `trainModel` of `performer-ts`. The training does not wait for `onProgress`. */
+  trainModel(text: TrainingText, options?: Omit<TrainModelOptions, 'engine'>): Promise<LanguageModel>;
+  /** See `loadModel` of `performer-ts`; a text is a URL relative to the page. */
+  loadModel(source: ModelSource): Promise<LanguageModel>;
+  /** Ends the worker. What is under way rejects with USAGE, and its models are gone. */
+  dispose(): void;
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(cause: unknown): void;
+  tell(value: unknown): void;
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly tell?: ((value: never) => void) | undefined;
+}
+
+/** Calls over a pair of message ends. */
+export class Connection {
+  readonly #pending = new Map<number, Pending>();
+  #count = 0;
+  /** Why nothing is answered any more. */
+  #failure: PerformerError | undefined;
+
+  constructor(private readonly end: MessageEnd) {
+    end.onmessage = ({ data }) => this.#take(data as Answer);
+  }
+
+  /** The answer to a call. Once the signal is given the call is cancelled, and an error of it is the signal's reason. */
+  call<K extends CallName>(
+    name: K,
+    args: Parameters<RemoteCalls[K]>,
+    { signal, tell = () => {} }: CallOptions = {},
+  ): Promise<ReturnType<RemoteCalls[K]>> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#count += 1;
+    const id = this.#count;
+    const send = (request: Request) => this.end.postMessage(request);
+    const cancel = () => send({ cancelled: id });
+    const answer = new Promise<ReturnType<RemoteCalls[K]>>((resolve, reject) => {
+      const refuse = (cause: unknown) => reject(signal?.aborted ? signal.reason : cause);
+      this.#pending.set(id, { resolve: resolve as Pending['resolve'], reject: refuse, tell: tell as Pending['tell'] });
+      send({ id, name, args });
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel);
+    });
+    return answer.finally(() => {
+      this.#pending.delete(id);
+      signal?.removeEventListener('abort', cancel);
+    });
+  }
+
+  /** Rejects all calls, those under way and those to come. */
+  fail(failure: PerformerError): void {
+    this.#failure ??= failure;
+    for (const { reject } of this.#pending.values()) reject(failure);
+  }
+
+  #take(answer: Answer): void {
+    const pending = this.#pending.get(answer.id);
+    if (answer.kind === 'told') pending?.tell(answer.value);
+    else if (answer.kind === 'value') pending?.resolve(answer.value);
+    else pending?.reject(errorOf(answer));
+  }
+}
+
+function errorOf({ code, message }: ErrorAnswer): Error {
+  return code === undefined ? new Error(message) : new PerformerError(code, message);
+}
+
+/** The front door over a connection whose other end is served; `end` ends the worker. */
+export function remotePerformer(connection: Connection, end: () => void): RemotePerformer {
+  const model = (handle: ModelHandle) => remoteModel(connection, handle);
+  return {
+    attention: (arrays, options = {}) => connection.call('attention', [arrays, options]),
+    createModel: async (options = {}) => model(await connection.call('createModel', [options])),
+    async trainModel(text, { onProgress, signal, ...options } = {}) {
+      const tell = (progress: TrainingProgress) => void onProgress?.(progress);
+      return model(await connection.call('trainModel', [text, options], { signal, tell }));
+    },
+    async loadModel(source) {
+      const { location } = globalThis as { readonly location?: { readonly href: string } };
+      const place = source instanceof Map ? source : new URL(source as string | URL, location?.href).href;
+      return model(await connection.call('loadModel', [place]));
+    },
+    dispose() {
+      end();
+      connection.fail(new PerformerError('USAGE', 'worker: expected a live worker, got one disposed of.'));
+    },
+  };
+}
+
+function remoteModel(connection: Connection, { model, config, parameterCount }: ModelHandle): LanguageModel {
+  return {
+    config,
+    parameterCount,
+    logits: (tokens) => connection.call('logits', [model, tokens]),
+    generate: (prompt, options = {}) => new GeneratedText(() => remotePieces(connection, model, prompt, options)),
+    files: () => connection.call('files', [model]),
+    dispose: () => connection.call('dispose', [model]),
+  };
+}
+
+/** The pieces of a text as they are told; a loop that is left cancels the generation. */
+async function* remotePieces(
+  connection: Connection,
+  model: number,
+  prompt: string | Uint8Array,
+  { signal, ...options }: GenerationOptions,
+): AsyncGenerator<string, void, void> {
+  const told: string[] = [];
+  let wake = () => {};
+  let isDone = false;
+  const left = new AbortController();
+  const tell = (piece: string) => {
+    told.push(piece);
+    wake();
+  };
+  const both = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
+  const call = connection.call('generate', [model, prompt, options], { signal: both, tell });
+  const end = () => {
+    isDone = true;
+    wake();
+  };
+  call.then(end, end);
+  try {
+    while (true) {
+      while (told.length > 0) yield told.shift() as string;
+      if (isDone) return await call;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  } finally {
+    left.abort();
+  }
+}
