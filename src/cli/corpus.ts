@@ -108,9 +108,13 @@ export async function readRunNote(folder: string): Promise<RunNote | undefined> 
 
 /** Tokens of a window in the training of a model, or of the run whose checkpoint it is; undefined where none is noted. */
 export async function trainingWindow(folder: string): Promise<number | undefined> {
+  return (await runNoteOf(folder))?.window;
+}
+
+/** The note of the run whose model a folder has, or of which it is a checkpoint; undefined where there is none. */
+export async function runNoteOf(folder: string): Promise<RunNote | undefined> {
   const place = resolve(folder);
-  const run = basename(dirname(place)) === 'checkpoints' ? dirname(dirname(place)) : place;
-  return (await readRunNote(run))?.window;
+  return readRunNote(basename(dirname(place)) === 'checkpoints' ? dirname(dirname(place)) : place);
 }
 
 /**

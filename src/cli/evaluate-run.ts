@@ -1,17 +1,18 @@
 /** `performer evaluate` at work. */
-import { PerformerError } from '../base/errors.js';
 import type { ByteSource } from '../data/index.js';
 import type { Model } from '../models/index.js';
 import { loadModel } from '../models/node.js';
+import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { EvaluateOptions } from './evaluate.js';
-import { bitsPerByte, formatCount, formatLoss } from './format.js';
+import { expectFinite } from './finite.js';
+import { bitsPerByte, formatCount, formatLoss, formatMeasures } from './format.js';
 import type { Io } from './io.js';
+import { labelledKeys } from './labelled-flags.js';
 import { openTexts } from './standard-input.js';
-import { textTaskOfModel } from './text-task.js';
 
 /** Windows side by side, where each is read on its own. */
 const sideBySide = 4;
@@ -21,11 +22,19 @@ export async function runEvaluate(
   io: Io,
 ): Promise<void> {
   const loaded = await loadModel(folder as string);
+  const family = taskOfModel(loaded.model);
+  if (family.data === 'labelled') {
+    const { evaluateLabelled } = await import('./evaluate-labelled.js');
+    io.stdout.write(await evaluateLabelled(family, loaded, folder as string, files as readonly string[], options));
+    return;
+  }
+  const own = labelledKeys.find((key) => options[key] !== undefined);
+  if (own !== undefined) throw usageError(`--${own}: ${family.name} does not have it.`);
   const text = await openTexts(files as readonly string[], io);
   try {
     const window = await chooseWindow(folder as string, loaded.model, text, options.window);
     const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
-    const task = textTaskOfModel(loaded.model).build(loaded.model, size, { train: text, heldOut: text });
+    const task = family.build(loaded.model, size, { train: text, heldOut: text });
     const evaluator = new Evaluator(await chooseEngine(options), task);
     try {
       const { measures } = await evaluator.run(loaded);
@@ -40,14 +49,6 @@ export async function runEvaluate(
   }
 }
 
-/** Throws NUMERIC for a loss that is not finite. */
-function expectFinite(measures: Report['measures']): void {
-  const bad = Object.values(measures).find((loss) => !Number.isFinite(loss));
-  if (bad === undefined) return;
-  const advice = 'Weights of the model are no numbers, or so large that they overflow. Evaluate an earlier checkpoint.';
-  throw new PerformerError('NUMERIC', `evaluate: expected a finite loss, got ${bad}. ${advice}`);
-}
-
 interface Report {
   readonly bytes: number;
   readonly window: number;
@@ -56,19 +57,22 @@ interface Report {
 }
 
 function jsonOf({ bytes, window, measures }: Report): string {
+  if (measures.windows === undefined) return `${JSON.stringify({ bytes, window, ...measures })}\n`;
   const told = Object.entries(measures).map(([name, loss]) => [name, { loss, bitsPerByte: bitsPerByte(loss) }]);
   return `${JSON.stringify({ bytes, predicted: bytes - 1, window, ...Object.fromEntries(told) })}\n`;
 }
 
-function textOf({ bytes, window, measures: { windows, streaming } }: Report): string {
+function textOf({ bytes, window, measures }: Report): string {
+  const { windows, streaming } = measures;
+  if (windows === undefined) return `${formatCount(bytes)} bytes\n${formatMeasures(measures)}\n`;
   const lines = [
     `${formatCount(bytes)} bytes`,
-    windows === undefined ? '' : `each window of ${window} on its own: ${formatLoss(windows)}`,
+    `each window of ${window} on its own: ${formatLoss(windows)}`,
     streaming === undefined
       ? 'streaming: not possible with this attention and these positions'
       : `streaming, as one text: ${formatLoss(streaming)}`,
   ];
-  return `${lines.filter((line) => line !== '').join('\n')}\n`;
+  return `${lines.join('\n')}\n`;
 }
 
 async function chooseWindow(

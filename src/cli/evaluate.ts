@@ -4,6 +4,7 @@ import { option } from '../base/options.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
+import { labelledFlags, labelledSchema } from './labelled-flags.js';
 
 const ownSchema = z.strictObject({
   window: option(
@@ -18,15 +19,17 @@ const ownSchema = z.strictObject({
   json: option(z.literal(true).optional(), 'print one JSON object'),
 });
 
-const evaluateSchema = ownSchema.extend(engineSchema.shape);
+const evaluateSchema = z.strictObject({ ...ownSchema.shape, ...labelledSchema.shape, ...engineSchema.shape });
 export type EvaluateOptions = z.output<typeof evaluateSchema>;
 
 const notes = `Every byte of the files but the first is predicted once: each window on its own, and, where attention and
-positions allow it, each after the memory of all that came before (streaming). The loss is in nats a byte.
+positions allow it, each after the memory of all that came before (streaming). The loss is in nats a byte. Of a classifier, files are labelled texts as train takes them, with the columns
+of the training unless others are named; which classes it takes for which is told as well.
 
 Examples:
   performer evaluate runs/book other.txt
   performer evaluate runs/book *.txt --window 4096 --json
+  performer evaluate runs/spam others.csv
   zcat other.txt.gz | performer evaluate runs/book -`;
 
 export const evaluateCommand: CommandWords<typeof evaluateSchema> = {
@@ -37,6 +40,6 @@ export const evaluateCommand: CommandWords<typeof evaluateSchema> = {
     { name: '<files...>', text: 'the text, read one file after another; - for standard input' },
   ],
   options: evaluateSchema,
-  flags: [...flagsOf('Evaluation:', ownSchema), ...engineFlags],
+  flags: [...flagsOf('Evaluation:', ownSchema), ...labelledFlags, ...engineFlags],
   notes,
 };

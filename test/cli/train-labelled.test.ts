@@ -43,6 +43,13 @@ describe('training on labelled texts', () => {
     const resumed = await performer(['train', '--out', out, '--resume', '--steps', '8']);
     expect(resumed).toMatchObject({ code: 0, err: '' });
     expect((await linesOf(out)).filter(({ kind }) => kind === 'step').length).toBe(8);
+    const evaluated = await performer(['evaluate', out, path, '--json']);
+    expect(evaluated).toMatchObject({ code: 0, err: '' });
+    const { texts, measures, confusion } = JSON.parse(evaluated.out);
+    expect({ texts, names: confusion.names }).toEqual({ texts: 40, names: ['ham', 'spam'] });
+    expect(confusion.counts.map(([ham, spam]: number[]) => ham! + spam!)).toEqual([20, 20]);
+    expect(measures.accuracy).toBeCloseTo((confusion.counts[0][0] + confusion.counts[1][1]) / 40, 6);
+    expect((await performer(['evaluate', out, path])).out).toMatch(/^40 texts\nloss .*\n.*\n +ham {2}spam\n ham/);
     const predicted = await performer(['predict', out, path, '--text', 'body']);
     expect(predicted).toMatchObject({ code: 0, err: '' });
     expect(predicted.out.split('\n').length).toBe(1 + 40 + 1);
@@ -92,5 +99,7 @@ test('an encoder is trained by masked tokens, and embeds', async () => {
   const ran = await performer(['train', text, '--out', out, '--task', 'masked-language-modelling', ...small]);
   expect(ran).toMatchObject({ code: 0, err: '' });
   expect(ran.out).toContain(`performer embed ${out}`);
+  const evaluated = await performer(['evaluate', out, text]);
+  expect(evaluated.out).toMatch(/bytes\nloss [\d.]+, perplexity [\d.]+, accuracy [\d.]+\n$/);
   expect((await performer(['embed', out, text, '--window', '32'])).code).toBe(0);
 });

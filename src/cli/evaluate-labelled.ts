@@ -1,0 +1,84 @@
+/** `performer evaluate` of a classifier: its measures on labelled texts, and which classes it takes for which. */
+import { type LoadedModel, targetsOf } from '../models/index.js';
+import type { LabelledTaskFamily, Task } from '../tasks/index.js';
+import { Evaluator } from '../training/index.js';
+import { runNoteOf } from './corpus.js';
+import { chooseEngine } from './engine-flags.js';
+import type { EvaluateOptions } from './evaluate.js';
+import { expectFinite } from './finite.js';
+import { formatCount, formatMeasures } from './format.js';
+import { type LabelledFlags, labelledKeys } from './labelled-flags.js';
+import { openLabelled } from './run-data.js';
+
+/** Texts that are read at once. */
+const batch = 8;
+
+/** What is printed. The columns are those of the training, unless others are named. */
+export async function evaluateLabelled(
+  family: LabelledTaskFamily,
+  loaded: LoadedModel,
+  folder: string,
+  files: readonly string[],
+  options: EvaluateOptions,
+): Promise<string> {
+  const note = await runNoteOf(folder);
+  const given = labelledKeys.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]);
+  const columns: LabelledFlags = { ...note?.labelled, ...Object.fromEntries(given) };
+  const { text, ...texts } = await openLabelled(files, family.kind, columns);
+  try {
+    const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
+    const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
+    const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
+    const task = family.build(loaded.model, size, { train: texts, heldOut: texts });
+    const { measures, confusion } = await measure(task, loaded, options);
+    const report = { texts: texts.length, window, measures, confusion };
+    return options.json ? `${JSON.stringify(report)}\n` : textOf(report);
+  } finally {
+    await text.close();
+  }
+}
+
+interface Confusion {
+  readonly names: readonly string[];
+  /** How many texts of each class were taken for each: a row for each class. */
+  readonly counts: readonly (readonly number[])[];
+}
+
+interface Measured {
+  readonly measures: Readonly<Record<string, number>>;
+  readonly confusion?: Confusion | undefined;
+}
+
+async function measure(task: Task, { model, ...weights }: LoadedModel, options: EvaluateOptions): Promise<Measured> {
+  const evaluator = new Evaluator(await chooseEngine(options), task);
+  try {
+    const [evaluation] = task.evaluations;
+    const sums = await evaluator.sums(evaluation as (typeof task.evaluations)[number], weights);
+    const { confusion } = sums.sums;
+    const { names = [] } = targetsOf(model) ?? {};
+    const rowOf = (row: number) => Array.from((confusion ?? []).slice(row * names.length, (row + 1) * names.length));
+    const measures = task.measures(evaluation?.name ?? '', sums);
+    expectFinite({ loss: measures.loss ?? Number.NaN });
+    return {
+      measures,
+      confusion: confusion && { names, counts: names.map((_, row) => rowOf(row)) },
+    };
+  } finally {
+    await evaluator.dispose();
+  }
+}
+
+function textOf({ texts, measures, confusion }: Measured & { readonly texts: number }): string {
+  const lines = [`${formatCount(texts)} texts`, formatMeasures(measures)];
+  if (confusion === undefined) return `${lines.join('\n')}\n`;
+  const { names, counts } = confusion;
+  const rows = [['', ...names], ...counts.map((row, index) => [names[index] as string, ...row.map(formatCount)])];
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length))) ?? [];
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padStart(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  return `${[...lines, 'texts of each class, by the class that they were taken for:', ...table].join('\n')}\n`;
+}
