@@ -3,6 +3,7 @@ import { benchCommand } from './bench.js';
 import { type Command, type CommandGroup, command } from './command.js';
 import { compareCommand } from './compare.js';
 import { completionCommand } from './completion.js';
+import { embedCommand, predictTextsCommand } from './embed.js';
 import { evaluateCommand } from './evaluate.js';
 import { featuresCommand } from './features.js';
 import { generateCommand } from './generate.js';
@@ -25,6 +26,8 @@ export const commands: readonly (Command | CommandGroup)[] = [
   command(trainCommand, async (given, io) => (await import('./train-run.js')).runTrain(given, io)),
   command(generateCommand, async (given, io) => (await import('./generate-run.js')).runGenerate(given, io)),
   command(evaluateCommand, async (given, io) => (await import('./evaluate-run.js')).runEvaluate(given, io)),
+  command(predictTextsCommand, async (given, io) => (await import('./embed-run.js')).runPredictTexts(given, io)),
+  command(embedCommand, async (given, io) => (await import('./embed-run.js')).runEmbed(given, io)),
   command(compareCommand, async (given, io) => (await import('./compare-run.js')).runCompare(given, io)),
   command(featuresCommand, async (given, io) => (await import('./features-run.js')).runFeatures(given, io)),
   command(benchCommand, async (given, io) => (await import('./bench-run.js')).runBench(given, io)),

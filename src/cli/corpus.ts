@@ -8,6 +8,7 @@ import { describeIssues } from '../base/options.js';
 import type { ByteSource } from '../data/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { removeDrafts } from '../interop/node-files.js';
+import { type LabelledFlags, labelledSchema } from './labelled-flags.js';
 
 /** A file as its folder tells of it: any write to it changes one of these. */
 const stampSchema = z.strictObject({
@@ -33,6 +34,8 @@ const noteSchema = z.strictObject({
   stamps: z.array(stampSchema).optional(),
   /** Tokens of a window in training. */
   window: z.int().min(1),
+  /** Where labelled texts stand in the files. */
+  labelled: labelledSchema.optional(),
 });
 
 export type RunNote = z.output<typeof noteSchema>;
@@ -75,6 +78,7 @@ export async function noteRun(
   text: ByteSource,
   window: number,
   limit = longestDigested,
+  labelled?: LabelledFlags,
 ): Promise<void> {
   const paths = files.map((file) => resolve(file));
   const note: RunNote = {
@@ -85,6 +89,7 @@ export async function noteRun(
     wholeDigest: text.length <= limit ? await wholeDigest(text) : undefined,
     stamps: await Promise.all(paths.map(stampOf)),
     window,
+    labelled,
   };
   const path = join(folder, 'run.json');
   await removeDrafts(path);

@@ -27,6 +27,13 @@ export function formatMillions(count: number): string {
   return count < 1e5 ? formatCount(count) : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} M`;
 }
 
+/** `loss 0.1234, accuracy 0.9821`. */
+export function formatMeasures(measures: Readonly<Record<string, number>>): string {
+  return Object.entries(measures)
+    .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+    .join(', ');
+}
+
 /** `loss 2.3412, 3.378 bits per byte`. */
 export function formatLoss(nats: number): string {
   return `loss ${nats.toFixed(4)}, ${bitsPerByte(nats).toFixed(3)} bits per byte`;

@@ -13,6 +13,7 @@ import {
 } from '../machines/index.js';
 import { loadMachine } from '../machines/node.js';
 import type { Given } from './command.js';
+import { csvLine } from './csv-line.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
@@ -74,8 +75,7 @@ async function* predictionText(
   table: Table,
   names: TableNames,
 ): AsyncGenerator<{ readonly text: string; readonly count: number }> {
-  const line = (fields: readonly string[]) =>
-    `${fields.map((field) => quoted(field, names.delimiter)).join(names.delimiter)}\n`;
+  const line = (fields: readonly string[]) => csvLine(fields, names.delimiter);
   yield { text: names.header ? line(names.targets) : '', count: 0 };
   let first = 0;
   for await (const inputs of tableInputs(table, names)) {
@@ -91,12 +91,6 @@ async function* predictionText(
         : Array.from(classesOf(predictions), (index) => [classes[index] as string]);
     yield { text: rows.map(line).join(''), count };
   }
-}
-
-/** A field of CSV, in quotes where it needs them. */
-function quoted(field: string, delimiter: string): string {
-  const isPlain = !/["\r\n]/.test(field) && !field.includes(delimiter) && field.trim() === field;
-  return isPlain ? field : `"${field.replaceAll('"', '""')}"`;
 }
 
 export async function runEvaluateMachine(

@@ -13,7 +13,7 @@ export type MetricsLine =
       readonly step: number;
       /** Nats a token. */
       readonly loss: number;
-      readonly bitsPerByte: number;
+      readonly bitsPerByte?: number | undefined;
       readonly gradientNorm: number;
       readonly learningRate: number;
       readonly tokensPerSecond: number;
@@ -29,7 +29,7 @@ export type MetricsLine =
       readonly step: number;
       /** Nats a token on the held-out text, read as the run was trained. */
       readonly loss: number;
-      readonly bitsPerByte: number;
+      readonly bitsPerByte?: number | undefined;
       readonly isBest: boolean;
       readonly time: string;
       /** All that the task measures, by name: windows and streaming, in nats a token. */

@@ -8,6 +8,8 @@ export interface Status {
   readonly step: number;
   /** Nats a token. */
   readonly loss: number;
+  /** Whether it is told in bits a byte as well; as unless given. */
+  readonly isText?: boolean | undefined;
   readonly tokensPerSecond: number;
   readonly memory: number;
   readonly secondsLeft: number;
@@ -24,10 +26,10 @@ export interface Progress {
 /** Milliseconds between two plain lines. */
 const interval = 2000;
 
-function figures({ loss, tokensPerSecond, memory }: Status): string[] {
+function figures({ loss, isText = true, tokensPerSecond, memory }: Status): string[] {
   return [
     `loss ${loss.toFixed(4)}`,
-    `${bitsPerByte(loss).toFixed(3)} bits/byte`,
+    ...(isText ? [`${bitsPerByte(loss).toFixed(3)} bits/byte`] : []),
     `${formatCount(tokensPerSecond)} tokens/s`,
     formatBytes(memory),
   ];

@@ -1,11 +1,13 @@
 /** The flags of `performer train`: every option of the model and of the training, and where the run lives. */
 import * as z from 'zod';
 import { option, optionNames } from '../base/options.js';
-import { type ModelConfig, type PresetName, presets } from '../models/index.js';
+import { modelNames as familyNames, type ModelConfig, modelFamily, type PresetName, presets } from '../models/index.js';
 import { languageModelSchema } from '../models/language-model.js';
+import { taskNames } from '../tasks/index.js';
 import { trainingSchema } from '../training/config.js';
 import { engineSchema } from './engine-flags.js';
 import { type Flag, flagsOf } from './flags.js';
+import { labelledSchema } from './labelled-flags.js';
 import { valuesOf } from './option-values.js';
 
 export const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
@@ -24,22 +26,50 @@ export const runSchema = z.strictObject({
       value: 'file',
     },
   ),
+  task: option(z.enum(taskNames() as [string, ...string[]]).optional(), 'what is learned (see below)', {
+    fallback: 'language-modelling',
+  }),
   resume: option(z.literal(true).optional(), 'go on with the run in --out from its newest checkpoint'),
 });
 
-export const trainSchema = runSchema.extend(engineSchema.shape);
+/** Of classes alone. */
+export const weightSchema = z.strictObject({
+  classWeights: option(
+    z.enum(['equal', 'balanced']).default('equal'),
+    'whether texts count equally, or classes do, however many texts they have',
+  ),
+});
+
+export const trainSchema = z.strictObject({
+  ...runSchema.shape,
+  ...labelledSchema.shape,
+  ...weightSchema.shape,
+  ...engineSchema.shape,
+});
 export type TrainOptions = z.output<typeof trainSchema>;
 
-export const modelSchema = languageModelSchema;
-export const modelNames: readonly string[] = optionNames(modelSchema);
+/** The options of a language model, which other families have but for a few. */
+export const modelFlags: readonly Flag[] = flagsOf('Model:', languageModelSchema);
 
-export const modelFlags: readonly Flag[] = flagsOf('Model:', modelSchema);
+/** The names of the options of a language model. */
+export const modelNames: readonly string[] = optionNames(languageModelSchema);
+
+/** The same of any family of models. */
+export function modelNamesOf(family: string): readonly string[] {
+  return optionNames(modelFamily(family).schema);
+}
 
 /** Those that a config file may hold. */
 export const optionFlags: readonly Flag[] = [...modelFlags, ...flagsOf('Training:', trainingSchema)];
 
+/** Those that language models do not have. */
+export const otherModelFlags: readonly Flag[] = familyNames()
+  .flatMap((name) => flagsOf('Model:', modelFamily(name).schema))
+  .filter(({ key }, at, all) => all.findIndex((flag) => flag.key === key) === at)
+  .filter(({ key }) => optionFlags.every((flag) => flag.key !== key));
+
 export function optionFlag(key: string): Flag | undefined {
-  return optionFlags.find((flag) => flag.key === key);
+  return [...optionFlags, ...otherModelFlags].find((flag) => flag.key === key);
 }
 
 /** The options that choose the kernel of attention: its kind, and what that kind chooses. */

@@ -1,7 +1,7 @@
 /** The loop of a training as the terminal and metrics.jsonl see it. */
 import { modelOf } from '../models/index.js';
 import { type CheckpointStore, type RunEvent, runTraining, type Trainer } from '../training/index.js';
-import { bitsPerByte, formatLoss } from './format.js';
+import { bitsPerByte, formatLoss, formatMeasures } from './format.js';
 import type { Io } from './io.js';
 import type { MetricsFile } from './metrics.js';
 import { Pace } from './pace.js';
@@ -12,10 +12,12 @@ export interface LoopOptions {
   readonly store: CheckpointStore;
   readonly metrics: MetricsFile;
   readonly io: Io;
+  /** Whether losses are in nats a byte; as unless given. */
+  readonly isText?: boolean | undefined;
 }
 
 /** Trains until the last step, or until the user asks to stop; both end with a checkpoint. */
-export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOptions): Promise<void> {
+export async function trainLoop(trainer: Trainer, { store, metrics, io, isText = true }: LoopOptions): Promise<void> {
   const { step: start, training, model } = trainer.snapshot;
   if (modelOf(model).mixers.some(({ traits }) => traits.isFlat)) {
     io.stderr.write(
@@ -49,6 +51,7 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOp
       pace.noteStep(seconds, event.tokens);
       await tellStep(event, {
         pace,
+        isText,
         seconds,
         time,
         progress,
@@ -58,15 +61,18 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io }: LoopOp
     } else if (event.kind === 'evaluation') {
       pace.noteEvaluation(seconds);
       const { step, isBest, chosen, measures } = event;
-      const figures = { loss: chosen, bitsPerByte: bitsPerByte(chosen), ...measures };
+      const figures = { loss: chosen, bitsPerByte: isText ? bitsPerByte(chosen) : undefined, ...measures };
       await metrics.append({ kind: 'evaluation', step, ...figures, isBest, time });
-      progress.note(`step ${step}/${training.steps}  held out: ${formatLoss(chosen)}${isBest ? ' (best)' : ''}`);
+      progress.note(
+        `step ${step}/${training.steps}  held out: ${isText ? formatLoss(chosen) : formatMeasures(measures)}${isBest ? ' (best)' : ''}`,
+      );
     }
   }
 }
 
 interface StepSurroundings {
   readonly pace: Pace;
+  readonly isText: boolean;
   readonly seconds: number;
   readonly secondsLeft: number;
   readonly time: string;
@@ -75,10 +81,10 @@ interface StepSurroundings {
 }
 
 async function tellStep(event: RunEvent & { kind: 'step' }, around: StepSurroundings): Promise<void> {
-  const { pace, seconds, secondsLeft, time, progress, metrics } = around;
+  const { pace, isText, seconds, secondsLeft, time, progress, metrics } = around;
   const { step, loss, gradientNorm, learningRate } = event;
   const speed = { tokensPerSecond: Math.round(pace.tokensPerSecond), memory: process.memoryUsage.rss() };
-  const figures = { loss, bitsPerByte: bitsPerByte(loss), gradientNorm, learningRate, ...speed };
+  const figures = { loss, bitsPerByte: isText ? bitsPerByte(loss) : undefined, gradientNorm, learningRate, ...speed };
   await metrics.append({ kind: 'step', step, ...figures, seconds, time });
-  progress.step({ step, loss, ...speed, secondsLeft });
+  progress.step({ step, loss, isText, ...speed, secondsLeft });
 }

@@ -2,16 +2,15 @@
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
-import { byteVocabularySize } from '../data/byte-tokenizer.js';
 import { readJson } from '../interop/node.js';
-import { hasBuffers, type ModelConfig, modelOf, presets } from '../models/index.js';
+import { hasBuffers, type ModelConfig, modelConfig, modelFamily, modelOf, presets } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
 import { type FlagValues, keyOf } from './flags.js';
 import { misfitOf, nestedOptions, type OptionValues, pickValues, valuesOf } from './option-values.js';
-import { modelNames, modelSchema, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
+import { modelNames, modelNamesOf, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
 
 /** The options that were asked for, by their places, and by what each was asked for. */
 export interface AskedOptions {
@@ -19,6 +18,8 @@ export interface AskedOptions {
   readonly own: OptionValues;
   /** What holds where nothing was asked for, and where it suits what was. */
   readonly preset: OptionValues;
+  /** The family of models. */
+  readonly family: string;
   /** Whether the preset was named, and so is asked for itself. */
   readonly isPresetNamed: boolean;
   /** How the person knows an option: `--dim`, or `my.json: dim`. */
@@ -39,15 +40,26 @@ const unflagged = [...modelNames, ...optionNames(trainingSchema)].filter(
 );
 
 /** Why an option is none of those that these values choose. */
-function problemOf(key: string, values: OptionValues): string | undefined {
+function variantProblem(key: string, values: OptionValues): string | undefined {
   const flag = optionFlag(key);
   return flag && misfitOf(flag, values, optionFlags);
+}
+
+/** Why an option is none of those of a family of models. */
+function familyProblem(key: string, family: string): string | undefined {
+  const isOfTraining = optionNames(trainingSchema).includes(topOf(key));
+  return isOfTraining || modelNamesOf(family).includes(topOf(key)) ? undefined : `a ${family} does not have it`;
+}
+
+function topOf(key: string): string {
+  return key.split('.')[0] as string;
 }
 
 /** Reads the config file, where there is one, and puts everything together. Throws USAGE. */
 export async function askedOptions(
   { preset: askedPreset, config: path }: Pick<z.output<typeof runSchema>, 'preset' | 'config'>,
   flags: FlagValues,
+  family = 'causal-language-model',
 ): Promise<AskedOptions> {
   const { preset: filePreset, ...file } = path === undefined ? {} : await readConfigFile(path);
   const preset = runSchema.shape.preset.safeParse(askedPreset ?? filePreset);
@@ -55,6 +67,7 @@ export async function askedOptions(
   const { model, training } = presets[preset.data ?? presetNames[0]];
   const given = pickValues(flags, (key) => optionFlag(key) !== undefined);
   return {
+    family,
     own: { ...file, ...given },
     preset: valuesOf({ ...model, ...training }, optionFlags),
     isPresetNamed: preset.data !== undefined,
@@ -88,13 +101,15 @@ async function readConfigFile(path: string): Promise<OptionValues> {
 }
 
 /** The options of a new run, of `whose` where there are several. Throws USAGE with every problem. */
-export function freshOptions({ own, preset, nameOf }: AskedOptions, whose = ''): RunOptions {
+export function freshOptions({ own, preset, nameOf, family }: AskedOptions, whose = ''): RunOptions {
   const all = { ...preset, ...own };
+  const problemOf = (key: string, values: OptionValues) => familyProblem(key, family) ?? variantProblem(key, values);
   const misfits = Object.keys(own).flatMap((key) => {
     const problem = problemOf(key, all);
     return problem === undefined ? [] : [`${nameOf(key)}${whose}: ${problem}`];
   });
   const { model, training, issues } = parseFitting(
+    family,
     pickValues(own, (key) => problemOf(key, all) === undefined),
     pickValues(preset, (key) => problemOf(key, all) === undefined),
   );
@@ -114,16 +129,18 @@ interface Parsed {
 }
 
 /** What the schemas make of the options, without those of the preset that only some variants have and this one cannot. */
-function parseFitting(own: OptionValues, preset: OptionValues): Parsed {
-  const parsed = parse({ ...preset, ...own });
+function parseFitting(family: string, own: OptionValues, preset: OptionValues): Parsed {
+  const parsed = parse(family, { ...preset, ...own });
   const refused = parsed.issues.map(({ path }) => keyOf(path));
   const unsuited = refused.filter((key) => key in preset && !(key in own) && optionFlag(key)?.variants.length);
-  return unsuited.length === 0 ? parsed : parse({ ...pickValues(preset, (key) => !unsuited.includes(key)), ...own });
+  return unsuited.length === 0
+    ? parsed
+    : parse(family, { ...pickValues(preset, (key) => !unsuited.includes(key)), ...own });
 }
 
-function parse(values: OptionValues): Parsed {
-  const isOfModel = (key: string) => modelNames.includes(key.split('.')[0] as string);
-  const model = modelSchema.safeParse(nestedOptions(pickValues(values, isOfModel)));
+function parse(family: string, values: OptionValues): Parsed {
+  const isOfModel = (key: string) => modelNamesOf(family).includes(topOf(key));
+  const model = modelFamily(family).schema.safeParse(nestedOptions(pickValues(values, isOfModel)));
   const training = trainingSchema.safeParse(nestedOptions(pickValues(values, (key) => !isOfModel(key))));
   const issues = [...(model.error?.issues ?? []), ...(training.error?.issues ?? [])];
   return { model: model.data, training: training.data, issues };
@@ -148,9 +165,10 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
     const got = `got ${training.window}`;
     problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
-  if (model.vocabularySize !== byteVocabularySize) {
+  const { vocabularySize: tokens } = modelConfig({ ...model, vocabularySize: undefined });
+  if (model.vocabularySize !== tokens) {
     const got = `got ${model.vocabularySize}`;
-    problems.push(['vocabularySize', `expected ${byteVocabularySize}, one for each byte, ${got}`]);
+    problems.push(['vocabularySize', `expected ${tokens}, one for each byte, ${got}`]);
   }
   if ('redrawInterval' in own && !hasBuffers(built)) {
     problems.push(['redrawInterval', 'only random projections have it']);
@@ -165,11 +183,12 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
 export function resumedSnapshot(snapshot: Snapshot, asked: AskedOptions, folder: string): Snapshot {
   const { own, preset, isPresetNamed, nameOf } = asked;
   const begun = valuesOf({ ...snapshot.model, ...snapshot.training }, optionFlags);
-  const suits = (key: string, value: unknown) => parse({ ...begun, [key]: value }).issues.length === 0;
+  const suits = (key: string, value: unknown) =>
+    parse(snapshot.model.model, { ...begun, [key]: value }).issues.length === 0;
   const named = isPresetNamed ? pickValues(preset, suits) : {};
   for (const [key, value] of Object.entries({ ...named, ...own })) {
     if (changeable.includes(key) || value === begun[key]) continue;
-    const problem = problemOf(key, begun);
+    const problem = variantProblem(key, begun);
     if (problem !== undefined) throw usageError(`${nameOf(key)}: ${problem}, in the run in ${folder}.`);
     throw usageError(
       `${nameOf(key)}: expected ${begun[key] ?? 'its default'}, with which the run in ${folder} began, got ${value}. ` +

@@ -1,19 +1,21 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
-import type { ByteSource } from '../data/index.js';
-import { openFiles } from '../data/node.js';
+import { flagName } from '../base/options.js';
+import { type Model, modelOf, targetsOf } from '../models/index.js';
+import { type TaskFamily, taskFamily, taskOfModel } from '../tasks/index.js';
 import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import { formatCount, formatDuration, formatLoss, formatMillions } from './format.js';
+import { formatDuration, formatLoss, formatMillions } from './format.js';
 import { type Io, shellWord } from './io.js';
+import { type LabelledFlags, labelledKeys } from './labelled-flags.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
+import { openRunData, type RunData, runTask } from './run-data.js';
 import { beginRun, expectOurs } from './run-folder.js';
 import { expectStored } from './standard-input.js';
-import { textTask } from './text-task.js';
 import type { TrainOptions } from './train-flags.js';
 import { trainLoop } from './train-loop.js';
 import { type AskedOptions, askedOptions, freshOptions, resumedSnapshot } from './train-options.js';
@@ -26,7 +28,7 @@ type Closers = (() => Promise<void>)[];
 interface Prepared {
   readonly store: CheckpointFolder;
   readonly snapshot: Snapshot;
-  readonly text: ByteSource;
+  readonly data: RunData;
 }
 
 interface Surroundings {
@@ -41,7 +43,8 @@ export async function runTrain(given: Given<TrainOptions>, io: Io): Promise<void
   expectStored('train', files);
   if (out === undefined)
     throw usageError('train: expected --out with a folder for the run, got none. Add --out runs/…');
-  const asked = await askedOptions(given.options, given.flags);
+  const task = taskFamily(given.options.task ?? 'language-modelling');
+  const asked = await askedOptions(given.options, given.flags, task.model);
   const closers: Closers = [];
   try {
     const prepare = isResumed ? resume : begin;
@@ -52,10 +55,20 @@ export async function runTrain(given: Given<TrainOptions>, io: Io): Promise<void
   }
 }
 
-async function open(files: readonly string[], closers: Closers): Promise<ByteSource> {
-  const text = await openFiles(files);
-  closers.push(() => text.close());
-  return text;
+async function open(
+  files: readonly string[],
+  task: TaskFamily,
+  columns: LabelledFlags,
+  closers: Closers,
+): Promise<RunData> {
+  const data = await openRunData(files, task, columns);
+  closers.push(() => data.text.close());
+  return data;
+}
+
+/** The flags of labelled texts that were given. */
+function columnsOf(options: TrainOptions): LabelledFlags {
+  return Object.fromEntries(labelledKeys.map((key) => [key, options[key]])) as LabelledFlags;
 }
 
 /** A new run: nothing is written before all is known to be well. */
@@ -63,18 +76,30 @@ async function begin(
   out: string,
   files: readonly string[],
   asked: AskedOptions,
-  { closers }: Surroundings,
+  { closers, given: { options, flags } }: Surroundings,
 ): Promise<Prepared> {
   if (files.length === 0)
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
-  const { model, training } = freshOptions(asked);
-  const text = await open(files, closers);
-  textTask({ model, training }, text); // throws where the text does not suit it
+  const task = taskFamily(options.task ?? 'language-modelling');
+  if (task.data === 'text') {
+    const own = [...labelledKeys, 'classWeights'].find((key) => key in flags);
+    if (own !== undefined) throw usageError(`--${flagName(own)}: ${task.name} does not have it.`);
+    freshOptions(asked); // before files are opened
+  }
+  const columns = columnsOf(options);
+  const data = await open(files, task, columns, closers);
+  const { labelled } = data;
+  const targets =
+    task.data === 'labelled' && labelled !== undefined
+      ? { targets: task.targets(labelled, { names: columns.label, weights: options.classWeights }) }
+      : {};
+  const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...targets } });
+  runTask({ model, training }, data); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
-  await noteRun(out, files, text, training.window);
-  return { store, snapshot: initialSnapshot(model, training), text };
+  await noteRun(out, files, data.text, training.window, undefined, labelled && columns);
+  return { store, snapshot: initialSnapshot(model, training), data };
 }
 
 /** A run that goes on from its newest checkpoint. */
@@ -82,7 +107,7 @@ async function resume(
   out: string,
   named: readonly string[],
   asked: AskedOptions,
-  { closers, io }: Surroundings,
+  { closers, io, given }: Surroundings,
 ): Promise<Prepared> {
   const { store, snapshot: saved } = await CheckpointFolder.resume(out);
   closers.push(() => store.close());
@@ -91,12 +116,24 @@ async function resume(
   const files = named.length > 0 ? named : (note?.files ?? []);
   if (files.length === 0)
     throw usageError(`train: expected the files of the run in ${out}, which noted none. Name them.`);
-  const text = await open(files, closers);
-  const doubt = note === undefined ? undefined : await checkText(out, note, files, text);
+  const task = taskOfModel(modelOf(snapshot.model));
+  expectSame(given, task.name);
+  const data = await open(files, task, note?.labelled ?? columnsOf(given.options), closers);
+  const doubt = note === undefined ? undefined : await checkText(out, note, files, data.text);
   if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
   const jump = rateJump(saved, snapshot);
   if (jump !== undefined) io.stdout.write(`${jump}\n`);
-  return { store, snapshot, text };
+  return { store, snapshot, data };
+}
+
+/** Throws USAGE for what a run has from its beginning. */
+function expectSame({ options, flags }: Given<TrainOptions>, task: string): void {
+  if (options.task !== undefined && options.task !== task) {
+    throw usageError(`--task: expected ${task}, with which the run began, got ${options.task}. Leave it out.`);
+  }
+  const own = [...labelledKeys, 'classWeights'].find((key) => key in flags);
+  if (own === undefined) return;
+  throw usageError(`--${flagName(own)}: a run goes on with what it began with. Leave it out.`);
 }
 
 /** A line about a learning rate that jumps as the run is made longer or shorter; undefined where it does not. */
@@ -111,7 +148,7 @@ function rateJump({ step, training: before }: Snapshot, { training: now }: Snaps
   );
 }
 
-async function train(out: string, { store, snapshot, text }: Prepared, around: Surroundings): Promise<void> {
+async function train(out: string, { store, snapshot, data }: Prepared, around: Surroundings): Promise<void> {
   const { given, io, closers } = around;
   const { training, step: start } = snapshot;
   if (isFinished(snapshot)) {
@@ -120,7 +157,8 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
     );
     return;
   }
-  const { task, train: trainText, heldOut } = textTask(snapshot, text);
+  const { task, told } = runTask(snapshot, data);
+  const isText = data.labelled === undefined;
   const engine = await chooseEngine(given.options);
   const trainer = await Trainer.create(snapshot, { engine, task });
   closers.push(() => trainer.dispose());
@@ -128,11 +166,10 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
   const metrics = await MetricsFile.open(metricsPath, start);
   closers.push(() => metrics.close());
   io.stdout.write(
-    `${formatMillions(trainer.parameterCount)} parameters, ${formatCount(trainText.length)} bytes to train on, ` +
-      `${formatCount(heldOut.length)} held out, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
+    `${formatMillions(trainer.parameterCount)} parameters, ${told}, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
   );
   const began = performance.now();
-  await trainLoop(trainer, { store, metrics, io });
+  await trainLoop(trainer, { store, metrics, io, isText });
   const { step, best } = trainer.snapshot;
   const curve = lossCurve(await readCurve(metricsPath));
   if (curve !== '') io.stdout.write(`\n${curve}\n\n`);
@@ -142,9 +179,18 @@ async function train(out: string, { store, snapshot, text }: Prepared, around: S
     io.stdout.write(`  ${resumeCommand(out, given, io)}\n`);
     return;
   }
-  const held = best === undefined ? '' : `, best on held-out text: ${formatLoss(best.loss)} at step ${best.step}`;
+  const held =
+    best === undefined
+      ? ''
+      : `, best on held-out text: ${isText ? formatLoss(best.loss) : `loss ${best.loss.toFixed(4)}`} at step ${best.step}`;
   io.stdout.write(`${step} steps done in ${took}${held}. The model is in ${out}. Try:\n`);
-  io.stdout.write(`  ${io.command} generate ${shellWord(out)} --prompt "The "\n`);
+  io.stdout.write(`  ${io.command} ${tryNext(task.model, shellWord(out))}\n`);
+}
+
+/** What can be done with a model. */
+function tryNext({ isCausal, config }: Model, out: string): string {
+  if (isCausal) return `generate ${out} --prompt "The "`;
+  return targetsOf({ config }) === undefined ? `embed ${out} texts.csv` : `predict ${out} texts.csv`;
 }
 
 function resumeCommand(out: string, { flags: { threads, provider } }: Given, io: Io): string {

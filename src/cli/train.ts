@@ -1,10 +1,20 @@
 /** `performer train`: what it is called with. */
+
+import { taskFamily, taskNames } from '../tasks/index.js';
 import type { CommandWords } from './command.js';
 import { engineFlags } from './engine-flags.js';
 import { flagsOf } from './flags.js';
-import { optionFlags, presetTable, runSchema, trainSchema } from './train-flags.js';
+import { labelledFlags } from './labelled-flags.js';
+import { optionFlags, otherModelFlags, presetTable, runSchema, trainSchema, weightSchema } from './train-flags.js';
 
-const notes = `Flags override the config file, which overrides the preset:
+const notes = `Tasks:
+${taskNames()
+  .map((name) => `  ${name.padEnd(26)} ${taskFamily(name).text}`)
+  .join('\n')}
+
+Labelled texts are tables (.csv, .tsv), JSON lines (.jsonl), or a folder with a folder for each class.
+
+Flags override the config file, which overrides the preset:
 ${presetTable()}
 
 --resume takes the options from the checkpoint and, unless files are named, the files that the run began with; they
@@ -21,14 +31,22 @@ checkpoints/, and metrics.jsonl with one line for each step.
 Examples:
   performer train book.txt --out runs/book
   performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
-  performer train --out runs/book --resume --steps 2000`;
+  performer train --out runs/book --resume --steps 2000
+  performer train mails.csv --out runs/spam --task classification --text body --label folder`;
 
 export const trainCommand: CommandWords<typeof trainSchema> = {
   name: 'train',
-  text: 'train a language model on the bytes of files',
+  text: 'train a model on files: a language model, unless another task is named',
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   options: trainSchema,
-  flags: [...flagsOf('Run:', runSchema), ...optionFlags, ...engineFlags],
+  flags: [
+    ...flagsOf('Run:', runSchema),
+    ...optionFlags,
+    ...otherModelFlags,
+    ...labelledFlags,
+    ...flagsOf('Labelled texts:', weightSchema),
+    ...engineFlags,
+  ],
   notes,
   isReport: () => true,
 };

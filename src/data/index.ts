@@ -16,6 +16,7 @@ export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from '
 export { type Encoding, encodings } from './encoding.js';
 export {
   type GivenText,
+  joinTexts,
   type LabelledData,
   type LabelledText,
   type LabelledTexts,

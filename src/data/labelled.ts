@@ -2,7 +2,7 @@
  * Labelled texts: each text has a target, which is the name of a class, or numbers. They are read one by one, from
  * wherever they lie, and their targets and sizes are known before any is read.
  */
-import { PerformerError } from '../base/errors.js';
+import { internalError, PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 
 /** The name of a class, or the values of a regression. */
@@ -77,6 +77,26 @@ function checkTargets(where: string, targets: readonly Target[]): void {
       throw new PerformerError('DATA', `${told} finite numbers as its target, got ${target.join(', ')}.`);
     }
   }
+}
+
+/** All texts one after another. Throws DATA for targets of two kinds. */
+export function joinTexts(parts: readonly LabelledTexts[], where = 'joinTexts'): LabelledTexts {
+  const targets = parts.flatMap((part) => part.targets);
+  checkTargets(where, targets);
+  return {
+    length: targets.length,
+    targets,
+    sizes: parts.flatMap(({ sizes }) => sizes),
+    async read(index) {
+      expectIndex(where, index, targets.length);
+      let first = 0;
+      for (const part of parts) {
+        if (index < first + part.length) return part.read(index - first);
+        first += part.length;
+      }
+      throw internalError(`${where} has no text ${index}`);
+    },
+  };
 }
 
 /** Some of the texts, by their numbers, as texts of their own. */

@@ -3,9 +3,8 @@ export { type CsvOptions, openCsv } from './node-csv.js';
 export { openFiles } from './node-files.js';
 export {
   type LabelledColumns,
-  type LabelledTableOptions,
-  linesOf,
+  type LabelledFileOptions,
   openLabelledFolder,
-  readLabelledLines,
-  readLabelledTable,
+  readLabelledFile,
 } from './node-labelled.js';
+export { type FileRecord, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';

@@ -5,6 +5,7 @@ export { carryingProblem, checkLanes, languageModelling } from './language-model
 export { maskedLanguageModelling } from './masked-language-modelling.js';
 export {
   type LabelledTaskFamily,
+  type TargetOptions,
   type TaskFamily,
   type TextTaskFamily,
   taskFamily,

@@ -22,11 +22,18 @@ interface TaskRecord<K extends string, D> {
 /** A task on running text. */
 export interface TextTaskFamily extends TaskRecord<'text', TextData> {}
 
+export interface TargetOptions {
+  /** Names of values. */
+  readonly names?: readonly string[] | undefined;
+  /** Of classes: `balanced` lets each count as much as another, `equal` each text. */
+  readonly weights?: 'equal' | 'balanced' | undefined;
+}
+
 /** A task on labelled texts, whose targets are an option of the model. */
 export interface LabelledTaskFamily extends TaskRecord<'labelled', LabelledData> {
   readonly kind: Targets['kind'];
   /** The targets of a model that learns from these texts. Throws DATA for texts whose targets are of another kind. */
-  targets(texts: LabelledTexts): Targets;
+  targets(texts: LabelledTexts, options?: TargetOptions): Targets;
 }
 
 /** A kind of task as one record; `data` tells the two apart. */
@@ -53,7 +60,7 @@ const families: readonly TaskFamily[] = [
     data: 'labelled',
     model: 'classifier',
     kind: 'classes',
-    targets: (texts) => classTargets(texts),
+    targets: (texts, { weights } = {}) => classTargets(texts, weights),
     build: classification,
   },
   {
@@ -62,7 +69,7 @@ const families: readonly TaskFamily[] = [
     data: 'labelled',
     model: 'classifier',
     kind: 'values',
-    targets: (texts) => valueTargets(texts),
+    targets: (texts, { names } = {}) => valueTargets(texts, names),
     build: regression,
   },
 ];

@@ -78,7 +78,7 @@ describe('trees of one form', () => {
       shape,
       Array.from(data, (value) => 2 * value),
     ),
-  );
+  ) as unknown as typeof tree;
 
   test('become one tree, from the leaves at each path', () => {
     const firsts = zipTrees<object, unknown>([tree, twice], ([a, b], path) => [

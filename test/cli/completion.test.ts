@@ -7,7 +7,9 @@ import { describe, expect, test } from 'vitest';
 import { performer, temporaryFolder } from './support.js';
 
 const execute = promisify(execFile);
-const commands = ['train', 'generate', 'evaluate', 'compare', 'features', 'bench', 'kernel', 'completion'];
+const commands = [
+  ...['train', 'generate', 'evaluate', 'predict', 'embed', 'compare', 'features', 'bench', 'kernel', 'completion'],
+];
 
 /** What bash offers for the last of these words. */
 async function offered(...words: string[]): Promise<string[]> {

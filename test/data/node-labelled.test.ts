@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { LabelledTexts } from '../../src/data/index.js';
-import { openLabelledFolder, readLabelledLines, readLabelledTable } from '../../src/data/node.js';
+import { openLabelledFolder, readLabelledFile } from '../../src/data/node.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'performer-labelled-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -24,7 +24,7 @@ async function contentOf(texts: LabelledTexts) {
 describe('a table of labelled texts', () => {
   it('has a column of texts and one of classes, with line breaks in quotes', async () => {
     const path = await fileOf('a.csv', 'label,text\nham,"see you,\nat 5"\nspam, win \n');
-    expect(await contentOf(await readLabelledTable(path))).toEqual([
+    expect(await contentOf(await readLabelledFile(path))).toEqual([
       ['see you,\nat 5', 'ham'],
       [' win ', 'spam'],
     ]);
@@ -32,7 +32,7 @@ describe('a table of labelled texts', () => {
 
   it('is separated by tabs where it is called .tsv, and has the columns that are named', async () => {
     const path = await fileOf('b.tsv', 'height\tbody\twidth\n1.5\ta,b\t-2\n');
-    const texts = await readLabelledTable(path, { text: 'body', label: ['width', 'height'], kind: 'values' });
+    const texts = await readLabelledFile(path, { text: 'body', label: ['width', 'height'], kind: 'values' });
     expect(await contentOf(texts)).toEqual([['a,b', [-2, 1.5]]]);
   });
 
@@ -48,14 +48,14 @@ describe('a table of labelled texts', () => {
     ['an empty value', 'label,text\n1,b\n ,c\n', { kind: 'values' }, 'line 3: expected a number as label, got " "'],
   ])('is refused with the file and line for %s', async (name, content, options, message) => {
     const path = await fileOf(`${name}.csv`, content);
-    await expect(readLabelledTable(path, options)).rejects.toThrow(`${path}, ${message}`);
+    await expect(readLabelledFile(path, options)).rejects.toThrow(`${path}, ${message}`);
   });
 });
 
 describe('JSON lines of labelled texts', () => {
   it('have a key of texts and one of classes; empty lines are passed over', async () => {
     const path = await fileOf('a.jsonl', '{"text":"a\\nb","label":"x"}\r\n\n{"label":2,"text":"é"}');
-    expect(await contentOf(await readLabelledLines(path))).toEqual([
+    expect(await contentOf(await readLabelledFile(path))).toEqual([
       ['a\nb', 'x'],
       ['é', '2'],
     ]);
@@ -63,7 +63,7 @@ describe('JSON lines of labelled texts', () => {
 
   it('have numbers where values are asked for', async () => {
     const path = await fileOf('b.jsonl', '{"body":"a","x":1,"y":"2.5"}\n');
-    const texts = await readLabelledLines(path, { text: 'body', label: ['y', 'x'], kind: 'values' });
+    const texts = await readLabelledFile(path, { text: 'body', label: ['y', 'x'], kind: 'values' });
     expect(texts.targets).toEqual([[2.5, 1]]);
   });
 
@@ -75,12 +75,14 @@ describe('JSON lines of labelled texts', () => {
     ['bytes that are no utf-8', Uint8Array.of(10, 123, 255), 'line 2: expected text in utf-8, got bytes that are none'],
   ])('are refused with the file and line for %s', async (name, content, message) => {
     const path = await fileOf(`${name}.jsonl`, content);
-    await expect(readLabelledLines(path)).rejects.toThrow(`${path}, ${message}`);
+    await expect(readLabelledFile(path)).rejects.toThrow(`${path}, ${message}`);
   });
 
   it('are refused where there are none', async () => {
-    await expect(readLabelledLines(await fileOf('empty.jsonl', '\n'))).rejects.toThrow('got an empty file');
-    await expect(readLabelledLines(join(folder, 'none.jsonl'))).rejects.toThrow('expected a file, got none there');
+    await expect(readLabelledFile(await fileOf('empty.jsonl', '\n'))).rejects.toThrow(
+      'expected labelled texts, got none',
+    );
+    await expect(readLabelledFile(join(folder, 'none.jsonl'))).rejects.toThrow('expected a file, got none there');
   });
 });
 

@@ -1,0 +1,58 @@
+/** `performer embed` and `performer predict` at work. */
+import { createEmbedder, createPredictor, type Targets } from '../models/index.js';
+import { loadModel } from '../models/node.js';
+import type { Given } from './command.js';
+import type { EmbedOptions, TextVectorOptions } from './embed.js';
+import { chooseEngine } from './engine-flags.js';
+import type { Io } from './io.js';
+import { expectOutput, type VectorRows, writeVectors } from './text-vectors.js';
+
+export async function runEmbed({ arguments: [folder, files], options }: Given<EmbedOptions>, io: Io): Promise<void> {
+  await expectOutput(options);
+  const loaded = await loadModel(folder as string);
+  const { pooling, normalize, batch, window } = options;
+  const embedder = await createEmbedder(await chooseEngine(options), loaded, { pooling, normalize, batch, window });
+  const rows: VectorRows = {
+    columns: Array.from({ length: loaded.model.config.dim }, (_, index) => String(index + 1)),
+    vectors: embedder.embed,
+    fields: (vector) => Array.from(vector, String),
+    object: (vector) => ({ embedding: Array.from(vector) }),
+  };
+  try {
+    await writeVectors(files as readonly string[], options, rows, io);
+  } finally {
+    await embedder.dispose();
+  }
+}
+
+export async function runPredictTexts(
+  { arguments: [folder, files], options }: Given<TextVectorOptions>,
+  io: Io,
+): Promise<void> {
+  await expectOutput(options);
+  const loaded = await loadModel(folder as string);
+  const { batch, window } = options;
+  const predictor = await createPredictor(await chooseEngine(options), loaded, { batch, window });
+  try {
+    await writeVectors(files as readonly string[], options, predictedRows(predictor.targets, predictor.predict), io);
+  } finally {
+    await predictor.dispose();
+  }
+}
+
+function predictedRows({ kind, names }: Targets, vectors: VectorRows['vectors']): VectorRows {
+  const named = (vector: Float32Array) => Object.fromEntries(names.map((name, index) => [name, vector[index]]));
+  if (kind === 'values') {
+    return {
+      ...{ columns: names, vectors },
+      fields: (vector) => Array.from(vector, String),
+      object: (vector) => ({ values: named(vector) }),
+    };
+  }
+  const classOf = (vector: Float32Array) => names[vector.indexOf(Math.max(...vector))] as string;
+  return {
+    ...{ columns: ['class', ...names], vectors },
+    fields: (vector) => [classOf(vector), ...Array.from(vector, String)],
+    object: (vector) => ({ class: classOf(vector), probabilities: named(vector) }),
+  };
+}

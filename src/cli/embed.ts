@@ -1,0 +1,88 @@
+/** `performer embed` and `performer predict`: what they are called with. */
+import * as z from 'zod';
+import { option } from '../base/options.js';
+import { encodings } from '../data/encoding.js';
+import type { CommandWords } from './command.js';
+import { engineFlags, engineSchema } from './engine-flags.js';
+import { flagsOf } from './flags.js';
+import { isStandardOutput } from './output-file.js';
+
+const word = z.string().min(1);
+const count = z
+  .int()
+  .min(1)
+  .max(2 ** 24);
+
+/** What both take. */
+const rowsSchema = z.strictObject({
+  out: option(word.optional(), 'the file to write, whole or not at all', {
+    value: 'file',
+    fallback: 'standard output',
+  }),
+  format: option(z.enum(['csv', 'jsonl']).default('csv'), 'a table, or an object as JSON in each line'),
+  batch: option(count.max(2 ** 16).default(8), 'texts that are read at once'),
+  window: option(count.optional(), 'bytes at which a text is cut', { fallback: 'none' }),
+});
+
+const dataSchema = z.strictObject({
+  text: option(word.default('text'), 'the column of a table, or the key of JSON lines, that holds the text', {
+    value: 'name',
+  }),
+  delimiter: option(word.optional(), 'what separates the columns: a character, or tab', {
+    value: 'character',
+    fallback: 'tab in .tsv, else ,',
+  }),
+  encoding: option(z.enum(encodings).optional(), 'the encoding of tables', { fallback: 'utf-8' }),
+});
+
+const ofBoth = { ...rowsSchema.shape, ...dataSchema.shape, ...engineSchema.shape };
+const predictSchema = z.strictObject(ofBoth);
+export type TextVectorOptions = z.output<typeof predictSchema>;
+
+const poolingSchema = z.strictObject({
+  pooling: option(z.enum(['mean', 'last', 'first']).default('mean'), 'how the tokens of a text become one vector'),
+  normalize: option(z.literal(true).optional(), 'vectors of length 1, whose products are cosines'),
+});
+const embedSchema = z.strictObject({ ...poolingSchema.shape, ...ofBoth });
+export type EmbedOptions = z.output<typeof embedSchema>;
+
+const files = {
+  name: '<files...>',
+  text: '.csv and .tsv: a text in each row; .jsonl: one in each line; all others are one text each',
+};
+const isReport = ({ out }: Pick<TextVectorOptions, 'out'>) => out !== undefined && !isStandardOutput(out);
+const rowsNotes = `Rows come in the order of the texts, with the file and the line that each ends in. Texts are read as a
+stream, so that files may be of any length.`;
+
+export const embedCommand: CommandWords<typeof embedSchema> = {
+  name: 'embed',
+  text: 'turn texts into vectors with any model',
+  arguments: [{ name: '<folder>', text: 'the folder of a model' }, files],
+  options: embedSchema,
+  flags: [
+    ...flagsOf('Embedding:', poolingSchema),
+    ...flagsOf('Rows:', rowsSchema),
+    ...flagsOf('Data:', dataSchema),
+    ...engineFlags,
+  ],
+  notes: `${rowsNotes}
+
+Examples:
+  performer embed runs/encoder mails/*.txt --normalize --out vectors.csv
+  performer embed runs/book quotes.jsonl --text quote --pooling last --format jsonl`,
+  isReport,
+};
+
+export const predictTextsCommand: CommandWords<typeof predictSchema> = {
+  name: 'predict',
+  text: 'tell the class of texts, or their values, with a classifier',
+  arguments: [{ name: '<folder>', text: 'the folder of a classifier' }, files],
+  options: predictSchema,
+  flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...engineFlags],
+  notes: `Each row tells the likeliest class and the probability of each, or the values. ${rowsNotes}
+
+Examples:
+  performer predict runs/spam inbox/*.eml
+  performer predict runs/spam mails.csv --text body --format jsonl --out told.jsonl`,
+  isReport,
+};

@@ -1,0 +1,90 @@
+/** What a run learns from: running text, or labelled texts, of the same files each time. */
+import { stat } from 'node:fs/promises';
+import { Random } from '../base/random.js';
+import { type ByteSource, joinSources, joinTexts, type LabelledTexts, splitCorpus, splitTexts } from '../data/index.js';
+import { openFiles, openLabelledFolder, readLabelledFile } from '../data/node.js';
+import { modelOf, type Targets } from '../models/index.js';
+import { type Task, type TaskFamily, taskOfModel } from '../tasks/index.js';
+import type { Snapshot } from '../training/index.js';
+import { usageError } from './command.js';
+import { formatCount } from './format.js';
+import { delimiterOf } from './kernel-format.js';
+import type { LabelledFlags } from './labelled-flags.js';
+import type { OpenSource } from './standard-input.js';
+
+export interface RunData {
+  /** All that the files hold, by which they are told from others. */
+  readonly text: OpenSource;
+  /** For tasks on labelled texts. */
+  readonly labelled?: LabelledTexts | undefined;
+}
+
+/** The files of a run, for what it learns. */
+export async function openRunData(
+  files: readonly string[],
+  task: TaskFamily,
+  columns: LabelledFlags,
+): Promise<RunData> {
+  if (task.data === 'text') return { text: await openFiles(files) };
+  const { text, ...labelled } = await openLabelled(files, task.kind, columns);
+  return { text, labelled };
+}
+
+/** Files, or folders with a folder for each class, as labelled texts. Throws USAGE and DATA. */
+export async function openLabelled(
+  paths: readonly string[],
+  kind: Targets['kind'],
+  { text, label = ['label'], delimiter: typed, encoding }: LabelledFlags,
+): Promise<LabelledTexts & { readonly text: OpenSource }> {
+  if (kind === 'classes' && label.length > 1) throw usageError('--label: expected one for the class, got several.');
+  const delimiter = typed === undefined ? undefined : delimiterOf(typed);
+  const opened: OpenSource[] = [];
+  const all: LabelledTexts[] = [];
+  for (const path of paths) {
+    const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+    const texts = isFolder
+      ? await openLabelledFolder(path)
+      : await readLabelledFile(path, { text, label, kind, delimiter, encoding });
+    all.push(texts);
+    opened.push(isFolder ? contentOf(texts) : await openFiles([path]));
+  }
+  const close = async () => {
+    await Promise.all(opened.map((source) => source.close()));
+  };
+  return { ...joinTexts(all), text: { ...joinSources(opened), close } };
+}
+
+/** The texts one after another. */
+function contentOf(texts: LabelledTexts): OpenSource {
+  const sources = texts.sizes.map(
+    (length, index): ByteSource => ({
+      length,
+      read: async (offset, count) => (await texts.read(index)).bytes.subarray(offset, offset + count),
+    }),
+  );
+  return { ...joinSources(sources), close: async () => undefined };
+}
+
+export interface RunTask {
+  readonly task: Task;
+  /** What it learns from, in words. */
+  readonly told: string;
+}
+
+/** The task of a run: its model learns from a part of the data, and is measured on the part that is held out. */
+export function runTask(
+  { model, training }: Pick<Snapshot, 'model' | 'training'>,
+  { text, labelled }: RunData,
+): RunTask {
+  const built = modelOf(model, training);
+  const family = taskOfModel(built);
+  const toldOf = (train: { length: number }, heldOut: { length: number }, unit: string) =>
+    `${formatCount(train.length)} ${unit} to train on, ${formatCount(heldOut.length)} held out`;
+  if (family.data === 'text') {
+    const data = splitCorpus(text, training.heldOut, training.window);
+    return { task: family.build(built, training, data), told: toldOf(data.train, data.heldOut, 'bytes') };
+  }
+  const random = Random.fromSeed(training.seed).split('held out');
+  const data = splitTexts(labelled ?? joinTexts([]), training.heldOut, random);
+  return { task: family.build(built, training, data), told: toldOf(data.train, data.heldOut, 'texts') };
+}

@@ -1,0 +1,93 @@
+/** `performer embed` and `performer predict`: a row for each text of files, in their order. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { drawBuffers, initialize, Random } from '../../src/base/index.js';
+import { embed, modelConfig, modelOf, predict } from '../../src/models/index.js';
+import { loadModel, writeModel } from '../../src/models/node.js';
+import { engine, tinyModel } from '../support/tiny.js';
+import { performer, temporaryFolder } from './support.js';
+
+let folder: string;
+
+async function modelFolder(name: string, options: object): Promise<string> {
+  const config = modelConfig({ ...tinyModel, ...options });
+  const model = modelOf(config);
+  const place = join(folder, name);
+  await mkdir(place);
+  const params: object = initialize(model.params, Random.fromSeed(1));
+  await writeModel(place, config, { params, buffers: drawBuffers(model.buffers, Random.fromSeed(2)) });
+  return place;
+}
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  await writeFile(join(folder, 'a.csv'), 'id,text\n1,the whale\n2,"a,\nb"\n');
+  await writeFile(join(folder, 'b.jsonl'), '{"body":"swam"}\n\n{"body":"before"}\n');
+  await writeFile(join(folder, 'c.txt'), 'the whole file');
+});
+
+const rowsOf = (out: string) =>
+  out
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(','));
+
+describe('predict', () => {
+  test('writes the class and the probability of each, with the file and the line of each text', async () => {
+    const model = await modelFolder('classes', {
+      model: 'classifier',
+      targets: { kind: 'classes', names: ['ham', 'spam'] },
+    });
+    const { code, out, err } = await performer(['predict', model, join(folder, 'a.csv'), join(folder, 'c.txt')]);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    const [header, ...rows] = rowsOf(out);
+    expect(header).toEqual(['file', 'line', 'class', 'ham', 'spam']);
+    const told = await predict(engine, await loadModel(model), ['the whale', 'a,\nb', 'the whole file']);
+    expect(rows.map(([file, line]) => [file, line])).toEqual([
+      [join(folder, 'a.csv'), '2'],
+      [join(folder, 'a.csv'), '4'],
+      [join(folder, 'c.txt'), ''],
+    ]);
+    for (const [at, [, , name, ham, spam]] of rows.entries()) {
+      expect(Number(ham)).toBeCloseTo(told[at]![0]!, 5);
+      expect(name).toBe(Number(ham) >= Number(spam) ? 'ham' : 'spam');
+    }
+  });
+
+  test('writes values as JSON lines into a file, and says so', async () => {
+    const model = await modelFolder('values', { model: 'classifier', targets: { kind: 'values', names: ['height'] } });
+    const path = join(folder, 'told.jsonl');
+    const words = ['predict', model, join(folder, 'b.jsonl'), '--text', 'body', '--format', 'jsonl', '--out', path];
+    expect(await performer(words)).toMatchObject({ code: 0, out: `2 rows are in ${path}.\n` });
+    const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+    const [first, second] = lines.map((line) => JSON.parse(line));
+    expect(first).toEqual({ file: join(folder, 'b.jsonl'), line: 1, values: { height: expect.any(Number) } });
+    expect(second.line).toBe(3);
+  });
+
+  test('fails for a model of another family, and for a column that is not there', async () => {
+    const model = await modelFolder('language', {});
+    const ran = await performer(['predict', model, join(folder, 'c.txt')]);
+    expect(ran).toMatchObject({ code: 1, out: '' });
+    expect(ran.err).toContain('predict: expected a classifier, got a causal-language-model.');
+    const embedded = await performer(['embed', model, join(folder, 'a.csv'), '--text', 'body']);
+    expect(embedded).toMatchObject({ code: 1 });
+    expect(embedded.err).toContain(`${join(folder, 'a.csv')}, line 1: expected a column body`);
+  });
+});
+
+describe('embed', () => {
+  test('writes the vector of each text', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    const words = ['embed', model, join(folder, 'a.csv'), '--pooling', 'last', '--normalize', '--batch', '1'];
+    const { code, out } = await performer(words);
+    expect(code).toBe(0);
+    const [header, ...rows] = rowsOf(out);
+    expect(header).toEqual(['file', 'line', ...Array.from({ length: 16 }, (_, index) => String(index + 1))]);
+    const options = { pooling: 'last', normalize: true } as const;
+    const [whale] = await embed(engine, await loadModel(model), ['the whale'], options);
+    rows[0]!.slice(2).forEach((value, at) => expect(Number(value)).toBeCloseTo(whale![at]!, 5));
+    expect(rows.length).toBe(2);
+  });
+});
