@@ -73,21 +73,36 @@ test('the code of kernel machines in the docs runs', async () => {
   expect(Number(/Float64Array\(1\) \[ (.*) \]/.exec(stdout)?.[1])).toBeCloseTo(Math.sin(1), 1);
 });
 
-test('the code in it runs, each block after those before it', async () => {
+/** Runs the blocks of a document one after another, each in a process of its own, and returns what they print. */
+async function printed(text: string): Promise<string[]> {
   if (!existsSync(join(root, 'dist'))) throw new Error('expected the built package, got no dist. Run npm run build.');
   const folder = await temporaryFolder();
-  const text = await textFile(folder);
+  const book = await textFile(folder);
   const written: string[] = [];
-  for (const block of blocks('ts')) {
-    const code = plain(block).replaceAll("'book.txt'", JSON.stringify(text)).replaceAll("'runs/", `'${folder}/`);
+  for (const block of blocks('ts', text).filter((each) => !each.includes('performer-ts/worker'))) {
+    const code = plain(block).replaceAll("'book.txt'", JSON.stringify(book)).replaceAll("'runs/", `'${folder}/`);
     const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', code], { cwd: root });
     written.push(stdout);
   }
-  const [attention, training, generation, reading] = written;
+  return [...written, String((await stat(book)).size)];
+}
+
+test('the code in it runs, each block after those before it (that of a worker in the test of built pages)', async () => {
+  const [attention, logits, training, generation] = await printed(readme);
+  expect(attention).toBe('2097152\n');
+  expect(logits).toBe('[ 9, 256 ] 2304\n');
+  expect(training?.trim().split('\n')).toHaveLength(20);
+  expect(Buffer.byteLength(generation ?? '')).toBeGreaterThan(30);
+});
+
+test('the code of the rooms in the docs runs', async () => {
+  const rooms = await printed(readFileSync(join(root, 'docs/rooms.md'), 'utf8'));
+  const [attention, training, generation, reading, custom, length] = rooms;
   expect(attention).toMatch(/\[ 1, 4096, 8, 64 \] 2097152/);
   expect(training?.trim().split('\n')).toHaveLength(20);
   expect(Buffer.byteLength(generation ?? '')).toBeGreaterThan(30);
-  expect(reading).toBe(`${(await stat(text)).size} [ 1, 1, 256 ]\n`);
+  expect(reading).toBe(`${length} [ 1, 1, 256 ]\n`);
+  expect(custom).toContain("name: 'softplus-of'");
 });
 
 test('the flags of its commands are in their help', async () => {
