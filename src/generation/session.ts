@@ -8,6 +8,7 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { OneAtATime } from '../base/one-at-a-time.js';
 import type { Engine } from '../engine/index.js';
 import { isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
@@ -56,7 +57,7 @@ export class GenerationSession {
   #identity: Readonly<Record<string, string>> | undefined;
   readonly #held: HeldState;
   #history: TokenHistory;
-  #status: 'idle' | 'busy' | 'disposed' = 'idle';
+  readonly #calls = new OneAtATime('GenerationSession', 'session');
 
   private constructor(
     engine: Engine,
@@ -112,14 +113,14 @@ export class GenerationSession {
    * @throws USAGE unless the session was made with weights as inputs; CHECKPOINT for weights that do not fit.
    */
   async replaceWeights({ params, buffers }: ModelWeights): Promise<void> {
-    this.#expectIdle();
+    this.#calls.expectIdle();
     if (this.#weightsAs !== 'inputs') {
       const got = "a session whose weights are constants. Create it with weights: 'inputs'.";
       throw new PerformerError('USAGE', `replaceWeights: expected weights that are inputs, got ${got}`);
     }
     const loaded = { ...this.#loaded, params, buffers };
     checkModel('replaceWeights', loaded);
-    await this.#exclusively(() => this.#held.replaceWeights(loaded));
+    await this.#calls.run(() => this.#held.replaceWeights(loaded));
     this.#loaded = loaded;
     this.#identity = undefined;
   }
@@ -175,12 +176,14 @@ export class GenerationSession {
    */
   async read(tokens: TokenRows): Promise<Float32Array> {
     const rows = rowsOf('read', tokens);
-    this.#expectIdle();
+    this.#calls.expectIdle();
     checkRows('read', rows, this.position, this.#loaded.model);
     const longest = Math.max(...rows.map(({ length }) => length));
-    return this.#exclusively(async () => {
+    return this.#calls.run(async () => {
       for (let start = 0; start < longest; start += this.readChunk) {
-        await this.#readPiece(rows.map((row) => row.subarray(start, start + this.readChunk)));
+        const piece = rows.map((row) => row.subarray(start, start + this.readChunk));
+        await this.#held.read(piece);
+        this.#history.note(piece);
       }
       return this.logits;
     });
@@ -194,7 +197,7 @@ export class GenerationSession {
 
   /** Forgets all that was read. */
   reset(): void {
-    this.#expectIdle();
+    this.#calls.expectIdle();
     this.#resume(emptyMemory(this.#loaded.model, this.batch));
   }
 
@@ -207,7 +210,7 @@ export class GenerationSession {
   async saveRow(row: number): Promise<SavedState> {
     this.#expectRow('saveRow', row);
     const identity = this.#identify();
-    return this.#exclusively(async () => encodeMemory(rowOf(await this.#settledMemory('saveRow'), row), identity));
+    return this.#calls.run(async () => encodeMemory(rowOf(await this.#settledMemory('saveRow'), row), identity));
   }
 
   /**
@@ -233,7 +236,7 @@ export class GenerationSession {
    */
   async saveState(): Promise<SavedState> {
     const identity = this.#identify();
-    return this.#exclusively(async () => encodeMemory(await this.#held.memory(this.#history.tensors), identity));
+    return this.#calls.run(async () => encodeMemory(await this.#held.memory(this.#history.tensors), identity));
   }
 
   /**
@@ -256,15 +259,13 @@ export class GenerationSession {
    * @throws CHECKPOINT for a state of another model, of other projections or of another batch, or a damaged one.
    */
   loadState(saved: SavedState, where = 'loadState'): void {
-    this.#expectIdle();
+    this.#calls.expectIdle();
     this.#resume(decodeMemory(where, saved, this.#loaded.model, this.batch, this.#identify()));
   }
 
   /** Frees what was compiled. The session must not be used again. */
   async dispose(): Promise<void> {
-    if (this.#status === 'disposed') return;
-    this.#expectIdle();
-    this.#status = 'disposed';
+    if (!this.#calls.end()) return;
     await this.#held.dispose();
   }
 
@@ -274,7 +275,7 @@ export class GenerationSession {
   }
 
   #identify(): Readonly<Record<string, string>> {
-    this.#expectIdle();
+    this.#calls.expectIdle();
     this.#identity ??= identityOf(this.#loaded);
     return this.#identity;
   }
@@ -291,32 +292,11 @@ export class GenerationSession {
 
   async #changeRow(where: string, row: number, own: Memory): Promise<void> {
     this.#expectRow(where, row);
-    await this.#exclusively(async () => this.#resume(withRow(await this.#settledMemory(where), row, own)));
-  }
-
-  async #exclusively<R>(work: () => Promise<R>): Promise<R> {
-    this.#expectIdle();
-    this.#status = 'busy';
-    try {
-      return await work();
-    } finally {
-      this.#status = 'idle';
-    }
-  }
-
-  async #readPiece(rows: readonly Int32Array[]): Promise<void> {
-    await this.#held.read(rows);
-    this.#history.note(rows);
+    await this.#calls.run(async () => this.#resume(withRow(await this.#settledMemory(where), row, own)));
   }
 
   #expectRow(where: string, row: number): void {
     if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
     throw new PerformerError('SHAPE', `${where}: expected a row from 0 to ${this.batch - 1}, got ${row}.`);
-  }
-
-  #expectIdle(): void {
-    if (this.#status === 'idle') return;
-    const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
-    throw new PerformerError('USAGE', `GenerationSession: expected a session at rest, got ${got}.`);
   }
 }

@@ -5,6 +5,7 @@
 import { float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { drawBuffers } from '../base/layout.js';
+import { OneAtATime } from '../base/one-at-a-time.js';
 import { Random } from '../base/random.js';
 import { elementCount } from '../base/shape.js';
 import { type Leaf, leavesOf, mapTree } from '../base/tree.js';
@@ -72,7 +73,7 @@ export class Trainer {
   #buffers: object;
   #moments: CompiledMoments | undefined;
   readonly #evaluator: Evaluator;
-  #status: 'idle' | 'busy' | 'disposed' = 'idle';
+  readonly #calls = new OneAtATime('Trainer', 'trainer');
 
   private constructor(
     private readonly options: TrainerOptions,
@@ -121,7 +122,7 @@ export class Trainer {
 
   /** The snapshot with its tensors as arrays, which may be overwritten as those of `snapshot` are. */
   async fetchSnapshot(): Promise<Snapshot> {
-    return this.#exclusively(async () => {
+    return this.#calls.run(async () => {
       const { params, moments, states } = this.#snapshot;
       const fetched = await this.options.engine.fetch({ params, moments, states });
       return { ...this.#snapshot, ...(fetched as Pick<Snapshot, 'params' | 'moments' | 'states'>) };
@@ -130,7 +131,7 @@ export class Trainer {
 
   /** Notes the best result, which later snapshots carry. */
   noteBest(loss: number): void {
-    this.#expectIdle();
+    this.#calls.expectIdle();
     this.#snapshot = { ...this.#snapshot, best: { step: this.#snapshot.step, loss } };
   }
 
@@ -141,7 +142,7 @@ export class Trainer {
    *   features and carried states may be renewed, as the same step would do again.
    */
   async step(): Promise<StepReport> {
-    return this.#exclusively(() => this.#step());
+    return this.#calls.run(() => this.#step());
   }
 
   async #step(): Promise<StepReport> {
@@ -171,7 +172,7 @@ export class Trainer {
 
   /** How the model does on what it does not learn from. Once the signal is given it throws the signal's reason, and stays due. */
   async evaluate(signal?: AbortSignal): Promise<Evaluation> {
-    return this.#exclusively(async () => {
+    return this.#calls.run(async () => {
       const { params } = this.#snapshot;
       const evaluation = await this.#evaluator.run({ params, buffers: this.#buffers }, signal);
       this.#snapshot = { ...this.#snapshot, isEvaluationDue: false };
@@ -181,29 +182,11 @@ export class Trainer {
 
   /** Frees what was compiled and placed. The trainer must not be used again. */
   async dispose(): Promise<void> {
-    if (this.#status === 'disposed') return;
-    this.#expectIdle();
-    this.#status = 'disposed';
+    if (!this.#calls.end()) return;
     await this.compiled.dispose();
     await this.#moments?.dispose();
     await this.#evaluator.dispose();
     this.options.engine.free([this.#current, this.#next, this.#buffers]);
-  }
-
-  #expectIdle(): void {
-    if (this.#status === 'idle') return;
-    const got = this.#status === 'busy' ? 'a call before the last one ended' : 'one disposed of';
-    throw new PerformerError('USAGE', `Trainer: expected a trainer at rest, got ${got}. Await each call.`);
-  }
-
-  async #exclusively<R>(work: () => Promise<R>): Promise<R> {
-    this.#expectIdle();
-    this.#status = 'busy';
-    try {
-      return await work();
-    } finally {
-      this.#status = 'idle';
-    }
   }
 
   /**
