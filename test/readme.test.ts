@@ -119,7 +119,9 @@ test('the flags of its commands are in their help', async () => {
 
 test('the flags that its text names are flags of a command', async () => {
   const help = await Promise.all(
-    ['train', 'generate', 'evaluate', 'predict', 'embed', 'compare', 'bench'].map((name) => performer([name, '--help'])),
+    ['train', 'generate', 'evaluate', 'predict', 'embed', 'compare', 'bench'].map((name) =>
+      performer([name, '--help']),
+    ),
   );
   const all = help.map(({ out }) => out.replaceAll('--[no-]', '--')).join('');
   for (const [, flag] of readme.matchAll(/`(--[a-z-]+)/g)) expect(all, flag).toContain(flag);

@@ -6,8 +6,8 @@ import type { Snapshot } from '../../src/training/index.js';
 import { values } from '../support/compare.js';
 import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
 
-const small = { dim: 8, depth: 1, heads: 2, headDim: 4, featureCount: 8, chunk: 4 } as const;
-const short = { window: 10, batch: 2, learningRate: 1e-2 } as const;
+const small = { dim: 8, depth: 1, heads: 2, headDim: 4, attention: { features: { featureCount: 8 } } } as const;
+const short = { window: 10, batch: 2, learningRate: 1e-2, chunk: 4 } as const;
 
 async function train(on: Engine, snapshot: Snapshot, steps: number) {
   const trainer = await trainerFor(snapshot, on);
@@ -22,7 +22,7 @@ async function train(on: Engine, snapshot: Snapshot, steps: number) {
 it.each([
   ['random windows', {}, {}],
   ['a carried state and redrawn projections', {}, { carryState: true, redrawInterval: 2 }],
-  ['dropout and two micro-batches', { feedForwardDropout: 0.2 }, { accumulation: 2, carryState: true }],
+  ['dropout and two micro-batches', {}, { feedForwardDropout: 0.2, accumulation: 2, carryState: true }],
   [
     'exact softmax attention and learned positions',
     { attention: 'softmax', positions: { kind: 'learned', maxLength: 16 } },
