@@ -5,7 +5,6 @@ import { type Leaf, leavesOf } from '../base/tree.js';
 import { writeFileAtomic } from '../interop/node.js';
 import { type Profile, profileJson } from '../measure/index.js';
 import { modelConfig, modelOf, presets } from '../models/index.js';
-import { loadModel } from '../models/node.js';
 import { initialSnapshot, trainingConfig } from '../training/index.js';
 import type { BenchOptions } from './bench.js';
 import { type BenchResult, measure, profileParts, runCounts, type Watch } from './bench-measure.js';
@@ -17,12 +16,13 @@ import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { expectFile } from './output-file.js';
+import { readModel } from './read-model.js';
 import { rowProgress } from './row-progress.js';
 import { presetNames } from './train-flags.js';
 
 export async function runBench({ arguments: [folder], options }: Given<BenchOptions>, io: Io): Promise<void> {
   if (options.out !== undefined) await expectFile('--out', options.out);
-  const { work, source } = await chooseWork(folder as string | undefined, options);
+  const { work, source } = await chooseWork(folder as string | undefined, options, io);
   const subject = subjectOf(work, source, options);
   const engineOf = (profilePrefix?: string) => chooseEngine(options, profilePrefix);
   const stop = new AbortController();
@@ -66,6 +66,7 @@ export async function runBench({ arguments: [folder], options }: Given<BenchOpti
 async function chooseWork(
   folder: string | undefined,
   { preset, length: asked, batch }: BenchOptions,
+  io: Io,
 ): Promise<{ work: BenchWork; source: string }> {
   if (folder !== undefined && preset !== undefined) {
     throw usageError('bench: expected a folder with a model, or --preset, got both. Leave one out.');
@@ -78,7 +79,7 @@ async function chooseWork(
     const length = asked ?? training.window;
     return { work: { loaded: { model: modelOf(config), params, buffers }, length, batch }, source: `preset ${name}` };
   }
-  const loaded = await loadModel(folder);
+  const loaded = await readModel(folder, io);
   const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
   if (asked !== undefined && asked > maxLength) {
     throw usageError(`--length: expected at most the ${maxLength} tokens that the model can read, got ${asked}.`);

@@ -1,15 +1,15 @@
 /** `performer embed` and `performer predict` at work. */
 import { createEmbedder, createPredictor, type Targets } from '../models/index.js';
-import { loadModel } from '../models/node.js';
 import type { Given } from './command.js';
 import type { EmbedOptions, TextVectorOptions } from './embed.js';
 import { chooseEngine } from './engine-flags.js';
 import type { Io } from './io.js';
+import { readModel } from './read-model.js';
 import { expectOutput, type VectorRows, writeVectors } from './text-vectors.js';
 
 export async function runEmbed({ arguments: [folder, files], options }: Given<EmbedOptions>, io: Io): Promise<void> {
   await expectOutput(options);
-  const loaded = await loadModel(folder as string);
+  const loaded = await readModel(folder as string, io);
   const { pooling, normalize, batch, window } = options;
   const embedder = await createEmbedder(await chooseEngine(options), loaded, { pooling, normalize, batch, window });
   const rows: VectorRows = {
@@ -30,7 +30,7 @@ export async function runPredictTexts(
   io: Io,
 ): Promise<void> {
   await expectOutput(options);
-  const loaded = await loadModel(folder as string);
+  const loaded = await readModel(folder as string, io);
   const { batch, window } = options;
   const predictor = await createPredictor(await chooseEngine(options), loaded, { batch, window });
   try {

@@ -1,7 +1,6 @@
 /** `performer evaluate` at work. */
 import type { ByteSource } from '../data/index.js';
 import type { Model } from '../models/index.js';
-import { loadModel } from '../models/node.js';
 import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
@@ -12,6 +11,7 @@ import { expectFinite } from './finite.js';
 import { bitsPerByte, formatCount, formatLoss, formatMeasures } from './format.js';
 import type { Io } from './io.js';
 import { labelledKeys } from './labelled-flags.js';
+import { readModel } from './read-model.js';
 import { openTexts } from './standard-input.js';
 
 /** Windows side by side, where each is read on its own. */
@@ -21,7 +21,7 @@ export async function runEvaluate(
   { arguments: [folder, files], options }: Given<EvaluateOptions>,
   io: Io,
 ): Promise<void> {
-  const loaded = await loadModel(folder as string);
+  const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
   if (family.data === 'labelled') {
     const { evaluateLabelled } = await import('./evaluate-labelled.js');

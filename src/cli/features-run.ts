@@ -16,12 +16,12 @@ import type { ByteSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
 import { attentionSamples } from '../models/index.js';
-import { loadModel } from '../models/node.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FeaturesOptions } from './features.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
+import { readModel } from './read-model.js';
 import { type OpenSource, openTexts } from './standard-input.js';
 
 interface LayerReport extends Recommendation {
@@ -47,7 +47,7 @@ export async function runFeatures({ arguments: given, options }: Given<FeaturesO
   const engine = await chooseEngine(options);
   const layers = isDrawn
     ? [drawnSamples(options, options.dim as number)]
-    : await modelSamples(engine, folder as string, options, () => openTexts(files, io));
+    : await modelSamples(engine, folder as string, options, () => openTexts(files, io), io);
   const reports: LayerReport[] = [];
   for (const [index, samples] of layers.entries()) {
     const { tolerance, measure, draws, seed } = options;
@@ -105,8 +105,9 @@ async function modelSamples(
   folder: string,
   { window, windows }: FeaturesOptions,
   open: () => Promise<OpenSource>,
+  io: Io,
 ): Promise<AttentionSamples[]> {
-  const { model, ...weights } = await loadModel(folder);
+  const { model, ...weights } = await readModel(folder, io);
   const { maxLength = Number.POSITIVE_INFINITY } = model;
   if (window > maxLength) {
     throw usageError(`--window: expected at most the ${maxLength} tokens that the model can read, got ${window}.`);

@@ -5,7 +5,6 @@ import { openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { readSafetensors, writeSafetensors } from '../interop/node.js';
 import type { LoadedModel } from '../models/index.js';
-import { loadModel } from '../models/node.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
@@ -13,6 +12,7 @@ import type { GenerateFlags } from './generate.js';
 import { readGenerationConfig } from './generation-config.js';
 import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
+import { readModel } from './read-model.js';
 import { type OpenSource, readPipe, readStream, standardInput } from './standard-input.js';
 
 export async function runGenerate(
@@ -23,7 +23,7 @@ export async function runGenerate(
     throw usageError('generate: expected --prompt or --prompt-file, got both. Leave one out.');
   }
   if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState);
-  const model = await loadModel(folder as string);
+  const model = await readModel(folder as string, io);
   const options = await generateOptions(folder as string, flags, io);
   const prompt = await openPrompt(flags, io);
   try {

@@ -27,6 +27,11 @@ export const modelFiles = [weightsFile, 'tokenizer.json', 'generation_config.jso
 /** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
 export type Digest = (chunks: Iterable<Uint8Array>) => string;
 
+export interface ReadOptions {
+  /** Told what a reader should know and no error is: that files of other origin keep no digest. */
+  readonly onNote?: ((note: string) => void) | undefined;
+}
+
 type Layout = Pick<Leaf, 'dtype' | 'shape'>;
 
 /** The tensors of a file as parameters and buffers. Throws CHECKPOINT unless they have the names and shapes of the model. */
@@ -66,7 +71,7 @@ export function modelFromFiles(
   where: { readonly config: string; readonly weights: string },
   content: unknown,
   { tensors, metadata }: Safetensors,
-  digest: Digest = digestOf,
+  { digest = digestOf, onNote }: ReadOptions & { readonly digest?: Digest | undefined } = {},
 ): LoadedModel {
   const model = modelOf(modelConfig(content, where.config));
   const kept = metadata[digestKey];
@@ -77,6 +82,8 @@ export function modelFromFiles(
         'A file is damaged or of another model; get the whole folder again.',
     );
   }
+  if (kept === undefined)
+    onNote?.(`${where.weights}: nothing tells whether it is as it was saved, as no digest was kept.`);
   expectFinite(where.weights, tensors);
   return { model, ...arrangeTensors(where.weights, model, tensors) };
 }
@@ -126,7 +133,7 @@ export function encodeModel({ model, ...weights }: LoadedModel): Map<string, Uin
  *
  * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
  */
-export function decodeModel(files: ReadonlyMap<string, Uint8Array>): LoadedModel {
+export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: ReadOptions = {}): LoadedModel {
   const bytes = (name: string) => {
     const found = files.get(name);
     if (found !== undefined) return found;
@@ -143,7 +150,7 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>): LoadedModel
     });
   }
   const file = decodeSafetensors(weightsFile, bytes(weightsFile));
-  return modelFromFiles({ config: configFile, weights: weightsFile }, content, file);
+  return modelFromFiles({ config: configFile, weights: weightsFile }, content, file, options);
 }
 
 /** A value as the text of a JSON file. */

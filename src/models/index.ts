@@ -21,6 +21,7 @@ export {
   encodeModel,
   type LoadedModel,
   modelFiles,
+  type ReadOptions,
   tensorsOf,
 } from './folder.js';
 export {

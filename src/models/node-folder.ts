@@ -12,6 +12,7 @@ import {
   jsonText,
   type LoadedModel,
   modelFromFiles,
+  type ReadOptions,
   weightsFile,
   weightsOf,
 } from './folder.js';
@@ -28,12 +29,15 @@ const nodeDigest: Digest = (chunks) => {
  * Reads a saved model: config.json and model.safetensors of a folder. Throws CHECKPOINT when it is none, not whole, not as
  * it was saved, or holds a number that is not finite; CONFIG for options that no model has.
  */
-export async function loadModel(folder: string): Promise<LoadedModel> {
-  return (await loadModelFiles(folder)).model;
+export async function loadModel(folder: string, options: ReadOptions = {}): Promise<LoadedModel> {
+  return (await loadModelFiles(folder, options)).model;
 }
 
 /** A saved model, and the SHA-256 of the file of its weights. */
-export async function loadModelFiles(folder: string): Promise<{ model: LoadedModel; digest: string }> {
+export async function loadModelFiles(
+  folder: string,
+  options: ReadOptions = {},
+): Promise<{ model: LoadedModel; digest: string }> {
   const config = join(folder, configFile);
   const weights = join(folder, weightsFile);
   if ((await stat(config).catch(() => undefined)) === undefined) {
@@ -46,7 +50,10 @@ export async function loadModelFiles(folder: string): Promise<{ model: LoadedMod
   const model = modelOf(modelConfig(content, config));
   // Names and shapes are compared before any tensor is read.
   const file = await readSafetensors(weights, (layout) => arrangeTensors(weights, model, layout));
-  return { model: modelFromFiles({ config, weights }, content, file, nodeDigest), digest: file.digest };
+  return {
+    model: modelFromFiles({ config, weights }, content, file, { ...options, digest: nodeDigest }),
+    digest: file.digest,
+  };
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {

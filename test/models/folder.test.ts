@@ -1,5 +1,6 @@
 /** The files of a model in memory: written and read without a disk, and refused where they are not what was written. */
 import { describe, expect, it } from 'vitest';
+import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { decodeModel, encodeModel, languageModelConfig, modelConfig, modelOf } from '../../src/models/index.js';
 import { snapshotOf, tinyModel } from '../support/tiny.js';
 
@@ -26,6 +27,20 @@ describe('the files of a model', () => {
       expect(encodeModel({ model, params, buffers })).toEqual(files);
     },
   );
+
+  it('of other origin, which keep no digest, are read with a note, and ours without one', () => {
+    const notes: string[] = [];
+    const onNote = (note: string) => void notes.push(note);
+    const files = encodeModel(someModel());
+    decodeModel(files, { onNote });
+    expect(notes).toEqual([]);
+    const { tensors } = decodeSafetensors('weights', files.get('model.safetensors')!);
+    const chunks = encodeSafetensors(tensors).map((chunk) => Buffer.from(chunk));
+    decodeModel(new Map([...files, ['model.safetensors', Buffer.concat(chunks)]]), { onNote });
+    expect(notes).toEqual([
+      expect.stringMatching(/^model\.safetensors: nothing tells whether .* no digest was kept\.$/),
+    ]);
+  });
 
   it('are refused where one is missing, is no JSON, or is of another model', () => {
     const files = encodeModel(someModel());
