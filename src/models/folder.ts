@@ -82,10 +82,11 @@ export function modelFromFiles(
         'A file is damaged or of another model; get the whole folder again.',
     );
   }
+  expectFinite(where.weights, tensors);
+  const arranged = arrangeTensors(where.weights, model, tensors);
   if (kept === undefined)
     onNote?.(`${where.weights}: nothing tells whether it is as it was saved, as no digest was kept.`);
-  expectFinite(where.weights, tensors);
-  return { model, ...arrangeTensors(where.weights, model, tensors) };
+  return { model, ...arranged };
 }
 
 /** What model.safetensors holds of a model: its tensors, and the metadata that bind them to its config.json. */

@@ -5,7 +5,8 @@ import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { readSafetensors, writeSafetensors } from '../../src/interop/node.js';
+import { tensorsOf } from '../../src/models/index.js';
+import { loadModel, writeModel } from '../../src/models/node.js';
 import { performer, type Ran, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const modelFolder = trainedModel();
@@ -244,10 +245,9 @@ describe('evaluating a model', () => {
     [3e38, /evaluate: expected a finite loss, got (NaN|Infinity)\./],
   ])('whose weights are all %d ends with 1 and says so', async (weight, message) => {
     const folder = await modelFolder();
-    const path = join(folder, 'model.safetensors');
-    const { tensors } = await readSafetensors(path);
-    for (const { dtype, data } of tensors.values()) if (dtype === 'float32') (data as Float32Array).fill(weight);
-    await writeSafetensors(path, tensors); // without a digest, as a file of other origin
+    const { model, ...weights } = await loadModel(folder);
+    for (const { data } of tensorsOf(weights.params).values()) (data as Float32Array).fill(weight);
+    await writeModel(folder, model.config, weights);
     const text = await textFile(folder, 'other.txt', 5);
     expectRefusal(await performer(['evaluate', folder, text, '--threads', '1', '--json']), message);
   });
