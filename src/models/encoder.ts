@@ -5,19 +5,13 @@
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
-import {
-  type EmbeddingParams,
-  embed,
-  embeddingLayout,
-  type LinearParams,
-  linear,
-  linearLayout,
-} from '../blocks/index.js';
+import { embed } from '../blocks/index.js';
 import { byteVocabularySize } from '../data/index.js';
-import { matmul, scope, type Tensor } from '../graph/index.js';
+import { scope } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The token that stands for a masked one. */
@@ -40,47 +34,28 @@ export function encoderConfig(options: EncoderOptions): EncoderConfig {
   return parseOptions('encoderConfig', encoderSchema, options);
 }
 
-interface EncoderParams extends TrunkParams {
-  readonly embedding: EmbeddingParams;
-  /** [dim, vocabulary]; absent where it is tied to the embedding. */
-  readonly logits?: LinearParams | undefined;
-}
-
 export const encoder: ModelFamily<EncoderConfig> = {
   name: 'encoder',
   text: 'reads in both directions, and gives embeddings',
   schema: encoderSchema,
   build(config, { chunk = 64 } = {}): Model {
-    const { dim, vocabularySize, tiedEmbedding } = config;
     const trunk = buildTrunk(config, { isCausal: false, chunk });
     const maxLength = maxLengthOf(config);
-    const head = ({ params }: { readonly params: object }, hidden: Tensor) => {
-      const { embedding, logits } = params as EncoderParams;
-      const isTied = logits === undefined;
-      return scope('logits', () =>
-        isTied ? matmul(hidden, embedding.weight, { transposeRight: true }) : linear(logits, hidden),
-      );
-    };
     return {
-      ...{ config, chunk, head, maxLength, isCausal: false, deferral: undefined },
-      params: {
-        embedding: embeddingLayout(vocabularySize, dim),
-        ...trunk.params,
-        logits: tiedEmbedding ? undefined : linearLayout(dim, vocabularySize),
-      },
+      ...{ config, chunk, maxLength, head: tokenLogits, isCausal: false, deferral: undefined },
+      ...tokenModelLayout(config, trunk.params),
       buffers: trunk.buffers,
       mixers: trunk.mixers,
-      tables: ['positions.weight', ...(tiedEmbedding ? [] : ['embedding.weight'])],
       state: trunk.state,
       apply(weights, { tokens, lengths }, { dropout, recompute } = {}) {
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('encoder', { maxLength }, length);
-        const { embedding, ...params } = weights.params as EncoderParams;
+        const { embedding, ...params } = weights.params as TokenModelParams;
         const frame = trunk.frame('encoder', { batch, length, lengths, dropout });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { frame, recompute });
-        return { ...result, output: head(weights, result.hidden) };
+        return { ...result, output: tokenLogits(weights, result.hidden) };
       },
     };
   },

@@ -7,18 +7,12 @@
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
-import {
-  type EmbeddingParams,
-  embed,
-  embeddingLayout,
-  type LinearParams,
-  linear,
-  linearLayout,
-} from '../blocks/index.js';
-import { matmul, scope, type Tensor } from '../graph/index.js';
+import { embed } from '../blocks/index.js';
+import { scope } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 export const languageModelSchema = withTrunk(
@@ -38,52 +32,33 @@ export function languageModelConfig(options: LanguageModelOptions): LanguageMode
   return parseOptions('languageModelConfig', languageModelSchema, options);
 }
 
-export interface LanguageModelParams<T = Tensor> extends TrunkParams<T> {
-  readonly embedding: EmbeddingParams<T>;
-  /** [dim, vocabulary]; absent where it is tied to the embedding. */
-  readonly logits?: LinearParams<T> | undefined;
-}
-
 export const languageModel: ModelFamily<LanguageModelConfig> = {
   name: 'causal-language-model',
   text: 'predicts the next token, and generates',
   schema: languageModelSchema,
   build(config, { chunk = 64 } = {}): Model {
-    const { dim, vocabularySize, tiedEmbedding } = config;
     const trunk = buildTrunk(config, { isCausal: true, chunk });
     const maxLength = maxLengthOf(config);
-    const logits = tiedEmbedding ? undefined : linearLayout(dim, vocabularySize);
-    const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
-      logitsOf(params as LanguageModelParams, hidden);
     return {
-      ...{ config, chunk, head, maxLength, isCausal: true },
-      params: { embedding: embeddingLayout(vocabularySize, dim), ...trunk.params, logits },
+      ...{ config, chunk, maxLength, head: tokenLogits, isCausal: true },
+      ...tokenModelLayout(config, trunk.params),
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       deferral: trunk.deferral,
-      tables: ['positions.weight', ...(tiedEmbedding ? [] : ['embedding.weight'])],
       state: trunk.state,
       apply(weights, { tokens, lengths }, { dropout, ...options } = {}) {
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('language model', { maxLength }, length);
-        const { embedding, ...params } = weights.params as LanguageModelParams;
+        const { embedding, ...params } = weights.params as TokenModelParams;
         const frame = trunk.frame('language model', { batch, length, lengths, dropout, state: options.state });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { ...options, frame });
-        return { ...result, output: head(weights, result.hidden) };
+        return { ...result, output: tokenLogits(weights, result.hidden) };
       },
     };
   },
 };
-
-/** hidden [batch, length, dim] → logits [batch, length, vocabulary]. */
-function logitsOf({ embedding, logits }: LanguageModelParams, hidden: Tensor): Tensor {
-  return scope('logits', () => {
-    if (logits !== undefined) return linear(logits, hidden);
-    return matmul(hidden, embedding.weight, { transposeRight: true });
-  });
-}
 
 /** Sizes with names, and the training window and batch that suit them. */
 export const presets = {

@@ -10,11 +10,11 @@ import type { Dim } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { emptyState, type StateSpec } from '../base/layout.js';
 import { leavesOf } from '../base/tree.js';
-import type { AttendedRows, Deferral, Dropout, Weights } from '../blocks/index.js';
+import type { Deferral, Dropout, Weights } from '../blocks/index.js';
 import { projectionDigest } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
-import type { TrunkRows, TrunkState } from './trunk.js';
+import type { TrunkResult, TrunkRows, TrunkState } from './trunk.js';
 import type { TrunkConfig } from './trunk-options.js';
 
 /** What config.json says of any model. */
@@ -45,19 +45,9 @@ export interface PassOptions {
   readonly recompute?: boolean | undefined;
 }
 
-export interface ModelResult {
+export interface ModelResult extends TrunkResult {
   /** What the family predicts: logits [batch, length, vocabulary] of a language model, one row a text of a classifier. */
   readonly output: Tensor;
-  /** The last hidden layer, normalised: [batch, length, dim]. */
-  readonly hidden: Tensor;
-  /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
-  readonly lastHidden: Tensor;
-  /** bool [batch, length'], true for real tokens, where the tokens were padded or lengths were given. */
-  readonly mask: Tensor | undefined;
-  readonly state: TrunkState;
-  readonly rows: TrunkRows | undefined;
-  /** What the attention of each block compares, for statistics. */
-  readonly attended: readonly (AttendedRows | undefined)[];
 }
 
 export interface Model {
