@@ -8,7 +8,7 @@ interface FusedAttributes {
 
 const fusedOp: Op<FusedAttributes> = {
   name: 'fusedAttention',
-  infer: ([query]) => [query!],
+  infer: ([query]) => [{ dtype: 'float32', shape: query!.shape }],
   evaluate: () => {
     throw new Error('fusedAttention: expected the native engine, got the oracle.');
   },

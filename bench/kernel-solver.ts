@@ -30,7 +30,7 @@ async function featuresOf(features: MachineFeatures, x: Float32Array): Promise<F
   );
   const result = await map.run([{ x: float32(shape, x) }, { projection: features.projection! }]);
   await map.dispose();
-  return (result as unknown as HostTensor<'float32'>).data;
+  return (result as unknown as HostTensor).data;
 }
 
 function relativeError(left: ArrayLike<number>, right: Float64Array): number {

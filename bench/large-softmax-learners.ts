@@ -58,15 +58,15 @@ export interface Setting {
   readonly train: Int32Array;
   /** How often each class occurs in the training text. */
   readonly counts: Float64Array;
-  readonly table: ClassTable<HostTensor<'float32'>>;
-  readonly embeddings: HostTensor<'float32'>;
+  readonly table: ClassTable<HostTensor>;
+  readonly embeddings: HostTensor;
 }
 
 function copy<T>(tree: T): T {
-  return mapTree(tree, ({ shape, data }: HostTensor<'float32'>) => float32(shape, data.slice())) as T;
+  return mapTree(tree, ({ shape, data }: HostTensor) => float32(shape, data.slice())) as T;
 }
 
-function freshTable({ table }: Setting): TableState<HostTensor<'float32'>> {
+function freshTable({ table }: Setting): TableState<HostTensor> {
   return { rows: copy(table), squares: initRowSquares(table) };
 }
 
@@ -112,7 +112,7 @@ export async function fromWeights(setting: Setting, weights: Float64Array): Prom
         classes = found.classes as Int32Array<ArrayBuffer>;
         return { ...found.state, ...found.inputs };
       });
-      scatterRows(state, classes, { rows: head.rows, squares: head.squares } as TableState<HostTensor<'float32'>>);
+      scatterRows(state, classes, { rows: head.rows, squares: head.squares } as TableState<HostTensor>);
     },
   };
 }

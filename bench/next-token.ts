@@ -78,18 +78,18 @@ export interface Body<T = Tensor> {
 }
 
 /** What the body reads of a step. */
-interface Read<T = Tensor> {
+interface Read<T = Tensor, I = Tensor<'int32'>> {
   /** The rows of the step's distinct tokens: [distinct, dim], and their accumulators [distinct]. */
   readonly embeddings: T;
   readonly embeddingSquares: T;
   /** [batch, window] int32 */
-  readonly places: T;
+  readonly places: I;
   readonly attention: T;
 }
 
 /** What the head reads of a step: sampled where there are corrections, and with a tree where there is a projection. */
-export interface HeadInputs<T = Tensor> extends TableState<T> {
-  readonly targets: T;
+export interface HeadInputs<T = Tensor, I = Tensor<'int32'>> extends TableState<T> {
+  readonly targets: I;
   readonly corrections?: T;
   readonly projection?: T;
 }
@@ -120,7 +120,7 @@ const layout: Body<ParameterSpec> = {
 export const bodySpecs: Body<TensorSpec> = specsOf(layout);
 const attention = drawProjection(Random.fromSeed(7), attentionFeatures, headDim);
 const distinct = symbol('distinct');
-export const readSpecs: Read<TensorSpec> = {
+export const readSpecs: Read<TensorSpec, TensorSpec<'int32'>> = {
   embeddings: spec('float32', [distinct, dim]),
   embeddingSquares: spec('float32', [distinct]),
   places: spec('int32', [batch, window]),
@@ -147,7 +147,7 @@ export function headLoss(hidden: Tensor, head: HeadInputs): Tensor {
 }
 
 /** One whole step: forward, gradients, AdamW for the body and Adagrad for the rows of both tables. */
-export async function compileLearning(head: HeadInputs<TensorSpec>) {
+export async function compileLearning(head: HeadInputs<TensorSpec, TensorSpec<'int32'>>) {
   const moments = { firstMoment: bodySpecs, secondMoment: bodySpecs };
   const number = spec('float32', []);
   return engine.compile(
@@ -183,9 +183,9 @@ export class BodyState {
   #weights: Weights;
   #spare: Weights;
   #updates = 0;
-  private readonly table: { embeddings: HostTensor<'float32'>; embeddingSquares: HostTensor<'float32'> };
+  private readonly table: { embeddings: HostTensor; embeddingSquares: HostTensor };
 
-  constructor(embeddings: HostTensor<'float32'>) {
+  constructor(embeddings: HostTensor) {
     const params = initialize(layout, Random.fromSeed(3)) as Body<HostTensor>;
     this.#weights = { params, moments: initMoments(params) as Weights['moments'] };
     this.#spare = mapTree(this.#weights, ({ shape }: HostTensor) => zeros('float32', shape)) as Weights;
@@ -204,7 +204,7 @@ export class BodyState {
         (_, at) => tokens[Math.floor(at / window) * (window + 1) + (at % window) + first]!,
       );
     const { distinct: used, places } = distinctRows(column(0));
-    const inputs: Read<HostTensor> = {
+    const inputs: Read<HostTensor, HostTensor<'int32'>> = {
       ...gatherRows(this.table, used),
       places: int32([batch, window], places),
       attention,
@@ -216,7 +216,10 @@ export class BodyState {
   async learn(
     step: Learning,
     tokens: Int32Array,
-    headOf: (targets: Int32Array, inputs: Read<HostTensor>) => Promise<HeadInputs<HostTensor>>,
+    headOf: (
+      targets: Int32Array,
+      inputs: Read<HostTensor, HostTensor<'int32'>>,
+    ) => Promise<HeadInputs<HostTensor, HostTensor<'int32'>>>,
     head?: TableState<HostTensor>,
   ) {
     const { used, inputs, targets } = this.read(tokens);

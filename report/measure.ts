@@ -27,9 +27,9 @@ export interface Sample {
 }
 
 export interface Rows {
-  readonly query: HostTensor<'float32'>;
-  readonly key: HostTensor<'float32'>;
-  readonly value: HostTensor<'float32'>;
+  readonly query: HostTensor;
+  readonly key: HostTensor;
+  readonly value: HostTensor;
 }
 
 /** Independent normal rows, one head: [1, length, 1, dim]. */
@@ -54,7 +54,7 @@ export async function exactOutput(engine: Engine, rows: Rows): Promise<Float32Ar
   return output.data as Float32Array;
 }
 
-type Parts = FeatureMapParts<HostTensor<'float32'>>;
+type Parts = FeatureMapParts<HostTensor>;
 
 async function shapeOf(engine: Engine, rows: Rows, { name }: FeatureMapOptions): Promise<Parts> {
   return isShaped(name) ? { shape: await shapeOfSamples(engine, name, { ...rows, isCausal: false }) } : {};

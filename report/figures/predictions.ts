@@ -30,7 +30,7 @@ const smallStd = (dim: number) => Math.sqrt(0.5 / Math.sqrt(dim));
 /** Queries and keys of normal entries, and the shape that their moments give a map. */
 async function samplesOf(engine: Engine, length: number, dim: number, seed: number) {
   const rows = drawRows({ length, dim, std: smallStd(dim), seed });
-  const shapes = new Map<string, FeatureShape<HostTensor<'float32'>>>();
+  const shapes = new Map<string, FeatureShape<HostTensor>>();
   return {
     rows,
     async shapeOf({ name }: Pick<FeatureMapOptions, 'name'>) {
@@ -43,7 +43,7 @@ async function samplesOf(engine: Engine, length: number, dim: number, seed: numb
 }
 
 /** The first `pairs` rows: [pairs, dim]. */
-function firstRows(x: HostTensor<'float32'>, pairs: number, dim: number): HostTensor<'float32'> {
+function firstRows(x: HostTensor, pairs: number, dim: number): HostTensor {
   return float32([pairs, dim], x.data.slice(0, pairs * dim));
 }
 
@@ -62,12 +62,12 @@ async function compareKernel(
   engine: Engine,
   options: FeatureMapOptions,
   { query, key }: Rows,
-  given: { readonly pairs: number; readonly draws: number; readonly shape?: FeatureShape<HostTensor<'float32'>> },
+  given: { readonly pairs: number; readonly draws: number; readonly shape?: FeatureShape<HostTensor> },
 ): Promise<KernelComparison> {
   const { pairs, draws, ...shape } = given;
   const { headDim: dim } = options;
   const [x, y] = [firstRows(query, pairs, dim), firstRows(key, pairs, dim)];
-  const row = ({ data }: HostTensor<'float32'>, pair: number) => data.subarray(pair * dim, (pair + 1) * dim);
+  const row = ({ data }: HostTensor, pair: number) => data.subarray(pair * dim, (pair + 1) * dim);
   const closed = Array.from({ length: pairs }, (_, pair) => kernelError(options, row(x, pair), row(y, pair), shape));
   const kernel = closed.map((error) => error.kernel);
   const found = await measureKernelError(engine, options, { x, y, kernel }, { draws, seed: 1, ...shape });

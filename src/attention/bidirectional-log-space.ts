@@ -22,7 +22,7 @@ export interface LogSpaceInputs {
   /** [batch, heads, keys, dim] */
   readonly value: Tensor;
   /** False for rows that see no key, which get zeros; absent where each sees some. [batch, 1, 1, 1] */
-  readonly visible: Tensor | undefined;
+  readonly visible: Tensor<'bool'> | undefined;
 }
 
 function weights({ query, key, value }: LogSpaceInputs) {

@@ -8,9 +8,11 @@
  * The largest scale of the keys is taken out of the weights; it cancels exactly and needs no gradient. Where float32 loses
  * weights that count (loss.ts), outputs and gradients come from a branch in log space (bidirectional-log-space.ts).
  */
+import type { Dtype } from '../base/array.js';
 import { ceilDivide, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
 import {
+  type AnyTensor,
   add,
   broadcastTo,
   cast,
@@ -70,13 +72,16 @@ import { addSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } 
 /** Rows of a block: the features of 8 heads of 256 are then 2 MB, and shorter blocks have a dearer product. */
 const block = 256;
 
+/** What a step of the gradient reads of a block of queries, beside its tokens: 1/den, outputs, their gradients, `isOwn`. */
+type GradientRows = readonly [inverse: Tensor, output: Tensor, gradient: Tensor, isOwn?: Tensor<'int32'>];
+
 /** Cuts [batch, length, ...] into blocks [blocks, batch, rows, ...], and puts them together again. */
 interface Blocks {
   readonly count: Dim;
   readonly rows: Dim;
   readonly isPadded: boolean;
-  split(x: Tensor): Tensor;
-  join(x: Tensor): Tensor;
+  split<D extends Dtype>(x: Tensor<D>): Tensor<D>;
+  join<D extends Dtype>(x: Tensor<D>): Tensor<D>;
 }
 
 function blocksOf(length: Dim, isWhole: boolean): Blocks {
@@ -98,12 +103,12 @@ function blocksOf(length: Dim, isWhole: boolean): Blocks {
   };
 }
 
-function named<T>(names: readonly string[], items: readonly Tensor[]): T {
+function named<T>(names: readonly string[], items: readonly AnyTensor[]): T {
   return Object.fromEntries(names.map((name, at) => [name, items[at]])) as T;
 }
 
 /** A mask [batch, length] as [blocks, batch, 1, rows, 1]. */
-function maskOf({ count, rows, split }: Blocks, mask: Tensor): Tensor {
+function maskOf({ count, rows, split }: Blocks, mask: Tensor<'bool'>): Tensor<'bool'> {
   // Padding is written in int32, which every engine pads, and read back as a mask.
   return less(0, reshape(split(cast(mask, 'int32')), [count, mask.dim(0), 1, rows, 1]));
 }
@@ -188,12 +193,12 @@ export function bidirectionalAttention(given: AttentionInputs, features: Feature
       [nothing(...joined.shape), ...empty],
       [...Object.values(queryTokens), inverse, output, byQuery.split(g), ...owned],
       ([total, ...totals], items) => {
-        const rest = items.slice(queryNames.length);
+        const rest = items.slice(queryNames.length) as readonly AnyTensor[] as GradientRows;
         const { rows, features: own } = queryRows(map, named<QueryTokens>(queryNames, items));
         const gWeighted = weightedGradient({
-          gradient: swapHeads(rest[2]!),
-          output: rest[1]!,
-          inverse: rest[0]!,
+          gradient: swapHeads(rest[2]),
+          output: rest[1],
+          inverse: rest[0],
           isOwn: rest[3] === undefined ? undefined : cast(rest[3], 'bool'),
         }); // G
         const gValues = matmul(gWeighted, joined);
@@ -211,7 +216,7 @@ export function bidirectionalAttention(given: AttentionInputs, features: Feature
     const gSums = splitSums(gJoined);
     const ofKeys = scan(ofQueries.states.slice(1), [...Object.values(keyTokens), logScales], (totals, items) => {
       const rows = keyRows(map, named<KeyTokens>(keyNames, items));
-      const weight = weightsOf(items.at(-1)!, scale, headroom);
+      const weight = weightsOf(items.at(-1) as Tensor, scale, headroom);
       const weighted = multiply(rows.value, weight);
       const gFeatures = matmul(concatenate([weighted, weight], -1), gJoined);
       const { numerator: gValue, denominator: gWeight } = readSums(rows.features.values, gSums);

@@ -37,7 +37,7 @@ import { addSums, type FeatureSums, joinSums, readSums, scaleSums, splitSums, su
 
 export interface ChunkTokens extends QueryTokens, KeyTokens {
   /** [batch, 1, chunk, 1]: false for queries that see no key. */
-  readonly visible?: Tensor;
+  readonly visible?: Tensor<'bool'>;
 }
 
 export interface ChunkForm {
@@ -70,7 +70,7 @@ export interface ChunkSaved {
   /** e^{R_before − R} [batch, heads, 1, 1] */
   readonly decay: Tensor;
   /** Where a guarded denominator is the row's own, int32 [batch, heads, chunk, 1]. */
-  readonly isOwn?: Tensor | undefined;
+  readonly isOwn?: Tensor<'int32'> | undefined;
 }
 
 export interface ChunkResult {

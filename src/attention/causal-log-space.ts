@@ -44,7 +44,7 @@ export interface LogSpaceInputs {
   /** [length, batch, heads, 1, dim] */
   readonly value: Tensor;
   /** [length, batch, 1, 1, 1], false for rows that see no key, which get zeros; absent where each sees some. */
-  readonly visible: Tensor | undefined;
+  readonly visible: Tensor<'bool'> | undefined;
   /** What was read before, normalized. */
   readonly state: AttentionState;
 }

@@ -1,6 +1,7 @@
 /** The loop over the chunks of a causal attention, and the one back through them for the gradient. */
 import type { Dim } from '../base/dimension.js';
 import {
+  type AnyTensor,
   add,
   broadcastTo,
   exp,
@@ -40,10 +41,10 @@ export function swapLast(x: Tensor): Tensor {
 }
 
 /** The tokens of all chunks as sequences of a loop, in the order of their names. */
-type Sequences = { readonly [K in keyof ChunkTokens]: Tensor };
+type Sequences = { readonly [K in keyof ChunkTokens]: ChunkTokens[K] };
 
-function tokensOf(names: readonly string[], items: readonly Tensor[]): ChunkTokens {
-  return Object.fromEntries(names.map((name, at) => [name, items[at] as Tensor])) as unknown as ChunkTokens;
+function tokensOf(names: readonly string[], items: readonly AnyTensor[]): ChunkTokens {
+  return Object.fromEntries(names.map((name, at) => [name, items[at]])) as unknown as ChunkTokens;
 }
 
 interface CoreInputs {
@@ -96,8 +97,8 @@ export function chunkLoop({ form, hasRowScales, tokens, start }: CoreInputs) {
         const [own, rest] = [all.slice(0, names.length), all.slice(names.length)];
         const held = Object.fromEntries(kept.map((name, at) => [name, rest[at]])) as unknown as ChunkSaved;
         const result = gradientsOf(form, tokensOf(names, own), held, {
-          output: rest[kept.length]!,
-          gOutput: rest[kept.length + 1]!,
+          output: rest[kept.length] as Tensor,
+          gOutput: rest[kept.length + 1] as Tensor,
           later: later!,
         });
         return {

@@ -2,6 +2,7 @@
  * The log-space form of a chunked causal attention, as what its branches compute: everything is written inside of the
  * branch that calls it, the features among it, so that it costs nothing where the chunked form is taken.
  */
+import type { Dtype } from '../base/array.js';
 import { multiplyDims } from '../base/dimension.js';
 import { reshape, scalar, scope, type Tensor, transpose, where } from '../graph/index.js';
 import { type LogSpaceInputs, logSpaceCausal, logSpaceCausalGradient, logSpaceState } from './causal-log-space.js';
@@ -14,9 +15,9 @@ export interface ChunkedTokens {
   /** [chunks, batch, heads, chunk, dim] */
   readonly value: () => Tensor;
   /** [chunks, batch, 1, chunk, 1], false for keys that are hidden and for padding; absent where there are none. */
-  readonly mask: Tensor | undefined;
+  readonly mask: Tensor<'bool'> | undefined;
   /** The same, false for queries that see no key; absent where each sees some. */
-  readonly visible: Tensor | undefined;
+  readonly visible: Tensor<'bool'> | undefined;
   /** Normalized. */
   readonly state: AttentionState;
 }
@@ -31,7 +32,7 @@ export interface CausalTwin {
 }
 
 /** [chunks, batch, heads, chunk, ·] → [length, batch, heads, 1, ·], and back. */
-function toPositions(x: Tensor): Tensor {
+function toPositions<D extends Dtype>(x: Tensor<D>): Tensor<D> {
   const [chunks, batch, heads, chunk, dim] = x.shape;
   const length = multiplyDims(chunks!, chunk!);
   return reshape(transpose(x, [0, 3, 1, 2, 4]), [length, batch!, heads!, 1, dim!]);

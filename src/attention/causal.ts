@@ -88,7 +88,7 @@ function startOf(
 }
 
 /** Whether each position [batch, length] has seen a key, counting what a state has read. */
-function seenKeys(keyMask: Tensor, state: AttentionState | undefined): Tensor {
+function seenKeys(keyMask: Tensor<'bool'>, state: AttentionState | undefined): Tensor<'bool'> {
   const counts = cumulativeSum(cast(keyMask, 'float32'), 1);
   if (state === undefined) return less(0, counts);
   const batch = state.logScale.dim(0);
@@ -144,7 +144,7 @@ export function causalAttention(
   const isPadded = subtractDims(roundUp(length, chunk), length) !== 0;
   const real = inputs.keyMask ?? (isPadded ? broadcastTo(cast(scalar(1), 'bool'), [batch, length]) : undefined);
   // Padding is written in int32, which every engine pads, and read back as a mask: [chunks, batch, 1, chunk, 1].
-  const byChunk = (mask: Tensor) => {
+  const byChunk = (mask: Tensor<'bool'>) => {
     const rows = toSequence(cast(mask, 'int32'), chunk);
     return less(0, reshape(rows, [rows.dim(0), batch, 1, chunk, 1]));
   };

@@ -57,7 +57,7 @@ export function exactAttention(
   const keys = key.dim(2);
   const past = state === undefined ? 0 : state.key.dim(2);
   const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
-  const masks: Tensor[] = [];
+  const masks: Tensor<'bool'>[] = [];
   if (isCausal) {
     const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
     masks.push(lessOrEqual(range(keys), reshape(offset, [queries, 1])));

@@ -74,7 +74,7 @@ export function massOfState(sum: Tensor): Tensor {
 }
 
 /** A denominator that is none too small for its mass, both [..., 1], and where it was taken as it is. */
-export function guardDenominator(denominator: Tensor, mass: Tensor): { guarded: Tensor; isOwn: Tensor } {
+export function guardDenominator(denominator: Tensor, mass: Tensor): { guarded: Tensor; isOwn: Tensor<'bool'> } {
   const floor = multiply(mass, denominatorFloor);
   const size = abs(denominator);
   const raised = maximum(size, floor);

@@ -1,9 +1,11 @@
 /** The axes of attention: [batch, length, heads, dim] outside, heads or chunks first inside. */
+import type { Dtype } from '../base/array.js';
 import { ceilDivide, type Dim, multiplyDims, roundUp, sameDim, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { sameShape } from '../base/shape.js';
 import type { FeatureMap } from '../features/index.js';
 import {
+  type AnyTensor,
   abs,
   broadcastTo,
   cast,
@@ -33,10 +35,10 @@ export interface AttentionInputs {
    * value hold counts for nothing, in outputs and gradients, be it NaN or infinite. Where queries and keys are as many,
    * position i of both is taken for one token: the query of a hidden token counts as zeros if it is not finite.
    */
-  readonly keyMask?: Tensor | undefined;
+  readonly keyMask?: Tensor<'bool'> | undefined;
   /** [batch, queries] and [batch, keys], for features that use positions; 0, 1, … unless given. */
-  readonly queryPosition?: Tensor | undefined;
-  readonly keyPosition?: Tensor | undefined;
+  readonly queryPosition?: AnyTensor | undefined;
+  readonly keyPosition?: AnyTensor | undefined;
 }
 
 /** Throws SHAPE unless the inputs fit together and hold something. */
@@ -56,7 +58,10 @@ export function checkInputs(where: string, { query, key, value, keyMask }: Atten
       `${where}: expected query, key, value [batch, length, heads, dim], none of them 0, got ${got}.`,
     );
   }
-  if (keyMask !== undefined && (keyMask.dtype !== 'bool' || !sameShape(keyMask.shape, [batch!, keys!]))) {
+  if (
+    keyMask !== undefined &&
+    ((keyMask as AnyTensor).dtype !== 'bool' || !sameShape(keyMask.shape, [batch!, keys!]))
+  ) {
     throw new PerformerError('SHAPE', `${where}: expected keyMask bool [${batch}, ${keys}], got ${keyMask}.`);
   }
 }
@@ -71,7 +76,7 @@ const largest = 2 ** 127;
 export function withoutHidden(inputs: AttentionInputs): AttentionInputs {
   const { query, key, value, keyMask } = inputs;
   if (keyMask === undefined) return inputs;
-  const chosen = (rows: Tensor, x: Tensor) => where(reshape(rows, [...rows.shape, 1, 1]), x, scalar(0));
+  const chosen = (rows: Tensor<'bool'>, x: Tensor) => where(reshape(rows, [...rows.shape, 1, 1]), x, scalar(0));
   const shown = { ...inputs, key: chosen(keyMask, key), value: chosen(keyMask, value) };
   if (!sameDim(query.dim(1), key.dim(1))) return shown;
   const isWhole = less(abs(sum(query, [2, 3])), largest); // [batch, length]
@@ -96,7 +101,7 @@ export function positionsOf(
   arrange: (x: Tensor) => Tensor,
 ): { readonly query?: Tensor; readonly key?: Tensor } {
   if (!usesPosition) return {};
-  const laidOut = (x: Tensor, given: Tensor | undefined) => {
+  const laidOut = (x: Tensor, given: AnyTensor | undefined) => {
     const [batch, length] = x.shape as [Dim, Dim];
     if (given !== undefined && !sameShape(given.shape, [batch, length])) {
       throw new PerformerError('SHAPE', `${where}: expected positions [${batch}, ${length}], got ${given}.`);
@@ -137,19 +142,19 @@ export function withOnes(value: Tensor): Tensor {
 }
 
 /** [batch, length, ...] with zeros appended up to a multiple of `chunk`. */
-export function padLength(x: Tensor, chunk: number): Tensor {
+export function padLength<D extends Dtype>(x: Tensor<D>, chunk: number): Tensor<D> {
   const length = x.dim(1);
   return pad(x, 1, 0, subtractDims(roundUp(length, chunk), length));
 }
 
 /** [batch, length, ...] → [chunks, batch, chunk, ...], the length padded to whole chunks; and back. */
-export function toSequence(x: Tensor, chunk: number): Tensor {
+export function toSequence<D extends Dtype>(x: Tensor<D>, chunk: number): Tensor<D> {
   const [batch, length, ...rest] = x.shape as [Dim, Dim, ...Dim[]];
   const split = reshape(padLength(x, chunk), [batch, ceilDivide(length, chunk), chunk, ...rest]);
   return transpose(split, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
 }
 
-export function fromSequence(x: Tensor, length: Dim): Tensor {
+export function fromSequence<D extends Dtype>(x: Tensor<D>, length: Dim): Tensor<D> {
   const [, batch, chunk, ...rest] = x.shape as [Dim, Dim, number, ...Dim[]];
   const joined = transpose(x, [1, 0, 2, ...rest.map((_, axis) => axis + 3)]);
   return slice(reshape(joined, [batch, roundUp(length, chunk), ...rest]), 1, 0, length);

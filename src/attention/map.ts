@@ -99,7 +99,7 @@ function logProducts(a: Tensor, b: Tensor): Tensor {
 }
 
 /** The matrix from products of features, with the guard of signed maps. */
-function fromProducts(query: Features, key: Features, visible: Tensor | undefined, isSigned: boolean): Tensor {
+function fromProducts(query: Features, key: Features, visible: Tensor<'bool'> | undefined, isSigned: boolean): Tensor {
   const products = matmul(query.values, key.values, { transposeRight: true }); // [batch, heads, rows, keys]
   const shape = products.shape;
   const seen = broadcastTo(visible ?? cast(scalar(1), 'bool'), shape);

@@ -27,7 +27,7 @@ export interface MeasureOptions {
   /** Of the draws; 0 unless given. */
   readonly seed?: number;
   /** Of shaped maps; that of the samples' own moments unless given. */
-  readonly shape?: FeatureShape<HostTensor<'float32'>>;
+  readonly shape?: FeatureShape<HostTensor>;
 }
 
 /** Rows of the attention matrix that are compared where there are no values. */
@@ -44,16 +44,16 @@ export async function shapeOfSamples(
   engine: Engine,
   method: ShapeMethod,
   samples: AttentionSamples,
-): Promise<FeatureShape<HostTensor<'float32'>>> {
+): Promise<FeatureShape<HostTensor>> {
   checkSamples('shapeOfSamples', samples);
   const arrays = { query: samples.query, key: samples.key };
   const moments = await engine.compile(
     ({ query, key }: Arrays<Tensor>) => ({ query: rowMoments(query), key: rowMoments(key) }),
-    [specsOf(arrays)] as never,
+    [specsOf(arrays)],
   );
   try {
-    const found = await moments.run([arrays] as never);
-    return shapeFromMoments(method, found as never);
+    const found = await moments.run([arrays]);
+    return shapeFromMoments(method, found);
   } finally {
     await moments.dispose();
   }
@@ -78,7 +78,7 @@ export async function measureAttentionError(
   const heads = samples.query.shape[2] as number;
   const random = Random.fromSeed(seed);
   const own = isShaped(name) ? (shape ?? (await shapeOfSamples(engine, name, samples))) : undefined;
-  const drawn = (draw: number): FeatureMapParts<HostTensor<'float32'>> => {
+  const drawn = (draw: number): FeatureMapParts<HostTensor> => {
     const parts = drawFeatureParts(options, heads, random.split(draw));
     return own === undefined ? parts : { ...parts, shape: own };
   };
@@ -98,13 +98,13 @@ export async function measureAttentionError(
           ];
     return { error: sum(square(subtract(found, exact))), signal: sum(square(exact)) };
   };
-  const compiled = await engine.compile(compare as never, [specsOf(arrays), specsOf(drawn(0))] as never);
+  const compiled = await engine.compile(compare, [specsOf(arrays), specsOf(drawn(0))]);
   try {
     let [error, signal] = [0, 0];
     for (let draw = 0; draw < draws; draw++) {
-      const found = (await compiled.run([arrays, drawn(draw)] as never)) as never as Record<string, HostTensor>;
-      error += Number(found.error?.data[0]);
-      signal += Number(found.signal?.data[0]);
+      const found = await compiled.run([arrays, drawn(draw)]);
+      error += Number(found.error.data[0]);
+      signal += Number(found.signal.data[0]);
     }
     const relative = Math.sqrt(error / signal);
     return Number.isNaN(relative) ? Number.POSITIVE_INFINITY : relative;

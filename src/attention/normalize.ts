@@ -4,7 +4,7 @@ import { guardDenominator } from './guard.js';
 
 export interface NormalizeOptions {
   /** [..., 1], false for rows that see no key, whose output is zeros. */
-  readonly visible?: Tensor | undefined;
+  readonly visible?: Tensor<'bool'> | undefined;
   /** [..., 1], the bound of the denominator, for maps that need a guard. */
   readonly mass?: Tensor | undefined;
 }
@@ -14,7 +14,7 @@ export interface Normalized {
   /** 1/den [..., 1]; zero for rows that see no key. */
   readonly inverse: Tensor;
   /** Where a guarded denominator is the row's own; absent without a guard. */
-  readonly isOwn: Tensor | undefined;
+  readonly isOwn: Tensor<'bool'> | undefined;
 }
 
 /** Numerators [..., dim] over denominators [..., 1] → output [..., dim]. A guarded denominator is taken as a constant. */
@@ -37,7 +37,7 @@ export interface GradientInputs {
   readonly gradient: Tensor;
   readonly output: Tensor;
   readonly inverse: Tensor;
-  readonly isOwn?: Tensor | undefined;
+  readonly isOwn?: Tensor<'bool'> | undefined;
 }
 
 /** g/den and −(g·output)/den: the gradients of numerator and denominator, zero where a denominator is not the row's own. */

@@ -76,7 +76,7 @@ class Trial {
   private constructor(
     readonly candidate: FeatureCandidate,
     counts: readonly number[],
-    private readonly shape: FeatureShape<HostTensor<'float32'>> | undefined,
+    private readonly shape: FeatureShape<HostTensor> | undefined,
     private readonly samples: AttentionSamples,
     private readonly engine: Engine,
     private readonly options: RecommendOptions,

@@ -17,7 +17,7 @@ export interface KeyTokens {
   readonly value: Tensor;
   readonly keyPosition?: Tensor;
   /** [batch, 1, block, 1]: false for keys that are hidden, and for padding. */
-  readonly mask?: Tensor;
+  readonly mask?: Tensor<'bool'>;
 }
 
 export const turned = (x: Tensor | undefined) => (x === undefined ? undefined : swapHeads(x));

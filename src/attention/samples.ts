@@ -31,7 +31,7 @@ export function checkSamples(where: string, { query, key, value, isCausal }: Att
     );
   }
   for (const { data } of [query, key, ...(value === undefined ? [] : [value])]) {
-    if (!(data as Float32Array).every(Number.isFinite)) {
+    if (!data.every(Number.isFinite)) {
       throw new PerformerError('NUMERIC', `${where}: expected finite samples, got NaN or infinity.`);
     }
   }
@@ -50,7 +50,7 @@ export function vectorsOf({ shape, data }: HostTensor, item: number, head: numbe
   const [, length, heads, dim] = shape as [number, number, number, number];
   return Array.from({ length }, (_, position) => {
     const start = ((item * length + position) * heads + head) * dim;
-    return Float64Array.from(data.subarray(start, start + dim) as Float32Array, (value) => value * scale);
+    return Float64Array.from(data.subarray(start, start + dim), (value) => value * scale);
   });
 }
 

@@ -13,12 +13,15 @@ export interface DataOf {
   bool: Uint8Array;
 }
 
-/** A dense row-major array with a fixed shape. */
-export interface HostTensor<D extends Dtype = Dtype> {
+/** A dense row-major array with a fixed shape. A plain `HostTensor` is float32, as nearly all of a model is. */
+export interface HostTensor<D extends Dtype = 'float32'> {
   readonly dtype: D;
   readonly shape: readonly number[];
   readonly data: DataOf[D];
 }
+
+/** An array of whatever dtype. */
+export type AnyHostTensor = HostTensor<Dtype>;
 
 const constructors = {
   float32: Float32Array,
@@ -30,7 +33,7 @@ const constructors = {
 } as const;
 
 /** Throws DTYPE unless an array is of the kind that its dtype has, and SHAPE unless it has as many elements as its shape. */
-export function checkArray(where: string, { dtype, shape, data }: HostTensor): void {
+export function checkArray(where: string, { dtype, shape, data }: AnyHostTensor): void {
   const kind = constructors[dtype]?.name;
   const got = ArrayBuffer.isView(data) ? data.constructor.name : typeof data;
   if (kind === undefined || kind !== (data as { [Symbol.toStringTag]?: string })?.[Symbol.toStringTag]) {
@@ -55,16 +58,16 @@ export function checkArray(where: string, { dtype, shape, data }: HostTensor): v
  */
 export function hostTensor<D extends Dtype>(dtype: D, shape: readonly number[], data: DataOf[D]): HostTensor<D> {
   const tensor = { dtype, shape, data };
-  checkArray('hostTensor', tensor as HostTensor);
+  checkArray('hostTensor', tensor as AnyHostTensor);
   return tensor;
 }
 
 export function zeros<D extends Dtype>(dtype: D, shape: readonly number[]): HostTensor<D> {
   const data = new constructors[dtype](elementCount(shape));
-  return { dtype, shape, data: data as unknown as DataOf[D] };
+  return { dtype, shape, data: data as DataOf[Dtype] as DataOf[D] };
 }
 
-export function float32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'float32'> {
+export function float32(shape: readonly number[], values: ArrayLike<number>): HostTensor {
   return hostTensor('float32', shape, values instanceof Float32Array ? values : Float32Array.from(values));
 }
 
@@ -76,10 +79,10 @@ export function uint32(shape: readonly number[], values: ArrayLike<number>): Hos
   return hostTensor('uint32', shape, Uint32Array.from(values));
 }
 
-export function float32Scalar(value: number): HostTensor<'float32'> {
+export function float32Scalar(value: number): HostTensor {
   return float32([], [value]);
 }
 
-export function byteLength(tensor: HostTensor): number {
+export function byteLength(tensor: AnyHostTensor): number {
   return tensor.data.byteLength;
 }

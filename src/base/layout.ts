@@ -4,7 +4,7 @@
  * Parameters are learned, buffers are drawn (random projections, shapes of features), and states are what a model keeps
  * of the tokens that it has read. Whatever handles them walks over layouts and knows no names.
  */
-import { type Dtype, float32, type HostTensor, zeros } from './array.js';
+import { type AnyHostTensor, type Dtype, float32, type HostTensor, zeros } from './array.js';
 import type { Dim } from './dimension.js';
 import { PerformerError } from './errors.js';
 import type { Random } from './random.js';
@@ -25,7 +25,7 @@ export interface ParameterSpec {
 export interface BufferSpec {
   readonly dtype: 'float32';
   readonly shape: readonly number[];
-  draw(random: Random): HostTensor<'float32'>;
+  draw(random: Random): HostTensor;
 }
 
 /** A part of a state: the value that it has throughout before the first token, and the axis along which it grows. */
@@ -54,7 +54,7 @@ export function diagonal(shape: readonly number[], value: number): ParameterSpec
 }
 
 /** First values for every parameter of a tree; each draws from a generator named by its path. */
-export function initialize<T>(layout: T, random: Random): MapLeaves<T, HostTensor<'float32'>> {
+export function initialize<T>(layout: T, random: Random): MapLeaves<T, HostTensor> {
   return mapTree(layout, ({ shape, mean, deviation, diagonal: own = 0 }: ParameterSpec, path) => {
     const count = elementCount(shape);
     const values =
@@ -72,7 +72,7 @@ export function initialize<T>(layout: T, random: Random): MapLeaves<T, HostTenso
 }
 
 /** Values for every buffer of a tree. */
-export function drawBuffers<T>(layout: T, random: Random): MapLeaves<T, HostTensor<'float32'>> {
+export function drawBuffers<T>(layout: T, random: Random): MapLeaves<T, HostTensor> {
   return mapTree(layout, (buffer: BufferSpec) => buffer.draw(random));
 }
 
@@ -88,7 +88,7 @@ export function branchBuffers<T>(layout: T, name: number | string): T {
 }
 
 /** The state before the first token. Throws SHAPE for a batch that is a symbol. */
-export function emptyState<T>(layout: T): MapLeaves<T, HostTensor> {
+export function emptyState<T>(layout: T): MapLeaves<T, AnyHostTensor> {
   return mapTree(layout, ({ dtype, shape, initial }: StateSpec) => {
     const values = zeros(dtype, staticShape(shape));
     if (initial !== 0) values.data.fill(initial as never);

@@ -33,12 +33,12 @@ function isLeaf(value: unknown, path: string): value is Leaf {
 }
 
 /** Every leaf with its path, in the order of the keys. Entries that are undefined are passed over. */
-export function leavesOf<T>(tree: T): [string, LeafOf<T>][] {
-  const found: [string, LeafOf<T>][] = [];
+export function leavesOf<T, L = LeafOf<T>>(tree: T): [string, L][] {
+  const found: [string, L][] = [];
   const walk = (node: unknown, path: string): void => {
     if (node === undefined) return;
-    if (isLeaf(node, path)) found.push([path, node as LeafOf<T>]);
-    else for (const key in node as object) walk((node as never)[key], path === '' ? key : `${path}.${key}`);
+    if (isLeaf(node, path)) found.push([path, node as L]);
+    else for (const [key, child] of Object.entries(node as object)) walk(child, path === '' ? key : `${path}.${key}`);
   };
   walk(tree, '');
   return found;
@@ -57,25 +57,25 @@ export function mapTree<T, L extends Leaf, R>(tree: T, change: (leaf: L, path: s
 }
 
 /** One tree from several of the same form: `combine` gets the leaves that stand at each path of the first. */
-export function zipTrees<T, R>(
+export function zipTrees<T, R, L = LeafOf<T>>(
   trees: readonly [T, ...T[]],
-  combine: (leaves: readonly LeafOf<T>[], path: string) => R,
+  combine: (leaves: readonly L[], path: string) => R,
 ): MapLeaves<T, R> {
   const [first, ...others] = trees;
-  const found = others.map((tree) => new Map<string, LeafOf<T>>(leavesOf(tree)));
+  const found = others.map((tree) => new Map(leavesOf<T, L>(tree)));
   return mapTree(first, (leaf: Leaf, path) => {
     const rest = found.map((leaves) => {
       const own = leaves.get(path);
       if (own === undefined) throw internalError(`trees of one form differ: ${path} is missing`);
       return own;
     });
-    return combine([leaf as LeafOf<T>, ...rest], path);
+    return combine([leaf as L, ...rest], path);
   });
 }
 
 /** A tree with the leaves and branches of `part` in the place of its own. */
 export function mergeTrees<T extends object>(tree: T, part: object): T {
-  if (isLeaf(part, '')) return part as unknown as T;
+  if (isLeaf(part, '')) return part as T;
   const own = tree as Readonly<Record<string, object>>;
   const entries = Object.entries(part as Readonly<Record<string, object | undefined>>);
   const changed = entries.flatMap(([key, value]) => {
@@ -85,7 +85,7 @@ export function mergeTrees<T extends object>(tree: T, part: object): T {
   if (!Array.isArray(tree)) return { ...tree, ...Object.fromEntries(changed) };
   const items = [...tree];
   for (const [key, value] of changed) items[Number(key)] = value;
-  return items as unknown as T;
+  return items as T;
 }
 
 /** The leaves of a tree that stand where those of `like` do, in the form of `like`. */

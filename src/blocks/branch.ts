@@ -21,9 +21,9 @@ export interface Weights<P extends object = object, B extends object = object> {
 /** What is known of the tokens that a pass reads, the same for every branch. */
 export interface TokenContext {
   /** uint32 [batch, length] */
-  readonly positions: Tensor;
+  readonly positions: Tensor<'uint32'>;
   /** bool [batch, length], true for real tokens; absent where all are. */
-  readonly mask?: Tensor | undefined;
+  readonly mask?: Tensor<'bool'> | undefined;
   /** Of rotary positions. */
   readonly angles?: RotaryAngles | undefined;
   /** Given in training alone. */

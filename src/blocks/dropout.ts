@@ -19,8 +19,8 @@ import {
 
 export interface DropoutKey {
   /** uint32 scalars, inputs of the graph. */
-  readonly seed: Tensor;
-  readonly step: Tensor;
+  readonly seed: Tensor<'uint32'>;
+  readonly step: Tensor<'uint32'>;
 }
 
 /** The parts that are dropped in training, each from 0 up to, not including, 1. */
@@ -36,7 +36,7 @@ export interface Dropout {
 }
 
 /** A bijective mixer of 32 bits: two rounds of xor-shift and multiply with constants of low bias (Wellons 2018). */
-function mix(words: Tensor): Tensor {
+function mix(words: Tensor<'uint32'>): Tensor<'uint32'> {
   let x = bitwiseXor(words, shiftRight(words, 16));
   x = multiply(x, 0x7feb352d);
   x = bitwiseXor(x, shiftRight(x, 15));

@@ -13,6 +13,6 @@ export function embeddingLayout(count: number, dim: number): EmbeddingParams<Par
 }
 
 /** indices [...] → [..., dim] */
-export function embed({ weight }: EmbeddingParams, indices: Tensor): Tensor {
+export function embed({ weight }: EmbeddingParams, indices: Tensor<'int32' | 'int64'>): Tensor {
   return takeRows(weight, indices);
 }

@@ -17,12 +17,12 @@ export interface RotaryAngles {
 }
 
 /** The positions of `length` tokens after `start` [batch] of them: uint32 [batch, length]. */
-export function positionsFrom(start: Tensor, length: Dim): Tensor {
+export function positionsFrom(start: Tensor<'int32'>, length: Dim): Tensor<'uint32'> {
   return add(reshape(cast(start, 'uint32'), [start.dim(0), 1]), range(length, 'uint32'));
 }
 
 /** The angles for heads of size `dim` at `positions`, uint32 [batch, length]. */
-export function rotaryAngles(positions: Tensor, dim: number, base = 10_000): RotaryAngles {
+export function rotaryAngles(positions: Tensor<'uint32'>, dim: number, base = 10_000): RotaryAngles {
   const half = dim / 2;
   const perTurn = 2 ** 32;
   const steps = Array.from({ length: half }, (_, i) => Math.round((base ** (-i / half) / (2 * Math.PI)) * perTurn));

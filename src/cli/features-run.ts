@@ -137,15 +137,10 @@ async function readWindows(text: ByteSource, window: number, windows: number): P
 
 function statisticsOf({ query, key }: AttentionSamples) {
   const norm = ({ data, shape }: HostTensor) =>
-    Math.sqrt(
-      ((data as Float32Array).reduce((total, value) => total + value * value, 0) / data.length) * (shape[3] as number),
-    );
+    Math.sqrt((data.reduce((total, value) => total + value * value, 0) / data.length) * (shape[3] as number));
   const rank = ({ data, shape }: HostTensor) => {
     const [, , heads, dim] = shape as [number, number, number, number];
-    const rows = Array.from(
-      { length: data.length / dim },
-      (_, row) => data.subarray(row * dim, (row + 1) * dim) as Float32Array,
-    );
+    const rows = Array.from({ length: data.length / dim }, (_, row) => data.subarray(row * dim, (row + 1) * dim));
     const ranks = Array.from({ length: heads }, (_, head) =>
       effectiveRank(rows.filter((_row, at) => at % heads === head)),
     );

@@ -20,7 +20,7 @@ export interface LaneWindows extends Windows {
 
 export interface EvaluationWindows extends Windows {
   /** [batch, window]: 1 where the target counts, 0 where it is padding. */
-  readonly mask: HostTensor<'float32'>;
+  readonly mask: HostTensor;
 }
 
 export interface WindowSize {

@@ -2,7 +2,7 @@
 
 import { platform } from '#platform';
 import { type AttentionInputs, bidirectionalAttention, causalAttention, exactAttention } from '../attention/index.js';
-import { float32, type HostTensor, hostTensor } from '../base/array.js';
+import { float32, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { initialize } from '../base/layout.js';
 import { parseOptions } from '../base/options.js';
@@ -55,12 +55,12 @@ export async function attention(arrays: AttentionArrays, options: AttentionOptio
   const attend = kind === 'softmax' ? exact(isCausal) : favor(arrays.shape, isCausal, features, seed);
   const engine = options.engine ?? (await platform.engine());
   const compiled = await engine.compile(
-    (given: AttentionInputs, parts: object) => ({ output: attend.build(given, parts) }),
-    [specsOf(inputs), specsOf(attend.parts)] as never,
+    (given: object, parts: object) => ({ output: attend.build(given as AttentionInputs, parts) }),
+    [specsOf(inputs), specsOf(attend.parts)],
   );
   try {
-    const { output } = await compiled.run([inputs, attend.parts] as never);
-    return Float32Array.from((output as HostTensor<'float32'>).data);
+    const { output } = await compiled.run([inputs, attend.parts]);
+    return Float32Array.from(output.data);
   } finally {
     await compiled.dispose();
   }

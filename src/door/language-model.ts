@@ -1,5 +1,5 @@
 /** A language model with its weights, ready to be called: logits of a text, and generation. */
-import { type HostTensor, int32 } from '../base/array.js';
+import { float32, type HostTensor, int32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { elementCount } from '../base/shape.js';
@@ -50,7 +50,7 @@ export interface LanguageModel {
    *
    * @throws DATA for no tokens, too many, or tokens that there are not.
    */
-  logits(tokens: Tokens): Promise<HostTensor<'float32'>>;
+  logits(tokens: Tokens): Promise<HostTensor>;
   /** The text after a prompt. Several may be generated side by side. Throws as `generate` of `performer-ts/generation`. */
   generate(prompt: string | Uint8Array, options?: GenerationOptions): GeneratedText;
   /** The files of its model folder by name: see `saveModel`. */
@@ -66,7 +66,7 @@ export interface LocalLanguageModel extends LanguageModel {
 }
 
 interface Pass {
-  run(tokens: Int32Array): Promise<HostTensor<'float32'>>;
+  run(tokens: Int32Array): Promise<HostTensor>;
   dispose(): Promise<void>;
 }
 
@@ -102,7 +102,7 @@ class HostedModel implements LocalLanguageModel {
     return this.loaded.model.config;
   }
 
-  async logits(tokens: Tokens): Promise<HostTensor<'float32'>> {
+  async logits(tokens: Tokens): Promise<HostTensor> {
     this.#expectLive();
     const checked = tokensOf(tokens, this.loaded);
     this.#pass ??= compilePass(this.engine, this.loaded);
@@ -152,17 +152,15 @@ class HostedModel implements LocalLanguageModel {
 
 async function compilePass(engine: Engine, { model, params, buffers }: LoadedModel): Promise<Pass> {
   const compiled = await engine.compile(
-    (learned: object, drawn: object, { tokens }: { readonly tokens: Tensor }) => ({
+    (learned: object, drawn: object, { tokens }: { readonly tokens: Tensor<'int32'> }) => ({
       logits: model.apply({ params: learned, buffers: drawn }, { tokens }).output,
     }),
     [params, buffers, { tokens: spec('int32', [1, symbol('length')]) }],
   );
   return {
     async run(tokens) {
-      const given = [{}, {}, { tokens: int32([1, tokens.length], tokens) }] as never;
-      const { logits } = await compiled.run(given);
-      const { shape, data } = logits as HostTensor;
-      return { dtype: 'float32', shape: shape.slice(1), data: Float32Array.from(data as Float32Array) };
+      const { logits } = await compiled.run([{}, {}, { tokens: int32([1, tokens.length], tokens) }]);
+      return float32(logits.shape.slice(1), Float32Array.from(logits.data));
     },
     dispose: () => compiled.dispose(),
   };

@@ -25,7 +25,7 @@ export interface RemoteCalls {
   createModel(options: Sent<CreateModelOptions>): ModelHandle;
   trainModel(text: TrainingText, options: Sent<TrainModelOptions>): ModelHandle;
   loadModel(source: string | ReadonlyMap<string, Uint8Array>): ModelHandle;
-  logits(model: number, tokens: Tokens): HostTensor<'float32'>;
+  logits(model: number, tokens: Tokens): HostTensor;
   generate(model: number, prompt: string | Uint8Array, options: Sent<GenerationOptions>): void;
   files(model: number): Map<string, Uint8Array>;
   dispose(model: number): void;

@@ -26,7 +26,7 @@ export function arraysByName({ inputs, constants }: TracedGraph, args: readonly 
   }
   const names = new Set(inputs.map(({ name }) => name));
   const given = new Map<string, EngineTensor>();
-  const leaves = args.flatMap((each: unknown) => leavesOf(each) as unknown as [string, EngineTensor][]);
+  const leaves = args.flatMap((each: unknown) => leavesOf<unknown, EngineTensor>(each));
   for (const [path, tensor] of leaves) {
     const name = inputName(path);
     if (!names.has(name)) {
@@ -83,7 +83,7 @@ export function bindTargets(
   tree: unknown,
   bindings: ReadonlyMap<string, number>,
 ): Map<string, EngineTensor> {
-  const targets = new Map(tree === undefined ? [] : (leavesOf(tree) as unknown as [string, EngineTensor][]));
+  const targets = new Map(tree === undefined ? [] : leavesOf<unknown, EngineTensor>(tree));
   for (const [path, target] of targets) checkTensor(`run: the buffer for ${path || 'output'}`, target);
   for (const { path, name, tensor } of outputs) {
     const target = targets.get(path);

@@ -1,5 +1,6 @@
 /** The engine: what turns a function over symbolic tensors into one that runs. Engines are passed in, never imported. */
-import type { Dtype, HostTensor } from '../base/array.js';
+import type { AnyHostTensor, Dtype, HostTensor } from '../base/array.js';
+import type { Shape } from '../base/shape.js';
 import type { Leaf, LeafOf, MapLeaves } from '../base/tree.js';
 import type { SymbolicArguments } from '../graph/trace.js';
 
@@ -14,7 +15,7 @@ export interface PlacedTensor {
 }
 
 /** What a run reads and writes: an array of the host, or what the engine made of one by `place`. */
-export type EngineTensor = HostTensor | PlacedTensor;
+export type EngineTensor = AnyHostTensor | PlacedTensor;
 
 /** Tensors that receive outputs: a tree like the result, of which any part may be absent. */
 export type RunOutputs<R> = PartialTree<MapLeaves<R, EngineTensor>>;
@@ -25,10 +26,10 @@ export interface RunOptions<O> {
 }
 
 /** Whether all leaves of a tree are arrays: constants, once it was compiled. */
-type IsConstant<T> = [LeafOf<T>] extends [never] ? false : [LeafOf<T>] extends [HostTensor] ? true : false;
+type IsConstant<T> = [LeafOf<T>] extends [never] ? false : [LeafOf<T>] extends [AnyHostTensor] ? true : false;
 
 /** One argument of a run: tensors for the leaves that were specifications. A constant has no key, or no value in a list. */
-type RunArgument<T> = T extends HostTensor | undefined
+type RunArgument<T> = T extends AnyHostTensor | undefined
   ? undefined
   : T extends Leaf
     ? EngineTensor
@@ -44,10 +45,10 @@ export type RunArguments<A extends readonly unknown[]> = A extends readonly [inf
   : { readonly [I in keyof A]: RunArgument<A[I]> };
 
 /** The result of a run: the caller's tensor where there was one, else a new array. */
-export type RunResult<R, O> = R extends Leaf
+export type RunResult<R, O> = R extends { readonly dtype: infer D extends Dtype; readonly shape: Shape }
   ? O extends Leaf
     ? O
-    : HostTensor
+    : HostTensor<D>
   : { [K in keyof R]: RunResult<R[K], K extends keyof O ? O[K] : undefined> };
 
 /** A function that was compiled once and runs many times, for any sizes of its symbolic dimensions. */
@@ -85,7 +86,7 @@ export interface Engine {
    */
   place<T>(tree: T): Promise<MapLeaves<T, EngineTensor>>;
   /** The arrays of placed tensors; arrays are returned as they are. */
-  fetch<T>(tree: T): Promise<MapLeaves<T, HostTensor>>;
+  fetch<T>(tree: T): Promise<MapLeaves<T, AnyHostTensor>>;
   /** Frees what `place` took elsewhere. It must not be read again. */
   free(tree: unknown): void;
 }

@@ -1,10 +1,10 @@
 /** What the engines on ONNX Runtime share: graphs encoded, sessions kept, arrays handed over, errors translated. */
 import type { Env, InferenceSession, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-common';
-import { byteLength, type Dtype, type HostTensor, zeros } from '../base/array.js';
+import { type AnyHostTensor, byteLength, type Dtype, zeros } from '../base/array.js';
 import { internalError, messageOf, PerformerError } from '../base/errors.js';
 import { leavesOf, mapTree } from '../base/tree.js';
 import type { Target } from '../graph/emitter.js';
-import type { Tensor } from '../graph/tensor.js';
+import type { AnyTensor } from '../graph/tensor.js';
 import { type TracedGraph, trace } from '../graph/trace.js';
 import { encodeModel, type OnnxModel } from '../onnx/index.js';
 import { arraysByName, bindSymbols, bindTargets, checkTensor } from './bindings.js';
@@ -37,7 +37,7 @@ type Session = Pick<InferenceSession, 'run' | 'release'>;
 /** The memory of a device: tensors of the runtime there. */
 export interface DeviceMemory {
   /** A copy of an array. */
-  place(array: HostTensor): OrtTensor;
+  place(array: AnyHostTensor): OrtTensor;
   /** The bytes of a tensor. */
   fetch(tensor: OrtTensor, byteLength: number): Promise<ArrayBuffer>;
 }
@@ -75,7 +75,7 @@ function translate(where: string, cause: unknown): PerformerError {
 
 function toOrt(tensorClass: TensorConstructor, given: EngineTensor, expected: Dtype): OrtTensor {
   if (given instanceof DeviceTensor) return given.tensor;
-  const { dtype, shape, data } = given as HostTensor;
+  const { dtype, shape, data } = given as AnyHostTensor;
   if (dtype === 'float64' && expected === 'float32') {
     return new tensorClass('float32', Float32Array.from(data as Float64Array), shape);
   }
@@ -120,7 +120,7 @@ class SessionCache {
   }
 }
 
-function copyInto({ data }: HostTensor, value: OrtTensor): void {
+function copyInto({ data }: AnyHostTensor, value: OrtTensor): void {
   (data as Float32Array).set(value.data as Float32Array);
 }
 
@@ -166,11 +166,11 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
       const value = values[name];
       if (value === undefined) throw internalError(`the session gave no ${name}`);
       const target = targets.get(path);
-      if (target !== undefined && fetches[name] === null) copyInto(target as HostTensor, value);
-      const fresh = () => ({ dtype: tensor.dtype, shape: value.dims, data: value.data }) as HostTensor;
+      if (target !== undefined && fetches[name] === null) copyInto(target as AnyHostTensor, value);
+      const fresh = () => ({ dtype: tensor.dtype, shape: value.dims, data: value.data }) as AnyHostTensor;
       results.set(path, target ?? fresh());
     }
-    return mapTree(this.result, (_: Tensor, path) => results.get(path)) as RunResult<R, O>;
+    return mapTree(this.result, (_: AnyTensor, path) => results.get(path)) as RunResult<R, O>;
   }
 
   async dispose(): Promise<void> {
@@ -182,8 +182,8 @@ class OrtExecutable<A extends readonly unknown[], R> implements Executable<A, R>
 
 /** Placing tensors in the memory of a device. */
 function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'> {
-  const fetch = async (leaf: EngineTensor): Promise<HostTensor> => {
-    if (!(leaf instanceof DeviceTensor)) return leaf as HostTensor;
+  const fetch = async (leaf: EngineTensor): Promise<AnyHostTensor> => {
+    if (!(leaf instanceof DeviceTensor)) return leaf as AnyHostTensor;
     const array = zeros(leaf.dtype, leaf.shape);
     const bytes = await memory.fetch(leaf.tensor, byteLength(array));
     new Uint8Array(array.data.buffer).set(new Uint8Array(bytes));
@@ -194,17 +194,17 @@ function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'
       return mapTree(tree, (leaf: EngineTensor, path) => {
         if (leaf instanceof DeviceTensor) return leaf;
         checkTensor(`place: ${path || 'the array'}`, leaf);
-        return new DeviceTensor(leaf.dtype, leaf.shape, memory.place(leaf as HostTensor));
+        return new DeviceTensor(leaf.dtype, leaf.shape, memory.place(leaf as AnyHostTensor));
       });
     },
     async fetch(tree) {
-      const arrays = new Map<string, HostTensor>();
-      for (const [path, leaf] of leavesOf(tree)) arrays.set(path, await fetch(leaf as unknown as EngineTensor));
-      return mapTree(tree, (_, path) => arrays.get(path) as HostTensor);
+      const arrays = new Map<string, AnyHostTensor>();
+      for (const [path, leaf] of leavesOf<unknown, EngineTensor>(tree)) arrays.set(path, await fetch(leaf));
+      return mapTree(tree, (_, path) => arrays.get(path) as AnyHostTensor);
     },
     free(tree) {
-      for (const [, leaf] of leavesOf(tree)) {
-        if ((leaf as unknown) instanceof DeviceTensor) (leaf as unknown as DeviceTensor).tensor.dispose();
+      for (const [, leaf] of leavesOf<unknown, EngineTensor>(tree)) {
+        if (leaf instanceof DeviceTensor) leaf.tensor.dispose();
       }
     },
   };

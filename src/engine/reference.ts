@@ -1,23 +1,23 @@
 /** The float64 oracle behind the interface of an engine: slow, plain, and what the others are held against. */
-import type { DataOf, HostTensor } from '../base/array.js';
+import type { AnyHostTensor, DataOf } from '../base/array.js';
 import { mapTree } from '../base/tree.js';
 import { type DenseArray, evaluate } from '../graph/index.js';
-import type { Tensor } from '../graph/tensor.js';
+import type { AnyTensor } from '../graph/tensor.js';
 import { trace } from '../graph/trace.js';
 import { arraysByName, bindSymbols, bindTargets } from './bindings.js';
 import type { Engine, Executable, RunArguments, RunOptions, RunOutputs, RunResult } from './engine.js';
 import { onHost } from './on-host.js';
 
-function dense({ shape, data }: HostTensor): DenseArray {
+function dense({ shape, data }: AnyHostTensor): DenseArray {
   return { shape, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
 }
 
 /** Floating-point results stay float64; the others get the dtype of the graph. */
-function host({ dtype }: Tensor, { shape, data }: DenseArray): HostTensor {
+function host({ dtype }: AnyTensor, { shape, data }: DenseArray): AnyHostTensor {
   if (dtype === 'float32' || dtype === 'float64') return { dtype: 'float64', shape, data };
   if (dtype === 'int64') return { dtype, shape, data: BigInt64Array.from(Array.from(data, BigInt)) };
   const arrays = { int32: Int32Array, uint32: Uint32Array, bool: Uint8Array } as const;
-  return { dtype, shape, data: arrays[dtype].from(data) as DataOf[typeof dtype] } as HostTensor;
+  return { dtype, shape, data: arrays[dtype].from(data) as DataOf[typeof dtype] } as AnyHostTensor;
 }
 
 /** The oracle. Its floating-point outputs are float64 arrays, and its inputs may be. */
@@ -32,7 +32,7 @@ export function referenceEngine(): Engine {
       const { graph, result } = trace(build, args);
       return {
         async run<O extends RunOutputs<R> | undefined>(inputs: RunArguments<A>, options?: RunOptions<O>) {
-          const arrays = arraysByName(graph, inputs) as Map<string, HostTensor>;
+          const arrays = arraysByName(graph, inputs) as Map<string, AnyHostTensor>;
           for (const { name, value } of graph.constants) arrays.set(name, value);
           const bindings = bindSymbols(graph.inputs, arrays);
           const given = new Map([...arrays].map(([name, array]) => [name, dense(array)]));
@@ -41,7 +41,7 @@ export function referenceEngine(): Engine {
             given,
             bindings,
           );
-          const targets = bindTargets(graph.outputs, options?.outputs, bindings) as Map<string, HostTensor>;
+          const targets = bindTargets(graph.outputs, options?.outputs, bindings) as Map<string, AnyHostTensor>;
           const results = new Map(
             graph.outputs.map(({ path, tensor }, index) => {
               const value = host(tensor, outputs[index] as DenseArray);
@@ -50,7 +50,7 @@ export function referenceEngine(): Engine {
               return [path, target ?? value];
             }),
           );
-          return mapTree(result, (_: Tensor, path) => results.get(path) as HostTensor) as RunResult<R, O>;
+          return mapTree(result, (_: AnyTensor, path) => results.get(path) as AnyHostTensor) as RunResult<R, O>;
         },
         async dispose() {},
       };

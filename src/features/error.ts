@@ -99,12 +99,12 @@ export function headShape({ query, key, curvature }: FeatureShape<HostTensor>, h
   const rows = ({ data }: HostTensor) =>
     Array.from({ length: dim }, (_, row) => {
       const start = (head * dim + row) * dim;
-      return Float64Array.from(data.subarray(start, start + dim) as Float32Array);
+      return Float64Array.from(data.subarray(start, start + dim));
     });
   return {
     query: rows(query),
     key: rows(key),
-    curvature: Float64Array.from(curvature.data.subarray(head * dim, (head + 1) * dim) as Float32Array),
+    curvature: Float64Array.from(curvature.data.subarray(head * dim, (head + 1) * dim)),
   };
 }
 

@@ -41,7 +41,7 @@ export interface FeatureMap {
   /** Set when features depend on the position of a token. */
   readonly usesPosition?: boolean;
   query(x: Tensor, position?: Tensor): Features;
-  key(x: Tensor, position?: Tensor, mask?: Tensor): Features;
+  key(x: Tensor, position?: Tensor, mask?: Tensor<'bool'>): Features;
 }
 
 /** φ itself, [..., features]: for uses that need the scale of the kernel. It can overflow where the kernel does. */

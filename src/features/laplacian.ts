@@ -14,7 +14,7 @@ import type { FeatureMap } from './feature-map.js';
 import { expectCounts, expectEntries } from './projection.js';
 
 /** Independent standard Cauchy deviates [count, dim], as quotients of normal ones. Throws CONFIG as `expectEntries`. */
-export function drawCauchy(random: Random, count: number, dim: number): HostTensor<'float32'> {
+export function drawCauchy(random: Random, count: number, dim: number): HostTensor {
   expectCounts('drawCauchy', { count, dim });
   expectEntries('drawCauchy', count, dim);
   const above = random.split('numerators').normals(count * dim);

@@ -29,7 +29,7 @@ export async function measureKernelError(
     draws,
     seed = 0,
     shape,
-  }: { readonly draws: number; readonly seed?: number; readonly shape?: FeatureShape<HostTensor<'float32'>> },
+  }: { readonly draws: number; readonly seed?: number; readonly shape?: FeatureShape<HostTensor> },
 ): Promise<MeasuredKernelError> {
   const [pairs = 0, dim = 0] = x.shape;
   if (x.shape.length !== 2 || !sameShape(x.shape, y.shape) || dim !== options.headDim || kernel.length !== pairs) {
@@ -45,20 +45,18 @@ export async function measureKernelError(
     return parts.shape === undefined || shape === undefined ? parts : { ...parts, shape };
   };
   const compiled = await engine.compile(
-    ((rows: { x: Tensor; y: Tensor }, parts: FeatureMapParts) => {
+    (rows: { x: Tensor; y: Tensor }, parts: FeatureMapParts) => {
       const map = featureMap(options, parts);
       const byHead = (row: Tensor) => reshape(row, [1, pairs, dim]);
       const left = explicitFeatures(map.query(byHead(rows.x)));
       return { estimates: sum(multiply(left, explicitFeatures(map.key(byHead(rows.y)))), [0, -1]) }; // [pairs]
-    }) as never,
-    [specsOf({ x, y }), specsOf(drawn(0))] as never,
+    },
+    [specsOf({ x, y }), specsOf(drawn(0))],
   );
   const [mean, meanSquaredError] = [new Float64Array(pairs), new Float64Array(pairs)];
   try {
     for (let draw = 0; draw < draws; draw++) {
-      const { estimates } = (await compiled.run([{ x, y }, drawn(draw)] as never)) as never as {
-        estimates: HostTensor;
-      };
+      const { estimates } = await compiled.run([{ x, y }, drawn(draw)]);
       for (let at = 0; at < pairs; at++) {
         const estimate = Number(estimates.data[at]);
         mean[at] = (mean[at] as number) + estimate / draws;

@@ -44,7 +44,7 @@ export interface FeatureMoments<T = Tensor> {
 }
 
 /** Moments of x [batch, length, heads, dim], over the rows that `mask` [batch, length] shows. */
-export function rowMoments(x: Tensor, mask?: Tensor): RowMoments {
+export function rowMoments(x: Tensor, mask?: Tensor<'bool'>): RowMoments {
   const [batch, length] = x.shape as [Dim, Dim];
   const weight = mask === undefined ? broadcastTo(scalar(1), [batch, length]) : cast(mask, 'float32');
   const total = maximum(sum(weight), 1);
@@ -73,7 +73,7 @@ export function shapeLayout(heads: number, dim: number): FeatureShape<BufferSpec
 }
 
 /** T = I and a = 0, for which shaped features are SM+. */
-export function neutralShape(heads: number, dim: number): FeatureShape<HostTensor<'float32'>> {
+export function neutralShape(heads: number, dim: number): FeatureShape<HostTensor> {
   const identity = Matrix.eye(dim).to1DArray();
   const transform = () => float32([heads, dim, dim], Array.from({ length: heads }, () => identity).flat());
   return { query: transform(), key: transform(), curvature: float32([heads, dim], new Float32Array(heads * dim)) };
@@ -148,15 +148,15 @@ function rootsOf(second: Matrix): { root: Matrix; inverseRoot: Matrix } {
 export function shapeFromMoments(
   method: ShapeMethod,
   { query, key }: FeatureMoments<HostTensor>,
-): FeatureShape<HostTensor<'float32'>> {
+): FeatureShape<HostTensor> {
   const [heads, dim] = query.mean.shape as [number, number];
   for (const { data } of [query.mean, query.second, key.mean, key.second]) {
-    if (!(data as Float32Array).every(Number.isFinite)) {
+    if (!data.every(Number.isFinite)) {
       throw new PerformerError('NUMERIC', 'shapeFromMoments: expected finite moments, got NaN or infinity.');
     }
   }
   const numbers = ({ data }: HostTensor, head: number, size: number) =>
-    Array.from(data.subarray(head * size, (head + 1) * size) as Float32Array);
+    Array.from(data.subarray(head * size, (head + 1) * size));
   const shapes = Array.from({ length: heads }, (_, head) =>
     methods[method]({
       dim,

@@ -49,7 +49,7 @@ function epsilonFeatures(
   projection: Tensor,
   epsilon: number,
   axes: readonly number[],
-  mask?: Tensor,
+  mask?: Tensor<'bool'>,
 ): Features {
   const scale = attentionScale(x);
   const all = matmul(x, projection, { transposeRight: true, scale });

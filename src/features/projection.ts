@@ -72,7 +72,7 @@ export function drawProjection(
   count: number,
   dim: number,
   { kind = 'orthogonal', rowNorm = 'chi' }: Partial<ProjectionOptions> = {},
-): HostTensor<'float32'> {
+): HostTensor {
   expectCounts('drawProjection', { count, dim });
   if (!projectionKinds.includes(kind) || !rowNorms.includes(rowNorm)) {
     const wanted = `a kind of ${projectionKinds.join(', ')} and a rowNorm of ${rowNorms.join(', ')}`;
@@ -98,7 +98,7 @@ export function drawProjection(
 }
 
 /** A matrix [rows, columns] of independent random signs ±1. Throws CONFIG as `expectEntries`. */
-export function drawSigns(random: Random, rows: number, columns: number): HostTensor<'float32'> {
+export function drawSigns(random: Random, rows: number, columns: number): HostTensor {
   expectEntries('drawSigns', rows, columns);
   return float32(
     [rows, columns],
@@ -107,7 +107,7 @@ export function drawSigns(random: Random, rows: number, columns: number): HostTe
 }
 
 /** 64 bits in hexadecimal that tell one set of projections from another: the fingerprint of shapes and values. */
-export function projectionDigest(projections: readonly HostTensor<'float32'>[]): string {
+export function projectionDigest(projections: readonly HostTensor[]): string {
   const fingerprint = new Fingerprint();
   for (const { shape, data } of projections) {
     fingerprint.add(shape).add(new Uint32Array(data.buffer, data.byteOffset, data.length));

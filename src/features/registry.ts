@@ -267,6 +267,6 @@ export function drawFeatureParts(
   options: FeatureMapOptions,
   heads: number,
   random: Random,
-): FeatureMapParts<HostTensor<'float32'>> {
+): FeatureMapParts<HostTensor> {
   return drawBuffers(bufferParts(options, heads), random);
 }

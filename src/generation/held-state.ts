@@ -62,7 +62,7 @@ export class HeldState {
     return this.#current.logits;
   }
 
-  get position(): HostTensor {
+  get position(): HostTensor<'int32'> {
     return this.#current.state.position;
   }
 
@@ -116,7 +116,7 @@ export class HeldState {
 
   /** Reads tokens beside the state; false where they have to be read into the state. */
   async #readBeside(inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<boolean> {
-    const position = this.position.data as Int32Array;
+    const position = this.position.data;
     // Nothing can stand beside the state of a row that has read nothing.
     const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
     if (this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
@@ -145,11 +145,11 @@ export class HeldState {
   /** Gives idle rows the logits that they had. */
   #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
     const { vocabularySize } = this.#loaded.model.config;
-    const logits = this.#current.logits.data as Float32Array;
+    const logits = this.#current.logits.data;
     rows.forEach((row, index) => {
       if (row.length > 0) return;
       const start = index * vocabularySize;
-      logits.set((before.data as Float32Array).subarray(start, start + vocabularySize), start);
+      logits.set(before.data.subarray(start, start + vocabularySize), start);
     });
   }
 
@@ -166,5 +166,5 @@ async function place(
   { weightsAs }: ReaderOptions,
 ): Promise<PlacedWeights> {
   if (weightsAs === 'constants') return [params, buffers];
-  return (await engine.place([params, buffers])) as unknown as PlacedWeights;
+  return (await engine.place([params, buffers])) as PlacedWeights;
 }

@@ -4,7 +4,7 @@
  * Weights are constants of the compiled session, so that the engine lays them out once; or inputs that are placed where the
  * engine computes, so that others can take their place without compiling again.
  */
-import { float32, type HostTensor } from '../base/array.js';
+import { type AnyHostTensor, type Dtype, float32, type HostTensor } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { type StateSpec, shapeAfter } from '../base/layout.js';
 import { mapTree } from '../base/tree.js';
@@ -13,19 +13,19 @@ import { reshape, spec, specsOf, type Tensor, type TensorSpec } from '../graph/i
 import type { LoadedModel, TrunkRows, TrunkState } from '../models/index.js';
 
 /** What a model says after some tokens. */
-export interface Reading<T = HostTensor> {
+export interface Reading {
   /** Of the token that follows: [batch, vocabulary]. */
-  readonly logits: T;
-  readonly state: TrunkState<T>;
+  readonly logits: HostTensor;
+  readonly state: TrunkState<HostTensor<'int32'>>;
 }
 
 /** A reading whose logits and positions are on the host, and the rest where the engine computes. */
 export interface HeldReading {
   readonly logits: HostTensor;
-  readonly state: TrunkState<HostTensor>;
+  readonly state: TrunkState<HostTensor<'int32'>>;
 }
 
-export interface ReaderInputs<T = HostTensor> {
+export interface ReaderInputs<T = HostTensor<'int32'>> {
   /** [batch, length] int32 */
   readonly tokens: T;
   /** How many tokens of each row are real, [batch] int32; absent where all are. */
@@ -59,7 +59,7 @@ export interface ReadArguments {
 /** What a reader gives: the parts of the state that changed, and the row where one stands beside it. */
 export interface ReadResult {
   readonly logits: HostTensor;
-  readonly state: TrunkState<HostTensor>;
+  readonly state: TrunkState<HostTensor<'int32'>>;
   readonly row?: TrunkRows | undefined;
 }
 
@@ -71,10 +71,10 @@ export interface Reader {
 /** In the place of constants, which are not passed again. */
 const constants = {};
 
-function stateSpecs(layout: object): TrunkState<TensorSpec> {
-  return mapTree<object, StateSpec, TensorSpec>(layout, (part) =>
+function stateSpecs(layout: object): TrunkState<TensorSpec<'int32'>> {
+  return mapTree<object, StateSpec, TensorSpec<Dtype>>(layout, (part) =>
     spec(part.dtype, shapeAfter(part, symbol('past'))),
-  ) as TrunkState<TensorSpec>;
+  ) as TrunkState<TensorSpec<'int32'>>;
 }
 
 /** Compiles a reader; one with `hasLengths` reads rows of different lengths, of which some may have no token. */
@@ -86,7 +86,7 @@ export async function compileReader(
 ): Promise<Reader> {
   const { vocabularySize } = model.config;
   const rows = form === 'beside' ? model.deferral?.rows(batch, rowWindow) : undefined;
-  const tokens: ReaderInputs<TensorSpec> = {
+  const tokens: ReaderInputs<TensorSpec<'int32'>> = {
     tokens: spec('int32', [batch, form === 'piece' ? symbol('length') : 1]),
     lengths: hasLengths ? spec('int32', [batch]) : undefined,
   };
@@ -98,7 +98,7 @@ export async function compileReader(
       drawn: object,
       { state }: { readonly state: TrunkState },
       beside: { readonly rows?: TrunkRows | undefined },
-      inputs: ReaderInputs<Tensor>,
+      inputs: ReaderInputs<Tensor<'int32'>>,
     ) => {
       const own = { params: learned, buffers: drawn };
       const result = model.apply(own, inputs, { state, rows: beside.rows });
@@ -116,8 +116,8 @@ export async function compileReader(
   return {
     async run({ weights: placed, state, rows: given, inputs, outputs }) {
       const [learned, drawn] = isConstant ? [constants, constants] : placed;
-      const args = [learned, drawn, { state }, { rows: given }, inputs] as never;
-      const written = await executable.run(args, { outputs: outputs as never });
+      const args = [learned, drawn, { state }, { rows: given }, inputs] as const;
+      const written = await executable.run(args, { outputs });
       return outputs ?? (mapTree(written as ReadResult, inSinglePrecision) as ReadResult);
     },
     dispose: () => executable.dispose(),
@@ -128,6 +128,6 @@ export async function compileReader(
 export const rowWindow = 16;
 
 /** The float32 of a result, which the oracle gives in float64. */
-function inSinglePrecision(tensor: HostTensor): HostTensor {
+function inSinglePrecision(tensor: AnyHostTensor): AnyHostTensor {
   return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
 }

@@ -49,7 +49,7 @@ export class RecentRows {
     const given = tensorsIn(copy);
     const count = given[0]?.shape[2] ?? 0;
     tensorsIn(this.rows).forEach(({ data }, index) => {
-      (data as Float32Array).set(copiedRows(given[index] as HostTensor, count, rowWindow).data as Float32Array);
+      data.set(copiedRows(given[index] as HostTensor, count, rowWindow).data);
     });
     this.#count = count;
   }
@@ -57,7 +57,7 @@ export class RecentRows {
   clear(): void {
     if (this.isEmpty) return;
     this.#count = 0;
-    for (const { data } of tensorsIn(this.rows)) (data as Float32Array).fill(0);
+    for (const { data } of tensorsIn(this.rows)) data.fill(0);
   }
 }
 
@@ -68,7 +68,7 @@ function tensorsIn(tree: TrunkRows): readonly HostTensor[] {
 /** Puts a row [batch, heads, 1, size] into its place of rows [batch, heads, window, size]. */
 function copyRow(rows: HostTensor, place: number, row: HostTensor): void {
   const size = rows.shape[3] as number;
-  const [to, from] = [rows.data as Float32Array, row.data as Float32Array];
+  const [to, from] = [rows.data, row.data];
   for (let start = 0, at = place * size; start < from.length; start += size, at += rowWindow * size) {
     to.set(from.subarray(start, start + size), at);
   }
@@ -80,7 +80,7 @@ function copiedRows({ shape, data }: HostTensor, count: number, places: number):
   const copy = new Float32Array(batch * heads * places * size);
   for (let head = 0; head < batch * heads; head++) {
     const start = head * rows * size;
-    copy.set((data as Float32Array).subarray(start, start + count * size), head * places * size);
+    copy.set(data.subarray(start, start + count * size), head * places * size);
   }
   return float32([batch, heads, places, size], copy);
 }

@@ -4,10 +4,10 @@
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
 import * as z from 'zod';
-import { type HostTensor, hostTensor, int32 } from '../base/array.js';
+import { type AnyHostTensor, type HostTensor, hostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { emptyState, type StateSpec, shapeAfter } from '../base/layout.js';
-import { leavesOf, mapTree, treeFromLeaves } from '../base/tree.js';
+import { leavesOf, type MapLeaves, mapTree, treeFromLeaves } from '../base/tree.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
 import {
@@ -25,26 +25,26 @@ import { nameOfValue } from './value-name.js';
 /** What a safetensors file holds. */
 export interface SavedState {
   /** The parts of a `Memory` by name: `logits`, `seen`, …, and the model's state under `state.`. */
-  readonly tensors: ReadonlyMap<string, HostTensor>;
+  readonly tensors: ReadonlyMap<string, AnyHostTensor>;
   /** What the state belongs to. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** What a session knows of its tokens beside what the model keeps. */
-export interface History<T = HostTensor> {
-  /** Which tokens were read, for the repetition penalty: bool [batch, vocabulary]. */
-  readonly seen: T;
-  /** The last tokens, which may be the beginning of a character: int32 [batch, 3], the newest last, −1 for none. */
-  readonly recent: T;
-  /** The last tokens that `generate` did not give out, as they might begin a stop string: int32 [count]. */
-  readonly withheld: T;
+export interface History {
+  /** Which tokens were read, for the repetition penalty: [batch, vocabulary]. */
+  readonly seen: HostTensor<'bool'>;
+  /** The last tokens, which may be the beginning of a character: [batch, 3], the newest last, −1 for none. */
+  readonly recent: HostTensor<'int32'>;
+  /** The last tokens that `generate` did not give out, as they might begin a stop string: [count]. */
+  readonly withheld: HostTensor<'int32'>;
 }
 
 /** A tensor without its data. */
-export type HostLeaf = Pick<HostTensor, 'dtype' | 'shape'>;
+export type HostLeaf = Pick<AnyHostTensor, 'dtype' | 'shape'>;
 
 /** All that a session keeps of its tokens. */
-export interface Memory<T = HostTensor> extends Reading<T>, History<T> {
+export interface Memory extends Reading, History {
   /** What the state does not hold yet, [batch, heads, count, ·]; nothing where no token stands beside it. */
   readonly deferred: TrunkRows;
 }
@@ -55,7 +55,7 @@ export const recentCount = 3;
 export const noTokens = int32([0], []);
 
 /** The memory of a session that has read nothing, as a layout. */
-function memoryLayout(model: Model, batch: number): Memory<StateSpec> {
+function memoryLayout(model: Model, batch: number): MapLeaves<Memory, StateSpec> {
   const { vocabularySize } = model.config;
   return {
     logits: { dtype: 'float32', shape: [batch, vocabularySize], initial: 0 },
@@ -69,7 +69,7 @@ function memoryLayout(model: Model, batch: number): Memory<StateSpec> {
 
 /** The memory of a session that has read nothing. */
 export function emptyMemory(model: Model, batch: number): Memory {
-  return emptyState(memoryLayout(model, batch)) as unknown as Memory;
+  return emptyState(memoryLayout(model, batch)) as Memory;
 }
 
 /** What a state of this model belongs to. Reads every weight once. */
@@ -79,18 +79,18 @@ export function identityOf({ model, params, buffers }: LoadedModel): Readonly<Re
     format: 'performer-ts generation state',
     version: '3',
     model: JSON.stringify(Object.fromEntries(Object.entries(model.config).sort())),
-    weights: projectionDigest(weights.map(([, weight]) => weight as HostTensor<'float32'>)),
+    weights: projectionDigest(weights.map(([, weight]) => weight as HostTensor)),
     projections: buffersDigest(buffers),
   };
 }
 
 export function encodeMemory(memory: Memory, metadata: Readonly<Record<string, string>>): SavedState {
-  const copies = leavesOf(memory).map(([path, leaf]) => [path, copyOf(leaf as HostTensor)] as const);
+  const copies = leavesOf<Memory, AnyHostTensor>(memory).map(([path, leaf]) => [path, copyOf(leaf)] as const);
   const tensors = new Map(copies);
   return { tensors, metadata: { ...metadata, digest: tensorsDigest(tensors, metadata) } };
 }
 
-function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
+function copyOf({ dtype, shape, data }: AnyHostTensor): AnyHostTensor {
   return hostTensor(dtype, shape, data.slice());
 }
 
@@ -146,11 +146,11 @@ export function decodeMemory(
     const got = 'one that was changed since. The file is damaged; use another copy.';
     throw new PerformerError('CHECKPOINT', `${where}: expected a state as it was saved, got ${got}`);
   }
-  return mapTree(memory, copyOf) as unknown as Memory;
+  return mapTree(memory, copyOf) as Memory;
 }
 
 /** Throws CHECKPOINT unless the positions are such as this model can have read to. */
-function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string, HostTensor>): void {
+function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string, AnyHostTensor>): void {
   const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
   const longest = longestRow(model);
   const growing = growingParts(model);
@@ -171,14 +171,14 @@ function growingParts(model: Model): readonly (readonly [path: string, axis: num
 }
 
 /** Names, dtypes and shapes of a memory that has read as much, with as many tokens beside its state and withheld, as saved. */
-function layoutAfter(model: Model, batch: number, saved: ReadonlyMap<string, HostLeaf>): Memory<HostLeaf> {
+function layoutAfter(model: Model, batch: number, saved: ReadonlyMap<string, HostLeaf>): MapLeaves<Memory, HostLeaf> {
   const sizeOf = (path: string, axis: number) => saved.get(path)?.shape[axis] ?? 0;
-  return mapTree<object, StateSpec, HostLeaf>(memoryLayout(model, batch), (part, path) => {
+  return mapTree(memoryLayout(model, batch), (part: StateSpec, path): HostLeaf => {
     const shape = shapeAfter(part, part.growing === undefined ? 0 : sizeOf(path, part.growing)) as readonly number[];
     if (path === 'withheld') return { dtype: part.dtype, shape: [sizeOf(path, 0)] };
     if (!path.startsWith('deferred.')) return { dtype: part.dtype, shape };
     return { dtype: part.dtype, shape: shape.with(2, Math.min(sizeOf(path, 2), rowWindow)) };
-  }) as unknown as Memory<HostLeaf>;
+  });
 }
 
 /** Throws CHECKPOINT unless a saved memory of this model may have tensors of these names, dtypes and shapes. */
@@ -193,21 +193,21 @@ export function checkModel(where: string, { model, params, buffers }: LoadedMode
 
 /** One row of a memory as the memory of a session of one row. */
 export function rowOf(memory: Memory, row: number): Memory {
-  return mapTree<object, HostTensor, HostTensor>(memory, ({ dtype, shape, data }, path) => {
+  return mapTree(memory, ({ dtype, shape, data }: AnyHostTensor, path) => {
     if (path === 'withheld') return noTokens;
     const size = data.length / (shape[0] as number);
     return hostTensor(dtype, [1, ...shape.slice(1)], data.slice(row * size, (row + 1) * size) as never);
-  }) as unknown as Memory;
+  }) as Memory;
 }
 
 /** A copy of a memory in which one row is that of another memory, of one row. */
 export function withRow(memory: Memory, row: number, own: Memory): Memory {
-  const given = new Map(leavesOf<object>(own) as [string, HostTensor][]);
-  return mapTree<object, HostTensor, HostTensor>(memory, (leaf, path) => {
+  const given = new Map(leavesOf<Memory, AnyHostTensor>(own));
+  return mapTree(memory, (leaf: AnyHostTensor, path) => {
     const copy = copyOf(leaf);
     if (path === 'withheld') return noTokens;
     const size = copy.data.length / (copy.shape[0] as number);
     (copy.data as Float32Array).set(given.get(path)?.data as Float32Array, row * size);
     return copy;
-  }) as unknown as Memory;
+  }) as Memory;
 }

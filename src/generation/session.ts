@@ -127,7 +127,7 @@ export class GenerationSession {
 
   /** How many tokens each row has read: [batch]. */
   get position(): Int32Array {
-    return Int32Array.from(this.#held.position.data as Int32Array);
+    return Int32Array.from(this.#held.position.data);
   }
 
   /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
@@ -137,7 +137,7 @@ export class GenerationSession {
 
   /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */
   get logits(): Float32Array {
-    return Float32Array.from(this.#held.logits.data as Float32Array);
+    return Float32Array.from(this.#held.logits.data);
   }
 
   /** The tokens that a row has read, each once, in rising order. */

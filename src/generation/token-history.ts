@@ -3,9 +3,9 @@ import { type HostTensor, int32 } from '../base/array.js';
 import { type History, noTokens, recentCount } from './saved-state.js';
 
 export class TokenHistory {
-  readonly #seen: HostTensor;
-  readonly #recent: HostTensor;
-  #withheld: HostTensor;
+  readonly #seen: HostTensor<'bool'>;
+  readonly #recent: HostTensor<'int32'>;
+  #withheld: HostTensor<'int32'>;
   readonly #vocabularySize: number;
 
   /** Goes on with these tensors, and changes them. */
@@ -22,7 +22,7 @@ export class TokenHistory {
 
   seenTokens(row: number): number[] {
     const size = this.#vocabularySize;
-    const marks = (this.#seen.data as Uint8Array).subarray(row * size, (row + 1) * size);
+    const marks = this.#seen.data.subarray(row * size, (row + 1) * size);
     return Array.from(marks.keys()).filter((token) => marks[token] === 1);
   }
 
@@ -31,7 +31,7 @@ export class TokenHistory {
   }
 
   get withheld(): Uint8Array {
-    return Uint8Array.from(this.#withheld.data as Int32Array);
+    return Uint8Array.from(this.#withheld.data);
   }
 
   withhold(bytes: Uint8Array): void {
@@ -41,7 +41,7 @@ export class TokenHistory {
   /** Notes what was read, a list of tokens for each row: nothing is withheld any longer. */
   note(rows: readonly Int32Array[]): void {
     rows.forEach((tokens, row) => {
-      for (const token of tokens) (this.#seen.data as Uint8Array)[row * this.#vocabularySize + token] = 1;
+      for (const token of tokens) this.#seen.data[row * this.#vocabularySize + token] = 1;
       const own = this.#recentOf(row);
       own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
     });
@@ -49,6 +49,6 @@ export class TokenHistory {
   }
 
   #recentOf(row: number): Int32Array {
-    return (this.#recent.data as Int32Array).subarray(row * recentCount, (row + 1) * recentCount);
+    return this.#recent.data.subarray(row * recentCount, (row + 1) * recentCount);
   }
 }

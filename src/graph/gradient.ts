@@ -4,7 +4,7 @@ import { sameShape } from '../base/shape.js';
 import { leavesOf, type MapLeaves, mapTree } from '../base/tree.js';
 import { broadcastTo } from './ops/expand-and-sum.js';
 import { add, scalar } from './ops/index.js';
-import { type Node, sortNodes, type Tensor, withPath } from './tensor.js';
+import { type AnyTensor, type Node, sortNodes, type Tensor, withPath } from './tensor.js';
 
 /**
  * The gradient of a scalar float32 `loss` with respect to every leaf of `parameters`: a tree of the same form.
@@ -14,7 +14,7 @@ export function gradient<T>(loss: Tensor, parameters: T): MapLeaves<T, Tensor> {
   if (loss.rank !== 0 || loss.dtype !== 'float32') {
     throw new PerformerError('SHAPE', `gradient: expected a float32 scalar as the loss, got ${loss}.`);
   }
-  const leaves = leavesOf(parameters).map(([, leaf]) => leaf as unknown as Tensor);
+  const leaves = leavesOf<T, Tensor>(parameters).map(([, leaf]) => leaf);
   const found = new Map(pullback([[loss, scalar(1)]], leaves).map((own, index) => [leaves[index], own]));
   return mapTree(parameters, (leaf: Tensor) => found.get(leaf) ?? broadcastTo(scalar(0), leaf.shape));
 }
@@ -28,9 +28,9 @@ export function pullback(
   results: readonly (readonly [result: Tensor, gradient: Tensor])[],
   inputs: readonly Tensor[],
 ): readonly (Tensor | undefined)[] {
-  const leaves = new Set(inputs);
-  const found = new Map<Tensor, Tensor>(results);
-  const isBefore = (tensor: Tensor) => !leaves.has(tensor);
+  const leaves = new Set<AnyTensor>(inputs);
+  const found = new Map<AnyTensor, Tensor>(results);
+  const isBefore = (tensor: AnyTensor) => !leaves.has(tensor);
   const nodes = sortNodes(results.map(([result]) => result).filter(isBefore), ({ inputs: from }) =>
     from.filter(isBefore),
   );
@@ -46,9 +46,9 @@ export function pullback(
 }
 
 /** Whether a tensor changes with some leaf. */
-function dependence(nodes: readonly Node[], leaves: ReadonlySet<Tensor>): (tensor: Tensor) => boolean {
+function dependence(nodes: readonly Node[], leaves: ReadonlySet<AnyTensor>): (tensor: AnyTensor) => boolean {
   const reached = new Set<Node>();
-  const isRelevant = (tensor: Tensor) => leaves.has(tensor) || reached.has(tensor.node);
+  const isRelevant = (tensor: AnyTensor) => leaves.has(tensor) || reached.has(tensor.node);
   for (const node of nodes) if (node.inputs.some(isRelevant)) reached.add(node);
   return isRelevant;
 }
@@ -56,8 +56,8 @@ function dependence(nodes: readonly Node[], leaves: ReadonlySet<Tensor>): (tenso
 function accumulate(
   node: Node,
   gradients: readonly (Tensor | undefined)[],
-  found: Map<Tensor, Tensor>,
-  isRelevant: (tensor: Tensor) => boolean,
+  found: Map<AnyTensor, Tensor>,
+  isRelevant: (tensor: AnyTensor) => boolean,
 ): void {
   const { op, inputs, outputs, attributes } = node;
   if (typeof op.differentiate !== 'function') {
@@ -67,9 +67,10 @@ function accumulate(
       `${op.name} in ${node.path}: expected an op with a gradient, got one without.`,
     );
   }
-  const own = op.differentiate({ inputs, outputs, gradients, attributes });
+  const [from, to] = [inputs as readonly Tensor[], outputs as readonly Tensor[]];
+  const own = op.differentiate({ inputs: from, outputs: to, gradients, attributes });
   own.forEach((part, index) => {
-    const input = inputs[index] as Tensor;
+    const input = from[index] as Tensor;
     if (part === undefined || !isRelevant(input)) return;
     if (!sameShape(part.shape, input.shape)) {
       throw new PerformerError('INTERNAL', `internal: ${op.name} gave a gradient ${part} for an input ${input}`);

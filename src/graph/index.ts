@@ -6,6 +6,7 @@ export * from './ops/index.js';
 export { printGraph } from './print.js';
 export { type RecomputedInputs, recomputed } from './recompute.js';
 export {
+  type AnyTensor,
   apply,
   applyMany,
   type DenseArray,
@@ -23,4 +24,14 @@ export {
   type TensorType,
   zeroGradient,
 } from './tensor.js';
-export { inputName, type SymbolicArguments, spec, specsOf, type TensorSpec, type TracedGraph, trace } from './trace.js';
+export {
+  inputName,
+  type SpecsOf,
+  type Symbolic,
+  type SymbolicArguments,
+  spec,
+  specsOf,
+  type TensorSpec,
+  type TracedGraph,
+  trace,
+} from './trace.js';

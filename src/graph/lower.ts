@@ -1,9 +1,9 @@
 /** Writes nodes to an emitter, each by its op's lowering rule. */
 import type { Emitter } from './emitter.js';
-import { type Node, type Tensor, valueInputs } from './tensor.js';
+import { type AnyTensor, type Node, valueInputs } from './tensor.js';
 
 /** Writes sorted nodes; `names` holds the tensors that are already there, and gets those that are written. */
-export function lowerNodes(nodes: readonly Node[], emitter: Emitter, names: Map<Tensor, string>): void {
+export function lowerNodes(nodes: readonly Node[], emitter: Emitter, names: Map<AnyTensor, string>): void {
   for (const node of nodes) {
     const { op, outputs, attributes, path } = node;
     const inputs = valueInputs(node);

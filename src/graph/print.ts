@@ -1,6 +1,6 @@
 /** A graph as readable text, one node a line: for people, and for snapshots in tests. */
 import { formatShape } from '../base/shape.js';
-import { sortNodes, type Tensor } from './tensor.js';
+import { type AnyTensor, sortNodes } from './tensor.js';
 
 function formatValue(value: unknown): string {
   if (typeof value === 'object' && value !== null && 'length' in value) {
@@ -18,8 +18,8 @@ function formatAttributes(attributes: unknown): string {
 }
 
 /** The graph that computes the named outputs. Lines read `%3 = matmul(%1, %2) {…} : float32 [4, 8]  # path`. */
-export function printGraph(outputs: Readonly<Record<string, Tensor>>): string {
-  const names = new Map<Tensor, string>();
+export function printGraph(outputs: Readonly<Record<string, AnyTensor>>): string {
+  const names = new Map<AnyTensor, string>();
   const lines: string[] = [];
   for (const node of sortNodes(Object.values(outputs))) {
     for (const tensor of node.outputs) names.set(tensor, `%${names.size}`);

@@ -40,7 +40,7 @@ export function recomputed<A, P, R extends { readonly output: Tensor }>(
 }
 
 function differentiable(inputs: unknown): Tensor[] {
-  const leaves = leavesOf(inputs).map(([, leaf]) => leaf as unknown as Tensor);
+  const leaves = leavesOf<unknown, Tensor>(inputs).map(([, leaf]) => leaf);
   return leaves.filter(({ dtype }) => dtype === 'float32');
 }
 

@@ -11,8 +11,8 @@ import { formatShape, type Shape } from '../base/shape.js';
 import type { Emitter } from './emitter.js';
 
 /** What is known of a tensor before anything runs. */
-export interface TensorType {
-  readonly dtype: Dtype;
+export interface TensorType<D extends Dtype = Dtype> {
+  readonly dtype: D;
   readonly shape: Shape;
 }
 
@@ -32,16 +32,17 @@ export interface EvaluateContext {
 
 /** What a differentiation rule sees; a gradient is undefined where the result does not depend on that output. */
 export interface DifferentiateContext<A> {
+  /** As float32, which they are wherever a gradient flows: indices and conditions get none. */
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly gradients: readonly (Tensor | undefined)[];
   readonly attributes: A;
 }
 
-/** An op with its four rules side by side. */
-export interface Op<A = unknown> {
+/** An op with its four rules side by side; `D` is the dtype of its outputs. */
+export interface Op<A = unknown, D extends Dtype = 'float32'> {
   readonly name: string;
-  infer(inputs: readonly TensorType[], attributes: A): readonly TensorType[];
+  infer(inputs: readonly TensorType[], attributes: A): readonly TensorType<D>[];
   /** How many of the inputs, from the first, the values depend on; the others serve the gradient alone. Default: all. */
   valueInputCount?(attributes: A): number;
   evaluate(inputs: readonly DenseArray[], attributes: A, context: EvaluateContext): readonly Float64Array[];
@@ -66,22 +67,23 @@ export interface LowerContext {
 }
 
 export interface Node {
-  readonly op: Op;
-  readonly inputs: readonly Tensor[];
+  readonly op: Op<unknown, Dtype>;
+  readonly inputs: readonly AnyTensor[];
   readonly attributes: unknown;
   /** The model path under which the node was written, such as `blocks.0.attention`. */
   readonly path: string;
   /** The body of a loop or branch in which the node was written; undefined in the graph itself. */
   readonly region: Region | undefined;
-  readonly outputs: readonly Tensor[];
+  readonly outputs: readonly AnyTensor[];
 }
 
-export class Tensor implements TensorType {
+/** A symbolic tensor. A plain `Tensor` is float32, as nearly all of a model is; `Tensor<'int32'>` holds tokens. */
+export class Tensor<D extends Dtype = 'float32'> implements TensorType<D> {
   readonly node: Node;
-  readonly dtype: Dtype;
+  readonly dtype: D;
   readonly shape: Shape;
 
-  constructor(node: Node, type: TensorType) {
+  constructor(node: Node, type: TensorType<D>) {
     this.node = node;
     this.dtype = type.dtype;
     this.shape = type.shape;
@@ -111,6 +113,9 @@ export class Tensor implements TensorType {
     return `${this.dtype} ${formatShape(this.shape)}`;
   }
 }
+
+/** A tensor of whatever dtype. */
+export type AnyTensor = Tensor<Dtype>;
 
 /** Where nodes are written: the body of a loop or of a branch, within the region that holds it. */
 export class Region {
@@ -165,17 +170,28 @@ export function here(opName: string): string {
 }
 
 /** Applies an op: checks and infers the types, and returns the outputs. */
-export function applyMany<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): readonly Tensor[] {
+export function applyMany<A, D extends Dtype>(
+  op: Op<A, D>,
+  inputs: readonly AnyTensor[],
+  attributes: A,
+): readonly Tensor<D>[] {
   const types = op.infer(inputs, attributes);
-  const outputs: Tensor[] = [];
-  const node: Node = { op: op as Op, inputs, attributes, path: currentPath, region: currentRegion, outputs };
+  const outputs: Tensor<D>[] = [];
+  const node: Node = {
+    op: op as Op<unknown, D>,
+    inputs,
+    attributes,
+    path: currentPath,
+    region: currentRegion,
+    outputs,
+  };
   for (const type of types) outputs.push(new Tensor(node, type));
   return outputs;
 }
 
 /** Applies an op that has one output. */
-export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  return applyMany(op, inputs, attributes)[0] as Tensor;
+export function apply<A, D extends Dtype>(op: Op<A, D>, inputs: readonly AnyTensor[], attributes: A): Tensor<D> {
+  return applyMany(op, inputs, attributes)[0] as Tensor<D>;
 }
 
 /** Throws DTYPE unless every tensor has one of the expected dtypes. */
@@ -196,18 +212,18 @@ export function shapeError(opName: string, expected: string, ...got: readonly Te
 }
 
 /** The inputs that the node's values are computed from. */
-export function valueInputs({ op, inputs, attributes }: Node): readonly Tensor[] {
+export function valueInputs({ op, inputs, attributes }: Node): readonly AnyTensor[] {
   return op.valueInputCount === undefined ? inputs : inputs.slice(0, op.valueInputCount(attributes));
 }
 
 /** Every node that the roots need, inputs before users. Iterative, since graphs are thousands of nodes deep. */
 export function sortNodes(
-  roots: readonly Tensor[],
-  inputsOf: (node: Node) => readonly Tensor[] = ({ inputs }) => inputs,
+  roots: readonly AnyTensor[],
+  inputsOf: (node: Node) => readonly AnyTensor[] = ({ inputs }) => inputs,
 ): Node[] {
   const sorted: Node[] = [];
   const seen = new Set<Node>();
-  const stack: { node: Node; inputs: readonly Tensor[]; next: number }[] = [];
+  const stack: { node: Node; inputs: readonly AnyTensor[]; next: number }[] = [];
   const visit = (node: Node) => {
     if (seen.has(node)) return;
     seen.add(node);

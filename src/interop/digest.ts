@@ -10,7 +10,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Fingerprint } from '../base/fingerprint.js';
 import { encodeSafetensors } from './safetensors.js';
@@ -45,7 +45,7 @@ export function digestOf(chunks: Iterable<Uint8Array>): string {
  * cheap enough for states that are saved and loaded all the time. Throws CHECKPOINT for what no file could hold.
  */
 export function tensorsDigest(
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, AnyHostTensor>,
   metadata: Readonly<Record<string, string>>,
 ): string {
   const sorted = Object.fromEntries(Object.entries(metadata).sort(([left], [right]) => (left < right ? -1 : 1)));
@@ -117,7 +117,7 @@ export function checkDigest(
 }
 
 /** Throws CHECKPOINT when a tensor of floats holds NaN or infinity: no sound model has such weights. */
-export function expectFinite(where: string, tensors: ReadonlyMap<string, HostTensor>): void {
+export function expectFinite(where: string, tensors: ReadonlyMap<string, AnyHostTensor>): void {
   for (const [name, { dtype, data }] of tensors) {
     if (dtype !== 'float32' && dtype !== 'float64') continue;
     if (allFinite(data as Float32Array)) continue;

@@ -1,7 +1,7 @@
 /** Safetensors files in Node: read tensor by tensor, written whole or not at all, digested on the way. */
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { openRegularFile, readError, readFully } from '../data/node-read.js';
 import { writeFileAtomic } from './node-files.js';
@@ -28,7 +28,7 @@ export interface SafetensorsFile extends Safetensors {
 export async function readSafetensors(
   path: string,
   check?: (
-    layout: ReadonlyMap<string, Pick<HostTensor, 'dtype' | 'shape'>>,
+    layout: ReadonlyMap<string, Pick<AnyHostTensor, 'dtype' | 'shape'>>,
     metadata: Readonly<Record<string, string>>,
   ) => void,
 ): Promise<SafetensorsFile> {
@@ -44,7 +44,7 @@ export async function readSafetensors(
     );
     check?.(new Map(layout), metadata);
     const hash = createHash('sha256').update(prefix).update(headerBytes);
-    const tensors = new Map<string, HostTensor>();
+    const tensors = new Map<string, AnyHostTensor>();
     for (const entry of entries) {
       const bytes = await readBytes(where, file, entry.start, entry.byteLength);
       hash.update(bytes);
@@ -81,7 +81,7 @@ async function readBytes(
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, AnyHostTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<string> {
   const chunks = encodeSafetensors(tensors, metadata);

@@ -2,7 +2,7 @@
  * Safetensors: named tensors as bytes, the format in which Hugging Face keeps weights (see `safetensors-header.ts`).
  * Typed arrays are written as they lie in memory, which is little-endian wherever JavaScript runs today.
  */
-import { byteLength, type HostTensor, hostTensor } from '../base/array.js';
+import { type AnyHostTensor, byteLength, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { elementCount } from '../base/shape.js';
 import { bfloat16ToFloat32, float16ToFloat32 } from './half-precision.js';
@@ -20,7 +20,7 @@ import {
 
 /** Tensors by name, and the strings kept with them. */
 export interface Safetensors {
-  readonly tensors: Map<string, HostTensor>;
+  readonly tensors: Map<string, AnyHostTensor>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -33,7 +33,7 @@ const writtenDtypes = {
   bool: 'BOOL',
 } as const;
 
-const widthOf = (tensor: HostTensor) => storedDtypes[writtenDtypes[tensor.dtype]].width;
+const widthOf = (tensor: AnyHostTensor) => storedDtypes[writtenDtypes[tensor.dtype]].width;
 
 /**
  * The file in chunks to be written one after another: the header, then each tensor's own bytes, not copied. Tensors
@@ -41,7 +41,7 @@ const widthOf = (tensor: HostTensor) => storedDtypes[writtenDtypes[tensor.dtype]
  * for a name or size that no reader would accept.
  */
 export function encodeSafetensors(
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, AnyHostTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array[] {
   const sorted = [...tensors].sort(
@@ -76,7 +76,7 @@ function encodeError(expected: string, got: string): PerformerError {
   return new PerformerError('CHECKPOINT', `encodeSafetensors: expected ${expected}, got ${got}.`);
 }
 
-function bytesOf({ data }: HostTensor): Uint8Array {
+function bytesOf({ data }: AnyHostTensor): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
@@ -88,7 +88,7 @@ export function decodeSafetensors(where: string, bytes: Uint8Array): Safetensors
   const headerLength = safetensorsHeaderLength(where, bytes, bytes.length);
   const headerBytes = bytes.subarray(prefixLength, prefixLength + headerLength);
   const { entries, metadata } = parseSafetensorsHeader(where, headerBytes, bytes.length);
-  const tensors = new Map<string, HostTensor>();
+  const tensors = new Map<string, AnyHostTensor>();
   for (const entry of entries) {
     const copy = new Uint8Array(entry.byteLength);
     copy.set(bytes.subarray(entry.start, entry.start + entry.byteLength));
@@ -98,7 +98,7 @@ export function decodeSafetensors(where: string, bytes: Uint8Array): Safetensors
 }
 
 /** The tensor of a checked entry over its bytes, which are kept unless they must be widened. */
-export function tensorFromBuffer({ stored, shape }: SafetensorsEntry, buffer: ArrayBuffer): HostTensor {
+export function tensorFromBuffer({ stored, shape }: SafetensorsEntry, buffer: ArrayBuffer): AnyHostTensor {
   switch (stored) {
     case 'F64':
       return hostTensor('float64', shape, new Float64Array(buffer));

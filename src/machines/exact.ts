@@ -11,7 +11,7 @@ import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine, Executable } from '../engine/index.js';
-import { matmul, spec, type Tensor } from '../graph/index.js';
+import { matmul, spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import { type Columns, centredOnly, standardized, untouched } from './columns.js';
 import type { KernelMatrix } from './exact-kernel.js';
 import { checkPredictions, type Predictor } from './predictor.js';
@@ -71,7 +71,7 @@ export async function fitExactMachine(
   return ExactPredictor.create(engine, { task, columns, support, kernel, targets: seen.targets, alpha, intercept });
 }
 
-function standardizedRows({ shape, data }: SampleBatch['inputs'], columns: Columns): HostTensor<'float32'> {
+function standardizedRows({ shape, data }: SampleBatch['inputs'], columns: Columns): HostTensor {
   const [rows, dim] = shape as [number, number];
   const result = new Float32Array(rows * dim);
   for (let row = 0; row < rows; row++) standardizeRow(data, row, columns, result, row);
@@ -79,17 +79,13 @@ function standardizedRows({ shape, data }: SampleBatch['inputs'], columns: Colum
 }
 
 /** K(xᵢ, xⱼ) of all rows, [rows, rows]: the one place where the kernel matrix is made. */
-async function kernelMatrix(
-  engine: Engine,
-  rows: HostTensor<'float32'>,
-  kernel: ExactOptions['kernel'],
-): Promise<Float64Array> {
+async function kernelMatrix(engine: Engine, rows: HostTensor, kernel: ExactOptions['kernel']): Promise<Float64Array> {
   const executable = await engine.compile(
     ({ x }: { x: Tensor }) => kernel.matrix(x, x),
     [{ x: spec('float32', rows.shape) }],
   );
   try {
-    const { data } = (await executable.run([{ x: rows }])) as unknown as HostTensor<'float32'>;
+    const { data } = await executable.run([{ x: rows }]);
     return Float64Array.from(data);
   } finally {
     await executable.dispose();
@@ -144,7 +140,7 @@ function interceptOf(matrix: Float64Array, alpha: Float64Array, rows: number): F
 interface ExactParts {
   readonly task: Task;
   readonly columns: Columns;
-  readonly support: HostTensor<'float32'>;
+  readonly support: HostTensor;
   readonly kernel: ExactOptions['kernel'];
   readonly targets: Columns;
   readonly alpha: Float64Array;
@@ -154,10 +150,16 @@ interface ExactParts {
 /** Rows whose kernel with the support is made at once. */
 const batchRows = 1024;
 
+/** What a prediction is computed from, as constants of the session. */
+interface SupportArrays {
+  readonly weight: HostTensor;
+  readonly support: HostTensor;
+}
+
 class ExactPredictor implements Predictor {
   private constructor(
     private readonly parts: ExactParts,
-    private readonly executable: Executable<readonly unknown[], Tensor>,
+    private readonly executable: Executable<readonly [SupportArrays, { readonly inputs: TensorSpec }], Tensor>,
   ) {}
 
   static async create(engine: Engine, parts: ExactParts): Promise<ExactPredictor> {
@@ -173,7 +175,7 @@ class ExactPredictor implements Predictor {
         matmul(kernel.matrix(inputs, fixed.support), fixed.weight),
       [{ weight: float32([rows, outputs], weight), support }, { inputs: spec('float32', [symbol('rows'), dim]) }],
     );
-    return new ExactPredictor(parts, executable as unknown as Executable<readonly unknown[], Tensor>);
+    return new ExactPredictor(parts, executable);
   }
 
   get task(): Task {
@@ -198,7 +200,7 @@ class ExactPredictor implements Predictor {
     for (let start = 0; start < rows; start += batchRows) {
       const batch = x.data.subarray(start * dim, Math.min(rows, start + batchRows) * dim);
       const given = { inputs: float32([batch.length / dim, dim], batch) };
-      const scores = (await this.executable.run([given])) as unknown as HostTensor<'float32'>;
+      const scores = await this.executable.run([given]);
       scores.data.forEach((score, at) => {
         const output = at % outputs;
         result[start * outputs + at] =

@@ -18,9 +18,9 @@ export interface MachineFeatures {
   readonly dim: number;
   readonly featureCount: number;
   /** Ω, or the signs of the polynomial map; absent for maps without random features. */
-  readonly projection: HostTensor<'float32'> | undefined;
+  readonly projection: HostTensor | undefined;
   /** The projection as the argument of a graph. */
-  readonly parts: { readonly projection?: HostTensor<'float32'> };
+  readonly parts: { readonly projection?: HostTensor };
   /** [rows, dim] → [rows, features] */
   apply(x: Tensor, projection: Tensor | undefined): Tensor;
 }
@@ -61,7 +61,7 @@ export function drawMachineProjection(
   where: string,
   choice: FeatureChoice,
   dim: number,
-): { readonly featureCount: number; readonly projection: HostTensor<'float32'> | undefined } {
+): { readonly featureCount: number; readonly projection: HostTensor | undefined } {
   const options = mapOptions(where, choice, dim);
   const { projection } = drawFeatureParts(options, 1, Random.fromSeed(choice.seed).split('projection'));
   return { featureCount: options.featureCount, projection };
@@ -82,7 +82,7 @@ export function machineFeatures(
   where: string,
   choice: FeatureChoice,
   dim: number,
-  projection: HostTensor<'float32'> | undefined,
+  projection: HostTensor | undefined,
 ): MachineFeatures {
   const options = mapOptions(where, choice, dim);
   return {

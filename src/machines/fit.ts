@@ -211,7 +211,7 @@ function configOf(plan: FitPlan, settled: Settled, names: (() => TableNames) | u
 function tensorsOf(
   { weights, intercepts }: Solution,
   { inputs, targets }: Accumulation['columns'],
-  projection: HostTensor<'float32'> | undefined,
+  projection: HostTensor | undefined,
 ): KernelMachine['tensors'] {
   const outputs = intercepts.length;
   const size = weights.length / outputs;

@@ -7,9 +7,9 @@ export interface MachineTensors {
   readonly mean: HostTensor<'float64'>;
   readonly scale: HostTensor<'float64'>;
   /** Of maps with random features. */
-  readonly projection?: HostTensor<'float32'>;
+  readonly projection?: HostTensor;
   /** [features, outputs] */
-  readonly weight: HostTensor<'float32'>;
+  readonly weight: HostTensor;
   /** [outputs] */
   readonly intercept: HostTensor<'float64'>;
 }

@@ -94,7 +94,7 @@ async function readMachine(
   const { tensors, digest } = await readSafetensors(path, (layout) => void treeFromLeaves(path, like, layout));
   const note = checkDigest(path, digests, tensorsName, digest);
   expectFinite(path, tensors);
-  const loaded = treeFromLeaves(path, like, tensors) as unknown as MachineTensors;
+  const loaded = treeFromLeaves(path, like, tensors) as MachineTensors;
   if (loaded.scale.data.some((value) => value < 0)) {
     throw new PerformerError('CHECKPOINT', `${path}: expected 0 or above in scale, got less. Fit it again.`);
   }

@@ -25,7 +25,7 @@ export interface Products<T = Tensor> {
 
 /** ΦᵀΦ, yᵀΦ and Σφ of one batch, in the engine. */
 export class BatchProducts {
-  readonly #buffers: Products<HostTensor<'float32'>>;
+  readonly #buffers: Products<HostTensor>;
 
   private constructor(
     private readonly executable: Executable<readonly unknown[], Products>,
@@ -57,12 +57,11 @@ export class BatchProducts {
         features.projection === undefined ? {} : { projection: spec('float32', features.projection.shape) },
       ],
     );
-    const run = executable as unknown as Executable<readonly unknown[], Products>;
-    return new BatchProducts(run, features, featureCount, outputs);
+    return new BatchProducts(executable, features, featureCount, outputs);
   }
 
   /** The products of rows [rows, dim] and their targets; the next call overwrites them. */
-  async run(inputs: Float32Array, targets: Float32Array): Promise<Products<HostTensor<'float32'>>> {
+  async run(inputs: Float32Array, targets: Float32Array): Promise<Products<HostTensor>> {
     const { dim, parts } = this.features;
     const rows = inputs.length / dim;
     const batch = { inputs: float32([rows, dim], inputs), targets: float32([rows, this.outputs], targets) };
@@ -105,7 +104,7 @@ export class NormalEquations {
   }
 
   /** Adds the products of a batch with these targets [rows, outputs]. */
-  add({ gram, cross, total }: Products<HostTensor<'float32'>>, targets: Float32Array): void {
+  add({ gram, cross, total }: Products<HostTensor>, targets: Float32Array): void {
     for (let row = 0; row < this.size; row++) {
       for (let at = row * this.size + row; at < (row + 1) * this.size; at++) {
         this.#gram[at] = (this.#gram[at] as number) + (gram.data[at] as number);

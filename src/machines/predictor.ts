@@ -3,7 +3,7 @@ import { float32, type HostTensor, hostTensor } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Engine, Executable } from '../engine/index.js';
-import { matmul, spec, type Tensor } from '../graph/index.js';
+import { matmul, spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import { type MachineFeatures, machineFeatures } from './features.js';
 import type { KernelMachine } from './machine.js';
 import { standardizeRow } from './rows.js';
@@ -46,7 +46,10 @@ export function checkPredictions(data: Float64Array, outputs: number, first: num
   );
 }
 
-type Scores = Executable<readonly unknown[], Tensor>;
+type Scores = Executable<
+  readonly [{ readonly weight: HostTensor }, { readonly inputs: TensorSpec }, { readonly projection?: TensorSpec }],
+  Tensor
+>;
 
 export class MachinePredictor implements Predictor {
   private constructor(
@@ -67,7 +70,7 @@ export class MachinePredictor implements Predictor {
         features.projection === undefined ? {} : { projection: spec('float32', features.projection.shape) },
       ],
     );
-    return new MachinePredictor(machine, features, executable as unknown as Scores);
+    return new MachinePredictor(machine, features, executable);
   }
 
   get task(): KernelMachine['config']['task'] {
@@ -93,10 +96,7 @@ export class MachinePredictor implements Predictor {
       const count = Math.min(batchRows, rows - start);
       const batch = new Float32Array(count * dim);
       for (let row = 0; row < count; row++) standardizeRow(inputs.data, start + row, columns, batch, row);
-      const scores = (await this.executable.run([
-        { inputs: float32([count, dim], batch) },
-        this.features.parts,
-      ])) as unknown as HostTensor<'float32'>;
+      const scores = await this.executable.run([{ inputs: float32([count, dim], batch) }, this.features.parts]);
       scores.data.forEach((score, at) => {
         result[start * outputs + at] = score + (intercept.data[at % outputs] as number);
       });

@@ -10,9 +10,9 @@ export type Task = 'regression' | 'classification';
 
 export interface SampleBatch {
   /** [rows, dim], finite. */
-  readonly inputs: HostTensor<'float32'> | HostTensor<'float64'>;
+  readonly inputs: HostTensor | HostTensor<'float64'>;
   /** Regression: [rows, outputs], finite. Classification: int32 [rows], the classes counted from 0. */
-  readonly targets: HostTensor<'float32'> | HostTensor<'float64'> | HostTensor<'int32'>;
+  readonly targets: HostTensor | HostTensor<'float64'> | HostTensor<'int32'>;
 }
 
 export type Samples = AsyncIterable<SampleBatch>;

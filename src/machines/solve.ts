@@ -10,7 +10,7 @@ import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Engine, Executable } from '../engine/index.js';
-import { matmul, spec, type Tensor } from '../graph/index.js';
+import { matmul, spec, type Tensor, type TensorSpec } from '../graph/index.js';
 
 /** Unknowns up to which Cholesky is as fast as it needs to be: some 30 ms. */
 const choleskyLimit = 256;
@@ -107,7 +107,7 @@ export function choleskySolver({ size, outputs, matrix, right }: RidgeSystem): R
   };
 }
 
-type Product = Executable<readonly unknown[], Tensor>;
+type Product = Executable<readonly [{ readonly a: HostTensor }, { readonly x: TensorSpec }], Tensor>;
 
 /** Conjugate gradients with a diagonal preconditioner, for all outputs side by side. */
 export class ConjugateGradients implements RidgeSolver {
@@ -126,7 +126,7 @@ export class ConjugateGradients implements RidgeSolver {
       ({ a }: { a: Tensor }, { x }: { x: Tensor }) => matmul(x, a),
       [{ a: float32([size, size], matrix) }, { x: spec('float32', [outputs, size]) }],
     );
-    return new ConjugateGradients(system, product as unknown as Product);
+    return new ConjugateGradients(system, product);
   }
 
   async solve(lambda: number, tolerance = usualTolerance): Promise<Float64Array> {
@@ -204,7 +204,7 @@ export class ConjugateGradients implements RidgeSolver {
     const norms = rowNorms(x, outputs, size).map((norm) => norm || 1);
     const scaled = new Float32Array(x.length);
     for (let at = 0; at < x.length; at++) scaled[at] = (x[at] as number) / (norms[Math.floor(at / size)] as number);
-    const product = (await this.product.run([{ x: float32([outputs, size], scaled) }])) as unknown as HostTensor;
+    const product = await this.product.run([{ x: float32([outputs, size], scaled) }]);
     const image = new Float64Array(x.length);
     for (let at = 0; at < x.length; at++) {
       image[at] = (product.data[at] as number) * (norms[Math.floor(at / size)] as number);

@@ -47,7 +47,7 @@ export interface MixerOperations {
 export interface MeasuredBuffers {
   /** The buffers that are measured. */
   readonly names: readonly string[];
-  moments(attended: AttendedRows, mask: Tensor | undefined): FeatureMoments;
+  moments(attended: AttendedRows, mask: Tensor<'bool'> | undefined): FeatureMoments;
   /** The buffers that follow from such moments, which take the place of those that the mixer has. */
   buffers(moments: FeatureMoments<HostTensor>): object;
 }

@@ -20,7 +20,7 @@ export async function attentionSamples(
 ): Promise<(AttentionSamples & { readonly value: HostTensor })[]> {
   const length = tokens.shape[1] as number;
   const compiled = await engine.compile(
-    (learned: object, drawn: object, given: { tokens: Tensor }) => {
+    (learned: object, drawn: object, given: { tokens: Tensor<'int32'> }) => {
       const { attended } = model.apply({ params: learned, buffers: drawn }, given);
       const real = (x: Tensor) => slice(x, 1, 0, length);
       const layers = attended.map(

@@ -3,7 +3,7 @@
  * generation_config.json beside them. What is here knows no files: a folder is a map from names to bytes, and Node's own
  * reading and writing (`node-folder.ts`) goes through the same checks.
  */
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
 import { byteTokenizerJson } from '../data/index.js';
@@ -110,13 +110,13 @@ export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknow
 }
 
 /** SHA-256 of tensors in the order of their names, and of a configuration with its keys in the order of its file. */
-function boundDigest(config: unknown, tensors: ReadonlyMap<string, HostTensor>, digest: Digest): string {
+function boundDigest(config: unknown, tensors: ReadonlyMap<string, AnyHostTensor>, digest: Digest): string {
   return digest(encodeSafetensors(tensors, { config: JSON.stringify(config) }));
 }
 
 /** The tensors of a tree by their paths. */
-export function tensorsOf(tree: object): Map<string, HostTensor> {
-  return new Map(leavesOf(tree) as [string, HostTensor][]);
+export function tensorsOf(tree: object): Map<string, AnyHostTensor> {
+  return new Map(leavesOf(tree) as [string, AnyHostTensor][]);
 }
 
 /** The files of a model folder by name, to be kept or sent anywhere. */

@@ -1,4 +1,5 @@
 /** What is known of the tokens of a pass before any layer runs: padding, masks and positions. */
+import type { Dtype } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { type Dropout, positionsFrom, rotaryAngles, type TokenContext } from '../blocks/index.js';
@@ -27,20 +28,20 @@ export interface TokenFrame {
   /** A multiple of the chunk, where whole chunks are read. */
   readonly whole: Dim;
   /** Tokens read before, [batch] int32. */
-  readonly start: Tensor;
+  readonly start: Tensor<'int32'>;
   /** How many tokens of each row are real, [batch] int32. */
-  readonly counts: Tensor;
+  readonly counts: Tensor<'int32'>;
   readonly context: TokenContext;
   /** x [batch, length, …] with zeros up to the whole length. */
-  pad(x: Tensor): Tensor;
+  pad<D extends Dtype>(x: Tensor<D>): Tensor<D>;
 }
 
 export interface FrameInputs {
   readonly batch: Dim;
   readonly length: Dim;
-  readonly state?: { readonly position: Tensor } | undefined;
+  readonly state?: { readonly position: Tensor<'int32'> } | undefined;
   /** How many tokens of each row are real, [batch] int32; all unless given. */
-  readonly lengths?: Tensor | undefined;
+  readonly lengths?: Tensor<'int32'> | undefined;
   readonly dropout?: Dropout | undefined;
 }
 
@@ -84,7 +85,11 @@ export function frameOf(
 }
 
 /** Takes the last real token of each row; of a row without one, what was there `before` (or zeros). */
-function lastTaker(batch: Dim, whole: Dim, counts: Tensor | undefined): (x: Tensor, before?: Tensor) => Tensor {
+function lastTaker(
+  batch: Dim,
+  whole: Dim,
+  counts: Tensor<'int32'> | undefined,
+): (x: Tensor, before?: Tensor) => Tensor {
   if (counts === undefined) return (x) => slice(x, 1, subtractDims(whole, 1), whole);
   const isLast = reshape(equal(range(whole), subtract(counts, 1)), [batch, whole, 1]);
   return (x, before) => {

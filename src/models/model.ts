@@ -28,9 +28,9 @@ export interface ModelConfig extends TrunkConfig {
 
 export interface ModelInputs {
   /** [batch, length] int32 */
-  readonly tokens: Tensor;
+  readonly tokens: Tensor<'int32'>;
   /** How many tokens of each row are real, [batch] int32; all unless given. */
-  readonly lengths?: Tensor | undefined;
+  readonly lengths?: Tensor<'int32'> | undefined;
 }
 
 /** How a pass is made. */
@@ -119,13 +119,13 @@ export function hasBuffers({ buffers }: Model): boolean {
 }
 
 /** The state before the first token. It belongs to one set of buffers, which no graph can check: see `buffersDigest`. */
-export function initialState(model: Model, batch: number): TrunkState<HostTensor> {
-  return emptyState(model.state(batch)) as TrunkState<HostTensor>;
+export function initialState(model: Model, batch: number): TrunkState<HostTensor<'int32'>> {
+  return emptyState(model.state(batch)) as TrunkState<HostTensor<'int32'>>;
 }
 
 /** Tells one set of buffers from another: a state means nothing to others than those it was made with. */
 export function buffersDigest(buffers: object): string {
-  return projectionDigest(leavesOf(buffers).map(([, leaf]) => leaf as HostTensor<'float32'>));
+  return projectionDigest(leavesOf(buffers).map(([, leaf]) => leaf as HostTensor));
 }
 
 /** The buffers of a model with those of each layer's mixer changed. */

@@ -27,7 +27,7 @@ export interface PooledInputs {
   /** [batch, length, dim] */
   readonly hidden: Tensor;
   /** How many tokens of each row are real, [batch] int32; all unless given. */
-  readonly lengths?: Tensor | undefined;
+  readonly lengths?: Tensor<'int32'> | undefined;
 }
 
 export interface AttentionPoolingParams<T = Tensor> {
@@ -73,16 +73,16 @@ export function attentionPooling({ query }: AttentionPoolingParams, { hidden, le
 }
 
 /** [batch, length], true for real tokens; absent where all are. */
-function maskOf(lengths: Tensor | undefined, batch: Dim, length: Dim): Tensor | undefined {
+function maskOf(lengths: Tensor<'int32'> | undefined, batch: Dim, length: Dim): Tensor<'bool'> | undefined {
   return lengths && less(range(length), reshape(lengths, [batch, 1]));
 }
 
-function realTokens(hidden: Tensor, mask: Tensor | undefined): Tensor {
+function realTokens(hidden: Tensor, mask: Tensor<'bool'> | undefined): Tensor {
   const [batch, length] = hidden.shape as [Dim, Dim];
   return mask === undefined ? hidden : where(reshape(mask, [batch, length, 1]), hidden, scalar(0));
 }
 
-function countsOf(hidden: Tensor, lengths: Tensor | undefined): Tensor {
+function countsOf(hidden: Tensor, lengths: Tensor<'int32'> | undefined): Tensor<'int32'> {
   const [batch, length] = hidden.shape as [Dim, Dim];
   return lengths ?? broadcastTo(size(length, 'int32'), [batch]);
 }

@@ -32,12 +32,12 @@ export async function compileTextVectors(
   engine: Engine,
   { model, params, buffers }: LoadedModel,
   { batch = 8, window = Number.POSITIVE_INFINITY }: TextBatchOptions,
-  build: (result: ModelResult, lengths: Tensor) => Tensor,
+  build: (result: ModelResult, lengths: Tensor<'int32'>) => Tensor,
 ): Promise<TextVectors> {
   expectSizes(where, { batch, window });
   const { maxLength = Number.POSITIVE_INFINITY } = model;
   const compiled = await engine.compile(
-    (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor; lengths: Tensor }) => {
+    (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor<'int32'>; lengths: Tensor<'int32'> }) => {
       const weights: Weights = { params: learned, buffers: drawn };
       // What cannot mask has causal attention, whose tokens do not see the padding behind them.
       const result = model.apply(weights, { tokens, lengths: isRagged(model) ? lengths : undefined });
@@ -68,7 +68,7 @@ export async function compileTextVectors(
           window,
         );
         const { vectors: found } = await compiled.run([placed.params, placed.buffers, given]);
-        const { shape, data } = found as HostTensor<'float32'>;
+        const { shape, data } = found as HostTensor;
         const size = shape[1] as number;
         own.forEach((index, row) => {
           vectors[index] = data.slice(row * size, (row + 1) * size);

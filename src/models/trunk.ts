@@ -38,7 +38,7 @@ export interface TrunkBuffers {
 }
 
 /** All that a trunk keeps of the tokens that it has read. */
-export interface TrunkState<T = Tensor> {
+export interface TrunkState<T = Tensor<'int32'>> {
   /** Tokens read, [batch] int32. */
   readonly position: T;
   readonly blocks: readonly object[];
@@ -63,7 +63,7 @@ export interface TrunkResult {
   /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
   readonly lastHidden: Tensor;
   /** bool [batch, length], true for real tokens; absent where all are. */
-  readonly mask: Tensor | undefined;
+  readonly mask: Tensor<'bool'> | undefined;
   readonly state: TrunkState;
   readonly rows: TrunkRows | undefined;
   /** What the attention of each block compares. */

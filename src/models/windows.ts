@@ -10,6 +10,7 @@ import { PerformerError } from '../base/errors.js';
 import { flattenTree, mapTree } from '../base/tree.js';
 import type { Weights } from '../blocks/index.js';
 import {
+  type AnyTensor,
   broadcastTo,
   less,
   maximum,
@@ -77,15 +78,15 @@ export function readInWindows(
     state: state ?? emptyState(model, batch),
   };
   const flat = flattenTree<object>(start);
-  const carriedOf = (leaves: readonly Tensor[]) => flat.restore(leaves) as typeof start;
+  const carriedOf = (leaves: readonly AnyTensor[]) => flat.restore(leaves) as typeof start;
   const pieces = transpose(reshape(pad(tokens, 1, 0, padding), [batch, count, window]), [1, 0, 2]);
   const sequences = [pieces, ...(counts === undefined ? [] : [countsOf(counts, count, window)])];
-  const { states, items } = scan(flat.leaves as readonly Tensor[], sequences, (carried, [piece, real]) => {
+  const { states, items } = scan(flat.leaves as readonly AnyTensor[], sequences, (carried, [piece, real]) => {
     const before = carriedOf(carried);
     const read = model.apply(weights, { tokens: piece!, lengths: real }, { state: before.state });
     const isLast = real === undefined ? undefined : reshape(less(0, real), [batch, 1, 1]);
     const last = isLast === undefined ? read.lastHidden : where(isLast, read.lastHidden, before.lastHidden);
-    const after = flattenTree<object>({ lastHidden: last, state: read.state }).leaves as readonly Tensor[];
+    const after = flattenTree<object>({ lastHidden: last, state: read.state }).leaves as readonly AnyTensor[];
     return { states: after, items: [read.hidden] };
   });
   const hidden = reshape(transpose(items[0]!, [1, 0, 2, 3]), [batch, whole, dim]);
@@ -94,13 +95,13 @@ export function readInWindows(
 
 /** The state before the first token, each of whose tensors has one value throughout. */
 function emptyState(model: Model, batch: Dim): TrunkState {
-  return mapTree<object, HostTensor, Tensor>(initialState(model, 1), ({ dtype, shape, data }) =>
+  return mapTree<object, HostTensor, AnyTensor>(initialState(model, 1), ({ dtype, shape, data }) =>
     broadcastTo(scalar(data[0] as number, dtype), [batch, ...shape.slice(1)]),
   ) as TrunkState;
 }
 
 /** How many tokens of each window are real: [batch] of the whole text to [windows, batch]. */
-function countsOf(counts: Tensor, windows: Dim, window: number): Tensor {
+function countsOf(counts: Tensor<'int32'>, windows: Dim, window: number): Tensor<'int32'> {
   const before = reshape(multiply(range(windows), window), [windows, 1]);
   return minimum(maximum(subtract(counts, before), 0), window);
 }

@@ -7,12 +7,12 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from 'onnx-buf';
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor } from '../base/array.js';
 import { internalError } from '../base/errors.js';
 import type { Target } from '../graph/emitter.js';
 import { lowerNodes } from '../graph/lower.js';
 import { onnxDtypes } from '../graph/ops/select.js';
-import { sortNodes, type Tensor, valueInputs } from '../graph/tensor.js';
+import { type AnyTensor, sortNodes, valueInputs } from '../graph/tensor.js';
 import type { TracedGraph } from '../graph/trace.js';
 import { GraphWriter, valueInfo } from './writer.js';
 
@@ -27,7 +27,11 @@ const irVersion = 10n;
 /** Constants above this many bytes are kept outside, so that they are not copied and no model exceeds 2 GB. */
 const externalThreshold = 4096;
 
-function constantProto(name: string, value: HostTensor, external: { path: string; data: Uint8Array }[]): TensorProto {
+function constantProto(
+  name: string,
+  value: AnyHostTensor,
+  external: { path: string; data: Uint8Array }[],
+): TensorProto {
   const data = new Uint8Array(value.data.buffer as ArrayBuffer, value.data.byteOffset, value.data.byteLength);
   const common = { name, dataType: onnxDtypes[value.dtype], dims: value.shape.map(BigInt) };
   if (data.length <= externalThreshold) return create(TensorProtoSchema, { ...common, rawData: data });
@@ -128,7 +132,7 @@ function dropItems(node: NodeProto, needed: ReadonlySet<string>): void {
 export function encodeModel({ inputs, constants, outputs }: TracedGraph, target: Target): OnnxModel {
   const writer = new GraphWriter(target);
   for (const { name, tensor } of [...inputs, ...constants]) writer.declareInput(name, tensor.dtype, tensor.shape);
-  const values = new Map<Tensor, string>();
+  const values = new Map<AnyTensor, string>();
   const nodes = sortNodes(
     outputs.map(({ tensor }) => tensor),
     valueInputs,

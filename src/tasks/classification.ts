@@ -16,7 +16,7 @@ import {
 } from '../graph/index.js';
 import { type ClassTargets, expectTargets, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
-import { labelledBatches } from './labelled-task.js';
+import { type LabelledTensors, labelledBatches } from './labelled-task.js';
 import type { BatchSize, Task } from './task.js';
 
 /**
@@ -65,12 +65,12 @@ export function classification(model: Model, size: BatchSize, data: LabelledData
     name: 'classification',
     model,
     ...labelledBatches(size, data, arrays),
-    loss(given, { tokens, lengths, targets, weights }, options) {
-      const result = model.apply(given, { tokens: tokens!, lengths }, options);
-      const losses = crossEntropy(result.output, targets!); // [batch]
-      const hot = oneHot(targets!, classes); // [batch, classes]
-      const counted = classWeights === undefined ? weights! : multiply(weights!, weightOf(hot, classWeights));
-      const sums = { confusion: confusionOf(result.output, hot, weights!) };
+    loss(given, { tokens, lengths, targets, weights }: LabelledTensors<'int32'>, options) {
+      const result = model.apply(given, { tokens, lengths }, options);
+      const losses = crossEntropy(result.output, targets); // [batch]
+      const hot = oneHot(targets, classes); // [batch, classes]
+      const counted = classWeights === undefined ? weights : multiply(weights, weightOf(hot, classWeights));
+      const sums = { confusion: confusionOf(result.output, hot, weights) };
       return { total: sum(multiply(losses, counted)), count: sum(counted), sums, result };
     },
     measures(_, { total, count, sums }) {

@@ -16,12 +16,12 @@ import {
 } from '../graph/index.js';
 
 /** −log softmax(logits)[target] for each position: logits [..., classes], targets [...] int32 → [...] in nats. */
-export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
+export function crossEntropy(logits: Tensor, targets: Tensor<'int32'>): Tensor {
   const classes = logits.staticDim(-1);
   const rows = elementCount(targets.shape);
   const flat = reshape(logits, [rows, classes]);
   const goals = reshape(targets, [rows, 1]);
-  const hot = (goal: Tensor) => oneHot(reshape(goal, [goal.dim(0)]), classes);
+  const hot = (goal: Tensor<'int32'>) => oneHot(reshape(goal, [goal.dim(0)]), classes);
   const [losses, top, total] = inBlocks([flat, goals], ([x, goal]) => {
     const top = max(x, -1, true);
     const shifted = subtract(x, top);

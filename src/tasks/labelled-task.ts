@@ -1,5 +1,5 @@
 /** What the tasks on labelled texts have in common: batches in buckets of length, and the held-out texts in order. */
-import { float32, type HostTensor } from '../base/array.js';
+import { type AnyHostTensor, type Dtype, float32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -12,14 +12,25 @@ import {
   type TextBatches,
   textBatches,
 } from '../data/index.js';
-import { spec, type TensorSpec } from '../graph/index.js';
+import { spec, type Tensor, type TensorSpec } from '../graph/index.js';
 import type { Batch, BatchSize, Task } from './task.js';
 
 /** The targets of a batch, as the loss takes them. */
 export interface TargetArrays {
-  readonly spec: TensorSpec;
-  of(targets: readonly Target[]): HostTensor;
+  readonly spec: TensorSpec<Dtype>;
+  of(targets: readonly Target[]): AnyHostTensor;
 }
+
+/** The tensors of a batch whose targets are of type D. */
+export type LabelledTensors<D extends Dtype = 'float32'> = {
+  /** [batch, length] */
+  readonly tokens: Tensor<'int32'>;
+  /** [batch] */
+  readonly lengths: Tensor<'int32'>;
+  readonly targets: Tensor<D>;
+  /** 0 for rows that only fill the batch, [batch]. */
+  readonly weights: Tensor;
+};
 
 /** All of a task but its loss, its measures and its name. */
 export function labelledBatches(

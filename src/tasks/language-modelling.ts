@@ -8,10 +8,17 @@ import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, evaluationWindows, laneLength, laneWindows, randomWindows } from '../data/index.js';
-import { less, scalar, slice, spec, sum, where } from '../graph/index.js';
+import { less, scalar, slice, spec, sum, type Tensor, where } from '../graph/index.js';
 import { canCarryState, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { BatchSize, Task, TaskEvaluation, TextData } from './task.js';
+
+type TextTensors = {
+  /** [batch, window + 1] */
+  readonly tokens: Tensor<'int32'>;
+  /** 1 for targets that count, [batch, window]; absent where all do. */
+  readonly mask?: Tensor;
+};
 
 /**
  * The task for a model and a text.
@@ -28,10 +35,10 @@ export function languageModelling(model: Model, size: BatchSize, { train, heldOu
     size,
     tokensPerStep: batch * accumulation * window,
     specs: { tokens: spec('int32', [batch, window + 1]) },
-    loss(weights, { tokens, mask }, options) {
-      const length = tokens!.staticDim(1);
-      const result = model.apply(weights, { tokens: slice(tokens!, 1, 0, length - 1) }, options);
-      const losses = crossEntropy(result.output, slice(tokens!, 1, 1, length)); // [batch, window]
+    loss(weights, { tokens, mask }: TextTensors, options) {
+      const length = tokens.staticDim(1);
+      const result = model.apply(weights, { tokens: slice(tokens, 1, 0, length - 1) }, options);
+      const losses = crossEntropy(result.output, slice(tokens, 1, 1, length)); // [batch, window]
       if (mask === undefined) return { total: sum(losses), count: scalar(batch * window), result };
       return { total: sum(where(less(0, mask), losses, scalar(0))), count: sum(mask), result };
     },

@@ -2,7 +2,7 @@
  * Masked language modelling (BERT, Devlin et al. 2019, section 3.1): 15 % of the tokens of a window are predicted from
  * all others. Of those, 80 % are replaced by the mask token, 10 % by a random one, and 10 % stay as they are.
  */
-import { float32, type HostTensor, int32 } from '../base/array.js';
+import { float32, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, byteVocabularySize, randomWindows } from '../data/index.js';
@@ -10,6 +10,15 @@ import { cast, lessOrEqual, max, multiply, oneHot, reshape, spec, sum, type Tens
 import { type Model, maskToken } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { Batch, BatchSize, Task, TaskEvaluation, TextData } from './task.js';
+
+/** All [batch, window], but for `lengths` [batch]. */
+type MaskedTensors = {
+  readonly tokens: Tensor<'int32'>;
+  readonly targets: Tensor<'int32'>;
+  /** 1 for the tokens that are predicted. */
+  readonly predicted: Tensor;
+  readonly lengths?: Tensor<'int32'>;
+};
 
 const [predictedPart, maskedPart, randomPart] = [0.15, 0.8, 0.1];
 
@@ -30,11 +39,11 @@ export function maskedLanguageModelling(model: Model, size: BatchSize, { train, 
     size,
     tokensPerStep: batch * accumulation * window,
     specs: batchSpecs(batch, window),
-    loss(weights, { tokens, targets, predicted, lengths }, options) {
-      const result = model.apply(weights, { tokens: tokens!, lengths }, options);
-      const losses = crossEntropy(result.output, targets!); // [batch, window]
-      const total = sum(multiply(losses, predicted!));
-      return { total, count: sum(predicted!), sums: { hits: hits(result.output, targets!, predicted!) }, result };
+    loss(weights, { tokens, targets, predicted, lengths }: MaskedTensors, options) {
+      const result = model.apply(weights, { tokens, lengths }, options);
+      const losses = crossEntropy(result.output, targets); // [batch, window]
+      const total = sum(multiply(losses, predicted));
+      return { total, count: sum(predicted), sums: { hits: hits(result.output, targets, predicted) }, result };
     },
     async step(step) {
       const rows = { batch: batch * accumulation, window: window - 1, step };
@@ -59,7 +68,7 @@ function batchSpecs(batch: number, window: number) {
 }
 
 /** How many of the predicted tokens are the likeliest: a scalar. */
-function hits(logits: Tensor, targets: Tensor, predicted: Tensor): Tensor {
+function hits(logits: Tensor, targets: Tensor<'int32'>, predicted: Tensor): Tensor {
   const classes = logits.staticDim(-1);
   const [rows, length] = targets.shape as [number, number];
   const hot = reshape(oneHot(reshape(targets, [rows * length]), classes), [rows, length, classes]);
@@ -112,7 +121,7 @@ function evaluationOf({ batch, window, seed }: BatchSize, heldOut: ByteSource): 
           Math.max(0, Math.min(window, bytes.length - row * window)),
         );
         const given = masked(original, [batch, window], random.split(start), (at) => at < bytes.length);
-        const counts: HostTensor = int32([batch], lengths);
+        const counts = int32([batch], lengths);
         yield { ...given, lengths: counts };
       }
     },

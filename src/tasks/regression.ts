@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import type { LabelledData, LabelledTexts, Target } from '../data/index.js';
 import { multiply, reshape, spec, square, subtract, sum } from '../graph/index.js';
 import { expectTargets, type Model, type ValueTargets } from '../models/index.js';
-import { labelledBatches } from './labelled-task.js';
+import { type LabelledTensors, labelledBatches } from './labelled-task.js';
 import type { BatchSize, Task } from './task.js';
 
 /**
@@ -53,14 +53,14 @@ export function regression(model: Model, size: BatchSize, data: LabelledData): T
     name: 'regression',
     model,
     ...labelledBatches(size, data, arrays),
-    loss(given, { tokens, lengths, targets, weights }, options) {
-      const result = model.apply(given, { tokens: tokens!, lengths }, options);
-      const counted = reshape(weights!, [size.batch, 1]);
-      const errors = sum(multiply(square(subtract(result.output, targets!)), counted), 0); // [outputs]
+    loss(given, { tokens, lengths, targets, weights }: LabelledTensors, options) {
+      const result = model.apply(given, { tokens, lengths }, options);
+      const counted = reshape(weights, [size.batch, 1]);
+      const errors = sum(multiply(square(subtract(result.output, targets)), counted), 0); // [outputs]
       const sums = {
         errors,
-        targets: sum(multiply(targets!, counted), 0),
-        squares: sum(multiply(square(targets!), counted), 0),
+        targets: sum(multiply(targets, counted), 0),
+        squares: sum(multiply(square(targets), counted), 0),
       };
       return { total: sum(errors), count: multiply(sum(counted), outputs), sums, result };
     },

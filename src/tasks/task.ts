@@ -2,14 +2,14 @@
  * A task: what a model learns, from what. It makes batches, says the loss of one as a total and a count, and how the model
  * is evaluated. The trainer knows tasks alone, and no task knows the trainer.
  */
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor, Dtype } from '../base/array.js';
 import type { Weights } from '../blocks/index.js';
 import type { ByteSource } from '../data/index.js';
-import type { Tensor, TensorSpec } from '../graph/index.js';
+import type { AnyTensor, Tensor, TensorSpec } from '../graph/index.js';
 import type { Model, ModelResult, PassOptions } from '../models/index.js';
 
 /** Arrays or tensors by name, such as `{ tokens, mask }`. */
-export type Batch<T = HostTensor> = Readonly<Record<string, T>>;
+export type Batch<T = AnyHostTensor> = Readonly<Record<string, T>>;
 
 /** A text to learn from, and another to evaluate on. */
 export interface TextData {
@@ -53,7 +53,7 @@ export interface TaskEvaluation {
   readonly name: string;
   readonly batch: number;
   readonly carriesState: boolean;
-  readonly specs: Batch<TensorSpec>;
+  readonly specs: Batch<TensorSpec<Dtype>>;
   batches(): AsyncIterable<Batch>;
 }
 
@@ -70,8 +70,9 @@ export interface Task {
   readonly size: BatchSize;
   /** Targets of a step, for the speed that is shown. */
   readonly tokensPerStep: number;
-  readonly specs: Batch<TensorSpec>;
-  loss(weights: Weights, batch: Batch<Tensor>, options: PassOptions): TaskLoss;
+  readonly specs: Batch<TensorSpec<Dtype>>;
+  /** A task declares the tensors that its batches have, such as `{ tokens: Tensor<'int32'> }`. */
+  loss(weights: Weights, batch: Batch<AnyTensor>, options: PassOptions): TaskLoss;
   /** The batches of a step: a function of the step, the seed and the data, so that a resumed run reads what an unbroken one does. */
   step(step: number): Promise<StepBatches>;
   /** The evaluation by whose loss the best model is chosen comes first. */

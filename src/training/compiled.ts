@@ -3,7 +3,7 @@ import { float32Scalar, type HostTensor, zeros } from '../base/array.js';
 import { mapTree, zipTrees } from '../base/tree.js';
 import type { DropoutKey } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
-import { add, divide, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
+import { type AnyTensor, add, divide, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
 import type { PassOptions, TrunkState } from '../models/index.js';
 import type { Batch, Task, TaskEvaluation } from '../tasks/index.js';
 import { type TrainingConfig, usesDropout } from './config.js';
@@ -20,7 +20,7 @@ export interface StepArguments {
   readonly states: States;
   readonly batches: readonly Batch[];
   /** The key of dropout of each batch; none where nothing is dropped. */
-  readonly dropout: readonly { readonly seed: HostTensor; readonly step: HostTensor }[];
+  readonly dropout: readonly { readonly seed: HostTensor<'uint32'>; readonly step: HostTensor<'uint32'> }[];
   readonly scalars: UpdateScalars<HostTensor>;
   /** What receives the next parameters, moments and carried states (new arrays unless given); not those that are read. */
   readonly next: { readonly params: object; readonly moments: Moments<object>; readonly states?: States | undefined };
@@ -54,7 +54,7 @@ function numberOf(value: HostTensor): number {
 }
 
 interface PassInputs {
-  readonly batch: Batch<Tensor>;
+  readonly batch: Batch<AnyTensor>;
   readonly states: readonly TrunkState[];
   readonly dropout?: DropoutKey | undefined;
 }
@@ -87,7 +87,7 @@ function stepSpecs(task: Task, training: TrainingConfig) {
 
 /** The specification of the carried state, in a list of one or none. */
 function stateSpecs({ model }: Task, { batch, carryState }: { readonly batch: number; readonly carryState: boolean }) {
-  return (carryState ? [specsOf(model.state(batch))] : []) as readonly TrunkState<TensorSpec>[];
+  return (carryState ? [specsOf(model.state(batch))] : []) as readonly TrunkState<TensorSpec<'int32'>>[];
 }
 
 /** Compiles one optimizer step over the batches of a step. */
@@ -206,10 +206,7 @@ async function compileHalves(
 
 /** The sum of two trees of one form, leaf by leaf. */
 function addTrees(left: object, right: object): object {
-  return zipTrees<object, Tensor>([left, right], (leaves) => {
-    const [a, b] = leaves as readonly Tensor[];
-    return add(a!, b!);
-  });
+  return zipTrees<object, Tensor, Tensor>([left, right], ([a, b]) => add(a!, b!));
 }
 
 export interface CompiledEvaluation {
@@ -221,7 +218,12 @@ export interface CompiledEvaluation {
     readonly batch: Batch;
     /** What receives the state after the batch; new arrays unless given. */
     readonly nextStates?: States | undefined;
-  }): Promise<{ readonly total: number; readonly count: number; readonly sums: Batch; readonly states: States }>;
+  }): Promise<{
+    readonly total: number;
+    readonly count: number;
+    readonly sums: Batch<HostTensor>;
+    readonly states: States;
+  }>;
   dispose(): Promise<void>;
 }
 
@@ -247,7 +249,7 @@ export async function compileEvaluation(
     async run({ params, buffers, states, batch: given, nextStates }) {
       const options = { outputs: { states: nextStates } };
       const result = await evaluation.run([params, buffers, { states, batch: given }], options);
-      return { ...result, total: numberOf(result.total), count: numberOf(result.count), sums: result.sums as Batch };
+      return { ...result, total: numberOf(result.total), count: numberOf(result.count), sums: result.sums };
     },
     dispose: () => evaluation.dispose(),
   };

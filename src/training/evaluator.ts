@@ -55,7 +55,7 @@ export class Evaluator {
     signal?: AbortSignal,
   ): Promise<EvaluationSums> {
     const compiled = await this.#compiledFor(evaluation);
-    const fresh = (): readonly TrunkState<HostTensor>[] =>
+    const fresh = (): readonly TrunkState<HostTensor<'int32'>>[] =>
       evaluation.carriesState ? [initialState(this.task.model, evaluation.batch)] : [];
     type States = readonly TrunkState<EngineTensor>[];
     let [states, nextStates] = (await this.engine.place([fresh(), fresh()] as const)) as readonly [States, States];
@@ -66,7 +66,7 @@ export class Evaluator {
         const { total, count, sums } = await compiled.run({ params, buffers, states, batch, nextStates });
         all.total += total;
         all.count += count;
-        for (const [name, { data }] of Object.entries(sums)) addTo(all.sums, name, data as Float32Array);
+        for (const [name, { data }] of Object.entries(sums)) addTo(all.sums, name, data);
         [states, nextStates] = [nextStates, states];
       }
     } finally {

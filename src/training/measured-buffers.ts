@@ -6,7 +6,7 @@
 import type { HostTensor } from '../base/array.js';
 import type { Engine } from '../engine/index.js';
 import type { FeatureMoments } from '../features/index.js';
-import { specsOf, type Tensor } from '../graph/index.js';
+import { type AnyTensor, specsOf } from '../graph/index.js';
 import { type Model, mapMixerBuffers } from '../models/index.js';
 import type { Batch, Task } from '../tasks/index.js';
 
@@ -24,7 +24,7 @@ export function hasMeasuredBuffers({ mixers }: Model): boolean {
 export async function compileMoments(engine: Engine, task: Task): Promise<CompiledMoments> {
   const { model } = task;
   const measure = await engine.compile(
-    (params: object, buffers: object, { batch }: { batch: Batch<Tensor> }) => {
+    (params: object, buffers: object, { batch }: { batch: Batch<AnyTensor> }) => {
       const { attended, mask } = task.loss({ params, buffers }, batch, {}).result;
       return {
         layers: model.mixers.map(({ measured }, layer) => {

@@ -88,7 +88,7 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
   };
   const { tensors, digest } = await readSafetensors(path, arranged);
   checkDigest(path, digests, 'training.safetensors', digest);
-  const kept = arranged(tensors) as unknown as Snapshot['moments'] & Pick<Snapshot, 'states'>;
+  const kept = arranged(tensors) as Snapshot['moments'] & Pick<Snapshot, 'states'>;
   return {
     model: model.config,
     training,

@@ -73,7 +73,7 @@ export function updateParams<P>(
   { beta1, beta2, epsilon, weightDecay, clipNorm }: OptimizerConfig = defaultOptimizer,
 ): Updated<P> {
   return scope('optimizer', () => {
-    const gradientNorm = globalNorm(leavesOf(gradients).map(([, leaf]) => leaf as unknown as Tensor));
+    const gradientNorm = globalNorm(leavesOf<P, Tensor>(gradients).map(([, leaf]) => leaf));
     const clip = clipNorm === Infinity ? undefined : minimum(divide(clipNorm, add(gradientNorm, 1e-12)), 1);
     // p ← p − rate·m/(√v + ε'), with both bias corrections in two scalars: rate = lr·√(1−β₂ᵗ)/(1−β₁ᵗ), ε' = ε·√(1−β₂ᵗ).
     const correction = sqrt(subtract(1, power(scalar(beta2), update)));
@@ -85,8 +85,8 @@ export function updateParams<P>(
       first: [],
       second: [],
     };
-    zipTrees([params, gradients, moments.firstMoment, moments.secondMoment], (leaves) => {
-      const tensors = leaves as unknown as readonly [param: Tensor, gradient: Tensor, first: Tensor, second: Tensor];
+    zipTrees<P, void, Tensor>([params, gradients, moments.firstMoment, moments.secondMoment], (leaves) => {
+      const tensors = leaves as readonly [param: Tensor, gradient: Tensor, first: Tensor, second: Tensor];
       const decay = weightDecay > 0 && tensors[0].rank > 1;
       const updated = inBlocks(tensors, ([weights, raw, mean, meanSquare]) => {
         const gradient = clip === undefined ? raw : multiply(raw, clip);

@@ -5,7 +5,7 @@
  * over machines.
  */
 import type { Weights } from '../blocks/index.js';
-import { divide, gradient, type Tensor } from '../graph/index.js';
+import { type AnyTensor, divide, gradient, type Tensor } from '../graph/index.js';
 import type { PassOptions, TrunkState } from '../models/index.js';
 import type { Batch, Task } from '../tasks/index.js';
 import { type Moments, type OptimizerConfig, type Updated, updateParams } from './optimizer.js';
@@ -30,7 +30,7 @@ export interface GradientResult {
 export function lossGradient(
   task: Task,
   weights: Weights,
-  batch: Batch<Tensor>,
+  batch: Batch<AnyTensor>,
   options: PassOptions = {},
 ): GradientResult {
   const { total, count, result } = task.loss(weights, batch, options);
@@ -49,7 +49,7 @@ export function trainingStep(
   optimizer: OptimizerConfig,
   weights: Weights,
   moments: Moments<object>,
-  batch: Batch<Tensor>,
+  batch: Batch<AnyTensor>,
   scalars: UpdateScalars,
   options: PassOptions = {},
 ): StepResult {

@@ -2,7 +2,7 @@
  * Training a model on a task: parameters, moments and carried states where the engine computes, one method for a step and
  * one for an evaluation. It knows no files and no data: batches come from the task, and checkpoints are snapshots.
  */
-import { float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
+import { type AnyHostTensor, float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { drawBuffers } from '../base/layout.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
@@ -59,7 +59,7 @@ export function divergence(
 }
 
 /** The states before the first tokens, one for each batch of a step, or none where none is carried. */
-function freshStates({ model, size }: Task): readonly TrunkState<HostTensor>[] {
+function freshStates({ model, size }: Task): readonly TrunkState<HostTensor<'int32'>>[] {
   return size.carryState ? Array.from({ length: size.accumulation }, () => initialState(model, size.batch)) : [];
 }
 
@@ -105,9 +105,7 @@ export class Trainer {
     const compiled = await compileStep(options.engine, options.task, training, options.onGradients);
     const states = snapshot.states.length === 0 ? freshStates(options.task) : snapshot.states;
     const first: TensorSet = { params, moments, states };
-    const second = mapTree<object, HostTensor, HostTensor>(first, ({ dtype, shape }) =>
-      zeros(dtype, shape),
-    ) as TensorSet;
+    const second = mapTree(first, ({ dtype, shape }: AnyHostTensor) => zeros(dtype, shape)) as TensorSet;
     const placed = await options.engine.place([first, second, buffers] as const);
     return new Trainer(options, compiled, snapshot, placed as readonly [TensorSet, TensorSet, object]);
   }

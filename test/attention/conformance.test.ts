@@ -37,7 +37,7 @@ describe('a length that is known when the graph runs', () => {
     { projection: spec('float32', [features, dim]) },
     { query: type, key: type, value: type, keyMask: spec('bool', [batch, length]) },
   ] as const;
-  type Tokens = { query: Tensor; key: Tensor; value: Tensor; keyMask: Tensor };
+  type Tokens = { query: Tensor; key: Tensor; value: Tensor; keyMask: Tensor<'bool'> };
   const both = ({ projection: rows }: { projection: Tensor }, tokens: Tokens) => ({
     causal: causalAttention(tokens, positiveFeatures(rows), { chunk: 8 }).output,
     bidirectional: bidirectionalAttention(tokens, positiveFeatures(rows)),

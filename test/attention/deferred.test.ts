@@ -1,6 +1,6 @@
 /** Tokens beside a state: which of them may stand there, and that the state gets them whole. */
 import { describe, expect, it } from 'vitest';
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor } from '../../src/base/index.js';
 import { distance, engines } from '../support/attention-conformance.js';
 import { type DrawnAttention, drawAttention, float32Tolerance, projectionOf } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
@@ -31,7 +31,7 @@ describe.each(engines)('beside a state stand, on $name', ({ engine, isFloat64 })
   });
 
   it('one token at a time or all at once', async () => {
-    const outputs: HostTensor[] = [];
+    const outputs: AnyHostTensor[] = [];
     for (const window of [1, length]) {
       const { output } = await streamDeferred(engine, steady, positiveMap(projection), window);
       outputs.push(output);

@@ -17,7 +17,7 @@ const forms = ['bidirectional', 'causal, chunks of 7', 'recurrent, token by toke
 /** Queries and keys of a largest norm. */
 function ofNorm(norm: number): DrawnAttention {
   const drawn = drawAttention({ batch, heads, length: caseLength, dim, std: 1 });
-  const scaled = (x: HostTensor<'float32'>) => {
+  const scaled = (x: HostTensor) => {
     const norms = Array.from({ length: x.data.length / dim }, (_, row) =>
       Math.hypot(...x.data.subarray(row * dim, (row + 1) * dim)),
     );

@@ -8,7 +8,7 @@ import {
   exactAttention,
   recurrentAttention,
 } from '../../src/attention/index.js';
-import { type HostTensor, PerformerError } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, PerformerError } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { positiveFeatures } from '../../src/features/index.js';
@@ -59,7 +59,7 @@ describe.each(Object.entries(expectations))('%s', (name, attend) => {
         dtype: 'float64',
         shape: [shape.features, shape.dim],
         data: Float64Array.from(projection.flat()),
-      } as HostTensor,
+      } as AnyHostTensor as HostTensor,
     };
     const build = ({ projection: rows, ...rest }: AttentionInputs & { projection: Tensor }) => ({
       output: attend(rest, rows),

@@ -35,8 +35,13 @@ const fills: Readonly<Record<string, Fill>> = {
 };
 
 /** The inputs with something else in the hidden rows of some of them. */
-function filled(inputs: DrawnAttention, mask: HostTensor, names: readonly string[], fill: Fill): DrawnAttention {
-  const change = (tensor: HostTensor<'float32'>) => {
+function filled(
+  inputs: DrawnAttention,
+  mask: HostTensor<'bool'>,
+  names: readonly string[],
+  fill: Fill,
+): DrawnAttention {
+  const change = (tensor: HostTensor) => {
     const block = tensor.data.length / mask.data.length;
     const data = tensor.data.map((value, at) => (mask.data[Math.floor(at / block)] ? value : fill(at)));
     return { ...tensor, data };

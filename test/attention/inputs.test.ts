@@ -11,7 +11,7 @@ import {
 } from '../../src/attention/index.js';
 import { type ErrorCode, PerformerError } from '../../src/base/index.js';
 import { cosformerFeatures, positiveFeatures } from '../../src/features/index.js';
-import { input } from '../../src/graph/index.js';
+import { type AnyTensor, input, type Tensor } from '../../src/graph/index.js';
 
 const map = positiveFeatures(input('projection', 'float32', [6, 4]));
 const float = (name: string, shape: readonly number[]) => input(name, 'float32', shape);
@@ -58,7 +58,7 @@ const bad: Readonly<Record<string, Partial<AttentionInputs>>> = {
   },
   'values without any dim': { value: float('value', [2, 5, 3, 0]) },
   'a mask of each head': { keyMask: input('keyMask', 'bool', [2, 3, 5]) },
-  'a mask that is no bool': { keyMask: float('keyMask', [2, 5]) },
+  'a mask that is no bool': { keyMask: float('keyMask', [2, 5]) as AnyTensor as Tensor<'bool'> },
 };
 
 describe.each(Object.entries(forms))('%s attention', (_, attend) => {

@@ -81,7 +81,7 @@ const forms: readonly Form[] = [
 
 /** All tokens, those that a state has read among them. */
 function drawn({ usesPosition }: MapCase, form: Form): DrawnAttention {
-  const positions: HostTensor = {
+  const positions: HostTensor<'int32'> = {
     dtype: 'int32',
     shape: [batch, form.end],
     data: Int32Array.from({ length: form.end }, (_, at) => 2 * at),

@@ -43,7 +43,7 @@ function partsOf(name: FeatureMapName): FeatureMapParts<HostTensor> {
   return drawFeatureParts(optionsOf(name), sizes.heads, Random.fromSeed(4));
 }
 
-type Traced = { query: g.Tensor; key: g.Tensor; value: g.Tensor; keyMask?: g.Tensor; parts: FeatureMapParts };
+type Traced = { query: g.Tensor; key: g.Tensor; value: g.Tensor; keyMask?: g.Tensor<'bool'>; parts: FeatureMapParts };
 
 /** A [batch, heads, rows, keys] · V [batch, keys, heads, dim], back to [batch, rows, heads, dim]. */
 function timesValues(map: g.Tensor, value: g.Tensor): g.Tensor {

@@ -46,12 +46,12 @@ function inputsOf({ usesPosition }: MapCase, { isCross = false }: AttentionForm,
   const queries = isCross ? 9 : caseLength;
   const heads = headsOf(dim);
   const drawn = drawAttention({ batch, heads, length: caseLength, queries, dim, std: 1 });
-  const grown = (x: HostTensor<'float32'>) => {
+  const grown = (x: HostTensor) => {
     const block = x.data.length / batch;
     return { ...x, data: x.data.map((value, at) => value * stds[Math.floor(at / block)]!) };
   };
   const isVisible = (item: number, position: number) => dim === 64 || (position * 5 + item) % 4 !== 0;
-  const positions = (length: number): HostTensor => ({
+  const positions = (length: number): HostTensor<'int32'> => ({
     dtype: 'int32',
     shape: [batch, length],
     data: Int32Array.from({ length: batch * length }, (_, at) => (at % length) + 3 * Math.floor(at / length)),

@@ -5,6 +5,7 @@ import {
   type HostTensor,
   hostTensor,
   int32,
+  type Leaf,
   leavesOf,
   mapTree,
   mergeTrees,
@@ -45,12 +46,12 @@ describe('a tree', () => {
   });
 
   test('is the same again from its leaves by name', () => {
-    expect(treeFromLeaves('load', tree, new Map(leavesOf(tree)))).toEqual(tree);
+    expect(treeFromLeaves('load', tree, new Map(leavesOf<typeof tree, Leaf>(tree)))).toEqual(tree);
   });
 
   test('is not made from leaves of which one is missing, left over, or of another shape or dtype', () => {
     const changed = (path: string, leaf?: ReturnType<typeof zeros>) => {
-      const leaves = new Map(leavesOf(tree));
+      const leaves = new Map(leavesOf<typeof tree, Leaf>(tree));
       if (leaf === undefined) leaves.delete(path);
       else leaves.set(path, leaf as never);
       return () => treeFromLeaves('load', tree, leaves);
@@ -73,7 +74,7 @@ describe('a host tensor', () => {
 });
 
 describe('trees of one form', () => {
-  const twice = mapTree(tree, ({ shape, data }: HostTensor<'float32'>) =>
+  const twice = mapTree(tree, ({ shape, data }: HostTensor) =>
     float32(
       shape,
       Array.from(data, (value) => 2 * value),

@@ -22,7 +22,7 @@ describe('the model with fused attention', () => {
     );
     const outputs = await nodeEngine()
       .compile(
-        (learned: object, { tokens }: { tokens: Tensor }) => {
+        (learned: object, { tokens }: { tokens: Tensor<'int32'> }) => {
           const weights = { params: learned, buffers: none.buffers };
           const passed = none.apply(weights, { tokens });
           return {

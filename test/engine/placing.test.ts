@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { float32, type HostTensor, zeros } from '../../src/base/index.js';
+import { type AnyHostTensor, float32, zeros } from '../../src/base/index.js';
 import { type EngineTensor, referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { add, multiply, spec, sum } from '../../src/graph/index.js';
@@ -8,7 +8,7 @@ import { values } from '../support/compare.js';
 const engines = [referenceEngine(), nodeEngine({ threads: 1 })].map((engine) => ({ name: engine.name, engine }));
 
 describe.each(engines)('tensors placed on $name', ({ engine }) => {
-  const arrays: Record<string, HostTensor> = {
+  const arrays: Record<string, AnyHostTensor> = {
     floats: float32([3, 5], new Float32Array(15).fill(1.5)),
     scalar: float32([], [-2]),
     none: float32([0, 4], []),

@@ -59,14 +59,14 @@ describe.each(['mean', 'first', 'attention'] as const)('a classifier pooled by %
   describe.each(poolings)('with attention %o', (attention) => {
     const model = modelOf(classifierConfig({ ...sizes, attention, pooling, targets: abc }));
     const params: object = initialize(model.params, Random.fromSeed(1));
-    const query = (params as { pooling?: { query: HostTensor<'float32'> } }).pooling?.query;
+    const query = (params as { pooling?: { query: HostTensor } }).pooling?.query;
     query?.data.set(Random.fromSeed(3).normals(query.data.length));
     const buffers: object = drawBuffers(model.buffers, Random.fromSeed(2));
     const rows = [7, 20, 0].map((length) => Array.from({ length }, (_, at) => (at * 37 + length) % 256));
 
     async function outputs(on: Engine, given: readonly (readonly number[])[], length: number) {
       const compiled = await on.compile(
-        (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor; lengths: Tensor }) =>
+        (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor<'int32'>; lengths: Tensor<'int32'> }) =>
           model.apply({ params: learned, buffers: drawn }, { tokens, lengths }).output,
         [
           specsOf(params),

@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import {
+  type AnyHostTensor,
   drawBuffers,
   type HostTensor,
   initialize,
@@ -83,7 +84,7 @@ function outputOf(
   };
   return run(
     on,
-    (learned: object, fixed: object, given: { tokens: Tensor; lengths?: Tensor }) => {
+    (learned: object, fixed: object, given: { tokens: Tensor<'int32'>; lengths?: Tensor<'int32'> }) => {
       const { output, hidden } = model.apply({ params: learned, buffers: fixed }, given);
       return { output, hidden };
     },
@@ -107,14 +108,14 @@ describe.each(cases)('$family with $mixer', ({ family, attention }) => {
     const inputs = { tokens };
     const shape = (await outputOf(oracle, loaded, [drawn(6)])).output.shape;
     const direction = normal('direction', shape);
-    const scalarOf = (learned: object, fixed: object, given: { tokens: Tensor; direction: Tensor }) => {
+    const scalarOf = (learned: object, fixed: object, given: { tokens: Tensor<'int32'>; direction: Tensor }) => {
       const { output } = model.apply({ params: learned, buffers: fixed }, given);
       return sum(multiply(output, given.direction));
     };
     const given = { ...inputs, direction };
     const all = await run(
       oracle,
-      (learned: object, fixed: object, own: { tokens: Tensor; direction: Tensor }) => ({
+      (learned: object, fixed: object, own: { tokens: Tensor<'int32'>; direction: Tensor }) => ({
         loss: scalarOf(learned, fixed, own),
         ...({ gradients: gradient(scalarOf(learned, fixed, own), learned) } as object),
       }),
@@ -123,7 +124,7 @@ describe.each(cases)('$family with $mixer', ({ family, attention }) => {
     );
     const gradients = new Map(leavesOf((all as never as { gradients: object }).gradients) as [string, HostTensor][]);
     const valueAt = async (path: string, at: number, step: number) => {
-      const moved = mapTree<object, HostTensor, HostTensor>(params, (leaf, name) => {
+      const moved = mapTree<object, HostTensor, AnyHostTensor>(params, (leaf, name) => {
         if (name !== path) return leaf;
         const data = Float64Array.from(leaf.data as Float32Array);
         data[at]! += step;
@@ -131,7 +132,7 @@ describe.each(cases)('$family with $mixer', ({ family, attention }) => {
       });
       const { loss: value } = await run(
         oracle,
-        (learned: object, fixed: object, own: { tokens: Tensor; direction: Tensor }) => ({
+        (learned: object, fixed: object, own: { tokens: Tensor<'int32'>; direction: Tensor }) => ({
           loss: scalarOf(learned, fixed, own),
         }),
         [specsOf(params), specsOf(buffers), specsOf(given)],
@@ -167,7 +168,12 @@ describe.each(cases)('$family with $mixer', ({ family, attention }) => {
           growing === undefined ? shape : shape.map((size, axis) => (axis === growing ? symbol('past') : size)),
         ),
     );
-    const build = (learned: object, fixed: object, { state }: { state: TrunkState }, given: { tokens: Tensor }) => {
+    const build = (
+      learned: object,
+      fixed: object,
+      { state }: { state: TrunkState },
+      given: { tokens: Tensor<'int32'> },
+    ) => {
       const result = model.apply({ params: learned, buffers: fixed }, given, { state });
       return { output: result.output, state: result.state };
     };

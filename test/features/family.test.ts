@@ -44,7 +44,7 @@ function errorOf(run: () => unknown): { code: ErrorCode; message: string } | und
 function symbolic<T>(tree: T): never {
   const visit = (node: object): unknown =>
     'dtype' in node
-      ? constant('float32', (node as HostTensor).shape, (node as HostTensor<'float32'>).data)
+      ? constant('float32', (node as HostTensor).shape, (node as HostTensor).data)
       : Object.fromEntries(Object.entries(node).map(([name, child]) => [name, visit(child as object)]));
   return visit(tree as object) as never;
 }

@@ -25,7 +25,7 @@ const scaled = (side: readonly Vector[]) => side.map((row) => row.map((value) =>
 const [queries, keys] = [scaled(rows.query), scaled(rows.key)];
 const shapes = Object.fromEntries(shapeMethods.map((method) => [method, shapeFromMoments(method, moments)])) as Record<
   (typeof shapeMethods)[number],
-  FeatureShape<HostTensor<'float32'>>
+  FeatureShape<HostTensor>
 >;
 const neutral = neutralShape(1, dim);
 
@@ -160,7 +160,7 @@ describe('the moments of rows in the graph', () => {
     ['all rows', undefined],
     ['the rows that a mask shows', keyMask],
   ])('are the means of x and xxᵀ over %s, x scaled by dim^(−1/4)', async (_, mask) => {
-    const build = ({ x: given, mask: shown }: { x: Tensor; mask?: Tensor }) => rowMoments(given, shown);
+    const build = ({ x: given, mask: shown }: { x: Tensor; mask?: Tensor<'bool'> }) => rowMoments(given, shown);
     const found = (await runOnce(
       referenceEngine(),
       build as never,
@@ -186,7 +186,7 @@ describe('the moments of rows in the graph', () => {
 
   it('are zeros where a mask shows nothing', async () => {
     const mask = maskOf(batch, length, () => false);
-    const build = ({ x: given, mask: shown }: { x: Tensor; mask: Tensor }) => rowMoments(given, shown);
+    const build = ({ x: given, mask: shown }: { x: Tensor; mask: Tensor<'bool'> }) => rowMoments(given, shown);
     const found = (await runOnce(referenceEngine(), build as never, { x, mask })) as unknown as RowMoments<HostTensor>;
     expect([...found.mean.data, ...found.second.data].every((value) => Number(value) === 0)).toBe(true);
   });

@@ -1,6 +1,6 @@
 /** Positive softmax features: what they are, and the gradient that they promise to whoever multiplies them. */
 import { describe, expect, it } from 'vitest';
-import { type HostTensor, PerformerError } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, hostTensor, PerformerError } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type Features, positiveFeatures } from '../../src/features/index.js';
@@ -20,7 +20,7 @@ const projection = projectionOf(features, dim);
 type Built = Record<string, HostTensor>;
 type Side = 'query' | 'key';
 
-async function run(engine: typeof oracle, build: (x: Tensor, projection: Tensor) => object, x: HostTensor) {
+async function run(engine: typeof oracle, build: (x: Tensor, projection: Tensor) => object, x: AnyHostTensor) {
   const wrapped = (inputs: { x: Tensor; projection: Tensor }) => build(inputs.x, inputs.projection);
   return (await runOnce(engine, wrapped as never, { x, projection })) as unknown as Built;
 }
@@ -149,7 +149,7 @@ describe('the gradient of the features', () => {
       const totalAt = async (by: number) => {
         const data = Float64Array.from(x.data);
         data[at]! += by;
-        return values((await run(oracle, build, { dtype: 'float64', shape: x.shape, data })).total!)[0]!;
+        return values((await run(oracle, build, hostTensor('float64', x.shape, data))).total!)[0]!;
       };
       const numeric = ((await totalAt(step)) - (await totalAt(-step))) / (2 * step);
       expect(values(gradient!)[at]!).toBeCloseTo(numeric, 6);

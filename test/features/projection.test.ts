@@ -183,7 +183,7 @@ describe('the rows of a projection', () => {
     const few = drawProjection(Random.fromSeed(8), 16, dim);
     const many = drawProjection(Random.fromSeed(8), 32, dim);
     expect(many.data.slice(0, few.data.length / 2).every((value) => Math.abs(value) < 10)).toBe(true);
-    const direction = (x: HostTensor<'float32'>) => rowsOf(x).map((row) => row.map((value) => value / norm(row)));
+    const direction = (x: HostTensor) => rowsOf(x).map((row) => row.map((value) => value / norm(row)));
     direction(few).forEach((row, at) => {
       row.forEach((value, i) => {
         expect(value).toBeCloseTo(direction(many)[at]![i]!, 6);

@@ -44,7 +44,7 @@ describe('a session that reads token by token', () => {
   test('reads a token whose keys lie far above all before into the state', async () => {
     const model = randomModel();
     // Keys of a size at which features differ by tens from token to token.
-    const params = mapTree(model.params, (leaf: HostTensor<'float32'>, path) =>
+    const params = mapTree(model.params, (leaf: HostTensor, path) =>
       path.endsWith('attention.key.weight')
         ? float32(
             leaf.shape,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { float32, type HostTensor, symbol } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import type { Tensor } from '../../src/graph/index.js';
+import type { AnyTensor, Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
 import { encodeModel } from '../../src/onnx/index.js';
 import { values } from '../support/compare.js';
@@ -164,9 +164,9 @@ describe('what a branch computes', () => {
 
   it('must be of the same types in both, under a scalar condition', () => {
     const [a, b] = [g.input('a', 'float32', [2]), g.input('b', 'float32', [3])];
-    const choose = (condition: Tensor, whenTrue: Tensor, whenFalse: Tensor) =>
+    const choose = (condition: AnyTensor, whenTrue: Tensor, whenFalse: Tensor) =>
       g.conditional(
-        condition,
+        condition as Tensor<'bool'>,
         () => [whenTrue],
         () => [whenFalse],
       );

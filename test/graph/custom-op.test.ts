@@ -19,7 +19,7 @@ const cubeOp: Op<{ readonly factor: number }> = {
   name: 'cube',
   infer([x]) {
     expectDtype('cube', [x!], 'float32');
-    return [x!];
+    return [{ dtype: 'float32', shape: x!.shape }];
   },
   evaluate: ([x], { factor }) => [x!.data.map((value) => factor * value ** 3)],
   differentiate({ inputs: [x], gradients: [g], attributes: { factor } }) {

@@ -26,7 +26,7 @@ async function runOn(engine: Engine, { inputs, build }: OpCase): Promise<HostTen
 /** A loss that weighs every output element differently, and its gradient. */
 function lossOf(build: OpCase['build']) {
   return (tensors: Record<string, Tensor>, { lossWeight }: { lossWeight: Tensor }) => {
-    const loss = sum(multiply(build(tensors), stopGradient(lossWeight)));
+    const loss = sum(multiply(build(tensors) as Tensor, stopGradient(lossWeight)));
     const floats = Object.fromEntries(Object.entries(tensors).filter(([, { dtype }]) => dtype === 'float32'));
     return { loss, gradients: gradient(loss, floats) as Record<string, Tensor> };
   };

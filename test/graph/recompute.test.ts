@@ -11,7 +11,7 @@ import { normal } from '../support/cases.js';
 import { largestError, values } from '../support/compare.js';
 
 interface Inputs {
-  readonly activations: { readonly x: Tensor; readonly key: Tensor };
+  readonly activations: { readonly x: Tensor; readonly key: Tensor<'uint32'> };
   readonly params: { readonly w: Tensor; readonly b: Tensor };
 }
 
@@ -25,7 +25,9 @@ const plainly = <R>(inputs: Inputs, build: (inputs: Inputs) => R): R => build(in
 type Way = typeof plainly;
 
 /** Two layers, a loss of both results, and its gradient. */
-function lossOf(way: Way, { x, w, b, key }: Readonly<Record<'x' | 'w' | 'b' | 'key', Tensor>>) {
+type Keyed = Readonly<Record<'x' | 'w' | 'b', Tensor>> & { readonly key: Tensor<'uint32'> };
+
+function lossOf(way: Way, { x, w, b, key }: Keyed) {
   const first = way({ activations: { x, key }, params: { w, b } }, layer);
   const second = way({ activations: { x: first.output, key }, params: { w, b } }, layer);
   return g.add(g.sum(g.square(second.output)), g.multiply(first.squares, 0.5));
@@ -45,7 +47,7 @@ const specs = {
 };
 
 function gradientWith(way: Way) {
-  return ({ x, w, b, key }: Readonly<Record<'x' | 'w' | 'b' | 'key', Tensor>>) => {
+  return ({ x, w, b, key }: Keyed) => {
     const loss = lossOf(way, { x, w, b, key });
     return { loss, gradients: g.gradient(loss, { x, w, b }) };
   };
@@ -120,7 +122,7 @@ describe('recomputation', () => {
   });
 
   it('can be differentiated again', async () => {
-    const second = (way: Way) => (inputs: Readonly<Record<'x' | 'w' | 'b' | 'key', Tensor>>) => {
+    const second = (way: Way) => (inputs: Keyed) => {
       const { x } = g.gradient(lossOf(way, inputs), { x: inputs.x });
       return g.gradient(g.sum(g.square(x)), { x: inputs.x });
     };

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { float32, type HostTensor, hostTensor, int32 } from '../../src/base/index.js';
+import { type AnyHostTensor, float32, hostTensor, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors, seal, tensorsDigest, unseal } from '../../src/interop/index.js';
 import { readJson } from '../../src/interop/node.js';
 import { fileOf, joinChunks } from './file-bytes.js';
@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const tensors = new Map<string, HostTensor>([
+const tensors = new Map<string, AnyHostTensor>([
   ['blocks.0.query.weight', float32([3, 2], [1, -2, 3, -4, 5, -6])],
   ['blocks.0.key.weight', float32([3, 2], [6, 5, 4, 3, 2, 1])],
   ['flags', hostTensor('bool', [3], Uint8Array.of(1, 0, 1))],

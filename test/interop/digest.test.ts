@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { float32, type HostTensor, hostTensor, int32 } from '../../src/base/index.js';
+import { type AnyHostTensor, float32, hostTensor, int32 } from '../../src/base/index.js';
 import { checkDigest, digestOf, expectFinite, seal, tensorsDigest, unseal } from '../../src/interop/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/interop/node.js';
 
-const tensors = new Map<string, HostTensor>([
+const tensors = new Map<string, AnyHostTensor>([
   ['weight', float32([2, 2], [1, 2, 3, 4])],
   ['bias', float32([2], [5, 6])],
   ['count', int32([], [7])],
@@ -38,7 +38,7 @@ describe('a digest', () => {
   test('of tensors is one for any order of names, and another for swapped, reshaped or changed ones', () => {
     const digest = tensorsDigest(tensors, { a: '1', b: '2' });
     expect(tensorsDigest(new Map([...tensors].reverse()), { b: '2', a: '1' })).toBe(digest);
-    const changes: [string, HostTensor][] = [
+    const changes: [string, AnyHostTensor][] = [
       ['weight', float32([2, 2], [1, 2, 4, 3])],
       ['weight', float32([4], [1, 2, 3, 4])],
       ['bias', float32([2], [5, -6])],

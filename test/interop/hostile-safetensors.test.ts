@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { float32, type HostTensor, int32 } from '../../src/base/index.js';
+import { type AnyHostTensor, float32, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { fileOf, joinChunks } from './file-bytes.js';
 
@@ -135,7 +135,7 @@ describe('a hostile safetensors file', () => {
   test('that was sound but for one byte crashes with nothing but a PerformerError', () => {
     const sound = joinChunks(
       encodeSafetensors(
-        new Map<string, HostTensor>([
+        new Map<string, AnyHostTensor>([
           ['w', float32([3], [1, 2, 3])],
           ['v', int32([1], [4])],
         ]),

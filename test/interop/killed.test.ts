@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type HostTensor, leavesOf } from '../../src/base/index.js';
+import { type AnyHostTensor, leavesOf } from '../../src/base/index.js';
 import { arraySamples, fitKernelMachine, type KernelMachine } from '../../src/machines/index.js';
 import { loadMachine, saveMachine } from '../../src/machines/node.js';
 import { loadModel } from '../../src/models/node.js';
@@ -64,7 +64,7 @@ async function killEverywhere(
 }
 
 const weightsOf = (tree: unknown) =>
-  leavesOf(tree).map(([, leaf]) => [...((leaf as unknown as HostTensor).data as Float32Array)]);
+  leavesOf(tree).map(([, leaf]) => [...((leaf as unknown as AnyHostTensor).data as Float32Array)]);
 
 describe('a run whose save is killed', () => {
   const first = snapshotOf();

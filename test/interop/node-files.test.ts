@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { float32, type HostTensor, hostTensor, int32 } from '../../src/base/index.js';
+import { type AnyHostTensor, float32, hostTensor, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../../src/interop/node.js';
 import { writeFully } from '../../src/interop/node-files.js';
@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const tensors = new Map<string, HostTensor>([
+const tensors = new Map<string, AnyHostTensor>([
   ['blocks.0.weight', float32([2, 3], [1, 2, 3, 4, 5, 6])],
   ['flags', hostTensor('bool', [3], Uint8Array.of(1, 0, 1))],
   ['step', hostTensor('int64', [], BigInt64Array.of(12n))],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type DataOf, type Dtype, float32, type HostTensor, hostTensor, int32 } from '../../src/base/index.js';
+import { type AnyHostTensor, type DataOf, type Dtype, float32, hostTensor, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { fileOf, joinChunks } from './file-bytes.js';
 
@@ -9,12 +9,12 @@ const tensorOf = <D extends Dtype>(
   dtype: D,
   make: new (buffer: ArrayBuffer) => DataOf[D],
   width: number,
-): fc.Arbitrary<HostTensor> =>
+): fc.Arbitrary<AnyHostTensor> =>
   shapes.chain((shape) => {
     const length = shape.reduce((product, dim) => product * dim, width);
     return fc
       .uint8Array({ minLength: length, maxLength: length, max: dtype === 'bool' ? 1 : 255 })
-      .map((bytes) => hostTensor(dtype, shape, new make(Uint8Array.from(bytes).buffer)) as HostTensor);
+      .map((bytes) => hostTensor(dtype, shape, new make(Uint8Array.from(bytes).buffer)) as AnyHostTensor);
   });
 const anyTensor = fc.oneof(
   tensorOf('float32', Float32Array, 4),
@@ -24,7 +24,7 @@ const anyTensor = fc.oneof(
   tensorOf('uint32', Uint32Array, 4),
   tensorOf('bool', Uint8Array, 1),
 );
-const bitsOf = ({ dtype, shape, data }: HostTensor) => ({
+const bitsOf = ({ dtype, shape, data }: AnyHostTensor) => ({
   dtype,
   shape,
   bits: [...new Uint8Array(data.buffer, data.byteOffset, data.byteLength)],
@@ -59,7 +59,7 @@ describe('safetensors', () => {
 
   test('are written as the format says, byte for byte', () => {
     const chunks = encodeSafetensors(
-      new Map<string, HostTensor>([
+      new Map<string, AnyHostTensor>([
         ['b', float32([1], [1])],
         ['a', int32([2, 1], [1, -1])],
       ]),
@@ -83,7 +83,7 @@ describe('safetensors', () => {
   test('lie aligned: wider dtypes come first, then names in order', () => {
     const bool = hostTensor('bool', [3], Uint8Array.of(1, 0, 1));
     const wide = hostTensor('int64', [1], BigInt64Array.of(-5n));
-    const tensors = new Map<string, HostTensor>([
+    const tensors = new Map<string, AnyHostTensor>([
       ['a', bool],
       ['c', float32([], [2])],
       ['b', int32([], [3])],

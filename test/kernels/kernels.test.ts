@@ -1,6 +1,6 @@
 /** Kernels: the matrix in a graph equals the host's float64, known values, gradients, expansions and their bounds. */
 import { describe, expect, it, test } from 'vitest';
-import { type HostTensor, PerformerError, Random } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, PerformerError, Random } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import {
@@ -44,11 +44,11 @@ const kernels: readonly (readonly [string, Kernel])[] = [
 ];
 
 /** Rows of [2, rows, dim] as vectors. */
-function vectors(x: HostTensor): Float64Array[] {
+function vectors(x: AnyHostTensor): Float64Array[] {
   return rowsOf({ ...x, shape: [x.data.length / dim, dim] } as HostTensor);
 }
 
-function hostMatrix(kernel: Kernel, x: HostTensor, y: HostTensor): number[] {
+function hostMatrix(kernel: Kernel, x: AnyHostTensor, y: AnyHostTensor): number[] {
   const [left, right] = [vectors(x), vectors(y)];
   return [0, 1].flatMap((item) =>
     left
@@ -91,7 +91,7 @@ describe.each(kernels)('the %s kernel', (_, kernel) => {
       return g.gradient(loss, { x: inputs.x, y: inputs.y });
     };
     const found = await runOnce(oracle, build, { x, y, weights });
-    const loss = (a: HostTensor, b: HostTensor) =>
+    const loss = (a: AnyHostTensor, b: AnyHostTensor) =>
       hostMatrix(kernel, a, b).reduce((total, value, at) => total + value * weights.data[at]!, 0);
     for (const [side, at] of [
       ['x', 3],
@@ -103,7 +103,7 @@ describe.each(kernels)('the %s kernel', (_, kernel) => {
         const input = side === 'x' ? x : y;
         const data = Float64Array.from(input.data);
         data[at]! += by;
-        const changed: HostTensor = { dtype: 'float64', shape: input.shape, data };
+        const changed: AnyHostTensor = { dtype: 'float64', shape: input.shape, data };
         return side === 'x' ? loss(changed, y) : loss(x, changed);
       };
       const difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;

@@ -54,7 +54,7 @@ describe('the exact twin', () => {
   test('is the machine of random features itself when its kernel is their product', async () => {
     const [gamma, lambda, featureCount, seed] = [0.3, 1e-4, 64, 5];
     const machine = await randomFeatures({ gamma, lambda, featureCount, seed, heldOut: 0 });
-    const drawn = machine.tensors.projection as HostTensor<'float32'>;
+    const drawn = machine.tensors.projection as HostTensor;
     const matrix = (x: Tensor, y: Tensor) =>
       estimatedKernel(trigonometricFeatures(constant('float32', drawn.shape, drawn.data), { gamma }), x, y);
     expect(distance(await predictions(machine, fresh), await exactly({ matrix }, lambda))).toBeLessThan(2e-4);

@@ -47,7 +47,7 @@ async function allFeatures(): Promise<Float32Array> {
   );
   const result = await map.run([{ x: float32([rows, dim], x) }, { projection }]);
   await map.dispose();
-  return (result as unknown as HostTensor<'float32'>).data;
+  return (result as unknown as HostTensor).data;
 }
 
 test('sums in float64 lose nothing over many batches, where sums in float32 do', async () => {

@@ -21,7 +21,7 @@ const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 /** The last hidden layer of each text, read alone: [length][dim]. */
 async function hiddenOf({ model, params, buffers }: LoadedModel, given: readonly string[]): Promise<number[][][]> {
   const read = await engine.compile(
-    (learned: object, drawn: object, { tokens }: { tokens: Tensor }) => ({
+    (learned: object, drawn: object, { tokens }: { tokens: Tensor<'int32'> }) => ({
       hidden: model.apply({ params: learned, buffers: drawn }, { tokens }).hidden,
     }),
     [specsOf(params) as object, specsOf(buffers) as object, { tokens: spec('int32', [1, symbol('length')]) }],

@@ -71,8 +71,7 @@ describe('features shaped by moments', () => {
       { steps: 12, redrawInterval: 6 },
     );
     const shapeOf = ({ buffers }: Snapshot) =>
-      (buffers as { blocks: { attention: { shape: FeatureShape<HostTensor<'float32'>> } }[] }).blocks[0]!.attention
-        .shape;
+      (buffers as { blocks: { attention: { shape: FeatureShape<HostTensor> } }[] }).blocks[0]!.attention.shape;
     expect(shapeOf(start).curvature.data.every((a) => a === 0)).toBe(true);
     const one = await steps(start, 1);
     expect(shapeOf(one.end).curvature.data.every((a) => a < 0)).toBe(true);

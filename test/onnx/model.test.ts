@@ -32,7 +32,7 @@ const languageModel = modelOf(languageModelConfig(tinyModel));
 const params: object = initialize(languageModel.params, Random.fromSeed(1));
 const buffers: object = drawBuffers(languageModel.buffers, Random.fromSeed(2));
 
-function build(learned: object, drawn: object, { tokens }: { tokens: Tensor }) {
+function build(learned: object, drawn: object, { tokens }: { tokens: Tensor<'int32'> }) {
   return { logits: languageModel.apply({ params: learned, buffers: drawn }, { tokens }).output };
 }
 

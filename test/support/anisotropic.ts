@@ -27,7 +27,7 @@ export function anisotropicRows(dim: number, size: number, count: number): Rows 
 }
 
 /** The moments of one head, for x scaled by dim^(−1/4). */
-export function momentsOf({ query, key }: Rows): FeatureMoments<HostTensor<'float32'>> {
+export function momentsOf({ query, key }: Rows): FeatureMoments<HostTensor> {
   const side = (rows: readonly Vector[]) => {
     const dim = rows[0]!.length;
     const scaled = rows.map((row) => row.map((value) => value * dim ** -0.25));

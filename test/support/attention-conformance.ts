@@ -5,7 +5,7 @@
  * the size of the exponents, which is some 1e-5 at std ≤ 1, 1e-4 at std 4 and 4e-4 at std 8.
  */
 import { describe, expect, it } from 'vitest';
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -36,7 +36,7 @@ export const masks: Readonly<Record<string, NonNullable<AttentionCase['isVisible
 };
 
 /** The largest |got − expected|, infinite for anything that is not a number. */
-export function distance(got: HostTensor, expected: HostTensor): number {
+export function distance(got: AnyHostTensor, expected: AnyHostTensor): number {
   expect(got.shape).toEqual(expected.shape);
   return Array.from(expected.data as Float64Array).reduce((worst, value, at) => {
     const error = Math.abs(Number(got.data[at]) - value);

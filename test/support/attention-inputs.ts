@@ -1,17 +1,17 @@
 /** Inputs of attention drawn from a seed, and how far float32 may carry an output from the truth. */
 
-import { type HostTensor, Random } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, Random } from '../../src/base/index.js';
 import { drawProjection } from '../../src/features/index.js';
 import { normal } from './cases.js';
 
 export interface DrawnAttention {
-  readonly query: HostTensor<'float32'>;
-  readonly key: HostTensor<'float32'>;
-  readonly value: HostTensor<'float32'>;
+  readonly query: HostTensor;
+  readonly key: HostTensor;
+  readonly value: HostTensor;
   readonly keyMask?: HostTensor<'bool'>;
   /** [batch, queries] and [batch, keys] */
-  readonly queryPosition?: HostTensor;
-  readonly keyPosition?: HostTensor;
+  readonly queryPosition?: AnyHostTensor;
+  readonly keyPosition?: AnyHostTensor;
 }
 
 export interface AttentionSizes {
@@ -32,7 +32,7 @@ export function drawAttention({ batch, heads, length, queries = length, dim, std
   };
 }
 
-export function projectionOf(features: number, dim: number): HostTensor<'float32'> {
+export function projectionOf(features: number, dim: number): HostTensor {
   return drawProjection(Random.fromSeed(3), features, dim);
 }
 
@@ -49,7 +49,7 @@ export function maskOf(
 }
 
 /** Positions from `start` to `end` along axis 1. */
-export function cutLength<T extends HostTensor>(tensor: T, start: number, end: number): T {
+export function cutLength<T extends AnyHostTensor>(tensor: T, start: number, end: number): T {
   const [batch, length, ...rest] = tensor.shape as [number, number, ...number[]];
   const block = rest.reduce((a, b) => a * b, 1);
   const parts = Array.from({ length: batch }, (_, item) =>
@@ -60,7 +60,7 @@ export function cutLength<T extends HostTensor>(tensor: T, start: number, end: n
 }
 
 /** The inverse of cutting: pieces [batch, ·, ...] one after another along axis 1, in float64. */
-export function joinLength(pieces: readonly HostTensor[]): HostTensor<'float64'> {
+export function joinLength(pieces: readonly AnyHostTensor[]): HostTensor<'float64'> {
   const [batch, , ...rest] = pieces[0]!.shape as [number, number, ...number[]];
   const length = pieces.reduce((total, { shape }) => total + shape[1]!, 0);
   const block = rest.reduce((a, b) => a * b, 1);
@@ -79,7 +79,7 @@ function largest(values: ArrayLike<number>): number {
 }
 
 /** For each row [rows, dim] of x, the largest Σⱼ |ωⱼ xⱼ|·scale over the rows ω of `others`. */
-function largestTerms(x: HostTensor, others: HostTensor, scale: number): number {
+function largestTerms(x: AnyHostTensor, others: AnyHostTensor, scale: number): number {
   const dim = x.shape.at(-1)!;
   let top = 0;
   for (let a = 0; a < x.data.length; a += dim) {
@@ -104,7 +104,7 @@ function largestTerms(x: HostTensor, others: HostTensor, scale: number): number 
  * E is about 60 at std 1 and 300 at std 4 (dim 64, the key's |k|²/(2√d) included), which gives 3e-5 and 1.4e-4 for
  * values up to 4. The largest error found in the conformance suite is a sixth of its bound.
  */
-export function float32Tolerance({ query, key, value }: DrawnAttention, projection?: HostTensor): number {
+export function float32Tolerance({ query, key, value }: DrawnAttention, projection?: AnyHostTensor): number {
   const dim = query.shape.at(-1)!;
   const scale = dim ** -0.25;
   const exponent =

@@ -6,29 +6,29 @@
  *   exact:             weight_ij = exp(q_i·k_j/√d)
  *   output_i = Σ_j weight_ij v_j / Σ_j weight_ij over the keys j that i sees; zeros where it sees none.
  */
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
 
 export interface OracleInputs {
   /** [batch, queries, heads, dim] */
-  readonly query: HostTensor;
+  readonly query: AnyHostTensor;
   /** [batch, keys, heads, dim] */
-  readonly key: HostTensor;
+  readonly key: AnyHostTensor;
   /** [batch, keys, heads, valueDim] */
-  readonly value: HostTensor;
+  readonly value: AnyHostTensor;
   /** [batch, keys] */
-  readonly keyMask?: HostTensor;
+  readonly keyMask?: AnyHostTensor;
 }
 
 export interface OracleOptions {
   readonly isCausal: boolean;
   /** Ω [features, dim]; exact softmax attention without one. */
-  readonly projection?: HostTensor;
+  readonly projection?: AnyHostTensor;
   /** The queries whose outputs are wanted; all unless given. */
   readonly rows?: readonly number[];
 }
 
 /** The vectors of one batch item and head, one for each position: float64. */
-export function vectorsOf({ shape, data }: HostTensor, item: number, head: number): Float64Array[] {
+export function vectorsOf({ shape, data }: AnyHostTensor, item: number, head: number): Float64Array[] {
   const [, length, heads, dim] = shape as [number, number, number, number];
   return Array.from({ length }, (_, at) => {
     const start = ((item * length + at) * heads + head) * dim;
@@ -59,7 +59,7 @@ export function logFeatures(x: Float64Array, projection: readonly Float64Array[]
 }
 
 /** The rows of a projection [features, dim]. */
-export function rowsOf({ shape, data }: HostTensor): Float64Array[] {
+export function rowsOf({ shape, data }: AnyHostTensor): Float64Array[] {
   const [count, dim] = shape as [number, number];
   const whole = Float64Array.from(data as Float32Array);
   return Array.from({ length: count }, (_, row) => whole.subarray(row * dim, (row + 1) * dim));

@@ -9,24 +9,24 @@ import {
   recurrentAttention,
 } from '../../src/attention/index.js';
 import { emptyLogScale } from '../../src/attention/state.js';
-import { type HostTensor, type MapLeaves, symbol, zeros } from '../../src/base/index.js';
-import type { Engine } from '../../src/engine/engine.js';
+import { type AnyHostTensor, type HostTensor, symbol, zeros } from '../../src/base/index.js';
+import type { Engine, RunResult } from '../../src/engine/engine.js';
 import { type FeatureMap, positiveFeatures } from '../../src/features/index.js';
-import { spec, specsOf, type Tensor, type TensorSpec } from '../../src/graph/index.js';
+import { type Symbolic, spec, specsOf, type Tensor, type TensorSpec } from '../../src/graph/index.js';
 import { cutLength, type DrawnAttention, joinLength } from './attention-inputs.js';
 import { streamDeferred } from './deferred-run.js';
 
 /** Compiles for the shapes of `inputs`, runs once and frees the session. */
 export async function runOnce<I extends object, R>(
   engine: Engine,
-  build: (inputs: MapLeaves<I, Tensor>) => R,
+  build: (inputs: Symbolic<I>) => R,
   inputs: I,
-): Promise<MapLeaves<R, HostTensor>> {
+): Promise<RunResult<R, undefined>> {
   const specs = specsOf(inputs);
   const executable = await engine.compile(build as never, [specs] as never);
   const result = await executable.run([inputs] as never);
   await executable.dispose();
-  return result as MapLeaves<R, HostTensor>;
+  return result as RunResult<R, undefined>;
 }
 
 /** A feature map that a test runs: the arrays it is made of, and how. */
@@ -76,7 +76,7 @@ export function cutInputs(inputs: DrawnAttention, start: number, end: number): D
 }
 
 export interface StreamResult {
-  readonly output: HostTensor;
+  readonly output: AnyHostTensor;
   readonly state: AttentionState<HostTensor>;
 }
 
@@ -100,7 +100,7 @@ export async function stream(
   const length = form === 'recurrent' ? 1 : symbol('length');
   const fixed = specsOf({ parts, state });
   const step = await engine.compile(build as never, [fixed, streamSpecs(inputs, length)] as never);
-  const pieces: HostTensor[] = [];
+  const pieces: AnyHostTensor[] = [];
   let at = start.at;
   for (const end of ends) {
     const piece = cutInputs(inputs, at, end);
@@ -121,7 +121,7 @@ export interface AttentionForm {
   readonly isCross?: boolean;
   /** Why a mask that hides keys before position `end` cannot be run; absent where every mask can. */
   readonly readsMaskedState?: { readonly end: number; readonly reason: string };
-  run(engine: Engine, inputs: DrawnAttention, map: TestedMap): Promise<HostTensor>;
+  run(engine: Engine, inputs: DrawnAttention, map: TestedMap): Promise<AnyHostTensor>;
 }
 
 /** The `output` of a function that has one. */

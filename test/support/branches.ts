@@ -3,8 +3,8 @@ import type { Tensor } from '../../src/graph/index.js';
 import { sortNodes } from '../../src/graph/tensor.js';
 
 /** The condition of the conditional that gives the output of an attention: bool scalar. */
-export function lossCondition(output: Tensor): Tensor {
+export function lossCondition(output: Tensor): Tensor<'bool'> {
   const choices = sortNodes([output]).filter(({ op }) => op.name === 'conditional');
   if (choices.length !== 1) throw new Error(`expected one conditional, got ${choices.length}`);
-  return choices[0]!.inputs[0]!;
+  return choices[0]!.inputs[0] as Tensor<'bool'>;
 }

@@ -1,20 +1,20 @@
 /** Small graphs, each with inputs drawn from a seed: what every op is tested on. */
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
 import { float32, Random } from '../../src/base/index.js';
-import type { Tensor } from '../../src/graph/index.js';
+import type { AnyTensor, Tensor } from '../../src/graph/index.js';
 import * as g from '../../src/graph/index.js';
 import { inBlocksOf } from '../../src/graph/ops/in-blocks.js';
 
 export interface OpCase {
   readonly name: string;
-  readonly inputs: Readonly<Record<string, HostTensor>>;
-  readonly build: (inputs: Record<string, Tensor>) => Tensor;
+  readonly inputs: Readonly<Record<string, AnyHostTensor>>;
+  build(inputs: Record<string, Tensor>): AnyTensor;
   /** The gradient is compared with finite differences unless this is false. */
   readonly differentiable?: boolean;
 }
 
 /** Normal deviates of a shape. */
-export function normal(name: string, shape: readonly number[], scale = 1, shift = 0): HostTensor<'float32'> {
+export function normal(name: string, shape: readonly number[], scale = 1, shift = 0): HostTensor {
   const count = shape.reduce((a, b) => a * b, 1);
   return float32(
     shape,
@@ -30,8 +30,12 @@ const positive = float32(
   [2, 3, 4],
   x.data.map((value) => Math.abs(value) + 0.5),
 );
-const indices: HostTensor = { dtype: 'int32', shape: [2, 3], data: Int32Array.of(0, 4, 2, 4, 1, 0) };
-const words: HostTensor = { dtype: 'uint32', shape: [4], data: Uint32Array.of(1, 77, 4_000_000_000, 123_456_789) };
+const indices: HostTensor<'int32'> = { dtype: 'int32', shape: [2, 3], data: Int32Array.of(0, 4, 2, 4, 1, 0) };
+const words: HostTensor<'uint32'> = {
+  dtype: 'uint32',
+  shape: [4],
+  data: Uint32Array.of(1, 77, 4_000_000_000, 123_456_789),
+};
 
 function unary(name: keyof typeof g, input: HostTensor = x, differentiable = true): OpCase {
   const op = g[name] as (x: Tensor) => Tensor;
@@ -121,14 +125,20 @@ export const opCases: readonly OpCase[] = [
   {
     name: 'takeRows',
     inputs: { table: normal('table', [5, 3]), indices },
-    build: ({ table, indices }) => g.takeRows(table!, indices!),
+    build: ({ table, indices }: { table?: Tensor; indices?: Tensor<'int32'> }) => g.takeRows(table!, indices!),
   },
-  { name: 'oneHot', inputs: { indices }, build: ({ indices }) => g.oneHot(indices!, 5), differentiable: false },
+  {
+    name: 'oneHot',
+    inputs: { indices },
+    build: ({ indices }: { indices?: Tensor<'int32'> }) => g.oneHot(indices!, 5),
+    differentiable: false,
+  },
   { name: 'argMax', inputs: { x }, build: ({ x }) => g.argMax(x!, 1), differentiable: false },
   {
     name: 'bits',
     inputs: { words },
-    build: ({ words }) => g.bitwiseXor(g.multiply(words!, g.scalar(2_654_435_769, 'uint32')), g.shiftRight(words!, 7)),
+    build: ({ words }: { words?: Tensor<'uint32'> }) =>
+      g.bitwiseXor(g.multiply(words!, g.scalar(2_654_435_769, 'uint32')), g.shiftRight(words!, 7)),
     differentiable: false,
   },
   { name: 'range', inputs: { x }, build: ({ x }) => g.add(x!, g.cast(g.range(4), 'float32')) },

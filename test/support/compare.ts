@@ -1,12 +1,12 @@
 /** Comparing arrays. */
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor } from '../../src/base/index.js';
 
-export function values(tensor: HostTensor): number[] {
+export function values(tensor: AnyHostTensor): number[] {
   return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
 }
 
 /** The largest |a − b| / (1 + |b|). */
-export function largestError(a: HostTensor, b: HostTensor): number {
+export function largestError(a: AnyHostTensor, b: AnyHostTensor): number {
   const left = values(a);
   const right = values(b);
   if (left.length !== right.length) return Number.POSITIVE_INFINITY;

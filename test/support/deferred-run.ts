@@ -10,13 +10,13 @@ import {
   type RecentTokens,
   recurrentAttention,
 } from '../../src/attention/index.js';
-import { type HostTensor, zeros } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, zeros } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { specsOf } from '../../src/graph/index.js';
 import { type DrawnAttention, joinLength } from './attention-inputs.js';
 import { cutInputs, emptyState, streamSpecs, type TestedMap } from './attention-run.js';
 
-type State = AttentionState<HostTensor>;
+type State = AttentionState<AnyHostTensor>;
 type Recent = RecentTokens<HostTensor<'float64'>>;
 interface Given {
   readonly parts: never;
@@ -24,7 +24,7 @@ interface Given {
 }
 
 /** Puts a row [batch, heads, 1, size] into its place of rows [batch, heads, window, size]. */
-function put(rows: HostTensor<'float64'>, place: number, row: HostTensor): void {
+function put(rows: HostTensor<'float64'>, place: number, row: AnyHostTensor): void {
   const [, , window, size] = rows.shape as [number, number, number, number];
   row.data.forEach((value, at) => {
     rows.data[(Math.floor(at / size) * window + place) * size + (at % size)] = Number(value);
@@ -37,7 +37,7 @@ export async function streamDeferred(
   inputs: DrawnAttention,
   { parts, build, stateFeatures }: TestedMap,
   window: number,
-): Promise<{ readonly output: HostTensor; readonly refused: number }> {
+): Promise<{ readonly output: AnyHostTensor; readonly refused: number }> {
   const [batch, length, heads, valueDim] = inputs.value.shape as [number, number, number, number];
   let state: State = emptyState(batch, heads, stateFeatures, valueDim);
   const rows = (size: number) => zeros('float64', [batch, heads, window, size]);
@@ -60,13 +60,13 @@ export async function streamDeferred(
     recent = none();
     count = 0;
   };
-  const pieces: HostTensor[] = [];
+  const pieces: AnyHostTensor[] = [];
   let refused = 0;
   for (let at = 0; at < length; at++) {
     const token = cutInputs(inputs, at, at + 1);
     if (count === window) await settle();
     const read = (await beside.run([{ parts, state: { ...state, recent } }, token] as never)) as unknown as {
-      output: HostTensor;
+      output: AnyHostTensor;
       state: Recent;
     };
     const isWithin = read.state.weight.data.every((weight) => Math.abs(weight) <= largestDeferredWeight);
@@ -79,7 +79,7 @@ export async function streamDeferred(
     refused++;
     await settle();
     const written = (await recurrent.run([{ parts, state }, token] as never)) as unknown as {
-      output: HostTensor;
+      output: AnyHostTensor;
       state: State;
     };
     state = written.state;

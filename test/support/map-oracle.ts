@@ -10,7 +10,7 @@
  * be off (`doubt`); with e_ij = Σ_f (doubt_f(q_i)|φ_f(k_j)| + |φ_f(q_i)| doubt_f(k_j)) the numerator is off by
  * Σ_j e_ij|v_j| at most, the denominator by Σ_j e_ij, and the output by Σ_j e_ij(|v_j| + |output_i|)/|D_i|.
  */
-import type { HostTensor } from '../../src/base/index.js';
+import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
 import type { OracleInputs } from './attention-oracle.js';
 import { vectorsOf } from './attention-oracle.js';
 
@@ -120,7 +120,7 @@ export function mapAttentionOracle(
   const out = new Float64Array(batch * queries * heads * valueDim);
   const tolerance = new Float64Array(out.length);
   const keyMass: number[] = [];
-  const place = (given: HostTensor | undefined, length: number, item: number, head: number, at: number) => ({
+  const place = (given: AnyHostTensor | undefined, length: number, item: number, head: number, at: number) => ({
     head,
     position: given === undefined ? at : Number(given.data[item * length + at]),
   });
@@ -185,6 +185,6 @@ export function mapAttentionOracle(
 }
 
 interface Positions {
-  readonly queryPosition?: HostTensor;
-  readonly keyPosition?: HostTensor;
+  readonly queryPosition?: AnyHostTensor;
+  readonly keyPosition?: AnyHostTensor;
 }

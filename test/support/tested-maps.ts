@@ -107,7 +107,7 @@ export function mapCase(choice: MapChoice, headDim: number, heads: number, featu
   };
   const random = Random.fromSeed(5).split(labelOf(choice));
   const drawn = drawFeatureParts(options, heads, random);
-  const parts: FeatureMapParts<HostTensor<'float32'>> = {
+  const parts: FeatureMapParts<HostTensor> = {
     ...drawn,
     ...(isShaped(choice.name) ? { shape: drawnShape(choice.name, heads, headDim) } : {}),
     ...(choice.name === 'hedgehog' ? { learned: drawnWeights(heads, headDim) } : {}),
@@ -124,7 +124,7 @@ export function mapCase(choice: MapChoice, headDim: number, heads: number, featu
   };
 }
 
-function oracleOf(options: FeatureMapOptions, parts: FeatureMapParts<HostTensor<'float32'>>): OracleMap {
+function oracleOf(options: FeatureMapOptions, parts: FeatureMapParts<HostTensor>): OracleMap {
   const { name, kernelEpsilon, degree = 2, offset = 1 } = options;
   const { projection, shape, learned } = parts;
   if (isShaped(name)) return shapedRows(projection!, shape!, name !== 'aderf');

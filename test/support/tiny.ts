@@ -59,8 +59,8 @@ export async function trainerFor(
 }
 
 /** The leaf of a tree at a path. */
-export function leafAt(tree: object, path: string): HostTensor<'float32'> {
+export function leafAt(tree: object, path: string): HostTensor {
   const found = leavesOf(tree).find(([name]) => name === path);
   if (found === undefined) throw new Error(`expected a leaf at ${path}`);
-  return found[1] as HostTensor<'float32'>;
+  return found[1] as HostTensor;
 }

@@ -1,6 +1,6 @@
 /** The place between gradient and update where several machines add theirs up. */
 import { describe, expect, it } from 'vitest';
-import { type HostTensor, leavesOf } from '../../src/base/index.js';
+import { type AnyHostTensor, type HostTensor, leavesOf } from '../../src/base/index.js';
 import { bytesSource, splitCorpus } from '../../src/data/index.js';
 import { modelOf } from '../../src/models/index.js';
 import { languageModelling, type Task } from '../../src/tasks/index.js';
@@ -30,7 +30,7 @@ function halfOf(whole: Task, half: number, snapshot: Snapshot): Task {
       const { shape, data: all } = batches[0]!.tokens!;
       const width = shape[1] as number;
       const rows = all.subarray(half * 2 * width, (half + 1) * 2 * width);
-      return { batches: [{ tokens: { dtype: 'int32', shape: [2, width], data: rows } as HostTensor }], isStart };
+      return { batches: [{ tokens: { dtype: 'int32', shape: [2, width], data: rows } as AnyHostTensor }], isStart };
     },
   };
 }

@@ -15,7 +15,7 @@ function graphOf({ inputs, build, differentiable }: OpCase): g.TracedGraph {
     Object.entries(inputs).map(([name, { dtype, shape }]) => [name, g.spec(dtype, shape)]),
   );
   const both = (tensors: Record<string, g.Tensor>) => {
-    const y = build(tensors);
+    const y = build(tensors) as g.Tensor;
     if (differentiable === false) return { y };
     const floats = Object.fromEntries(Object.entries(tensors).filter(([, { dtype }]) => dtype === 'float32'));
     return { y, gradient: g.gradient(g.sum(g.multiply(y, y)), floats) };

@@ -9,8 +9,8 @@ function bitwise(
   onnx: string,
   attributes: Record<string, string>,
   evaluate: (a: number, b: number) => number,
-): (a: Tensor, b: Tensor | number) => Tensor {
-  const op: Op<null> = {
+): (a: Tensor<'uint32'>, b: Tensor<'uint32'> | number) => Tensor<'uint32'> {
+  const op: Op<null, 'uint32'> = {
     name,
     infer: ([a, b]) => {
       expectDtype(name, [a!, b!], 'uint32');

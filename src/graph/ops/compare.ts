@@ -3,17 +3,17 @@ import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
 import { mapBroadcast } from './broadcast.js';
-import { toTensor } from './constant.js';
+import { toTensors } from './constant.js';
 
-const numbers: readonly Dtype[] = ['float32', 'int32', 'int64', 'uint32'];
+const numbers = ['float32', 'int32', 'int64', 'uint32'] as const;
 
-function comparison(
+function comparison<C extends Dtype>(
   name: string,
   onnx: string,
-  operands: readonly Dtype[],
+  operands: readonly C[],
   evaluate: (a: number, b: number) => boolean,
-): (a: Tensor | number, b: Tensor | number) => Tensor {
-  const op: Op<null> = {
+): <D extends C>(a: Tensor<D> | number, b: Tensor<D> | number) => Tensor<'bool'> {
+  const op: Op<null, 'bool'> = {
     name,
     infer: ([a, b]) => {
       expectDtype(name, [a!], ...operands);
@@ -26,10 +26,7 @@ function comparison(
     differentiate: zeroGradient,
     lower: (emitter, inputs) => [emitter.emit(onnx, inputs)],
   };
-  return (a, b) => {
-    if (typeof a === 'number') return apply(op, [toTensor(a, b as Tensor), b as Tensor], null);
-    return apply(op, [a, toTensor(b, a)], null);
-  };
+  return (a, b) => apply(op, toTensors(a, b), null);
 }
 
 export const equal = comparison('equal', 'Equal', numbers, (a, b) => a === b);
@@ -38,7 +35,7 @@ export const lessOrEqual = comparison('lessOrEqual', 'LessOrEqual', numbers, (a,
 export const and = comparison('and', 'And', ['bool'], (a, b) => a !== 0 && b !== 0);
 export const or = comparison('or', 'Or', ['bool'], (a, b) => a !== 0 || b !== 0);
 
-const notOp: Op<null> = {
+const notOp: Op<null, 'bool'> = {
   name: 'not',
   infer: ([x]) => {
     expectDtype('not', [x!], 'bool');
@@ -49,6 +46,6 @@ const notOp: Op<null> = {
   lower: (emitter, inputs) => [emitter.emit('Not', inputs)],
 };
 
-export function not(x: Tensor): Tensor {
+export function not(x: Tensor<'bool'>): Tensor<'bool'> {
   return apply(notOp, [x], null);
 }

@@ -1,16 +1,17 @@
 /** A branch that the data choose: of two bodies one runs, by an ONNX If. */
+import type { Dtype } from '../../base/array.js';
 import { sameShape } from '../../base/shape.js';
 import { Body, zip } from '../body.js';
-import { applyMany, expectDtype, noGradient, type Op, shapeError, type Tensor } from '../tensor.js';
+import { type AnyTensor, applyMany, expectDtype, noGradient, type Op, shapeError, type Tensor } from '../tensor.js';
 
 interface ConditionalAttributes {
   readonly whenTrue: Body;
   readonly whenFalse: Body;
   /** What either branch reads of the graph around it: the inputs after the condition. */
-  readonly captures: readonly Tensor[];
+  readonly captures: readonly AnyTensor[];
 }
 
-const conditionalOp: Op<ConditionalAttributes> = {
+const conditionalOp: Op<ConditionalAttributes, Dtype> = {
   name: 'conditional',
   infer: ([condition], { whenTrue, whenFalse }) => {
     expectDtype('conditional', [condition!], 'bool');
@@ -45,12 +46,12 @@ const conditionalOp: Op<ConditionalAttributes> = {
  * types. What a branch computes costs nothing where the other one is taken. The choice has no gradient of its own: wrap
  * it with `withGradient`.
  */
-export function conditional(
-  condition: Tensor,
-  whenTrue: () => readonly Tensor[],
-  whenFalse: () => readonly Tensor[],
-): readonly Tensor[] {
+export function conditional<const R extends readonly AnyTensor[]>(
+  condition: Tensor<'bool'>,
+  whenTrue: () => R,
+  whenFalse: () => readonly AnyTensor[],
+): R {
   const bodies = { whenTrue: new Body([], whenTrue), whenFalse: new Body([], whenFalse) };
   const captures = [...new Set([...bodies.whenTrue.captures, ...bodies.whenFalse.captures])];
-  return applyMany(conditionalOp, [condition, ...captures], { ...bodies, captures });
+  return applyMany(conditionalOp, [condition, ...captures], { ...bodies, captures }) as readonly AnyTensor[] as R;
 }

@@ -1,6 +1,7 @@
 /** Composites with a gradient of their own. */
+import type { Dtype } from '../../base/array.js';
 import { internalError } from '../../base/errors.js';
-import { applyMany, type Op, type Tensor } from '../tensor.js';
+import { type AnyTensor, applyMany, type Op, type Tensor } from '../tensor.js';
 
 interface CustomAttributes {
   readonly outputCount: number;
@@ -8,7 +9,7 @@ interface CustomAttributes {
 }
 
 /** Outputs first, then the inputs that get gradients; the values pass through and nothing is emitted. */
-const customOp: Op<CustomAttributes> = {
+const customOp: Op<CustomAttributes, Dtype> = {
   name: 'custom',
   infer: (inputs, { outputCount }) => inputs.slice(0, outputCount),
   valueInputCount: ({ outputCount }) => outputCount,
@@ -25,10 +26,11 @@ const customOp: Op<CustomAttributes> = {
  * `outputs`, whose gradient with respect to `inputs` is what `gradient` returns for the gradients of the outputs, in
  * the order of the inputs, instead of what a walk through their definition would give.
  */
-export function withGradient(
-  inputs: readonly Tensor[],
-  outputs: readonly Tensor[],
+export function withGradient<const R extends readonly AnyTensor[]>(
+  inputs: readonly AnyTensor[],
+  outputs: R,
   gradient: CustomAttributes['gradient'],
-): readonly Tensor[] {
-  return applyMany(customOp, [...outputs, ...inputs], { outputCount: outputs.length, gradient });
+): R {
+  const attributes = { outputCount: outputs.length, gradient };
+  return applyMany(customOp, [...outputs, ...inputs], attributes) as readonly AnyTensor[] as R;
 }

@@ -1,9 +1,10 @@
 /** Arithmetic element by element, with NumPy's broadcasting. */
+import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
 import { mapBroadcast } from './broadcast.js';
 import { less } from './compare.js';
-import { scalar, toTensor } from './constant.js';
+import { scalar, toTensors } from './constant.js';
 import { sumTo } from './expand-and-sum.js';
 import { where } from './select.js';
 import { erf as erfOf } from './special.js';
@@ -15,8 +16,8 @@ interface UnaryRules {
   readonly gradient: (g: Tensor, x: Tensor, y: Tensor) => Tensor | undefined;
 }
 
-function unary(name: string, rules: UnaryRules): (x: Tensor) => Tensor {
-  const op: Op<null> = {
+function unary(name: string, rules: UnaryRules): <D extends Dtype>(x: Tensor<D>) => Tensor<D> {
+  const op: Op<null, Dtype> = {
     name,
     infer: ([x]) => {
       expectDtype(name, [x!], 'float32', 'int32', 'int64');
@@ -26,7 +27,7 @@ function unary(name: string, rules: UnaryRules): (x: Tensor) => Tensor {
     differentiate: ({ inputs: [x], outputs: [y], gradients: [g] }) => [rules.gradient(g!, x!, y!)],
     lower: (emitter, inputs) => [emitter.emit(rules.onnx, inputs)],
   };
-  return (x) => apply(op, [x], null);
+  return <D extends Dtype>(x: Tensor<D>) => apply(op, [x], null) as Tensor<D>;
 }
 
 export const negate = unary('negate', { onnx: 'Neg', evaluate: (x) => -x, gradient: (g) => negate(g) });
@@ -87,16 +88,16 @@ interface BinaryRules {
   readonly gradient: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
 }
 
-type Operand = Tensor | number;
-
 /** Unsigned 32-bit arithmetic wraps around; the oracle follows. */
 function wrapped(evaluate: (a: number, b: number) => number, name: string): (a: number, b: number) => number {
   if (name === 'multiply') return (a, b) => Math.imul(a, b) >>> 0;
   return (a, b) => evaluate(a, b) >>> 0;
 }
 
-function binary(name: string, rules: BinaryRules): (a: Operand, b: Operand) => Tensor {
-  const op: Op<null> = {
+type Binary = <D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number) => Tensor<D>;
+
+function binary(name: string, rules: BinaryRules): Binary {
+  const op: Op<null, Dtype> = {
     name,
     infer: ([a, b]) => {
       expectDtype(name, [a!, b!], 'float32', 'int32', 'int64', 'uint32');
@@ -114,10 +115,8 @@ function binary(name: string, rules: BinaryRules): (a: Operand, b: Operand) => T
     },
     lower: (emitter, inputs) => [emitter.emit(rules.onnx, inputs)],
   };
-  return (a, b) => {
-    if (typeof a === 'number') return apply(op, [toTensor(a, b as Tensor), b as Tensor], null);
-    return apply(op, [a, toTensor(b, a)], null);
-  };
+  return <D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number) =>
+    apply(op, toTensors(a, b), null) as Tensor<D>;
 }
 
 export const add = binary('add', {
@@ -161,6 +160,6 @@ export const minimum = binary('minimum', {
 });
 
 /** x·x, with one product in the gradient less than `power`. */
-export function square(x: Tensor): Tensor {
+export function square<D extends Dtype>(x: Tensor<D>): Tensor<D> {
   return multiply(x, x);
 }

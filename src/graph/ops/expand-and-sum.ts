@@ -1,4 +1,5 @@
 /** Repeating along axes and summing over them: each is the gradient of the other. */
+import type { Dtype } from '../../base/array.js';
 import { type Dim, sameDim } from '../../base/dimension.js';
 import { formatShape, type Shape, sameShape } from '../../base/shape.js';
 import { apply, type Op, shapeError, type Tensor } from '../tensor.js';
@@ -6,7 +7,7 @@ import { broadcastOffsets } from './broadcast.js';
 import { reshape } from './layout.js';
 import { foldWith, reduction } from './reduction.js';
 
-const broadcastToOp: Op<{ shape: Shape }> = {
+const broadcastToOp: Op<{ shape: Shape }, Dtype> = {
   name: 'broadcastTo',
   infer: ([x], { shape }) => {
     const extra = shape.length - x!.shape.length;
@@ -23,8 +24,8 @@ const broadcastToOp: Op<{ shape: Shape }> = {
 };
 
 /** Repeats along dimensions of 1 (and new leading ones). */
-export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape });
+export function broadcastTo<D extends Dtype>(x: Tensor<D>, shape: Shape): Tensor<D> {
+  return sameShape(x.shape, shape) ? x : (apply(broadcastToOp, [x], { shape }) as Tensor<D>);
 }
 
 export const sum = reduction('sum', {
@@ -34,7 +35,7 @@ export const sum = reduction('sum', {
 });
 
 /** Sums a tensor down to a shape that broadcasts to its own: the gradient of broadcasting. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
+export function sumTo<D extends Dtype>(x: Tensor<D>, shape: Shape): Tensor<D> {
   const extra = x.rank - shape.length;
   const axes = x.shape.flatMap((dim, axis) => {
     const target = shape[axis - extra];

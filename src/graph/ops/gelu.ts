@@ -8,7 +8,7 @@ const geluOp: Op<null> = {
   name: 'gelu',
   infer: ([x]) => {
     expectDtype('gelu', [x!], 'float32');
-    return [x!];
+    return [{ dtype: 'float32', shape: x!.shape }];
   },
   evaluate: ([x]) => [x!.data.map((value) => 0.5 * value * (1 + erfOf(value * Math.SQRT1_2)))],
   differentiate: ({ inputs: [x], gradients: [g] }) =>

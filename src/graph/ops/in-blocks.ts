@@ -7,7 +7,7 @@
  */
 import type { Dim } from '../../base/dimension.js';
 import { elementCount, sameShape } from '../../base/shape.js';
-import { shapeError, type Tensor } from '../tensor.js';
+import { type AnyTensor, shapeError } from '../tensor.js';
 import { withGradient } from './custom.js';
 import { reshape } from './layout.js';
 import { scan } from './scan.js';
@@ -26,7 +26,7 @@ const smallestBlock = 2 ** 15;
  * tensors themselves where these are small, their sizes are symbolic, or no number of rows near the size of a block
  * divides theirs. It may use other tensors as well, such as scalars and vectors, whole.
  */
-export function inBlocks<const T extends readonly Tensor[], const R extends readonly Tensor[]>(
+export function inBlocks<const T extends readonly AnyTensor[], const R extends readonly AnyTensor[]>(
   tensors: T,
   build: (tensors: T) => R,
 ): R {
@@ -39,21 +39,21 @@ export function inBlocks<const T extends readonly Tensor[], const R extends read
 }
 
 /** `inBlocks` with a number of rows in a block, which must divide that of all. */
-export function inBlocksOf<const T extends readonly Tensor[], const R extends readonly Tensor[]>(
+export function inBlocksOf<const T extends readonly AnyTensor[], const R extends readonly AnyTensor[]>(
   count: number,
   tensors: T,
   build: (tensors: T) => R,
 ): R {
   const rowShape = tensors[0]!.shape.slice(0, -1) as readonly number[];
   const blocks = tensors.map((tensor) => reshape(tensor, [elementCount(rowShape) / count, count, tensor.dim(-1)]));
-  const { items } = scan([], blocks, (_, own) => ({ states: [], items: build(own as unknown as T) }));
+  const { items } = scan([], blocks, (_, own) => ({ states: [], items: build(own as readonly AnyTensor[] as T) }));
   const joined = items.map((item) => reshape(item, [...rowShape, item.dim(-1)]));
   // A loop has no gradient: it is that of the plain form, of which nothing else is computed.
-  return withGradient(build(tensors), joined, (gradients) => gradients) as unknown as R;
+  return withGradient(build(tensors), joined, (gradients) => gradients) as readonly AnyTensor[] as R;
 }
 
 /** How many rows are computed at once; undefined where blocks are of no use. */
-function rowsPerBlock(rows: Dim, tensors: readonly Tensor[]): number | undefined {
+function rowsPerBlock(rows: Dim, tensors: readonly AnyTensor[]): number | undefined {
   const widths = tensors.map(({ shape }) => shape.at(-1));
   if (typeof rows !== 'number' || !widths.every((width) => typeof width === 'number')) return undefined;
   const widest = Math.max(...widths);

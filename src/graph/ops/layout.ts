@@ -1,11 +1,12 @@
 /** Ops that move elements and change none: reshape, transpose, concatenate, slice, pad. */
+import type { Dtype } from '../../base/array.js';
 import { addDims, type Dim, evaluateDim, formatDim, sameDim, subtractDims } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { elementCount, formatShape, normalizeAxis, type Shape, sameShape, stridesOf } from '../../base/shape.js';
 import { apply, here, type Op, shapeError, type Tensor } from '../tensor.js';
 import { stridedOffsets } from './broadcast.js';
 
-const reshapeOp: Op<{ shape: Shape }> = {
+const reshapeOp: Op<{ shape: Shape }, Dtype> = {
   name: 'reshape',
   infer: ([x], { shape }) => {
     if (!sameDim(elementCount(x!.shape), elementCount(shape))) {
@@ -33,11 +34,11 @@ const reshapeOp: Op<{ shape: Shape }> = {
 };
 
 /** The same elements in row-major order under another shape. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(reshapeOp, [x], { shape });
+export function reshape<D extends Dtype>(x: Tensor<D>, shape: Shape): Tensor<D> {
+  return sameShape(x.shape, shape) ? x : (apply(reshapeOp, [x], { shape }) as Tensor<D>);
 }
 
-const transposeOp: Op<{ order: readonly number[] }> = {
+const transposeOp: Op<{ order: readonly number[] }, Dtype> = {
   name: 'transpose',
   infer: ([x], { order }) => {
     if (order.length !== x!.shape.length || [...order].sort((a, b) => a - b).some((axis, i) => axis !== i)) {
@@ -68,11 +69,11 @@ const transposeOp: Op<{ order: readonly number[] }> = {
 };
 
 /** Axis i of the result is axis order[i] of x. */
-export function transpose(x: Tensor, order: readonly number[]): Tensor {
-  return apply(transposeOp, [x], { order });
+export function transpose<D extends Dtype>(x: Tensor<D>, order: readonly number[]): Tensor<D> {
+  return apply(transposeOp, [x], { order }) as Tensor<D>;
 }
 
-const concatenateOp: Op<{ axis: number }> = {
+const concatenateOp: Op<{ axis: number }, Dtype> = {
   name: 'concatenate',
   infer: (inputs, { axis }) => {
     const [first] = inputs;
@@ -112,11 +113,12 @@ const concatenateOp: Op<{ axis: number }> = {
   lower: (emitter, inputs, { axis }) => [emitter.emit('Concat', inputs, { axis })],
 };
 
-export function concatenate(parts: readonly Tensor[], axis: number): Tensor {
+export function concatenate<D extends Dtype>(parts: readonly Tensor<D>[], axis: number): Tensor<D> {
   const [first] = parts;
   if (first === undefined) throw new PerformerError('SHAPE', `${here('concatenate')}: expected at least one tensor.`);
   if (parts.length === 1) return first;
-  return apply(concatenateOp, parts, { axis: normalizeAxis(here('concatenate'), axis, first.rank) });
+  const at = normalizeAxis(here('concatenate'), axis, first.rank);
+  return apply(concatenateOp, parts, { axis: at }) as Tensor<D>;
 }
 
 interface Extent {
@@ -125,7 +127,7 @@ interface Extent {
   readonly end: Dim;
 }
 
-const sliceOp: Op<Extent> = {
+const sliceOp: Op<Extent, Dtype> = {
   name: 'slice',
   infer: ([x], { axis, start, end }) => {
     const length = subtractDims(end, start);
@@ -159,10 +161,10 @@ const sliceOp: Op<Extent> = {
 };
 
 /** The elements of an axis from `start` to `end`, which is left out. */
-export function slice(x: Tensor, axis: number, start: Dim, end: Dim = x.dim(axis)): Tensor {
+export function slice<D extends Dtype>(x: Tensor<D>, axis: number, start: Dim, end: Dim = x.dim(axis)): Tensor<D> {
   const at = normalizeAxis(here('slice'), axis, x.rank);
   if (start === 0 && sameDim(end, x.dim(at))) return x;
-  return apply(sliceOp, [x], { axis: at, start, end });
+  return apply(sliceOp, [x], { axis: at, start, end }) as Tensor<D>;
 }
 
 interface Padding {
@@ -172,7 +174,7 @@ interface Padding {
   readonly value: number;
 }
 
-const padOp: Op<Padding> = {
+const padOp: Op<Padding, Dtype> = {
   name: 'pad',
   infer: ([x], { axis, before, after }) => [
     {
@@ -208,7 +210,8 @@ const padOp: Op<Padding> = {
 };
 
 /** Puts `before` and `after` elements of `value` around an axis. */
-export function pad(x: Tensor, axis: number, before: Dim, after: Dim, value = 0): Tensor {
+export function pad<D extends Dtype>(x: Tensor<D>, axis: number, before: Dim, after: Dim, value = 0): Tensor<D> {
   if (before === 0 && after === 0) return x;
-  return apply(padOp, [x], { axis: normalizeAxis(here('pad'), axis, x.rank), before, after, value });
+  const at = normalizeAxis(here('pad'), axis, x.rank);
+  return apply(padOp, [x], { axis: at, before, after, value }) as Tensor<D>;
 }

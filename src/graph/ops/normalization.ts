@@ -17,7 +17,7 @@ const softmaxOp: Op<null> = {
   name: 'softmax',
   infer: ([x]) => {
     expectDtype('softmax', [x!], 'float32');
-    return [x!];
+    return [{ dtype: 'float32', shape: x!.shape }];
   },
   evaluate: ([x]) => [
     mapRows(x!.data, x!.shape.at(-1) as number, (row) => {
@@ -58,7 +58,7 @@ const layerNormOp: Op<LayerNormAttributes> = {
       }
     }
     const statistic = { dtype: 'float32' as const, shape: [...x!.shape.slice(0, -1), 1] };
-    return [x!, statistic, statistic];
+    return [{ dtype: 'float32', shape: x!.shape }, statistic, statistic];
   },
   evaluate: ([x, weight, bias], { epsilon }) => {
     const dim = x!.shape.at(-1) as number;

@@ -1,9 +1,10 @@
 /** Reductions over axes that need arithmetic, and running sums. */
+import type { Dtype } from '../../base/array.js';
 import { type Dim, sameDim } from '../../base/dimension.js';
 import { internalError } from '../../base/errors.js';
 import { normalizeAxis, stridesOf } from '../../base/shape.js';
 import type { Emitter } from '../emitter.js';
-import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
+import { type AnyTensor, apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
 import { equal } from './compare.js';
 import { size } from './constant.js';
 import { add, divide, exp, log, multiply, subtract } from './elementwise.js';
@@ -23,7 +24,7 @@ export const max = reduction('max', {
   },
 });
 
-function countOf(x: Tensor, axes: readonly number[]): Dim[] {
+function countOf(x: AnyTensor, axes: readonly number[]): Dim[] {
   return axes.map((axis) => x.dim(axis));
 }
 
@@ -42,7 +43,7 @@ export function logSumExp(x: Tensor, axes?: Axes, keep = false): Tensor {
   return keep ? total : reshape(total, reducedShape(x.shape, { axes: list, keep }));
 }
 
-const argMaxOp: Op<{ axis: number }> = {
+const argMaxOp: Op<{ axis: number }, 'int64'> = {
   name: 'argMax',
   infer: ([x], { axis }) => [{ dtype: 'int64', shape: reducedShape(x!.shape, { axes: [axis], keep: false }) }],
   evaluate: ([x], { axis }) => [
@@ -57,7 +58,7 @@ const argMaxOp: Op<{ axis: number }> = {
 };
 
 /** The index of the first maximum along an axis, int64. */
-export function argMax(x: Tensor, axis: number): Tensor {
+export function argMax<D extends Dtype>(x: Tensor<D>, axis: number): Tensor<'int64'> {
   return apply(argMaxOp, [x], { axis: normalizeAxis(here('argMax'), axis, x.rank) });
 }
 
@@ -69,7 +70,7 @@ interface CumulativeAttributes {
 
 const cumulativeSumOp: Op<CumulativeAttributes> = {
   name: 'cumulativeSum',
-  infer: ([x]) => [x!],
+  infer: ([x]) => [{ dtype: 'float32', shape: x!.shape }],
   evaluate: ([x], { axis, exclusive, reverse }) => {
     const { shape, data } = x!;
     const step = stridesOf(shape)[axis];

@@ -1,6 +1,7 @@
 /** What all reductions over axes share: their axes and shapes, the walk of the oracle, and how an op is made of its rules. */
+import type { Dtype } from '../../base/array.js';
 import { normalizeAxis, type Shape, stridesOf } from '../../base/shape.js';
-import { apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
+import { type AnyTensor, apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
 import { stridedOffsets } from './broadcast.js';
 import { reshape } from './layout.js';
 
@@ -46,14 +47,14 @@ interface ReduceRules {
 export type Axes = number | readonly number[] | undefined;
 
 /** The axes counted from the start, in order. */
-export function sortedAxes(name: string, x: Tensor, axes: Axes): readonly number[] {
+export function sortedAxes(name: string, x: AnyTensor, axes: Axes): readonly number[] {
   const list = axes === undefined ? x.shape.map((_, axis) => axis) : typeof axes === 'number' ? [axes] : axes;
   return list.map((axis) => normalizeAxis(here(name), axis, x.rank)).sort((a, b) => a - b);
 }
 
 /** An op that reduces over axes, for the family of its rules. */
 export function reduction(name: string, rules: ReduceRules) {
-  const op: Op<ReduceAttributes> = {
+  const op: Op<ReduceAttributes, Dtype> = {
     name,
     infer: ([x], attributes) => {
       expectDtype(name, [x!], 'float32', 'int32', 'int64');
@@ -69,9 +70,9 @@ export function reduction(name: string, rules: ReduceRules) {
       return [emitter.emit(rules.onnx, [x!, axesName], { keepdims: Number(keep) })];
     },
   };
-  return (x: Tensor, axes?: Axes, keep = false): Tensor => {
+  return <D extends Dtype>(x: Tensor<D>, axes?: Axes, keep = false): Tensor<D> => {
     const list = sortedAxes(name, x, axes);
-    return list.length === 0 ? x : apply(op, [x], { axes: list, keep });
+    return list.length === 0 ? x : (apply(op, [x], { axes: list, keep }) as Tensor<D>);
   };
 }
 

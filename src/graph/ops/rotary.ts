@@ -24,7 +24,7 @@ const rotaryOp: Op<RotaryAttributes> = {
       sameDim(width, multiplyDims(half, 2 * heads)) &&
       [cosine, sine].every(({ shape }) => sameDim(shape[0]!, x.shape[0]!) && sameDim(shape[1]!, x.shape[1]!));
     if (!fits) throw shapeError('rotary', 'x [batch, length, heads·dim] and angles [batch, length, dim/2]', ...inputs);
-    return [x];
+    return [{ dtype: 'float32', shape: x.shape }];
   },
   evaluate: ([x, cosine, sine], { heads }) => {
     const half = cosine!.shape[2] as number;

@@ -1,14 +1,15 @@
 /** Reading and accumulating rows of a table: embeddings and their gradient. */
+import type { Dtype } from '../../base/array.js';
 import type { Dim } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { elementCount, type Shape } from '../../base/shape.js';
-import { apply, expectDtype, type Op, type Tensor } from '../tensor.js';
+import { type AnyTensor, apply, expectDtype, type Op, type Tensor } from '../tensor.js';
 import { equal } from './compare.js';
 import { range } from './constant.js';
 import { reshape } from './layout.js';
 import { cast, onnxDtypes } from './select.js';
 
-const takeRowsOp: Op<null> = {
+const takeRowsOp: Op<null, Dtype> = {
   name: 'takeRows',
   infer: ([table, indices]) => {
     expectDtype('takeRows', [indices!], 'int32', 'int64');
@@ -36,8 +37,8 @@ const takeRowsOp: Op<null> = {
 };
 
 /** table[indices]: table [rows, ...rest], indices of any shape; each index from 0 to rows − 1. */
-export function takeRows(table: Tensor, indices: Tensor): Tensor {
-  return apply(takeRowsOp, [table, indices], null);
+export function takeRows<D extends Dtype>(table: Tensor<D>, indices: Tensor<'int32' | 'int64'>): Tensor<D> {
+  return apply(takeRowsOp, [table, indices], null) as Tensor<D>;
 }
 
 /** Tables up to this many rows add up their rows by a product with the one-hot indices. */
@@ -45,7 +46,7 @@ const largestProduct = 1024;
 
 const addRowsOp: Op<{ rows: Dim }> = {
   name: 'addRows',
-  infer: ([, values], { rows }) => [{ dtype: values!.dtype, shape: [rows, ...values!.shape.slice(1)] }],
+  infer: ([, values], { rows }) => [{ dtype: 'float32', shape: [rows, ...values!.shape.slice(1)] }],
   evaluate: ([indices, values], _, { outputShapes }) => {
     const row = elementCount(values!.shape.slice(1));
     const out = new Float64Array(elementCount(outputShapes[0]!));
@@ -54,7 +55,10 @@ const addRowsOp: Op<{ rows: Dim }> = {
     });
     return [out];
   },
-  differentiate: ({ inputs: [indices], gradients: [g] }) => [undefined, takeRows(g!, indices!)],
+  differentiate: ({ inputs: [indices], gradients: [g] }) => [
+    undefined,
+    takeRows(g!, indices as AnyTensor as Tensor<'int32'>),
+  ],
   lower: (emitter, [indices, values], { rows }, { inputs: [indexType], outputs: [type] }) => {
     const wide = indexType!.dtype === 'int64' ? indices! : emitter.emit('Cast', [indices!], { to: onnxDtypes.int64 });
     const column = emitter.emit('Unsqueeze', [wide, emitter.constant('int64', [1], [1])]); // [count, 1]
@@ -81,7 +85,7 @@ const addRowsOp: Op<{ rows: Dim }> = {
 };
 
 /** 1 where the index is the class and 0 elsewhere: [...indices, classes] in float32. */
-export function oneHot(indices: Tensor, classes: number): Tensor {
+export function oneHot(indices: Tensor<'int32' | 'int64'>, classes: number): Tensor {
   const shape: Shape = [...indices.shape, 1];
   const dtype = indices.dtype === 'int64' ? 'int64' : 'int32';
   return cast(equal(reshape(indices, shape), range(classes, dtype)), 'float32');

@@ -1,8 +1,9 @@
 /** A loop along the first axis that carries states from step to step, by an ONNX Scan. */
+import type { Dtype } from '../../base/array.js';
 import { sameDim } from '../../base/dimension.js';
 import { elementCount, resolveShape, sameShape } from '../../base/shape.js';
 import { Body, zip } from '../body.js';
-import { applyMany, type DenseArray, noGradient, type Op, shapeError, type Tensor } from '../tensor.js';
+import { type AnyTensor, applyMany, type DenseArray, noGradient, type Op, shapeError, type Tensor } from '../tensor.js';
 
 interface ScanAttributes {
   readonly body: Body;
@@ -12,7 +13,7 @@ interface ScanAttributes {
 }
 
 /** Inputs: states, sequences [steps, ...], captures of the body. Outputs: the last states, items [steps, ...]. */
-const scanOp: Op<ScanAttributes> = {
+const scanOp: Op<ScanAttributes, Dtype> = {
   name: 'scan',
   infer: (inputs, { body, stateCount, sequenceCount }) => {
     const states = inputs.slice(0, stateCount);
@@ -72,9 +73,12 @@ function itemOf({ shape, data }: DenseArray, step: number): DenseArray {
   return { shape: shape.slice(1), data: data.subarray(step * size, (step + 1) * size) };
 }
 
-export interface ScanStep {
-  readonly states: readonly Tensor[];
-  readonly items: readonly Tensor[];
+export interface ScanStep<
+  S extends readonly AnyTensor[] = readonly Tensor[],
+  I extends readonly AnyTensor[] = readonly Tensor[],
+> {
+  readonly states: S;
+  readonly items: I;
 }
 
 /**
@@ -82,19 +86,25 @@ export interface ScanStep {
  * Returns the last states and, for each item of a step, all of them [steps, ...] in the order of the sequences. It keeps
  * no state but the last and has no gradient of its own: wrap it with `withGradient`.
  */
-export function scan(
-  states: readonly Tensor[],
-  sequences: readonly Tensor[],
-  step: (states: readonly Tensor[], items: readonly Tensor[]) => ScanStep,
+export function scan<
+  const S extends readonly AnyTensor[],
+  const Q extends readonly AnyTensor[],
+  const I extends readonly AnyTensor[],
+>(
+  states: S,
+  sequences: Q,
+  step: (states: S, items: Q) => ScanStep<readonly AnyTensor[], I>,
   { reverse = false }: { reverse?: boolean } = {},
-): ScanStep {
+): ScanStep<S, I> {
   const stateCount = states.length;
   const types = [...states, ...sequences.map(({ dtype, shape }) => ({ dtype, shape: shape.slice(1) }))];
   const body = new Body(types, (parameters) => {
-    const next = step(parameters.slice(0, stateCount), parameters.slice(stateCount));
+    const [own, items] = [parameters.slice(0, stateCount), parameters.slice(stateCount)] as readonly AnyTensor[][];
+    const next = step(own as readonly AnyTensor[] as S, items as readonly AnyTensor[] as Q);
     return [...next.states, ...next.items];
   });
   const attributes = { body, stateCount, sequenceCount: sequences.length, reverse };
   const outputs = applyMany(scanOp, [...states, ...sequences, ...body.captures], attributes);
-  return { states: outputs.slice(0, stateCount), items: outputs.slice(stateCount) };
+  const [last, items]: (readonly AnyTensor[])[] = [outputs.slice(0, stateCount), outputs.slice(stateCount)];
+  return { states: last as S, items: items as I };
 }

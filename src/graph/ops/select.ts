@@ -1,12 +1,12 @@
 /** Choosing between values, changing their type, and stopping gradients. */
 import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
-import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
+import { type AnyTensor, apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
 import { mapBroadcast } from './broadcast.js';
 import { scalar } from './constant.js';
 import { sumTo } from './expand-and-sum.js';
 
-const whereOp: Op<null> = {
+const whereOp: Op<null, Dtype> = {
   name: 'where',
   infer: ([condition, a, b]) => {
     expectDtype('where', [condition!], 'bool');
@@ -17,17 +17,20 @@ const whereOp: Op<null> = {
   evaluate: (inputs, _, { outputShapes }) => [
     mapBroadcast(inputs, outputShapes[0]!, (condition, a, b) => (condition ? a! : b!)),
   ],
-  differentiate: ({ inputs: [condition, a, b], gradients: [g] }) => [
-    undefined,
-    sumTo(where(condition!, g!, scalar(0)), a!.shape),
-    sumTo(where(condition!, scalar(0), g!), b!.shape),
-  ],
+  differentiate: ({ inputs: [given, a, b], gradients: [g] }) => {
+    const condition = given as AnyTensor as Tensor<'bool'>;
+    return [
+      undefined,
+      sumTo(where(condition, g!, scalar(0)), a!.shape),
+      sumTo(where(condition, scalar(0), g!), b!.shape),
+    ];
+  },
   lower: (emitter, inputs) => [emitter.emit('Where', inputs)],
 };
 
 /** a where the condition holds, else b, all broadcast. */
-export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
-  return apply(whereOp, [condition, a, b], null);
+export function where<D extends Dtype>(condition: Tensor<'bool'>, a: Tensor<D>, b: Tensor<D>): Tensor<D> {
+  return apply(whereOp, [condition, a, b], null) as Tensor<D>;
 }
 
 /** The numbers of TensorProto.DataType. */
@@ -40,7 +43,7 @@ export const onnxDtypes: Readonly<Record<Dtype, number>> = {
   uint32: 12,
 };
 
-const castOp: Op<{ to: Dtype }> = {
+const castOp: Op<{ to: Dtype }, Dtype> = {
   name: 'cast',
   infer: ([x], { to }) => [{ dtype: to, shape: x!.shape }],
   evaluate: ([x], { to }) => {
@@ -54,11 +57,11 @@ const castOp: Op<{ to: Dtype }> = {
 };
 
 /** The same values in another dtype; carries no gradient. */
-export function cast(x: Tensor, to: Dtype): Tensor {
-  return x.dtype === to ? x : apply(castOp, [x], { to });
+export function cast<D extends Dtype>(x: AnyTensor, to: D): Tensor<D> {
+  return (x.dtype === to ? x : apply(castOp, [x], { to })) as Tensor<D>;
 }
 
-const stopGradientOp: Op<null> = {
+const stopGradientOp: Op<null, Dtype> = {
   name: 'stopGradient',
   infer: ([x]) => [x!],
   evaluate: ([x]) => [x!.data],
@@ -67,6 +70,6 @@ const stopGradientOp: Op<null> = {
 };
 
 /** The value itself, taken as a constant by the gradient. */
-export function stopGradient(x: Tensor): Tensor {
-  return apply(stopGradientOp, [x], null);
+export function stopGradient<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+  return apply(stopGradientOp, [x], null) as Tensor<D>;
 }

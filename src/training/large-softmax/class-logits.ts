@@ -20,7 +20,7 @@ export interface ClassTable<T = Tensor> {
 }
 
 /** Normal class vectors of length about 1/4, and biases of 0. */
-export function initClassTable(classes: number, dim: number, random: Random): ClassTable<HostTensor<'float32'>> {
+export function initClassTable(classes: number, dim: number, random: Random): ClassTable<HostTensor> {
   return initialize({ weight: drawn([classes, dim], 0.25 / Math.sqrt(dim)), bias: filled([classes], 0) }, random);
 }
 
@@ -37,7 +37,12 @@ export interface TargetLogits {
 }
 
 /** hidden [rows, dim], targets [rows] int32, each an index into the table. */
-export function classLogits(hidden: Tensor, table: ClassTable, targets: Tensor, temperature: number): TargetLogits {
+export function classLogits(
+  hidden: Tensor,
+  table: ClassTable,
+  targets: Tensor<'int32'>,
+  temperature: number,
+): TargetLogits {
   const scaled = multiply(boundedRows(hidden), temperature); // [rows, dim]
   const classes = boundedRows(table.weight); // [classes, dim]
   const all = add(matmul(scaled, classes, { transposeRight: true }), table.bias); // [rows, classes]

@@ -37,7 +37,7 @@ export class FeatureTree {
   }
 
   /** Σ φ(c_i) over all classes, a copy: float32 [features]. */
-  total(): HostTensor<'float32'> {
+  total(): HostTensor {
     return float32([this.featureCount], this.#row(1).slice());
   }
 

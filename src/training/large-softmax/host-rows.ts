@@ -26,7 +26,7 @@ export function distinctRows(indices: ArrayLike<number>): { distinct: Float64Arr
 
 /** The rows `indices` of every table of a tree: float32 [rows, ...rest] → [indices, ...rest]. Throws DATA. */
 export function gatherRows<P>(tables: P, indices: ArrayLike<number>): P {
-  return mapTree(tables, ({ shape, data }: HostTensor<'float32'>) => {
+  return mapTree(tables, ({ shape, data }: HostTensor) => {
     const [count = 0, ...rest] = shape;
     checkIndices('gatherRows', indices, count);
     const width = elementCount(rest);
@@ -41,8 +41,8 @@ export function gatherRows<P>(tables: P, indices: ArrayLike<number>): P {
 
 /** Writes rows [indices, ...rest] to their places in every table, in place. Throws DATA. */
 export function scatterRows<P>(tables: P, indices: ArrayLike<number>, rows: P): void {
-  const rowsOf = new Map(leavesOf(rows) as unknown as [string, HostTensor<'float32'>][]);
-  mapTree(tables, ({ shape, data }: HostTensor<'float32'>, path) => {
+  const rowsOf = new Map(leavesOf<P, HostTensor>(rows));
+  mapTree(tables, ({ shape, data }: HostTensor, path) => {
     const [count = 0, ...rest] = shape;
     checkIndices('scatterRows', indices, count);
     const width = elementCount(rest);

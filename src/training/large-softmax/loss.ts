@@ -37,15 +37,20 @@ function logPartition(logits: Tensor): Tensor {
 }
 
 /** The exact loss, −log softmax(o)[target] in nats: hidden [rows, dim], targets [rows] int32 → [rows]. */
-export function exactCrossEntropy(hidden: Tensor, table: ClassTable, targets: Tensor, temperature: number): Tensor {
+export function exactCrossEntropy(
+  hidden: Tensor,
+  table: ClassTable,
+  targets: Tensor<'int32'>,
+  temperature: number,
+): Tensor {
   const { all, target } = classLogits(hidden, table, targets, temperature);
   return subtract(logPartition(all), target);
 }
 
 /** What a sampled loss reads of a step's classes; `SampledSoftmax.touch` makes it. */
-export interface SampledTargets<T = Tensor> {
+export interface SampledTargets<T = Tensor, I = Tensor<'int32'>> {
   /** The place of each row's target among the touched classes: [rows] int32. */
-  readonly targets: T;
+  readonly targets: I;
   /** log(m/(s·q)) of each touched class, and `notDrawn` for a class that is here as a target alone: [touched] float32. */
   readonly corrections: T;
 }

@@ -43,9 +43,9 @@ export interface SampledSoftmaxOptions {
   /** Of the first class vectors and the projection. Default 0. */
   readonly seed?: number;
   /** Class vectors and biases to go on from; drawn from the seed unless given. Kept, and changed by steps. */
-  readonly table?: ClassTable<HostTensor<'float32'>>;
+  readonly table?: ClassTable<HostTensor>;
   /** The accumulators of Adagrad to go on from, [classes] each; 0 unless given. Kept, and changed by steps. */
-  readonly squares?: ClassTable<HostTensor<'float32'>>;
+  readonly squares?: ClassTable<HostTensor>;
 }
 
 /** What a step's graph gives back for the touched classes. */
@@ -106,16 +106,16 @@ export class SampledSoftmax {
   readonly kernelTemperature: number;
   readonly samples: number;
   /** The table of all classes: weight [classes, dim], bias [classes]; changed in place by `putBack`. */
-  readonly table: ClassTable<HostTensor<'float32'>>;
+  readonly table: ClassTable<HostTensor>;
   /** The accumulators of Adagrad: [classes] each. */
-  readonly squares: ClassTable<HostTensor<'float32'>>;
+  readonly squares: ClassTable<HostTensor>;
   /** Ω [features, dim]. */
-  readonly projection: HostTensor<'float32'>;
+  readonly projection: HostTensor;
   readonly #tree: FeatureTree;
 
   private constructor(
     options: Required<Omit<SampledSoftmaxOptions, 'seed'>>,
-    projection: HostTensor<'float32'>,
+    projection: HostTensor,
     tree: FeatureTree,
   ) {
     this.temperature = options.temperature;
@@ -145,13 +145,13 @@ export class SampledSoftmax {
   }
 
   /** Σ φ(c_i), what `mixtureQuery` reads: float32 [features]. */
-  get featureTotal(): HostTensor<'float32'> {
+  get featureTotal(): HostTensor {
     return this.#tree.total();
   }
 
   /** Draws negatives by the tree for a query [features]: one of `mixtureQuery`, or any that is not negative. */
   draw(query: HostTensor, random: Random): Draws {
-    return this.#tree.draw(query.data as Float32Array, this.samples, random);
+    return this.#tree.draw(query.data, this.samples, random);
   }
 
   /** Takes out the rows of `draws` and `targets` for a step. Throws DATA for a class that is not there. */
@@ -161,12 +161,12 @@ export class SampledSoftmax {
 
   /** Puts updated rows back into the table, and their features into the tree. Throws NUMERIC, and changes nothing, if bad. */
   putBack({ classes }: TouchedClasses, { rows, squares, features }: UpdatedClasses<HostTensor>): void {
-    this.#tree.set(classes, features.data as Float32Array);
+    this.#tree.set(classes, features.data);
     scatterRows(this.state, classes, { rows, squares } as typeof this.state);
   }
 
   /** The tables of all classes with their accumulators: all that a checkpoint needs. */
-  get state(): TableState<HostTensor<'float32'>> {
+  get state(): TableState<HostTensor> {
     return { rows: this.table, squares: this.squares };
   }
 
@@ -186,12 +186,12 @@ export class SampledSoftmax {
       const all = new Float32Array(classes * this.#tree.featureCount);
       for (let start = 0; start < classes; start += featureBlock) {
         const end = Math.min(start + featureBlock, classes);
-        const rows = mapTree(this.table, ({ shape, data }: HostTensor<'float32'>) => {
+        const rows = mapTree(this.table, ({ shape, data }: HostTensor) => {
           const width = data.length / classes;
           return float32([end - start, ...shape.slice(1)], data.subarray(start * width, end * width));
         });
         const { features } = await executable.run([rows, { projection: this.projection }]);
-        all.set(features.data as Float32Array, start * this.#tree.featureCount);
+        all.set(features.data, start * this.#tree.featureCount);
       }
       this.#tree.set(
         Int32Array.from({ length: classes }, (_, index) => index),

@@ -16,19 +16,15 @@ export interface TableState<T = Tensor> {
 export interface TouchedClasses {
   /** The drawn classes, then those that are targets alone. */
   readonly classes: Int32Array;
-  readonly state: TableState<HostTensor<'float32'>>;
-  readonly inputs: SampledTargets<HostTensor>;
+  readonly state: TableState<HostTensor>;
+  readonly inputs: SampledTargets<HostTensor, HostTensor<'int32'>>;
 }
 
 /**
  * Takes the rows of the drawn classes and of the targets [rows] out of the tables of all classes. Throws DATA for a
  * class that is not there.
  */
-export function touchClasses(
-  state: TableState<HostTensor<'float32'>>,
-  targets: ArrayLike<number>,
-  draws: Draws,
-): TouchedClasses {
+export function touchClasses(state: TableState<HostTensor>, targets: ArrayLike<number>, draws: Draws): TouchedClasses {
   const drawn = draws.classes.length;
   const all = new Float64Array(drawn + targets.length); // float64, so that a bad target is seen and not rounded
   all.set(draws.classes);

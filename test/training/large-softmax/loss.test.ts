@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { float32, type HostTensor, int32, Random, symbol } from '../../../src/base/index.js';
+import { type AnyHostTensor, float32, type HostTensor, int32, Random, symbol } from '../../../src/base/index.js';
 import { type Engine, referenceEngine } from '../../../src/engine/index.js';
 import { nodeEngine } from '../../../src/engine/node.js';
 import { gradient, spec, sum, type Tensor } from '../../../src/graph/index.js';
@@ -24,7 +24,7 @@ const temperature = 1.5;
 const touched = symbol('touched');
 const targets = [2, 0, 17];
 const hidden = normal('hidden', [rows, dim], 1.5);
-const table: ClassTable<HostTensor<'float32'>> = {
+const table: ClassTable<HostTensor> = {
   weight: normal('weight', [classCount, dim], 1.5),
   bias: normal('bias', [classCount], 0.7),
 };
@@ -174,7 +174,10 @@ describe('the sampled loss', () => {
       const lossAt = async (index: number, change: number) => {
         const data = Float64Array.from(given[name].data);
         data[index]! += change;
-        const moved = { ...given, [name]: { dtype: 'float64', shape: given[name].shape, data } as HostTensor };
+        const moved = {
+          ...given,
+          [name]: { dtype: 'float64', shape: given[name].shape, data } as AnyHostTensor as HostTensor,
+        };
         const { losses } = await oracle.run([
           { hidden: moved.hidden },
           { weight: moved.weight, bias: moved.bias },
