@@ -1,6 +1,6 @@
 /** A training step at length 4,096 against the machine's own matrix product. */
 import { float32Scalar, type HostTensor, int32, mapTree, zeros } from '../src/base/index.js';
-import { bytesSource } from '../src/data/index.js';
+import { tokensSource } from '../src/data/index.js';
 import { trainingOperations } from '../src/measure/index.js';
 import type { Model } from '../src/models/index.js';
 import { languageModelling, type Task } from '../src/tasks/index.js';
@@ -41,7 +41,7 @@ export function stepConfig(window: number, recompute = false) {
 
 /** Language modelling of a text of one window. */
 export function taskOf(of: Model, training: TrainingConfig): Task {
-  const text = bytesSource(Uint8Array.from(someTokens(training.window + 1)));
+  const text = tokensSource(someTokens(training.window + 1), training.window + 1);
   return languageModelling(of, training, { train: text, heldOut: text });
 }
 

@@ -3,6 +3,7 @@
  * (`performer-ts/attention`, `performer-ts/training`, …) are for those who build.
  */
 export { type ErrorCode, PerformerError } from './base/errors.js';
+export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention } from './door/attention.js';
 export {
   GeneratedText,

@@ -1,6 +1,6 @@
 /** What `performer bench` times: a training step, a prompt, and tokens after it, each to be run again and again. */
 import { Random } from '../base/random.js';
-import { bytesSource } from '../data/index.js';
+import { tokensSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
 import { buffersDigest, type LoadedModel, type Model } from '../models/index.js';
@@ -51,7 +51,7 @@ function clocked(engine: Engine): { engine: Engine; taken: () => number } {
 /** A positive learning rate that is 0 in float32. */
 const zeroRate = 1e-300;
 
-/** Training as the trainer does it, on random bytes. The weights stay as they are, since reading shares them. */
+/** Training as the trainer does it, on random tokens. The weights stay as they are, since reading shares them. */
 export async function prepareTraining(plain: Engine, { loaded, length, batch }: BenchWork): Promise<Part> {
   const { engine, taken } = clocked(plain);
   const { model, params, buffers } = loaded;
@@ -66,7 +66,7 @@ export async function prepareTraining(plain: Engine, { loaded, length, batch }: 
     states: [],
     statesDigest: buffersDigest(buffers),
   };
-  const text = bytesSource(Uint8Array.from(randomTokens(model, length + 1)));
+  const text = tokensSource(randomTokens(model, length + 1), length + 1);
   const task = textTaskOfModel(model).build(model, training, { train: text, heldOut: text });
   const trainer = await Trainer.create(snapshot, { engine, task });
   return { run: () => trainer.step(), dispose: () => trainer.dispose(), creation: taken };

@@ -1,4 +1,5 @@
 /** The outcome of a comparison: a ranked table, and the learning curves that it comes from. */
+import { bitsPerByte } from './format.js';
 import type { CurvePoint } from './loss-curve.js';
 
 /** One run: a kernel with a seed. */
@@ -13,6 +14,8 @@ export interface ComparedRun {
   readonly parameters: number;
   /** The number of features; absent where there is no feature map. */
   readonly features?: number | undefined;
+  /** The mean of the held-out text. */
+  readonly bytesPerToken: number;
   /** The median over the steps. */
   readonly tokensPerSecond: number;
   /** Nats a token on the held-out text, at each evaluation. */
@@ -26,7 +29,7 @@ export interface RankedKernel {
   readonly runs: number;
   readonly diverged: number;
   /**
-   * The mean over the former of the loss at the last evaluation, in nats a byte, and its standard deviation. Where all
+   * The mean over the former of the loss at the last evaluation, in nats a token, and its standard deviation. Where all
    * diverged it is infinite, as the best and the worst are, and null in JSON.
    */
   readonly loss: number;
@@ -35,6 +38,7 @@ export interface RankedKernel {
   readonly worst: number;
   readonly tokensPerSecond: number;
   readonly features?: number | undefined;
+  readonly bytesPerToken: number;
   readonly parameters: number;
   readonly steps: number;
 }
@@ -70,6 +74,7 @@ export function rankKernels(runs: readonly ComparedRun[]): readonly RankedKernel
         worst: Math.max(...losses),
         tokensPerSecond: mean(whole.map(({ tokensPerSecond }) => tokensPerSecond)),
         features: first.features,
+        bytesPerToken: first.bytesPerToken,
         parameters: first.parameters,
         steps: first.steps,
       };
@@ -77,13 +82,13 @@ export function rankKernels(runs: readonly ComparedRun[]): readonly RankedKernel
     .sort((a, b) => a.diverged - b.diverged || a.loss - b.loss);
 }
 
-function lossCells({ loss, deviation, best, worst }: RankedKernel, least: number): string[] {
+function lossCells({ loss, deviation, best, worst, bytesPerToken }: RankedKernel, least: number): string[] {
   return [
     loss.toFixed(4),
     deviation === undefined ? '' : deviation.toFixed(4),
     `${best.toFixed(4)} – ${worst.toFixed(4)}`,
     `+${(loss - least).toFixed(4)}`,
-    (loss / Math.LN2).toFixed(3),
+    bitsPerByte(loss, bytesPerToken).toFixed(3),
   ];
 }
 

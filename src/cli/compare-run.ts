@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { flagName } from '../base/options.js';
-import type { ByteSource } from '../data/index.js';
+import { type ByteSource, bytesPerToken } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
@@ -91,7 +91,7 @@ async function begin(
   const { training } = first;
   const text = await openFiles(files);
   closers.push(() => text.close());
-  textTask(first, text); // throws where the text does not suit it
+  await textTask(first, text); // throws where the text does not suit it
   await makeFolder(out).catch((cause: unknown) => {
     throw folderError(out, cause);
   });
@@ -173,7 +173,7 @@ async function resume(
 
 /** How many steps of a model take so many seconds, by a few steps whose result is thrown away. */
 async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSource, engine: Engine): Promise<number> {
-  const trainer = await Trainer.create(snapshot, { engine, task: textTask(snapshot, text).task });
+  const trainer = await Trainer.create(snapshot, { engine, task: (await textTask(snapshot, text)).task });
   try {
     const step = () => trainer.step().catch(divergenceOf); // which takes as long as any other
     for (let i = 0; i < 4; i++) await step();
@@ -242,15 +242,17 @@ async function finish(
   let divergence: PerformerError | undefined;
   let trainer: Trainer;
   let features: number | undefined;
+  let bytes: number;
   try {
-    const { task } = textTask(snapshot, text);
+    const { task, ...data } = await textTask(snapshot, text);
+    bytes = bytesPerToken(data.heldOut);
     features = task.model.mixers[0]?.traits.featureCount;
     trainer = await Trainer.create(snapshot, { engine, task });
     closers.push(() => trainer.dispose());
     if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
       closers.push(() => metrics.close());
-      await trainLoop(trainer, { store, metrics, io }).catch((cause: unknown) => {
+      await trainLoop(trainer, { store, metrics, io, text: data }).catch((cause: unknown) => {
         divergence = divergenceOf(cause);
         io.stderr.write(`note: ${kernel}, seed ${seed} diverged: ${divergence.message}\n`);
       });
@@ -267,6 +269,7 @@ async function finish(
     isDiverged: divergence !== undefined,
     parameters: trainer.parameterCount,
     features,
+    bytesPerToken: bytes,
     tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
     heldOut: curve.heldOut,
     train: curve.train,

@@ -21,7 +21,7 @@ const rowsSchema = z.strictObject({
   }),
   format: option(z.enum(['csv', 'jsonl']).default('csv'), 'a table, or an object as JSON in each line'),
   batch: option(count.max(2 ** 16).default(8), 'texts that are read at once'),
-  window: option(count.optional(), 'bytes at which a text is cut', { fallback: 'none' }),
+  window: option(count.optional(), 'tokens at which a text is cut', { fallback: 'none' }),
 });
 
 const dataSchema = z.strictObject({

@@ -1,5 +1,6 @@
 /** `performer evaluate` of a classifier: its measures on labelled texts, and which classes it takes for which. */
-import { type LoadedModel, targetsOf } from '../models/index.js';
+import { encodeTexts } from '../data/index.js';
+import { type LoadedModel, targetsOf, tokenizerOf } from '../models/index.js';
 import type { LabelledTaskFamily, Task } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { runNoteOf } from './corpus.js';
@@ -29,7 +30,8 @@ export async function evaluateLabelled(
     const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
     const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
-    const task = family.build(loaded.model, size, { train: texts, heldOut: texts });
+    const tokens = await encodeTexts(texts, tokenizerOf(loaded.model.config));
+    const task = family.build(loaded.model, size, { train: tokens, heldOut: tokens });
     const { measures, confusion } = await measure(task, loaded, options);
     const report = { texts: texts.length, window, measures, confusion };
     return options.json ? `${JSON.stringify(report)}\n` : textOf(report);

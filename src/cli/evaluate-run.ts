@@ -1,6 +1,6 @@
 /** `performer evaluate` at work. */
-import type { ByteSource } from '../data/index.js';
-import type { Model } from '../models/index.js';
+import { bytesPerToken, type TokenSource, tokenSource } from '../data/index.js';
+import { type Model, tokenizerOf } from '../models/index.js';
 import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
@@ -18,20 +18,21 @@ import { openTexts } from './standard-input.js';
 const sideBySide = 4;
 
 export async function runEvaluate(
-  { arguments: [folder, files], options }: Given<EvaluateOptions>,
+  { arguments: [folder, words], options }: Given<EvaluateOptions>,
   io: Io,
 ): Promise<void> {
   const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
   if (family.data === 'labelled') {
     const { evaluateLabelled } = await import('./evaluate-labelled.js');
-    io.stdout.write(await evaluateLabelled(family, loaded, folder as string, files as readonly string[], options));
+    io.stdout.write(await evaluateLabelled(family, loaded, folder as string, words as readonly string[], options));
     return;
   }
   const own = labelledKeys.find((key) => options[key] !== undefined);
   if (own !== undefined) throw usageError(`--${own}: ${family.name} does not have it.`);
-  const text = await openTexts(files as readonly string[], io);
+  const files = await openTexts(words as readonly string[], io);
   try {
+    const text = await tokenSource(tokenizerOf(loaded.model.config), files);
     const window = await chooseWindow(folder as string, loaded.model, text, options.window);
     const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
     const task = family.build(loaded.model, size, { train: text, heldOut: text });
@@ -39,38 +40,41 @@ export async function runEvaluate(
     try {
       const { measures } = await evaluator.run(loaded);
       expectFinite(measures);
-      const report = { bytes: text.length, window, measures };
+      const report = { text, window, measures };
       io.stdout.write(options.json ? jsonOf(report) : textOf(report));
     } finally {
       await evaluator.dispose();
     }
   } finally {
-    await text.close();
+    await files.close();
   }
 }
 
 interface Report {
-  readonly bytes: number;
+  readonly text: TokenSource;
   readonly window: number;
-  /** Nats a byte, by how the text was read. */
+  /** Nats a token, by how the text was read. */
   readonly measures: Readonly<Record<string, number>>;
 }
 
-function jsonOf({ bytes, window, measures }: Report): string {
+function jsonOf({ text, window, measures }: Report): string {
+  const bytes = text.byteLength;
   if (measures.windows === undefined) return `${JSON.stringify({ bytes, window, ...measures })}\n`;
-  const told = Object.entries(measures).map(([name, loss]) => [name, { loss, bitsPerByte: bitsPerByte(loss) }]);
-  return `${JSON.stringify({ bytes, predicted: bytes - 1, window, ...Object.fromEntries(told) })}\n`;
+  const bits = (loss: number) => bitsPerByte(loss, bytesPerToken(text));
+  const told = Object.entries(measures).map(([name, loss]) => [name, { loss, bitsPerByte: bits(loss) }]);
+  return `${JSON.stringify({ bytes, predicted: text.length - 1, window, ...Object.fromEntries(told) })}\n`;
 }
 
-function textOf({ bytes, window, measures }: Report): string {
+function textOf({ text, window, measures }: Report): string {
   const { windows, streaming } = measures;
-  if (windows === undefined) return `${formatCount(bytes)} bytes\n${formatMeasures(measures)}\n`;
+  const size = `${formatCount(text.byteLength)} bytes`;
+  if (windows === undefined) return `${size}\n${formatMeasures(measures)}\n`;
   const lines = [
-    `${formatCount(bytes)} bytes`,
-    `each window of ${window} on its own: ${formatLoss(windows)}`,
+    size,
+    `each window of ${window} on its own: ${formatLoss(windows, bytesPerToken(text))}`,
     streaming === undefined
       ? 'streaming: not possible with this attention and these positions'
-      : `streaming, as one text: ${formatLoss(streaming)}`,
+      : `streaming, as one text: ${formatLoss(streaming, bytesPerToken(text))}`,
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -78,7 +82,7 @@ function textOf({ bytes, window, measures }: Report): string {
 async function chooseWindow(
   folder: string,
   { maxLength = Number.POSITIVE_INFINITY }: Model,
-  text: ByteSource,
+  text: TokenSource,
   asked: number | undefined,
 ): Promise<number> {
   if (asked !== undefined && asked > maxLength) {

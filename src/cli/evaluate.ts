@@ -13,7 +13,7 @@ const ownSchema = z.strictObject({
       .min(1)
       .max(2 ** 24)
       .optional(),
-    'bytes of a window',
+    'tokens of a window',
     { fallback: 'that of the training, or 1024' },
   ),
   json: option(z.literal(true).optional(), 'print one JSON object'),
@@ -22,9 +22,10 @@ const ownSchema = z.strictObject({
 const evaluateSchema = z.strictObject({ ...ownSchema.shape, ...labelledSchema.shape, ...engineSchema.shape });
 export type EvaluateOptions = z.output<typeof evaluateSchema>;
 
-const notes = `Every byte of the files but the first is predicted once: each window on its own, and, where attention and
-positions allow it, each after the memory of all that came before (streaming). The loss is in nats a byte. Of a classifier, files are labelled texts as train takes them, with the columns
-of the training unless others are named; which classes it takes for which is told as well.
+const notes = `Every token of the files but the first is predicted once: each window on its own, and, where attention and
+positions allow it, each after the memory of all that came before (streaming). The loss is in nats a token, and in bits
+a byte of the text. Of a classifier, files are labelled texts as train takes them, with the columns of the training
+unless others are named; which classes it takes for which is told as well.
 
 Examples:
   performer evaluate runs/book other.txt

@@ -12,10 +12,10 @@ import { float32, type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { parseNumber } from '../base/number.js';
 import { Random } from '../base/random.js';
-import type { ByteSource } from '../data/index.js';
+import { type TokenSource, tokenSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
-import { attentionSamples } from '../models/index.js';
+import { attentionSamples, tokenizerOf } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FeaturesOptions } from './features.js';
@@ -114,17 +114,22 @@ async function modelSamples(
   }
   const text = await open();
   try {
-    return await attentionSamples(engine, model, weights, await readWindows(text, window, windows));
+    return await attentionSamples(
+      engine,
+      model,
+      weights,
+      await readWindows(await tokenSource(tokenizerOf(model.config), text), window, windows),
+    );
   } finally {
     await text.close();
   }
 }
 
-async function readWindows(text: ByteSource, window: number, windows: number): Promise<HostTensor<'int32'>> {
+async function readWindows(text: TokenSource, window: number, windows: number): Promise<HostTensor<'int32'>> {
   if (text.length < window) {
     throw new PerformerError(
       'DATA',
-      `features: expected at least the ${window} bytes of a window, got ${text.length}.`,
+      `features: expected at least the ${window} tokens of a window, got ${text.length}.`,
     );
   }
   const tokens = new Int32Array(windows * window);

@@ -34,7 +34,7 @@ const ownSchema = z.strictObject({
   json: option(z.literal(true).optional(), 'print one JSON object'),
 });
 const modelSchema = z.strictObject({
-  window: option(count.default(256), 'bytes of a window'),
+  window: option(count.default(256), 'tokens of a window'),
   windows: option(count.default(2), 'windows, evenly spaced over the text'),
 });
 const drawnSchema = z.strictObject({

@@ -1,8 +1,8 @@
 /** Numbers as people read them. */
 
-/** Bits a byte from nats a byte. */
-export function bitsPerByte(nats: number): number {
-  return nats / Math.LN2;
+/** Bits a byte from nats a token, and the mean bytes of a token. */
+export function bitsPerByte(nats: number, bytesPerToken: number): number {
+  return nats / bytesPerToken / Math.LN2;
 }
 
 export function formatCount(value: number): string {
@@ -35,6 +35,6 @@ export function formatMeasures(measures: Readonly<Record<string, number>>): stri
 }
 
 /** `loss 2.3412, 3.378 bits per byte`. */
-export function formatLoss(nats: number): string {
-  return `loss ${nats.toFixed(4)}, ${bitsPerByte(nats).toFixed(3)} bits per byte`;
+export function formatLoss(nats: number, bytesPerToken: number): string {
+  return `loss ${nats.toFixed(4)}, ${bitsPerByte(nats, bytesPerToken).toFixed(3)} bits per byte`;
 }

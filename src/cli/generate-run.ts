@@ -4,7 +4,7 @@ import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { readSafetensors, writeSafetensors } from '../interop/node.js';
-import type { LoadedModel } from '../models/index.js';
+import { type LoadedModel, tokenizerOf } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
@@ -24,7 +24,7 @@ export async function runGenerate(
   }
   if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState);
   const model = await readModel(folder as string, io);
-  const options = await generateOptions(folder as string, flags, io);
+  const options = await generateOptions(folder as string, model, flags, io);
   const prompt = await openPrompt(flags, io);
   try {
     await goOn(model, prompt, options, flags, io);
@@ -109,8 +109,13 @@ async function stream(
 }
 
 /** Flags before the model's own settings before ours. */
-async function generateOptions(folder: string, flags: GenerateFlags, io: Io): Promise<GenerateOptions> {
-  const own = await readGenerationConfig(folder);
+async function generateOptions(
+  folder: string,
+  { model }: LoadedModel,
+  flags: GenerateFlags,
+  io: Io,
+): Promise<GenerateOptions> {
+  const own = await readGenerationConfig(folder, tokenizerOf(model.config));
   if (own.unknown.length > 0) {
     io.stderr.write(`note: generation_config.json has ${own.unknown.join(', ')}, which generate leaves out.\n`);
   }
@@ -121,7 +126,8 @@ async function generateOptions(folder: string, flags: GenerateFlags, io: Io): Pr
     topP: flags.topP ?? own.topP ?? 0.95,
     topK: flags.topK ?? own.topK,
     repetitionPenalty: flags.repetitionPenalty ?? own.repetitionPenalty,
-    stop: [...(flags.stop ?? own.stop), ...own.ends],
+    stop: flags.stop ?? own.stop,
+    endTokens: own.endTokens,
   };
 }
 

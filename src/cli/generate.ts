@@ -18,17 +18,21 @@ const ownSchema = z.strictObject({
   promptFile: option(path.optional(), 'a file with the prompt, taken byte for byte; - for standard input', {
     value: 'file',
   }),
-  maxTokens: option(z.int().min(1).optional(), 'bytes to generate at most', fallback('200')),
+  maxTokens: option(z.int().min(1).optional(), 'tokens to generate at most', fallback('200')),
   temperature: option(
     temperature.optional(),
     'below 1 likelier, above 1 more varied; 0: always the likeliest',
     fallback('0.8'),
   ),
-  topK: option(topK.optional(), 'draw among this many of the likeliest bytes', fallback('all')),
-  topP: option(topP.optional(), 'draw among the likeliest bytes that have this probability together', fallback('0.95')),
+  topK: option(topK.optional(), 'draw among this many of the likeliest tokens', fallback('all')),
+  topP: option(
+    topP.optional(),
+    'draw among the likeliest tokens that have this probability together',
+    fallback('0.95'),
+  ),
   repetitionPenalty: option(
     repetitionPenalty.optional(),
-    'above 1: bytes that were seen become less likely',
+    'above 1: tokens that were seen become less likely',
     fallback('1'),
   ),
   seed: option(z.int().min(0).optional(), 'the same seed gives the same text', {

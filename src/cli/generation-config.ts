@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
+import type { Tokenizer } from '../data/index.js';
 import { readJson } from '../interop/node.js';
 
 const oneOrMore = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]).nullish();
@@ -44,7 +45,6 @@ const neutral: Readonly<Record<string, unknown>> = {
   no_repeat_ngram_size: 0,
   encoder_no_repeat_ngram_size: 0,
   guidance_scale: 1,
-  bos_token_id: 0x0a, // what a text without a prompt begins after
 };
 
 export interface GenerationConfig {
@@ -55,14 +55,17 @@ export interface GenerationConfig {
   readonly repetitionPenalty: number | undefined;
   readonly maxTokens: number | undefined;
   readonly stop: readonly string[];
-  /** Bytes that end the text. */
-  readonly ends: readonly Uint8Array[];
+  /** Tokens that end the text. */
+  readonly endTokens: readonly number[];
   /** Keys that would change the text and are not understood, with their values: `num_beams 4`. */
   readonly unknown: readonly string[];
 }
 
 /** Reads the settings of a model's folder; a file that is not there sets nothing. Throws CHECKPOINT for wrong values. */
-export async function readGenerationConfig(folder: string): Promise<GenerationConfig> {
+export async function readGenerationConfig(
+  folder: string,
+  { vocabularySize, documentStart }: Pick<Tokenizer, 'vocabularySize' | 'documentStart'>,
+): Promise<GenerationConfig> {
   const path = join(folder, 'generation_config.json');
   const isThere = (await stat(path).catch(() => undefined)) !== undefined;
   const parsed = schema.safeParse(isThere ? await readJson(path) : {});
@@ -72,9 +75,10 @@ export async function readGenerationConfig(folder: string): Promise<GenerationCo
   }
   const { data } = parsed;
   const ids = listOf(data.eos_token_id);
-  const isByte = (id: number) => id >= 0 && id < 256;
-  const strange = ids.filter((id) => !isByte(id)).map((id) => ['eos_token_id', id] as const);
-  const others = Object.entries(data).filter(([key, value]) => !(key in honoured) && changesText(key, value));
+  const isToken = (id: number) => id >= 0 && id < vocabularySize;
+  const strange = ids.filter((id) => !isToken(id)).map((id) => ['eos_token_id', id] as const);
+  const same = { ...neutral, bos_token_id: documentStart };
+  const others = Object.entries(data).filter(([key, value]) => !(key in honoured) && changesText(key, value, same));
   return {
     temperature: data.do_sample === false ? 0 : (data.temperature ?? undefined),
     topP: data.top_p ?? undefined,
@@ -82,7 +86,7 @@ export async function readGenerationConfig(folder: string): Promise<GenerationCo
     repetitionPenalty: data.repetition_penalty ?? undefined,
     maxTokens: data.max_new_tokens ?? undefined,
     stop: listOf(data.stop_strings),
-    ends: ids.filter(isByte).map((id) => Uint8Array.of(id)),
+    endTokens: ids.filter(isToken),
     unknown: [...others, ...strange].map(([key, value]) => `${key} ${JSON.stringify(value)}`),
   };
 }
@@ -92,6 +96,6 @@ function listOf<T>(value: T | readonly T[] | null | undefined): readonly T[] {
   return Array.isArray(value) ? value : [value as T];
 }
 
-function changesText(key: string, value: unknown): boolean {
-  return !withoutEffect.has(key) && value !== null && value !== false && value !== neutral[key];
+function changesText(key: string, value: unknown, same: Readonly<Record<string, unknown>>): boolean {
+  return !withoutEffect.has(key) && value !== null && value !== false && value !== same[key];
 }

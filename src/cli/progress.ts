@@ -1,6 +1,6 @@
 /** Progress of a training: a bar on a terminal, plain lines without control codes anywhere else. */
 import { MultiBar } from 'cli-progress';
-import { bitsPerByte, formatBytes, formatCount, formatDuration } from './format.js';
+import { formatBytes, formatCount, formatDuration } from './format.js';
 import type { Output } from './io.js';
 import { bareOutput, withoutControls } from './terminal.js';
 
@@ -8,8 +8,8 @@ export interface Status {
   readonly step: number;
   /** Nats a token. */
   readonly loss: number;
-  /** Whether it is told in bits a byte as well; as unless given. */
-  readonly isText?: boolean | undefined;
+  /** Of running text, whose loss is told in bits a byte as well. */
+  readonly bitsPerByte?: number | undefined;
   readonly tokensPerSecond: number;
   readonly memory: number;
   readonly secondsLeft: number;
@@ -26,10 +26,10 @@ export interface Progress {
 /** Milliseconds between two plain lines. */
 const interval = 2000;
 
-function figures({ loss, isText = true, tokensPerSecond, memory }: Status): string[] {
+function figures({ loss, bitsPerByte, tokensPerSecond, memory }: Status): string[] {
   return [
     `loss ${loss.toFixed(4)}`,
-    ...(isText ? [`${bitsPerByte(loss).toFixed(3)} bits/byte`] : []),
+    ...(bitsPerByte === undefined ? [] : [`${bitsPerByte.toFixed(3)} bits/byte`]),
     `${formatCount(tokensPerSecond)} tokens/s`,
     formatBytes(memory),
   ];

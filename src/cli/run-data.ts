@@ -1,9 +1,18 @@
 /** What a run learns from: running text, or labelled texts, of the same files each time. */
 import { stat } from 'node:fs/promises';
 import { Random } from '../base/random.js';
-import { type ByteSource, joinSources, joinTexts, type LabelledTexts, splitCorpus, splitTexts } from '../data/index.js';
+import {
+  type ByteSource,
+  encodeTexts,
+  joinSources,
+  joinTexts,
+  type LabelledTexts,
+  type SplitTokens,
+  splitCorpus,
+  splitTexts,
+} from '../data/index.js';
 import { openFiles, openLabelledFolder, readLabelledFile } from '../data/node.js';
-import { modelOf, type Targets } from '../models/index.js';
+import { modelOf, type Targets, tokenizerOf } from '../models/index.js';
 import { type Task, type TaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
@@ -69,22 +78,26 @@ export interface RunTask {
   readonly task: Task;
   /** What it learns from, in words. */
   readonly told: string;
+  /** Of running text. */
+  readonly text?: SplitTokens | undefined;
 }
 
 /** The task of a run: its model learns from a part of the data, and is measured on the part that is held out. */
-export function runTask(
+export async function runTask(
   { model, training }: Pick<Snapshot, 'model' | 'training'>,
   { text, labelled }: RunData,
-): RunTask {
+): Promise<RunTask> {
   const built = modelOf(model, training);
   const family = taskOfModel(built);
-  const toldOf = (train: { length: number }, heldOut: { length: number }, unit: string) =>
-    `${formatCount(train.length)} ${unit} to train on, ${formatCount(heldOut.length)} held out`;
+  const tokenizer = tokenizerOf(model);
+  const toldOf = (train: number, heldOut: number, unit: string) =>
+    `${formatCount(train)} ${unit} to train on, ${formatCount(heldOut)} held out`;
   if (family.data === 'text') {
-    const data = splitCorpus(text, training.heldOut, training.window);
-    return { task: family.build(built, training, data), told: toldOf(data.train, data.heldOut, 'bytes') };
+    const data = await splitCorpus(text, tokenizer, training);
+    const told = toldOf(data.train.byteLength, data.heldOut.byteLength, 'bytes');
+    return { task: family.build(built, training, data), told, text: data };
   }
   const random = Random.fromSeed(training.seed).split('held out');
-  const data = splitTexts(labelled ?? joinTexts([]), training.heldOut, random);
-  return { task: family.build(built, training, data), told: toldOf(data.train, data.heldOut, 'texts') };
+  const data = splitTexts(await encodeTexts(labelled ?? joinTexts([]), tokenizer), training.heldOut, random);
+  return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
 }

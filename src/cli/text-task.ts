@@ -1,7 +1,7 @@
 /** The task of a run over a text: its model learns from the beginning, and is measured on the end that is held out. */
 import { PerformerError } from '../base/errors.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
-import { type Model, modelOf } from '../models/index.js';
+import { type Model, modelOf, tokenizerOf } from '../models/index.js';
 import { type Task, type TextData, type TextTaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
 
@@ -16,8 +16,11 @@ export interface TextTask extends TextData {
   readonly task: Task;
 }
 
-export function textTask({ model, training }: Pick<Snapshot, 'model' | 'training'>, text: ByteSource): TextTask {
-  const data = splitCorpus(text, training.heldOut, training.window);
+export async function textTask(
+  { model, training }: Pick<Snapshot, 'model' | 'training'>,
+  text: ByteSource,
+): Promise<TextTask> {
+  const data = await splitCorpus(text, tokenizerOf(model), training);
   const built = modelOf(model, training);
   return { ...data, task: textTaskOfModel(built).build(built, training, data) };
 }

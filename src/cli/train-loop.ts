@@ -1,4 +1,5 @@
 /** The loop of a training as the terminal and metrics.jsonl see it. */
+import { bytesPerToken, type SplitTokens } from '../data/index.js';
 import { modelOf } from '../models/index.js';
 import { type CheckpointStore, type RunEvent, runTraining, type Trainer } from '../training/index.js';
 import { bitsPerByte, formatLoss, formatMeasures } from './format.js';
@@ -12,12 +13,12 @@ export interface LoopOptions {
   readonly store: CheckpointStore;
   readonly metrics: MetricsFile;
   readonly io: Io;
-  /** Whether losses are in nats a byte; as unless given. */
-  readonly isText?: boolean | undefined;
+  /** What it learns from, where that is running text, whose losses are in nats a token. */
+  readonly text?: SplitTokens | undefined;
 }
 
 /** Trains until the last step, or until the user asks to stop; both end with a checkpoint. */
-export async function trainLoop(trainer: Trainer, { store, metrics, io, isText = true }: LoopOptions): Promise<void> {
+export async function trainLoop(trainer: Trainer, { store, metrics, io, text }: LoopOptions): Promise<void> {
   const { step: start, training, model } = trainer.snapshot;
   if (modelOf(model).mixers.some(({ traits }) => traits.isFlat)) {
     io.stderr.write(
@@ -51,7 +52,7 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io, isText =
       pace.noteStep(seconds, event.tokens);
       await tellStep(event, {
         pace,
-        isText,
+        bitsPerByte: text && bitsPerByte(event.loss, bytesPerToken(text.train)),
         seconds,
         time,
         progress,
@@ -61,10 +62,12 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io, isText =
     } else if (event.kind === 'evaluation') {
       pace.noteEvaluation(seconds);
       const { step, isBest, chosen, measures } = event;
-      const figures = { loss: chosen, bitsPerByte: isText ? bitsPerByte(chosen) : undefined, ...measures };
+      const heldOut = text && bytesPerToken(text.heldOut);
+      const bits = heldOut && bitsPerByte(chosen, heldOut);
+      const figures = { loss: chosen, bitsPerByte: bits, ...measures };
       await metrics.append({ kind: 'evaluation', step, ...figures, isBest, time });
       progress.note(
-        `step ${step}/${training.steps}  held out: ${isText ? formatLoss(chosen) : formatMeasures(measures)}${isBest ? ' (best)' : ''}`,
+        `step ${step}/${training.steps}  held out: ${heldOut ? formatLoss(chosen, heldOut) : formatMeasures(measures)}${isBest ? ' (best)' : ''}`,
       );
     }
   }
@@ -72,7 +75,7 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io, isText =
 
 interface StepSurroundings {
   readonly pace: Pace;
-  readonly isText: boolean;
+  readonly bitsPerByte: number | undefined;
   readonly seconds: number;
   readonly secondsLeft: number;
   readonly time: string;
@@ -81,10 +84,10 @@ interface StepSurroundings {
 }
 
 async function tellStep(event: RunEvent & { kind: 'step' }, around: StepSurroundings): Promise<void> {
-  const { pace, isText, seconds, secondsLeft, time, progress, metrics } = around;
+  const { pace, bitsPerByte, seconds, secondsLeft, time, progress, metrics } = around;
   const { step, loss, gradientNorm, learningRate } = event;
   const speed = { tokensPerSecond: Math.round(pace.tokensPerSecond), memory: process.memoryUsage.rss() };
-  const figures = { loss, bitsPerByte: isText ? bitsPerByte(loss) : undefined, gradientNorm, learningRate, ...speed };
+  const figures = { loss, bitsPerByte, gradientNorm, learningRate, ...speed };
   await metrics.append({ kind: 'step', step, ...figures, seconds, time });
-  progress.step({ step, loss, isText, ...speed, secondsLeft });
+  progress.step({ step, loss, bitsPerByte, ...speed, secondsLeft });
 }

@@ -3,7 +3,7 @@ import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
 import { readJson } from '../interop/node.js';
-import { hasBuffers, type ModelConfig, modelConfig, modelFamily, modelOf, presets } from '../models/index.js';
+import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presets } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
 import { type TrainingConfig, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
@@ -165,10 +165,10 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
     const got = `got ${training.window}`;
     problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
-  const { vocabularySize: tokens } = modelConfig({ ...model, vocabularySize: undefined });
+  const tokens = neededTokens(model);
   if (model.vocabularySize !== tokens) {
     const got = `got ${model.vocabularySize}`;
-    problems.push(['vocabularySize', `expected ${tokens}, one for each byte, ${got}`]);
+    problems.push(['vocabularySize', `expected ${tokens}, which the tokenizer ${model.tokenizer} needs, ${got}`]);
   }
   if ('redrawInterval' in own && !hasBuffers(built)) {
     problems.push(['redrawInterval', 'only random projections have it']);

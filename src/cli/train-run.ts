@@ -1,6 +1,7 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
 import { flagName } from '../base/options.js';
+import { bytesPerToken } from '../data/index.js';
 import { type Model, modelOf, targetsOf } from '../models/index.js';
 import { type TaskFamily, taskFamily, taskOfModel } from '../tasks/index.js';
 import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
@@ -94,7 +95,7 @@ async function begin(
       ? { targets: task.targets(labelled, { names: columns.label, weights: options.classWeights }) }
       : {};
   const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...targets } });
-  runTask({ model, training }, data); // throws where the data do not suit it
+  await runTask({ model, training }, data); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
@@ -157,8 +158,7 @@ async function train(out: string, { store, snapshot, data }: Prepared, around: S
     );
     return;
   }
-  const { task, told } = runTask(snapshot, data);
-  const isText = data.labelled === undefined;
+  const { task, told, text } = await runTask(snapshot, data);
   const engine = await chooseEngine(given.options);
   const trainer = await Trainer.create(snapshot, { engine, task });
   closers.push(() => trainer.dispose());
@@ -169,7 +169,7 @@ async function train(out: string, { store, snapshot, data }: Prepared, around: S
     `${formatMillions(trainer.parameterCount)} parameters, ${told}, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
   );
   const began = performance.now();
-  await trainLoop(trainer, { store, metrics, io, isText });
+  await trainLoop(trainer, { store, metrics, io, text });
   const { step, best } = trainer.snapshot;
   const curve = lossCurve(await readCurve(metricsPath));
   if (curve !== '') io.stdout.write(`\n${curve}\n\n`);
@@ -182,7 +182,7 @@ async function train(out: string, { store, snapshot, data }: Prepared, around: S
   const held =
     best === undefined
       ? ''
-      : `, best on held-out text: ${isText ? formatLoss(best.loss) : `loss ${best.loss.toFixed(4)}`} at step ${best.step}`;
+      : `, best on held-out text: ${text ? formatLoss(best.loss, bytesPerToken(text.heldOut)) : `loss ${best.loss.toFixed(4)}`} at step ${best.step}`;
   io.stdout.write(`${step} steps done in ${took}${held}. The model is in ${out}. Try:\n`);
   io.stdout.write(`  ${io.command} ${tryNext(task.model, shellWord(out))}\n`);
 }

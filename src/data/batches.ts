@@ -1,5 +1,5 @@
 /**
- * Batches of windows of byte tokens. A window of W tokens is read as W + 1 bytes: the model sees the first W and
+ * Batches of windows of tokens. A window of W tokens is read as W + 1: the model sees the first W and
  * predicts the last W, so tokens [batch, window+1]. Each kind of batch is a pure function of the source and a step
  * (and a random key): a resumed run needs no stored position.
  */
@@ -7,9 +7,11 @@ import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { type ByteSource, sliceSource } from './byte-source.js';
+import { type TokenSource, tokenSource } from './token-source.js';
+import type { Tokenizer } from './tokenizer.js';
 
 export interface Windows {
-  /** [batch, window+1], bytes 0–255. */
+  /** [batch, window+1] */
   readonly tokens: HostTensor<'int32'>;
 }
 
@@ -30,58 +32,69 @@ export interface WindowSize {
   readonly window: number;
 }
 
-/** The last `heldOutFraction` of the source is held out. Throws DATA when either part has no window+1 bytes. */
-export function splitCorpus(
-  source: ByteSource,
-  heldOutFraction: number,
-  window: number,
-): { train: ByteSource; heldOut: ByteSource } {
+/** The two parts of a corpus as tokens. */
+export interface SplitTokens {
+  readonly train: TokenSource;
+  readonly heldOut: TokenSource;
+}
+
+/**
+ * The tokens of a text, of which the last part is held out: the same bytes with every tokenizer.
+ *
+ * @param heldOut the part, between 0 and 1.
+ * @throws DATA when either part has no window+1 tokens.
+ */
+export async function splitCorpus(
+  text: ByteSource,
+  tokenizer: Tokenizer,
+  { heldOut, window }: { readonly heldOut: number; readonly window: number },
+): Promise<SplitTokens> {
   expectCount('splitCorpus', 'window', window, 1);
-  if (!(heldOutFraction > 0 && heldOutFraction < 1)) {
-    throw configError('splitCorpus', 'a held-out fraction between 0 and 1', heldOutFraction);
+  if (!(heldOut > 0 && heldOut < 1)) {
+    throw configError('splitCorpus', 'a held-out fraction between 0 and 1', heldOut);
   }
-  const heldOutLength = Math.round(source.length * heldOutFraction);
-  const trainLength = source.length - heldOutLength;
-  if (Math.min(trainLength, heldOutLength) < window + 1) {
+  const end = text.length - Math.round(text.length * heldOut);
+  const parts = {
+    train: await tokenSource(tokenizer, sliceSource(text, 0, end)),
+    heldOut: await tokenSource(tokenizer, sliceSource(text, end, text.length)),
+  };
+  if (Math.min(parts.train.length, parts.heldOut.length) < window + 1) {
     throw new PerformerError(
       'DATA',
-      `splitCorpus: expected at least ${window + 1} bytes (window + 1) in each part, got ${trainLength} to train on ` +
-        `and ${heldOutLength} held out. Give more text or a smaller window.`,
+      `splitCorpus: expected at least ${window + 1} tokens (window + 1) in each part, got ${parts.train.length} to ` +
+        `train on and ${parts.heldOut.length} held out. Give more text or a smaller window.`,
     );
   }
-  return {
-    train: sliceSource(source, 0, trainLength),
-    heldOut: sliceSource(source, trainLength, source.length),
-  };
+  return parts;
 }
 
 /** Windows [batch, window+1] from anywhere in the source, each start equally likely; a pure function of key and step. */
 export async function randomWindows(
-  source: ByteSource,
+  source: TokenSource,
   { batch, window, random, step }: WindowSize & { readonly random: Random; readonly step: number },
 ): Promise<HostTensor<'int32'>> {
   expectSizes('randomWindows', { batch, window }, step);
-  expectBytes('randomWindows', source.length, window + 1);
+  expectTokens('randomWindows', source.length, window + 1);
   const draws = random.split(step);
   const starts = Array.from({ length: batch }, (_, row) => draws.split(row).integer(source.length - window));
   return readWindows(source, starts, window);
 }
 
-/** Bytes of each of `batch` contiguous lanes. Throws DATA when they are too short for a window. */
-export function laneLength(source: Pick<ByteSource, 'length'>, { batch, window }: WindowSize): number {
+/** Tokens of each of `batch` contiguous lanes. Throws DATA when they are too short for a window. */
+export function laneLength(source: Pick<TokenSource, 'length'>, { batch, window }: WindowSize): number {
   expectSizes('laneLength', { batch, window }, 0);
   const length = Math.floor(source.length / batch);
-  expectBytes(`laneWindows with ${batch} lanes of ${source.length} bytes`, length, window + 1);
+  expectTokens(`laneWindows with ${batch} lanes of ${source.length} tokens`, length, window + 1);
   return length;
 }
 
 /**
- * Windows [batch, window+1] of `batch` contiguous lanes, for truncated backpropagation: lane b is the bytes from
+ * Windows [batch, window+1] of `batch` contiguous lanes, for truncated backpropagation: lane b is the tokens from
  * b·⌊N/batch⌋ on, and step s reads the s-th window of every lane, which begins with the last target of the one before.
  * After the last whole window of the lanes it begins again.
  */
 export async function laneWindows(
-  source: ByteSource,
+  source: TokenSource,
   { batch, window, step }: WindowSize & { readonly step: number },
 ): Promise<LaneWindows> {
   expectSizes('laneWindows', { batch, window }, step);
@@ -92,35 +105,35 @@ export async function laneWindows(
 }
 
 /** How many windows cover the source; `evaluationWindows` yields ⌈count / batch⌉ times. */
-export function evaluationWindowCount(source: Pick<ByteSource, 'length'>, window: number): number {
+export function evaluationWindowCount(source: Pick<TokenSource, 'length'>, window: number): number {
   expectCount('evaluationWindowCount', 'window', window, 1);
   return Math.ceil(Math.max(source.length - 1, 0) / window);
 }
 
-/** The whole source in order: every byte but the first is a target exactly once. The last batch is padded with zeros. */
+/** The whole source in order: every token but the first is a target exactly once. The last batch is padded with zeros. */
 export async function* evaluationWindows(
-  source: ByteSource,
+  source: TokenSource,
   { batch, window }: WindowSize,
 ): AsyncGenerator<EvaluationWindows, void, undefined> {
   expectSizes('evaluationWindows', { batch, window }, 0);
-  expectBytes('evaluationWindows', source.length, 2);
+  expectTokens('evaluationWindows', source.length, 2);
   const targets = batch * window;
   for (let start = 0; start + 1 < source.length; start += targets) {
-    const bytes = await source.read(start, Math.min(targets + 1, source.length - start));
+    const found = await source.read(start, Math.min(targets + 1, source.length - start));
     const tokens = zeros('int32', [batch, window + 1]);
     const mask = zeros('float32', [batch, window]);
     for (let row = 0; row < batch; row++) {
-      // A row without a target stays empty, although its first byte may be there.
-      const isUsed = row * window + 1 < bytes.length;
-      if (isUsed) tokens.data.set(bytes.subarray(row * window, (row + 1) * window + 1), row * (window + 1));
+      // A row without a target stays empty, although its first token may be there.
+      const isUsed = row * window + 1 < found.length;
+      if (isUsed) tokens.data.set(found.subarray(row * window, (row + 1) * window + 1), row * (window + 1));
     }
-    mask.data.fill(1, 0, bytes.length - 1);
+    mask.data.fill(1, 0, found.length - 1);
     yield { tokens, mask };
   }
 }
 
 async function readWindows(
-  source: ByteSource,
+  source: TokenSource,
   starts: readonly number[],
   window: number,
 ): Promise<HostTensor<'int32'>> {
@@ -147,11 +160,11 @@ function expectSizes(where: string, { batch, window }: WindowSize, step: number)
   expectCount(where, 'step', step, 0);
 }
 
-function expectBytes(where: string, length: number, least: number): void {
+function expectTokens(where: string, length: number, least: number): void {
   if (length < least) {
     throw new PerformerError(
       'DATA',
-      `${where}: expected at least ${least} bytes, got ${length}. Give more text or a smaller window or batch.`,
+      `${where}: expected at least ${least} tokens, got ${length}. Give more text or a smaller window or batch.`,
     );
   }
 }

@@ -11,13 +11,13 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
-/** Throws DATA unless the range lies within `total` bytes. */
-export function expectRange(where: string, offset: number, length: number, total: number): void {
+/** Throws DATA unless the range lies within `total` bytes, or other units. */
+export function expectRange(where: string, offset: number, length: number, total: number, unit = 'bytes'): void {
   const isWhole = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
   if (!isWhole || offset < 0 || length < 0 || offset + length > total) {
     throw new PerformerError(
       'DATA',
-      `${where}: expected a range within ${total} bytes, got ${length} bytes from ${offset}. Ask for bytes that exist.`,
+      `${where}: expected a range within ${total} ${unit}, got ${length} ${unit} from ${offset}. Ask for ${unit} that exist.`,
     );
   }
 }

@@ -1,28 +1,30 @@
 /**
  * Byte tokens: a token is a byte of UTF-8, 0 to 255. There is nothing to train and nothing out of vocabulary.
  */
+import type { ByteSource } from './byte-source.js';
+import type { TokenSource } from './token-source.js';
+import type { Tokenizer } from './tokenizer.js';
 
-/** Tokens of the byte vocabulary. */
-export const byteVocabularySize = 256;
+const vocabularySize = 256;
 
-/** The UTF-8 bytes of a text as tokens, int32 in 0–255. */
-export function encodeBytes(text: string): Int32Array {
-  return Int32Array.from(new TextEncoder().encode(text));
-}
+export const byteTokenizer: Tokenizer = {
+  name: 'bytes',
+  vocabularySize,
+  documentStart: 0x0a, // a newline
+  lookback: 3, // a character of UTF-8 has four bytes at most, so an unfinished one three
+  encode: (text) => Int32Array.from(typeof text === 'string' ? new TextEncoder().encode(text) : text),
+  decoder: () => ({ push: (tokens) => Uint8Array.from(tokens) }),
+  source: async (text) => byteTokens(text),
+  json: byteTokenizerJson,
+};
 
-/** Text from UTF-8 bytes as they come: an unfinished character is held back until its last byte is there. */
-export class Utf8Stream {
-  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
-  /** The text that these bytes complete; bytes that are no UTF-8 become U+FFFD. */
-  push(bytes: Uint8Array): string {
-    return this.#decoder.decode(bytes, { stream: true });
-  }
-
-  /** What is left at the end: U+FFFD for an unfinished character, otherwise nothing. The stream then starts anew. */
-  flush(): string {
-    return this.#decoder.decode();
-  }
+/** The bytes of a source as tokens, position for position, read as they are needed. */
+export function byteTokens(source: ByteSource): TokenSource {
+  return {
+    length: source.length,
+    byteLength: source.length,
+    read: async (offset, length) => Int32Array.from(await source.read(offset, length)),
+  };
 }
 
 /**
@@ -31,7 +33,7 @@ export class Utf8Stream {
  */
 function byteCharacters(): string[] {
   let next = 256;
-  return Array.from({ length: byteVocabularySize }, (_, byte) => {
+  return Array.from({ length: vocabularySize }, (_, byte) => {
     const isPrintable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
     return String.fromCodePoint(isPrintable ? byte : next++);
   });
@@ -41,7 +43,7 @@ function byteCharacters(): string[] {
  * The content of a Hugging Face `tokenizer.json` whose ids are byte values: byte-level BPE without merges.
  * https://huggingface.co/docs/tokenizers
  */
-export function byteTokenizerJson() {
+function byteTokenizerJson() {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
   return {
     version: '1.0',

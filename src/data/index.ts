@@ -1,4 +1,4 @@
-/** Corpora as byte sources, byte tokens, and batches of windows; nothing here reads files (see `data/node`). */
+/** Corpora as sources of bytes, tokenizers, sources of tokens, and batches; nothing here reads files (see `data/node`). */
 export {
   type EvaluationWindows,
   evaluationWindowCount,
@@ -7,23 +7,29 @@ export {
   laneLength,
   laneWindows,
   randomWindows,
+  type SplitTokens,
   splitCorpus,
   type WindowSize,
   type Windows,
 } from './batches.js';
 export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
-export { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from './byte-tokenizer.js';
+export { byteTokenizer, byteTokens } from './byte-tokenizer.js';
 export { type Encoding, encodings } from './encoding.js';
 export {
+  encodeTexts,
   type GivenText,
   joinTexts,
+  type Labelled,
   type LabelledData,
   type LabelledText,
   type LabelledTexts,
+  type LabelledTokens,
   labelledTexts,
   pickTexts,
   splitTexts,
   type Target,
+  type TargetList,
+  type TokenText,
 } from './labelled.js';
 export {
   byLength,
@@ -35,3 +41,7 @@ export {
   textRows,
 } from './labelled-batches.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
+export { bytesPerToken, type TokenSource, tokenSource, tokensSource } from './token-source.js';
+export type { TokenDecoder, Tokenizer } from './tokenizer.js';
+export { registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
+export { Utf8Stream } from './utf8-stream.js';

@@ -8,7 +8,7 @@
 import { type HostTensor, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import type { LabelledTexts, Target } from './labelled.js';
+import type { LabelledTokens, Target } from './labelled.js';
 
 /** Batches of a pool. */
 const poolBatches = 16;
@@ -44,7 +44,7 @@ export interface TextBatches {
 
 /** The batches of every epoch. Where there are fewer texts than a batch has rows, they are repeated. Throws DATA for none. */
 export function textBatches(
-  texts: Pick<LabelledTexts, 'length' | 'sizes'>,
+  texts: Pick<LabelledTokens, 'length' | 'sizes'>,
   { batch, window, random }: { readonly batch: number; readonly window: number; readonly random: Random },
 ): TextBatches {
   const { length, sizes } = texts;
@@ -77,14 +77,14 @@ export interface LabelledRows extends TextRows {
 
 /** Reads texts by their numbers. */
 export async function readTexts(
-  texts: LabelledTexts,
+  texts: LabelledTokens,
   indices: readonly number[],
   window: number,
 ): Promise<LabelledRows> {
   const found = await Promise.all(indices.map((index) => texts.read(index)));
   return {
     ...textRows(
-      found.map(({ bytes }) => bytes),
+      found.map(({ tokens }) => tokens),
       window,
     ),
     targets: found.map(({ target }) => target),

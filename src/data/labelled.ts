@@ -4,6 +4,8 @@
  */
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { type TokenSource, tokenSource } from './token-source.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /** The name of a class, or the values of a regression. */
 export type Target = string | readonly number[];
@@ -14,21 +16,37 @@ export interface LabelledText {
   readonly target: Target;
 }
 
-export interface LabelledTexts {
+/** The same text for a model. */
+export interface TokenText {
+  /** The caller must not write to them. */
+  readonly tokens: Int32Array;
+  readonly target: Target;
+}
+
+/** The targets of texts. */
+export interface TargetList {
   /** How many texts there are. */
   readonly length: number;
   /** One for each text. */
   readonly targets: readonly Target[];
-  /** Bytes of each text. */
-  readonly sizes: readonly number[];
-  /** A text by its number, from 0. Throws DATA for one that is not there. */
-  read(index: number): Promise<LabelledText>;
 }
 
+/** Texts with their targets, as bytes or as tokens. */
+export interface Labelled<Text> extends TargetList {
+  /** Bytes of each text, or tokens. */
+  readonly sizes: readonly number[];
+  /** A text by its number, from 0. Throws DATA for one that is not there. */
+  read(index: number): Promise<Text>;
+}
+
+export interface LabelledTexts extends Labelled<LabelledText> {}
+
+export interface LabelledTokens extends Labelled<TokenText> {}
+
 /** What is learned from, and what is evaluated on. */
-export interface LabelledData {
-  readonly train: LabelledTexts;
-  readonly heldOut: LabelledTexts;
+export interface LabelledData<Text = TokenText> {
+  readonly train: Labelled<Text>;
+  readonly heldOut: Labelled<Text>;
 }
 
 /** A text as it is given in memory. */
@@ -99,8 +117,32 @@ export function joinTexts(parts: readonly LabelledTexts[], where = 'joinTexts'):
   };
 }
 
+/**
+ * Texts as tokens. Where a tokenizer tells how many tokens a text has without reading it, as that of bytes does, nothing is
+ * read yet; where not, every text is read and encoded once, and its tokens are kept.
+ */
+export async function encodeTexts(texts: LabelledTexts, tokenizer: Tokenizer): Promise<LabelledTokens> {
+  const sources: TokenSource[] = [];
+  for (const [index, length] of texts.sizes.entries()) {
+    const read = async (offset: number, count: number) =>
+      (await texts.read(index)).bytes.subarray(offset, offset + count);
+    sources.push(await tokenSource(tokenizer, { length, read }));
+  }
+  const { length, targets } = texts;
+  return {
+    length,
+    targets,
+    sizes: sources.map((source) => source.length),
+    async read(index) {
+      expectIndex('encodeTexts', index, length);
+      const source = sources[index] as TokenSource;
+      return { tokens: await source.read(0, source.length), target: targets[index] as Target };
+    },
+  };
+}
+
 /** Some of the texts, by their numbers, as texts of their own. */
-export function pickTexts(texts: LabelledTexts, indices: readonly number[]): LabelledTexts {
+export function pickTexts<Text>(texts: Labelled<Text>, indices: readonly number[]): Labelled<Text> {
   return {
     length: indices.length,
     targets: indices.map((index) => texts.targets[index] as Target),
@@ -118,7 +160,7 @@ export function pickTexts(texts: LabelledTexts, indices: readonly number[]): Lab
  *
  * @throws CONFIG for a part that is not between 0 and 1, DATA where nothing would be left on either side.
  */
-export function splitTexts(texts: LabelledTexts, heldOut: number, random: Random): LabelledData {
+export function splitTexts<Text>(texts: Labelled<Text>, heldOut: number, random: Random): LabelledData<Text> {
   if (!(heldOut > 0 && heldOut < 1)) {
     throw new PerformerError('CONFIG', `splitTexts: expected a held-out part between 0 and 1, got ${heldOut}.`);
   }

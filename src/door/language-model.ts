@@ -4,14 +4,13 @@ import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { elementCount } from '../base/shape.js';
 import { leavesOf } from '../base/tree.js';
-import { encodeBytes } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { spec, type Tensor } from '../graph/index.js';
-import { encodeModel, type LoadedModel, type ModelConfig } from '../models/index.js';
+import { encodeModel, type LoadedModel, type ModelConfig, tokenizerOf } from '../models/index.js';
 import { breather } from './breather.js';
 
-/** A text, or its tokens: whole numbers from 0 to below the model's `vocabularySize`. */
+/** A text, its bytes as a Uint8Array, or its tokens in any other array: whole numbers from 0 to below the model's `vocabularySize`. */
 export type Tokens = string | ArrayLike<number>;
 
 /**
@@ -167,7 +166,8 @@ async function compilePass(engine: Engine, { model, params, buffers }: LoadedMod
 }
 
 function tokensOf(given: Tokens, { model }: LoadedModel): Int32Array {
-  const tokens = typeof given === 'string' ? encodeBytes(given) : given;
+  const isText = typeof given === 'string' || given instanceof Uint8Array;
+  const tokens: ArrayLike<number> = isText ? tokenizerOf(model.config).encode(given) : given;
   const { vocabularySize } = model.config;
   const longest = model.maxLength ?? Number.POSITIVE_INFINITY;
   if (!(tokens?.length >= 1 && tokens.length <= longest)) {

@@ -72,7 +72,9 @@ export interface ModelOptions {
   readonly tokenShift?: boolean | undefined;
   /** Whether the logits use the embedding; false unless given. */
   readonly tiedEmbedding?: boolean | undefined;
-  /** Tokens that there are; 256, the bytes, unless given. */
+  /** How texts become tokens: bytes, unless given, or the name of a tokenizer that `registerTokenizer` was given. */
+  readonly tokenizer?: string | undefined;
+  /** Tokens that there are; as many as the tokenizer needs unless given. With others, the model takes tokens and no texts. */
   readonly vocabularySize?: number | undefined;
 }
 

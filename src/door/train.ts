@@ -4,7 +4,7 @@ import { platform } from '#platform';
 import type { HostTensor } from '../base/array.js';
 import { mapTree } from '../base/tree.js';
 import { type ByteSource, bytesSource, joinSources, splitCorpus } from '../data/index.js';
-import { modelConfig, modelOf } from '../models/index.js';
+import { modelConfig, modelOf, tokenizerOf } from '../models/index.js';
 import { languageModelling } from '../tasks/index.js';
 import { initialSnapshot, type RunEvent, readTrainingConfig, runTraining, Trainer } from '../training/index.js';
 import { breather } from './breather.js';
@@ -28,7 +28,7 @@ export interface TrainModelOptions extends ModelOptions, TrainingRunOptions, Eng
 }
 
 /**
- * Trains a language model over bytes on texts in memory. It has the weights that did best on the text that was held out, or
+ * Trains a language model on texts in memory. It has the weights that did best on the text that was held out, or
  * the last ones where it was stopped before the first evaluation.
  *
  * @throws CONFIG for options that do not fit; DATA for too little text; NUMERIC where the loss is no longer finite; DEVICE
@@ -40,7 +40,7 @@ export async function trainModel(text: TrainingText, options: TrainModelOptions 
   const config = modelConfig(withPreset('trainModel', 'model', preset, split.model), 'trainModel');
   const training = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
   const model = modelOf(config, { chunk: training.chunk });
-  const data = splitCorpus(sourceOf(text), training.heldOut, training.window);
+  const data = await splitCorpus(sourceOf(text), tokenizerOf(config), training);
   const task = languageModelling(model, training, data);
   const engine = given ?? (await platform.engine());
   const trainer = await Trainer.create(initialSnapshot(config, training), { engine, task });

@@ -1,8 +1,9 @@
-/** Generation: a prompt is read, and text comes out as the model says it, byte by byte. */
+/** Generation: a prompt is read, and text comes out as the model says it, token by token. */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { type ByteSource, bytesSource, byteVocabularySize, Utf8Stream } from '../data/index.js';
+import { type ByteSource, bytesSource, tokenSource, tokensSource, Utf8Stream } from '../data/index.js';
+import { tokenizerOf } from '../models/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import { GenerationSession } from './session.js';
 import { StopStrings } from './stop-strings.js';
@@ -15,6 +16,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed: number;
   /** Texts, or bytes, that end the generation; they are not part of it. */
   readonly stop?: readonly (string | Uint8Array)[] | undefined;
+  /** Tokens that end the generation; they are not part of it. */
+  readonly endTokens?: readonly number[] | undefined;
   /** Ends the generation between two tokens, or two pieces of the prompt, by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -32,15 +35,13 @@ const generateSchema = z.strictObject({
   maxTokens: z.int().min(1),
   seed: z.int().min(0),
   stop: z.array(z.union([z.string().min(1), z.instanceof(Uint8Array).refine(({ length }) => length > 0)])).optional(),
+  endTokens: z.array(z.int().min(0)).optional(),
   signal: z.instanceof(AbortSignal).optional(),
 });
 
-/** What a text without a prompt begins after. */
-const documentStart = Uint8Array.of(0x0a);
-
 /**
  * Reads the prompt after what the session has read already, then yields one piece for each token. An empty prompt goes
- * on where the session stands; a session that has read nothing begins after a newline.
+ * on where the session stands; a session that has read nothing begins after what begins a text, a newline of bytes.
  *
  * Every token that was yielded has been read by the session, so that a later call goes on from there; as each draw is
  * keyed by the seed and the position, going on, even after saving and loading, equals not having stopped. Bytes of an
@@ -48,9 +49,9 @@ const documentStart = Uint8Array.of(0x0a);
  * is known. Where maxTokens ends before, it stays with the session, as `session.withheld` and in a saved state: a call
  * without a prompt goes on with it, and ends where it becomes a stop string; a prompt says that it was none.
  *
- * @param prompt text, or bytes of UTF-8; those of a source are read piece by piece.
- * @throws CONFIG for options out of range, a prompt of another kind, and a session of several rows or with more tokens
- *   than bytes; DATA when the prompt and maxTokens exceed the session's room; the signal's reason; what the source and
+ * @param prompt text, or bytes of UTF-8; those of a source are read piece by piece where the tokenizer can.
+ * @throws CONFIG for options out of range, a prompt of another kind, a session of several rows, and a model that does not
+ *   have the tokens of its tokenizer; DATA when the prompt and maxTokens exceed the session's room; the signal's reason; what the source and
  *   the engine throw.
  */
 export async function* generate(
@@ -59,22 +60,27 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
-  const { maxTokens, seed, stop = [], signal, ...sampling } = options;
+  const { maxTokens, seed, stop = [], endTokens = [], signal, ...sampling } = options;
   if (!(session instanceof GenerationSession)) {
     throw new PerformerError('CONFIG', `generate: expected a GenerationSession, got ${nameOfValue(session)}.`);
   }
-  const given = sourceOf(prompt);
-  const source = given.length === 0 && session.position[0] === 0 ? bytesSource(documentStart) : given;
-  checkSession(session, source.length + maxTokens);
+  const text = sourceOf(prompt);
+  expectOneRow(session);
+  const tokenizer = tokenizerOf(session.config);
+  const given = await tokenSource(tokenizer, text);
+  const isBlank = given.length === 0 && session.position[0] === 0;
+  const source = isBlank ? tokensSource(Int32Array.of(tokenizer.documentStart), 0) : given;
+  expectRoom(session, source.length + maxTokens);
   for (let start = 0; start < source.length; start += session.readChunk) {
     signal?.throwIfAborted();
-    await session.read(Int32Array.from(await source.read(start, Math.min(session.readChunk, source.length - start))));
+    await session.read(await source.read(start, Math.min(session.readChunk, source.length - start)));
   }
   // A character that was left unfinished, by the tokens before or by the prompt, is finished by the model.
   const { withheld } = session;
   const characters = new Utf8Stream();
-  const recent = session.recentTokens();
-  characters.push(Uint8Array.from(recent.subarray(0, Math.max(0, recent.length - withheld.length))));
+  const decoder = tokenizer.decoder();
+  const recent = decoder.push(session.recentTokens());
+  characters.push(recent.subarray(0, Math.max(0, recent.length - withheld.length)));
   const random = Random.fromSeed(seed);
   const stops = new StopStrings(stop.map(binaryOf), binaryOf(withheld));
   for (let count = 1; count <= maxTokens; count++) {
@@ -82,9 +88,10 @@ export async function* generate(
     const seen = sampling.repetitionPenalty === undefined ? [] : session.seenTokens();
     const token = chooseToken(session.logits, sampling, seen, random.split(session.position[0] as number));
     await session.step(Int32Array.of(token));
-    const { text, isStopped } = stops.push(String.fromCharCode(token));
+    const isEnd = endTokens.includes(token);
+    const { text: freed, isStopped } = isEnd ? stops.end() : stops.push(binaryOf(decoder.push([token])));
     session.withhold(bytesOf(stops.held));
-    const bytes = bytesOf(text);
+    const bytes = bytesOf(freed);
     yield { text: characters.push(bytes), bytes, token };
     if (isStopped) return;
   }
@@ -108,16 +115,16 @@ function bytesOf(binary: string): Uint8Array {
   return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
 
-function checkSession({ batch, config, room }: GenerationSession, count: number): void {
-  if (batch !== 1 || config.vocabularySize > byteVocabularySize) {
-    const got = `${batch} rows of ${config.vocabularySize} tokens`;
-    throw new PerformerError('CONFIG', `generate: expected a session of one row of bytes, got ${got}.`);
-  }
-  if (count > room) {
-    const advice = 'Use a shorter prompt or a smaller maxTokens.';
-    throw new PerformerError(
-      'DATA',
-      `generate: expected room for a prompt and maxTokens of ${count} together, got ${room}. ${advice}`,
-    );
-  }
+function expectOneRow({ batch, config: { tokenizer } }: GenerationSession): void {
+  if (batch === 1) return;
+  throw new PerformerError('CONFIG', `generate: expected a session of one row of ${tokenizer}, got ${batch} rows.`);
+}
+
+function expectRoom({ room }: GenerationSession, count: number): void {
+  if (count <= room) return;
+  const advice = 'Use a shorter prompt or a smaller maxTokens.';
+  throw new PerformerError(
+    'DATA',
+    `generate: expected room for a prompt and maxTokens of ${count} together, got ${room}. ${advice}`,
+  );
 }

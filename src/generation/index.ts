@@ -2,5 +2,6 @@
 export { type GeneratedPiece, type GenerateOptions, generate } from './generate.js';
 export { chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 export type { SavedState } from './saved-state.js';
-export { GenerationSession, type GenerationSessionOptions } from './session.js';
+export { GenerationSession } from './session.js';
+export type { GenerationSessionOptions } from './session-options.js';
 export type { TokenRows } from './token-rows.js';

@@ -8,6 +8,7 @@ import { type AnyHostTensor, type HostTensor, hostTensor, int32 } from '../base/
 import { PerformerError } from '../base/errors.js';
 import { emptyState, type StateSpec, shapeAfter } from '../base/layout.js';
 import { leavesOf, type MapLeaves, mapTree, treeFromLeaves } from '../base/tree.js';
+import { tokenizerNamed } from '../data/index.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
 import {
@@ -34,9 +35,9 @@ export interface SavedState {
 export interface History {
   /** Which tokens were read, for the repetition penalty: [batch, vocabulary]. */
   readonly seen: HostTensor<'bool'>;
-  /** The last tokens, which may be the beginning of a character: [batch, 3], the newest last, −1 for none. */
+  /** The last tokens, after which decoding goes on: [batch, the tokenizer's lookback], the newest last, −1 for none. */
   readonly recent: HostTensor<'int32'>;
-  /** The last tokens that `generate` did not give out, as they might begin a stop string: [count]. */
+  /** The last bytes that `generate` did not give out, as they might begin a stop string: [count]. */
   readonly withheld: HostTensor<'int32'>;
 }
 
@@ -49,18 +50,15 @@ export interface Memory extends Reading, History {
   readonly deferred: TrunkRows;
 }
 
-/** A character of UTF-8 has four bytes at most, so an unfinished one three. */
-export const recentCount = 3;
-
 export const noTokens = int32([0], []);
 
 /** The memory of a session that has read nothing, as a layout. */
 function memoryLayout(model: Model, batch: number): MapLeaves<Memory, StateSpec> {
-  const { vocabularySize } = model.config;
+  const { vocabularySize, tokenizer } = model.config;
   return {
     logits: { dtype: 'float32', shape: [batch, vocabularySize], initial: 0 },
     seen: { dtype: 'bool', shape: [batch, vocabularySize], initial: 0 },
-    recent: { dtype: 'int32', shape: [batch, recentCount], initial: -1 },
+    recent: { dtype: 'int32', shape: [batch, tokenizerNamed(tokenizer).lookback], initial: -1 },
     withheld: { dtype: 'int32', shape: [0], initial: 0 },
     deferred: (model.deferral?.rows(batch, 0) ?? { blocks: [] }) as TrunkRows,
     state: model.state(batch),

@@ -6,14 +6,12 @@
  * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
  * comes to the host after each run.
  */
-import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import type { Engine } from '../engine/index.js';
 import { isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
 import type { ReaderOptions, WeightsAs } from './reader.js';
-import { checkOptions } from './sampling.js';
 import {
   checkIdentity,
   checkLayout,
@@ -28,24 +26,9 @@ import {
   type SavedState,
   withRow,
 } from './saved-state.js';
+import { checkSession, type GenerationSessionOptions } from './session-options.js';
 import { TokenHistory } from './token-history.js';
 import { checkRows, expectTokens, longestRow, rowsOf, type TokenRows } from './token-rows.js';
-import { nameOfValue } from './value-name.js';
-
-export interface GenerationSessionOptions {
-  /** Rows that are read side by side, from 1; 1 unless given. */
-  readonly batch?: number | undefined;
-  /** Tokens of a prompt that are read at once: rounded down to whole chunks of the model, one at least; 512 unless given. */
-  readonly readChunk?: number | undefined;
-  /** constants: the engine lays weights out once, which is fastest; inputs: `replaceWeights` can change them at any time. */
-  readonly weights?: WeightsAs | undefined;
-}
-
-const optionsSchema = z.strictObject({
-  batch: z.int().min(1).optional(),
-  readChunk: z.int().min(1).optional(),
-  weights: z.enum(['constants', 'inputs']).optional(),
-});
 
 export class GenerationSession {
   readonly config: ModelConfig;
@@ -87,22 +70,8 @@ export class GenerationSession {
     loaded: LoadedModel,
     options: GenerationSessionOptions = {},
   ): Promise<GenerationSession> {
-    if (typeof engine?.compile !== 'function') {
-      throw new PerformerError('CONFIG', `GenerationSession: expected an engine, got ${nameOfValue(engine)}.`);
-    }
-    if (typeof loaded?.model?.apply !== 'function') {
-      throw new PerformerError(
-        'CONFIG',
-        `GenerationSession: expected a model with weights, got ${nameOfValue(loaded)}.`,
-      );
-    }
-    checkOptions('GenerationSession', optionsSchema, options);
+    checkSession(engine, loaded, options);
     const { batch = 1, readChunk = 512, weights: weightsAs = 'constants' } = options;
-    if (!loaded.model.isCausal) {
-      const got = loaded.model.config.model;
-      throw new PerformerError('CONFIG', `GenerationSession: expected a causal model, got ${got}.`);
-    }
-    checkModel('GenerationSession', loaded);
     const held = await HeldState.create(engine, loaded, { batch, weightsAs });
     return new GenerationSession(engine, loaded, held, { batch, weightsAs, readChunk });
   }
@@ -146,7 +115,7 @@ export class GenerationSession {
     return this.#history.seenTokens(row);
   }
 
-  /** The last tokens of a row, three at most, in the order in which they were read. */
+  /** The last tokens of a row, in the order in which they were read: at most as many as the tokenizer looks back at. */
   recentTokens(row = 0): Int32Array {
     this.#expectRow('recentTokens', row);
     return this.#history.recentTokens(row);

@@ -36,6 +36,13 @@ export class StopStrings {
     return { text: all.slice(0, end), isStopped: false };
   }
 
+  /** Ends the text: nothing that is held back goes on as a stop string. */
+  end(): Released {
+    const text = this.#held;
+    this.#held = '';
+    return { text, isStopped: true };
+  }
+
   /** What is held back: the beginning of a stop string, should it go on as one. */
   get held(): string {
     return this.#held;

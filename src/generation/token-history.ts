@@ -1,6 +1,6 @@
 /** What a session knows of its tokens beside what the model keeps. */
 import { type HostTensor, int32 } from '../base/array.js';
-import { type History, noTokens, recentCount } from './saved-state.js';
+import { type History, noTokens } from './saved-state.js';
 
 export class TokenHistory {
   readonly #seen: HostTensor<'bool'>;
@@ -43,12 +43,16 @@ export class TokenHistory {
     rows.forEach((tokens, row) => {
       for (const token of tokens) this.#seen.data[row * this.#vocabularySize + token] = 1;
       const own = this.#recentOf(row);
-      own.set(Int32Array.of(...own, ...tokens.slice(-recentCount)).slice(-recentCount));
+      const count = Math.min(tokens.length, own.length);
+      own.copyWithin(0, count);
+      own.set(tokens.subarray(tokens.length - count), own.length - count);
     });
     this.#withheld = noTokens;
   }
 
   #recentOf(row: number): Int32Array {
-    return this.#recent.data.subarray(row * recentCount, (row + 1) * recentCount);
+    const { shape, data } = this.#recent;
+    const lookback = shape[1] as number;
+    return data.subarray(row * lookback, (row + 1) * lookback);
   }
 }

@@ -17,7 +17,6 @@ import {
   linear,
   linearLayout,
 } from '../blocks/index.js';
-import { byteVocabularySize } from '../data/index.js';
 import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
@@ -31,9 +30,6 @@ import {
 } from './pooling.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
-
-/** The token that begins a text where it is pooled by its first token. */
-export const classToken = byteVocabularySize;
 
 const names = z.array(z.string()).min(1);
 
@@ -73,7 +69,7 @@ function targetProblems({ names: own, ...lists }: Targets): readonly (readonly [
 export const classifierSchema = withTrunk(
   z
     .strictObject({
-      ...modelFields('classifier', 1),
+      ...modelFields('classifier'),
       pooling: option(
         z.enum(['mean', 'first', 'attention']).default('mean'),
         'how one vector is made of the tokens of a text',
@@ -85,7 +81,7 @@ export const classifierSchema = withTrunk(
         context.addIssue({ code: 'custom', path: ['targets', key], message });
       }
     }),
-  { isCausal: false },
+  { isCausal: false, specialTokens: 1 },
 );
 
 export type ClassifierConfig = z.output<typeof classifierSchema>;
@@ -131,6 +127,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
     const trunk = buildTrunk(config, { isCausal: false, chunk });
     const maxLength = maxLengthOf(config);
     const before = pooling === 'first' ? 1 : 0;
+    const classToken = vocabularySize - 1; // the last, which no tokenizer gives
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
       scope('head', () => linear((params as ClassifierParams).head, hidden));
     return {

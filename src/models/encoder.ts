@@ -6,7 +6,6 @@ import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
-import { byteVocabularySize } from '../data/index.js';
 import { scope } from '../graph/index.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
@@ -14,15 +13,17 @@ import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-he
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
-/** The token that stands for a masked one. */
-export const maskToken = byteVocabularySize;
+/** The token that stands for a masked one: the last, which no tokenizer gives. */
+export function maskTokenOf({ config }: Pick<Model, 'config'>): number {
+  return config.vocabularySize - 1;
+}
 
 export const encoderSchema = withTrunk(
   z.strictObject({
-    ...modelFields('encoder', 1),
+    ...modelFields('encoder'),
     tiedEmbedding: option(z.boolean().default(true), 'the logits use the embedding'),
   }),
-  { isCausal: false },
+  { isCausal: false, specialTokens: 1 },
 );
 
 export type EncoderConfig = z.output<typeof encoderSchema>;

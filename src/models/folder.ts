@@ -6,7 +6,7 @@
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
-import { byteTokenizerJson } from '../data/index.js';
+import { tokenizerNamed } from '../data/index.js';
 import { decodeSafetensors, digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
 import type { Model, ModelConfig, ModelWeights } from './model.js';
 import { modelConfig, modelOf } from './registry.js';
@@ -18,11 +18,12 @@ export interface LoadedModel extends ModelWeights {
 
 export const weightsFile = 'model.safetensors';
 export const configFile = 'config.json';
+export const tokenizerFile = 'tokenizer.json';
 /** Which config.json the tensors belong to, in the metadata of model.safetensors. */
 const digestKey = 'sha256';
 
 /** The files of a model; config.json comes last, as it says that there is one. */
-export const modelFiles = [weightsFile, 'tokenizer.json', 'generation_config.json', configFile];
+export const modelFiles = [weightsFile, tokenizerFile, 'generation_config.json', configFile];
 
 /** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
 export type Digest = (chunks: Iterable<Uint8Array>) => string;
@@ -103,7 +104,7 @@ export function weightsOf(
 /** The other files of a model folder, as values of JSON. */
 export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknown>> {
   return {
-    'tokenizer.json': byteTokenizerJson(),
+    [tokenizerFile]: tokenizerNamed(config.tokenizer).json(),
     'generation_config.json': { temperature: 0.8, top_p: 0.95 },
     [configFile]: config,
   };
@@ -130,7 +131,7 @@ export function encodeModel({ model, ...weights }: LoadedModel): Map<string, Uin
 }
 
 /**
- * The model of a folder whose files are in memory: config.json and model.safetensors.
+ * The model of a folder whose files are in memory: config.json and model.safetensors, and tokenizer.json where there is one.
  *
  * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
  */
@@ -141,17 +142,40 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: Rea
     const got = [...files.keys()].join(', ') || 'none';
     throw new PerformerError('CHECKPOINT', `decodeModel: expected the file ${name}, got ${got}.`);
   };
-  const text = new TextDecoder().decode(bytes(configFile));
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch (cause) {
-    throw new PerformerError('CHECKPOINT', `${configFile}: expected JSON, got other text. Get the file again.`, {
-      cause,
-    });
-  }
+  const content = jsonOf(configFile, bytes(configFile));
   const file = decodeSafetensors(weightsFile, bytes(weightsFile));
-  return modelFromFiles({ config: configFile, weights: weightsFile }, content, file, options);
+  const loaded = modelFromFiles({ config: configFile, weights: weightsFile }, content, file, options);
+  if (files.has(tokenizerFile)) {
+    checkTokenizer(tokenizerFile, loaded.model.config, jsonOf(tokenizerFile, bytes(tokenizerFile)));
+  }
+  return loaded;
+}
+
+function jsonOf(where: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new PerformerError('CHECKPOINT', `${where}: expected JSON, got other text. Get the file again.`, { cause });
+  }
+}
+
+/** Throws CHECKPOINT unless the content of a tokenizer.json is that of the tokenizer which the config names. */
+export function checkTokenizer(where: string, { tokenizer }: ModelConfig, content: unknown): void {
+  if (sortedJson(content) === sortedJson(tokenizerNamed(tokenizer).json())) return;
+  const advice = `Get the whole folder again, or register the ${tokenizer} with which it was saved.`;
+  throw new PerformerError(
+    'CHECKPOINT',
+    `${where}: expected that of the tokenizer ${tokenizer} as it is registered, got another. ${advice}`,
+  );
+}
+
+/** A value as JSON with the keys of every object in order. */
+function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
 }
 
 /** A value as the text of a JSON file. */

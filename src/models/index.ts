@@ -6,14 +6,13 @@ export {
   type ClassTargets,
   classifierConfig,
   classifierSchema,
-  classToken,
   expectTargets,
   type Targets,
   targetsOf,
   type ValueTargets,
 } from './classifier.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
-export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskToken } from './encoder.js';
+export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskTokenOf } from './encoder.js';
 export {
   arrangeTensors,
   checkListed,
@@ -52,6 +51,7 @@ export {
 export { createPredictor, type Predictor, predict } from './prediction.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
+export { neededTokens, tokenizerOf } from './tokenizer.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
 export type { TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';

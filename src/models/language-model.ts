@@ -20,7 +20,7 @@ export const languageModelSchema = withTrunk(
     ...modelFields('causal-language-model'),
     tiedEmbedding: option(z.boolean().default(false), 'the logits use the embedding'),
   }),
-  { isCausal: true },
+  { isCausal: true, specialTokens: 0 },
 );
 
 /** Every option, with defaults filled in. */

@@ -22,7 +22,9 @@ export interface ModelConfig extends TrunkConfig {
   /** The family. */
   readonly model: string;
   readonly version: 2;
+  /** The name of a tokenizer that is registered. */
   readonly tokenizer: string;
+  /** Tokens that there are: those of the tokenizer, and those that the family adds. */
   readonly vocabularySize: number;
 }
 

@@ -6,6 +6,7 @@ import { PerformerError } from '../base/errors.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import {
   arrangeTensors,
+  checkTokenizer,
   configFile,
   type Digest,
   jsonFilesOf,
@@ -13,6 +14,7 @@ import {
   type LoadedModel,
   modelFromFiles,
   type ReadOptions,
+  tokenizerFile,
   weightsFile,
   weightsOf,
 } from './folder.js';
@@ -26,7 +28,7 @@ const nodeDigest: Digest = (chunks) => {
 };
 
 /**
- * Reads a saved model: config.json and model.safetensors of a folder. Throws CHECKPOINT when it is none, not whole, not as
+ * Reads a saved model: config.json and model.safetensors of a folder, and tokenizer.json where there is one. Throws CHECKPOINT when it is none, not whole, not as
  * it was saved, or holds a number that is not finite; CONFIG for options that no model has.
  */
 export async function loadModel(folder: string, options: ReadOptions = {}): Promise<LoadedModel> {
@@ -48,6 +50,10 @@ export async function loadModelFiles(
   }
   const content = await readJson(config);
   const model = modelOf(modelConfig(content, config));
+  const tokenizer = join(folder, tokenizerFile);
+  if ((await stat(tokenizer).catch(() => undefined)) !== undefined) {
+    checkTokenizer(tokenizer, model.config, await readJson(tokenizer));
+  }
   // Names and shapes are compared before any tensor is read.
   const file = await readSafetensors(weights, (layout) => arrangeTensors(weights, model, layout));
   return {

@@ -7,9 +7,10 @@ import { byLength, textRows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { spec, specsOf, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
-import { isRagged, type ModelResult } from './model.js';
+import { isRagged, type ModelConfig, type ModelResult } from './model.js';
+import { tokenizerOf } from './tokenizer.js';
 
-/** A text, its bytes, or tokens. */
+/** A text, its bytes as a Uint8Array, or its tokens in any other array. */
 export type GivenTokens = string | ArrayLike<number>;
 
 export interface TextBatchOptions {
@@ -52,7 +53,7 @@ export async function compileTextVectors(
   const placed = await engine.place({ params, buffers });
   return {
     async of(texts) {
-      const rows = texts.map((text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text));
+      const rows = texts.map((text) => tokensOf(text, model.config));
       const lengthOf = (index: number) => Math.min((rows[index] as ArrayLike<number>).length, window);
       const order = byLength([...rows.keys()], lengthOf);
       const longest = order.length === 0 ? 0 : lengthOf(order.at(-1) as number);
@@ -81,6 +82,10 @@ export async function compileTextVectors(
       await compiled.dispose();
     },
   };
+}
+
+function tokensOf(given: GivenTokens, config: ModelConfig): ArrayLike<number> {
+  return typeof given === 'string' || given instanceof Uint8Array ? tokenizerOf(config).encode(given) : given;
 }
 
 function expectSizes(where: string, sizes: Required<Readonly<Record<'batch' | 'window', number>>>): void {

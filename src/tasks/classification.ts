@@ -1,7 +1,7 @@
 /** Classification: the class of a text is told, by the cross-entropy of one logit for each class. */
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, LabelledTexts, Target } from '../data/index.js';
+import type { LabelledData, Target, TargetList } from '../data/index.js';
 import {
   argMax,
   constant,
@@ -25,7 +25,7 @@ import type { BatchSize, Task } from './task.js';
  * @param weights `balanced` lets every class count as much as each other, however many texts it has; `equal` every text.
  * @throws DATA for texts of fewer than two classes, or whose targets are numbers.
  */
-export function classTargets(texts: LabelledTexts, weights: 'equal' | 'balanced' = 'equal'): ClassTargets {
+export function classTargets(texts: TargetList, weights: 'equal' | 'balanced' = 'equal'): ClassTargets {
   const counts = new Map<string, number>();
   for (const target of texts.targets) {
     const name = className(target);

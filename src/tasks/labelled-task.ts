@@ -6,7 +6,7 @@ import { Random } from '../base/random.js';
 import {
   byLength,
   type LabelledData,
-  type LabelledTexts,
+  type LabelledTokens,
   readTexts,
   type Target,
   type TextBatches,
@@ -48,7 +48,7 @@ export function labelledBatches(
     weights: spec('float32', [batch]),
   };
   let batches: TextBatches | undefined;
-  const read = (texts: LabelledTexts, indices: readonly number[]) => batchOf(texts, indices, size, arrays);
+  const read = (texts: LabelledTokens, indices: readonly number[]) => batchOf(texts, indices, size, arrays);
   return {
     size,
     specs,
@@ -75,13 +75,13 @@ export function labelledBatches(
 }
 
 /** The mean length of texts that are cut at the window. */
-function meanLength({ length, sizes }: LabelledTexts, window: number): number {
+function meanLength({ length, sizes }: LabelledTokens, window: number): number {
   return sizes.reduce((total, size) => total + Math.min(size, window), 0) / Math.max(1, length);
 }
 
 /** A batch of some texts; where they are fewer than its rows, it is filled with the first of them, which counts nothing there. */
 async function batchOf(
-  texts: LabelledTexts,
+  texts: LabelledTokens,
   indices: readonly number[],
   { batch, window }: BatchSize,
   arrays: TargetArrays,

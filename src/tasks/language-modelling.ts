@@ -7,7 +7,7 @@
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { type ByteSource, evaluationWindows, laneLength, laneWindows, randomWindows } from '../data/index.js';
+import { evaluationWindows, laneLength, laneWindows, randomWindows, type TokenSource } from '../data/index.js';
 import { less, scalar, slice, spec, sum, type Tensor, where } from '../graph/index.js';
 import { canCarryState, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
@@ -48,7 +48,7 @@ export function languageModelling(model: Model, size: BatchSize, { train, heldOu
   };
 }
 
-async function stepBatches(size: BatchSize, train: ByteSource, step: number) {
+async function stepBatches(size: BatchSize, train: TokenSource, step: number) {
   const { batch, window, accumulation, carryState, seed } = size;
   const rows = { batch: batch * accumulation, window, step };
   const random = Random.fromSeed(seed).split('batches');
@@ -64,7 +64,7 @@ async function stepBatches(size: BatchSize, train: ByteSource, step: number) {
 }
 
 /** Each window on its own, and the whole text in one pass where the state can be carried; as the run is trained first. */
-function evaluationsOf(model: Model, { batch, window, carryState }: BatchSize, heldOut: ByteSource): TaskEvaluation[] {
+function evaluationsOf(model: Model, { batch, window, carryState }: BatchSize, heldOut: TokenSource): TaskEvaluation[] {
   const evaluation = (name: string, rows: number, carriesState: boolean): TaskEvaluation => ({
     ...{ name, batch: rows, carriesState },
     specs: { tokens: spec('int32', [rows, window + 1]), mask: spec('float32', [rows, window]) },
@@ -98,7 +98,7 @@ export function carryingProblem(model: Model): string | undefined {
 /** Throws DATA where a state is to be carried and the lanes of the text are shorter than a window. */
 export function checkLanes(
   { batch, accumulation, window, carryState }: Omit<BatchSize, 'seed'>,
-  train: Pick<ByteSource, 'length'>,
+  train: Pick<TokenSource, 'length'>,
 ): void {
   if (carryState) laneLength(train, { batch: batch * accumulation, window });
 }

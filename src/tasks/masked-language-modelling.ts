@@ -5,9 +5,9 @@
 import { float32, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { type ByteSource, byteVocabularySize, randomWindows } from '../data/index.js';
+import { randomWindows, type TokenSource } from '../data/index.js';
 import { cast, lessOrEqual, max, multiply, oneHot, reshape, spec, sum, type Tensor } from '../graph/index.js';
-import { type Model, maskToken } from '../models/index.js';
+import { type Model, maskTokenOf } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { Batch, BatchSize, Task, TaskEvaluation, TextData } from './task.js';
 
@@ -33,6 +33,7 @@ export function maskedLanguageModelling(model: Model, size: BatchSize, { train, 
     throw new PerformerError('CONFIG', 'masked-language-modelling: expected windows on their own, got carryState.');
   }
   const random = Random.fromSeed(seed);
+  const maskToken = maskTokenOf(model);
   return {
     name: 'masked-language-modelling',
     model,
@@ -50,11 +51,11 @@ export function maskedLanguageModelling(model: Model, size: BatchSize, { train, 
       const { data } = await randomWindows(train, { ...rows, random: random.split('batches') });
       const batches = Array.from({ length: accumulation }, (_, index) => {
         const own = data.subarray(index * batch * window, (index + 1) * batch * window);
-        return masked(own, [batch, window], random.split('masks').split(step).split(index));
+        return masked(own, [batch, window], { maskToken, random: random.split('masks').split(step).split(index) });
       });
       return { batches, isStart: true };
     },
-    evaluations: [evaluationOf(size, heldOut)],
+    evaluations: [evaluationOf(size, heldOut, maskToken)],
     measures(_, { total, count, sums }) {
       const loss = total / count;
       return { loss, perplexity: Math.exp(loss), accuracy: (sums.hits?.[0] ?? 0) / count };
@@ -76,11 +77,17 @@ function hits(logits: Tensor, targets: Tensor<'int32'>, predicted: Tensor): Tens
   return sum(multiply(cast(isHit, 'float32'), predicted));
 }
 
+interface Masking {
+  /** All tokens below it are those of the tokenizer. */
+  readonly maskToken: number;
+  readonly random: Random;
+}
+
 /** Tokens with some masked, what they were, and which are predicted: always one at least. */
 function masked(
   original: Int32Array,
   shape: readonly number[],
-  random: Random,
+  { maskToken, random }: Masking,
   isReal: (at: number) => boolean = () => true,
 ): Batch {
   const { length } = original;
@@ -94,7 +101,7 @@ function masked(
     predicted[at] = 1;
     const choice = unit(draws[2 * at + 1]);
     if (choice < maskedPart) tokens[at] = maskToken;
-    else if (choice < maskedPart + randomPart) tokens[at] = (others[at] as number) % byteVocabularySize;
+    else if (choice < maskedPart + randomPart) tokens[at] = (others[at] as number) % maskToken;
   }
   if (!predicted.includes(1)) {
     predicted[0] = 1;
@@ -104,7 +111,7 @@ function masked(
 }
 
 /** The whole text in windows, with the same masks each time. */
-function evaluationOf({ batch, window, seed }: BatchSize, heldOut: ByteSource): TaskEvaluation {
+function evaluationOf({ batch, window, seed }: BatchSize, heldOut: TokenSource, maskToken: number): TaskEvaluation {
   const random = Random.fromSeed(seed).split('evaluation');
   return {
     name: 'masked',
@@ -114,13 +121,14 @@ function evaluationOf({ batch, window, seed }: BatchSize, heldOut: ByteSource): 
     async *batches() {
       const count = batch * window;
       for (let start = 0; start < heldOut.length; start += count) {
-        const bytes = await heldOut.read(start, Math.min(count, heldOut.length - start));
+        const found = await heldOut.read(start, Math.min(count, heldOut.length - start));
         const original = new Int32Array(count);
-        original.set(bytes);
+        original.set(found);
         const lengths = Int32Array.from({ length: batch }, (_, row) =>
-          Math.max(0, Math.min(window, bytes.length - row * window)),
+          Math.max(0, Math.min(window, found.length - row * window)),
         );
-        const given = masked(original, [batch, window], random.split(start), (at) => at < bytes.length);
+        const masking = { maskToken, random: random.split(start) };
+        const given = masked(original, [batch, window], masking, (at) => at < found.length);
         const counts = int32([batch], lengths);
         yield { ...given, lengths: counts };
       }

@@ -1,6 +1,6 @@
 /** The tasks by name. `performer train --task` chooses among these. */
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, LabelledTexts } from '../data/index.js';
+import type { LabelledData, TargetList } from '../data/index.js';
 import { type Model, type Targets, targetsOf } from '../models/index.js';
 import { classification, classTargets } from './classification.js';
 import { languageModelling } from './language-modelling.js';
@@ -29,11 +29,11 @@ export interface TargetOptions {
   readonly weights?: 'equal' | 'balanced' | undefined;
 }
 
-/** A task on labelled texts, whose targets are an option of the model. */
+/** A task on labelled texts, which it takes as tokens, and whose targets are an option of the model. */
 export interface LabelledTaskFamily extends TaskRecord<'labelled', LabelledData> {
   readonly kind: Targets['kind'];
   /** The targets of a model that learns from these texts. Throws DATA for texts whose targets are of another kind. */
-  targets(texts: LabelledTexts, options?: TargetOptions): Targets;
+  targets(texts: TargetList, options?: TargetOptions): Targets;
 }
 
 /** A kind of task as one record; `data` tells the two apart. */

@@ -1,7 +1,7 @@
 /** Regression: numbers are told of a text, by their squared error in standard units. */
 import { float32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, LabelledTexts, Target } from '../data/index.js';
+import type { LabelledData, Target, TargetList } from '../data/index.js';
 import { multiply, reshape, spec, square, subtract, sum } from '../graph/index.js';
 import { expectTargets, type Model, type ValueTargets } from '../models/index.js';
 import { type LabelledTensors, labelledBatches } from './labelled-task.js';
@@ -13,7 +13,7 @@ import type { BatchSize, Task } from './task.js';
  * @param names One for each value; `value` or `value 1`, `value 2` … unless given.
  * @throws DATA for texts whose targets are classes, for another number of names, and for no texts.
  */
-export function valueTargets(texts: LabelledTexts, names?: readonly string[]): ValueTargets {
+export function valueTargets(texts: TargetList, names?: readonly string[]): ValueTargets {
   const rows = texts.targets.map(valuesOf);
   const count = rows[0]?.length ?? 0;
   if (count === 0) throw new PerformerError('DATA', 'regression: expected texts with values, got none.');

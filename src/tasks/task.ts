@@ -4,17 +4,17 @@
  */
 import type { AnyHostTensor, Dtype } from '../base/array.js';
 import type { Weights } from '../blocks/index.js';
-import type { ByteSource } from '../data/index.js';
+import type { TokenSource } from '../data/index.js';
 import type { AnyTensor, Tensor, TensorSpec } from '../graph/index.js';
 import type { Model, ModelResult, PassOptions } from '../models/index.js';
 
 /** Arrays or tensors by name, such as `{ tokens, mask }`. */
 export type Batch<T = AnyHostTensor> = Readonly<Record<string, T>>;
 
-/** A text to learn from, and another to evaluate on. */
+/** A text to learn from, and another to evaluate on, as tokens of the model. */
 export interface TextData {
-  readonly train: ByteSource;
-  readonly heldOut: ByteSource;
+  readonly train: TokenSource;
+  readonly heldOut: TokenSource;
 }
 
 /** How many texts a task reads at once, and how much of each. */

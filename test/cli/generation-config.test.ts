@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readGenerationConfig } from '../../src/cli/generation-config.js';
+import { byteTokenizer } from '../../src/data/index.js';
 import { performer, trainedModel } from './support.js';
 
 async function read(config: object) {
   const folder = await mkdtemp(join(tmpdir(), 'performer-config-'));
   try {
     await writeFile(join(folder, 'generation_config.json'), JSON.stringify(config));
-    return await readGenerationConfig(folder);
+    return await readGenerationConfig(folder, byteTokenizer);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -24,7 +25,7 @@ describe('generation_config.json', () => {
       }),
     ).toEqual({
       ...{ temperature: 0.5, topK: 5, topP: 0.7, repetitionPenalty: 1.2, maxTokens: 9, unknown: [] },
-      ...{ stop: ['END'], ends: [Uint8Array.of(0), Uint8Array.of(255)] },
+      ...{ stop: ['END'], endTokens: [0, 255] },
     });
   });
 

@@ -33,7 +33,7 @@ describe('the line of a training', () => {
     });
     const output = Object.assign(terminal, { isTTY: true, columns: 40 }) as unknown as Output;
     const progress = trainingProgress(output, 0, 760);
-    progress.step({ step: 230, loss: 2.5, tokensPerSecond: 12345, memory: 3e8, secondsLeft: 62 });
+    progress.step({ step: 230, loss: 2.5, bitsPerByte: 3.6, tokensPerSecond: 12345, memory: 3e8, secondsLeft: 62 });
     progress.close();
     expect(text).toContain('230/760  1:02 left  loss 2.5000');
     expect(text).not.toContain('bits/byte');

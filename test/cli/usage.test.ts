@@ -85,7 +85,11 @@ describe('calling it wrongly ends with 2 and one line', () => {
       ['--schedule', 'constant', '--final-fraction', '0.1'],
       /--final-fraction: only schedules that fall have it/,
     ],
-    ['other tokens than bytes', ['--vocabulary-size', '300'], /--vocabulary-size: expected 256, one for each byte/],
+    [
+      'other tokens than bytes',
+      ['--vocabulary-size', '300'],
+      /--vocabulary-size: expected 256, which the tokenizer bytes needs/,
+    ],
     ['a flag without its value', ['--seed'], /--seed <n>' argument missing/],
   ])('%s', async (_, words, message) => {
     const folder = await temporaryFolder();

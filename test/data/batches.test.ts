@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { Random } from '../../src/base/index.js';
 import {
   bytesSource,
+  byteTokenizer,
+  byteTokens,
   type EvaluationWindows,
   evaluationWindowCount,
   evaluationWindows,
@@ -12,7 +14,8 @@ import {
 } from '../../src/data/index.js';
 
 const sequence = (length: number) => Uint8Array.from({ length }, (_, index) => index % 256);
-const source = bytesSource(sequence(250));
+const text = bytesSource(sequence(250));
+const source = byteTokens(text);
 const rowsOf = ({ shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> }) => {
   const [rows, columns] = shape as [number, number];
   return Array.from({ length: rows }, (_, row) => Array.from(data).slice(row * columns, (row + 1) * columns));
@@ -20,22 +23,24 @@ const rowsOf = ({ shape, data }: { readonly shape: readonly number[]; readonly d
 const run = (start: number, length: number) => Array.from({ length }, (_, index) => start + index);
 
 describe('a split corpus', () => {
+  const split = (heldOut: number, window: number) => splitCorpus(text, byteTokenizer, { heldOut, window });
+
   test('holds out its last part', async () => {
-    const { train, heldOut } = splitCorpus(source, 0.1, 8);
+    const { train, heldOut } = await split(0.1, 8);
     expect([train.length, heldOut.length]).toEqual([225, 25]);
     expect([...(await heldOut.read(0, 2))]).toEqual([225, 226]);
   });
 
-  test('is refused with both sizes when a part is shorter than a window and its last target', () => {
-    expect(() => splitCorpus(source, 0.1, 25)).toThrow(
-      'splitCorpus: expected at least 26 bytes (window + 1) in each part, got 225 to train on and 25 held out. Give',
+  test('is refused with both sizes when a part is shorter than a window and its last target', async () => {
+    await expect(split(0.1, 25)).rejects.toThrow(
+      'splitCorpus: expected at least 26 tokens (window + 1) in each part, got 225 to train on and 25 held out. Give',
     );
-    expect(() => splitCorpus(source, 0.9, 25)).toThrow('got 25 to train on and 225 held out.');
-    expect(splitCorpus(source, 0.1, 24).heldOut.length).toBe(25);
+    await expect(split(0.9, 25)).rejects.toThrow('got 25 to train on and 225 held out.');
+    expect((await split(0.1, 24)).heldOut.length).toBe(25);
   });
 
-  test.each([0, 1, -0.1, Number.NaN])('is refused for a fraction of %d', (fraction) => {
-    expect(() => splitCorpus(source, fraction, 8)).toThrow('expected a held-out fraction between 0 and 1');
+  test.each([0, 1, -0.1, Number.NaN])('is refused for a fraction of %d', async (fraction) => {
+    await expect(split(fraction, 8)).rejects.toThrow('expected a held-out fraction between 0 and 1');
   });
 });
 
@@ -58,7 +63,7 @@ describe('random windows', () => {
   });
 
   test('begin everywhere, the very end included, equally often', async () => {
-    const short = bytesSource(sequence(13)); // starts 0 to 4
+    const short = byteTokens(bytesSource(sequence(13))); // starts 0 to 4
     const counts = new Array<number>(5).fill(0);
     for (let step = 0; step < 100; step++) {
       const tokens = await randomWindows(short, { batch: 50, window: 8, random, step });
@@ -69,10 +74,12 @@ describe('random windows', () => {
 
   test('need a window and its last target', async () => {
     const options = { batch: 1, window: 8, random, step: 0 };
-    expect((await randomWindows(bytesSource(sequence(9)), options)).data).toEqual(Int32Array.from(run(0, 9)));
-    await expect(randomWindows(bytesSource(sequence(8)), options)).rejects.toMatchObject({
+    expect((await randomWindows(byteTokens(bytesSource(sequence(9))), options)).data).toEqual(
+      Int32Array.from(run(0, 9)),
+    );
+    await expect(randomWindows(byteTokens(bytesSource(sequence(8))), options)).rejects.toMatchObject({
       code: 'DATA',
-      message: expect.stringContaining('randomWindows: expected at least 9 bytes, got 8.'),
+      message: expect.stringContaining('randomWindows: expected at least 9 tokens, got 8.'),
     });
   });
 
@@ -84,7 +91,7 @@ describe('random windows', () => {
 
 describe('lanes', () => {
   test('go on where the step before ended, and wrap to the start together', async () => {
-    const lanes = bytesSource(sequence(62)); // two lanes of 31 bytes: seven windows of four and three bytes over
+    const lanes = byteTokens(bytesSource(sequence(62))); // two lanes of 31 bytes: seven windows of four and three bytes over
     for (let step = 0; step < 16; step++) {
       const { tokens, isStart } = await laneWindows(lanes, { batch: 2, window: 4, step });
       const index = step % 7;
@@ -96,7 +103,7 @@ describe('lanes', () => {
   test('predict every byte of a lane that whole windows fill exactly once', async () => {
     const targets: number[] = [];
     for (let step = 0; step < 6; step++) {
-      const { tokens } = await laneWindows(bytesSource(sequence(25)), { batch: 1, window: 4, step });
+      const { tokens } = await laneWindows(byteTokens(bytesSource(sequence(25))), { batch: 1, window: 4, step });
       targets.push(...rowsOf(tokens)[0]!.slice(1));
     }
     expect(targets).toEqual(run(1, 24));
@@ -105,7 +112,7 @@ describe('lanes', () => {
   test('are refused when a lane holds no window', async () => {
     await expect(laneWindows(source, { batch: 50, window: 5, step: 0 })).rejects.toMatchObject({
       code: 'DATA',
-      message: expect.stringContaining('laneWindows with 50 lanes of 250 bytes: expected at least 6 bytes, got 5.'),
+      message: expect.stringContaining('laneWindows with 50 lanes of 250 tokens: expected at least 6 tokens, got 5.'),
     });
   });
 });
@@ -117,7 +124,7 @@ describe('evaluation windows', () => {
       fc.asyncProperty(fc.uint8Array({ minLength: 2, maxLength: 90 }), size, size, async (bytes, batch, window) => {
         const pairs: number[][] = [];
         let batches = 0;
-        for await (const { tokens, mask } of evaluationWindows(bytesSource(bytes), { batch, window })) {
+        for await (const { tokens, mask } of evaluationWindows(byteTokens(bytesSource(bytes)), { batch, window })) {
           batches++;
           expect(tokens.shape).toEqual([batch, window + 1]);
           expect(mask.shape).toEqual([batch, window]);
@@ -130,7 +137,7 @@ describe('evaluation windows', () => {
           }
         }
         expect(pairs).toEqual(Array.from(bytes.subarray(1), (byte, index) => [bytes[index]!, byte]));
-        expect(batches).toBe(Math.ceil(evaluationWindowCount(bytesSource(bytes), window) / batch));
+        expect(batches).toBe(Math.ceil(evaluationWindowCount(byteTokens(bytesSource(bytes)), window) / batch));
       }),
     );
   });
@@ -138,7 +145,8 @@ describe('evaluation windows', () => {
   test('pad the last batch with zeros that do not count', async () => {
     const bytes = sequence(8).map((byte) => byte + 1);
     const batches: EvaluationWindows[] = [];
-    for await (const next of evaluationWindows(bytesSource(bytes), { batch: 3, window: 3 })) batches.push(next);
+    for await (const next of evaluationWindows(byteTokens(bytesSource(bytes)), { batch: 3, window: 3 }))
+      batches.push(next);
     expect(batches).toHaveLength(1);
     expect(rowsOf(batches[0]!.tokens)).toEqual([
       [1, 2, 3, 4],
@@ -153,7 +161,7 @@ describe('evaluation windows', () => {
   });
 
   test('need two bytes', async () => {
-    const windows = evaluationWindows(bytesSource(sequence(1)), { batch: 1, window: 1 });
+    const windows = evaluationWindows(byteTokens(bytesSource(sequence(1))), { batch: 1, window: 1 });
     await expect(windows.next()).rejects.toMatchObject({ code: 'DATA' });
   });
 });

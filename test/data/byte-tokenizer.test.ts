@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { byteTokenizerJson, byteVocabularySize, encodeBytes, Utf8Stream } from '../../src/data/index.js';
+import { byteTokenizer, Utf8Stream } from '../../src/data/index.js';
 
 const korean = '퍼포머는 긴 글을 읽는다 🐋';
 
 describe('byte tokens', () => {
   test('are the bytes of UTF-8', () => {
-    expect([...encodeBytes('aé한')]).toEqual([0x61, 0xc3, 0xa9, 0xed, 0x95, 0x9c]);
+    expect([...byteTokenizer.encode('aé한')]).toEqual([0x61, 0xc3, 0xa9, 0xed, 0x95, 0x9c]);
   });
 
   test('become text again wherever the stream is cut', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 1, max: 5 }), (text, size) => {
-        const bytes = Uint8Array.from(encodeBytes(text));
+        const bytes = Uint8Array.from(byteTokenizer.encode(text));
         const stream = new Utf8Stream();
         let read = '';
         for (let start = 0; start < bytes.length; start += size)
@@ -26,7 +26,7 @@ describe('byte tokens', () => {
 describe('a UTF-8 stream', () => {
   test('holds back the bytes of an unfinished Korean syllable', () => {
     const stream = new Utf8Stream();
-    const pieces = [...encodeBytes('한글')].map((byte) => stream.push(Uint8Array.of(byte)));
+    const pieces = [...byteTokenizer.encode('한글')].map((byte) => stream.push(Uint8Array.of(byte)));
     expect(pieces).toEqual(['', '', '한', '', '', '글']);
     expect(stream.flush()).toBe('');
   });
@@ -34,7 +34,7 @@ describe('a UTF-8 stream', () => {
   test('never shows half a character of a longer Korean text', () => {
     const stream = new Utf8Stream();
     let shown = '';
-    for (const byte of encodeBytes(korean)) {
+    for (const byte of byteTokenizer.encode(korean)) {
       shown += stream.push(Uint8Array.of(byte));
       expect(korean.startsWith(shown)).toBe(true);
     }
@@ -55,11 +55,15 @@ describe('a UTF-8 stream', () => {
 });
 
 describe('tokenizer.json', () => {
-  const { model, ...rest } = byteTokenizerJson();
+  const { model, ...rest } = byteTokenizer.json() as {
+    readonly model: { readonly vocab: Record<string, number>; readonly merges: readonly [] };
+  } & {
+    readonly [key: string]: object;
+  };
 
   test('has one character for each byte, as in GPT-2', () => {
     expect(Object.values(model.vocab).sort((a, b) => a - b)).toEqual(
-      Array.from({ length: byteVocabularySize }, (_, byte) => byte),
+      Array.from({ length: byteTokenizer.vocabularySize }, (_, byte) => byte),
     );
     expect(model.vocab).toMatchObject({ A: 65, '0': 48, Ġ: 32, Ċ: 10, Ā: 0, ġ: 0x7f, ł: 0xa0, Ń: 0xad, ÿ: 255 });
     expect(Object.keys(model.vocab).every((character) => [...character].length === 1)).toBe(true);

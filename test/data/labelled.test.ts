@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/base/index.js';
-import { type GivenText, labelledTexts, readTexts, splitTexts, textBatches } from '../../src/data/index.js';
+import {
+  byteTokenizer,
+  encodeTexts,
+  type GivenText,
+  labelledTexts,
+  readTexts,
+  splitTexts,
+  textBatches,
+} from '../../src/data/index.js';
 
 const texts = (classes: Readonly<Record<string, number>>): GivenText[] =>
   Object.entries(classes).flatMap(([target, count]) =>
@@ -101,11 +109,12 @@ describe('batches of labelled texts', () => {
       { text: 'g', target: 'y' },
       { text: '', target: 'x' },
     ]);
-    const { tokens, lengths, targets } = await readTexts(own, [1, 0, 2], 4);
+    const coded = await encodeTexts(own, byteTokenizer);
+    const { tokens, lengths, targets } = await readTexts(coded, [1, 0, 2], 4);
     expect(tokens.shape).toEqual([3, 4]);
     expect([...tokens.data]).toEqual([103, 0, 0, 0, 97, 98, 99, 100, 0, 0, 0, 0]);
     expect([...lengths.data]).toEqual([1, 4, 0]);
     expect(targets).toEqual(['y', 'x', 'x']);
-    expect((await readTexts(own, [2], 4)).tokens.shape).toEqual([1, 1]);
+    expect((await readTexts(coded, [2], 4)).tokens.shape).toEqual([1, 1]);
   });
 });

@@ -10,7 +10,7 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 /** Options of files, which training in memory has not. */
 type OfFolders = 'checkpointInterval' | 'keep';
 /** What stands in a file and is no choice. */
-type Fixed = 'model' | 'version' | 'tokenizer';
+type Fixed = 'model' | 'version';
 
 it('they have the keys of the schemas, with values that fit them', () => {
   const modelKeys: Same<Exclude<keyof ModelOptions, 'preset'>, Exclude<keyof LanguageModelOptions, Fixed>> = true;

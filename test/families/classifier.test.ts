@@ -1,7 +1,14 @@
 /** The classifier and regressor: what they read, how texts are pooled, and that they learn. */
 import { describe, expect, it } from 'vitest';
 import { drawBuffers, type HostTensor, initialize, int32, Random, symbol } from '../../src/base/index.js';
-import { type GivenText, labelledTexts, splitTexts, type Target } from '../../src/data/index.js';
+import {
+  byteTokenizer,
+  encodeTexts,
+  type GivenText,
+  labelledTexts,
+  splitTexts,
+  type Target,
+} from '../../src/data/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { spec, specsOf, type Tensor } from '../../src/graph/index.js';
 import {
@@ -41,8 +48,10 @@ function texts(count: number, target: (marks: number) => Target | number): Given
   });
 }
 
-const classified = labelledTexts(texts(120, (marks) => (marks > 1 ? 'loud' : 'calm')));
-const counted = labelledTexts(texts(120, (marks) => 100 + 10 * marks));
+const coded = (given: readonly GivenText[]) => encodeTexts(labelledTexts(given), byteTokenizer);
+
+const classified = await coded(texts(120, (marks) => (marks > 1 ? 'loud' : 'calm')));
+const counted = await coded(texts(120, (marks) => 100 + 10 * marks));
 
 const trainingOf = (options: Partial<TrainingOptions> = {}) =>
   trainingConfig({ steps: 60, batch: 8, window: 32, learningRate: 1e-2, ...options });
@@ -159,7 +168,7 @@ describe('classification', () => {
       { text: 'abc', target: 'calm' },
       { text: '!!!', target: 'loud' },
     ];
-    const all = labelledTexts([...given, ...given]);
+    const all = await coded([...given, ...given]);
     const lossOf = async (targets: Targets, own: typeof all) => {
       const config = classifierConfig({ ...sizes, attention: features, targets });
       const task = classification(modelOf(config), training, { train: own, heldOut: own });
@@ -170,16 +179,16 @@ describe('classification', () => {
       return chosen;
     };
     const equal = classTargets(classified);
-    const calm = await lossOf(equal, labelledTexts([given[0]!]));
-    const loud = await lossOf(equal, labelledTexts([given[1]!]));
+    const calm = await lossOf(equal, await coded([given[0]!]));
+    const loud = await lossOf(equal, await coded([given[1]!]));
     expect(await lossOf(weighted, all)).toBeCloseTo((3 * calm + 0.5 * loud) / 3.5, 5);
-    const balanced = classTargets(labelledTexts([...given, given[0]!]), 'balanced');
+    const balanced = classTargets(await coded([...given, given[0]!]), 'balanced');
     expect(balanced).toEqual({ kind: 'classes', names: ['calm', 'loud'], weights: [0.75, 1.5] });
   });
 
   it('refuses a class that the model does not know, and texts whose targets are numbers', async () => {
     const { config, training } = classifying();
-    const other = labelledTexts([{ text: 'a', target: 'mute' }]);
+    const other = await coded([{ text: 'a', target: 'mute' }]);
     const task = classification(modelOf(config), training, { train: other, heldOut: other });
     await expect(task.step(0)).rejects.toThrow('expected a class among calm, loud, got mute');
     expect(() => classTargets(counted)).toThrow('expected the name of a class');
@@ -218,7 +227,7 @@ describe('regression', () => {
   });
 
   it('refuses texts with another number of values, and names', async () => {
-    const two = labelledTexts([{ text: 'a', target: [1, 2] }]);
+    const two = await coded([{ text: 'a', target: [1, 2] }]);
     const wrong = regression(modelOf(config), training, { train: two, heldOut: two });
     await expect(wrong.step(0)).rejects.toThrow('expected 1 values of a text, got 2');
     expect(() => valueTargets(classified)).toThrow('expected numbers as target');

@@ -1,10 +1,10 @@
 /** The encoder and masked language modelling: what it reads, how masks are drawn, and that it learns. */
 import { describe, expect, it } from 'vitest';
 import { drawBuffers, type HostTensor, initialize, int32, Random, symbol } from '../../src/base/index.js';
-import { bytesSource, splitCorpus } from '../../src/data/index.js';
+import { bytesSource, byteTokenizer, splitCorpus } from '../../src/data/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { spec, specsOf } from '../../src/graph/index.js';
-import { type EncoderOptions, encoderConfig, maskToken, modelOf } from '../../src/models/index.js';
+import { type EncoderOptions, encoderConfig, maskTokenOf, modelOf } from '../../src/models/index.js';
 import { maskedLanguageModelling } from '../../src/tasks/index.js';
 import { initialSnapshot, Trainer, trainingConfig } from '../../src/training/index.js';
 import { largestError, values } from '../support/compare.js';
@@ -17,9 +17,9 @@ const attentions: Record<string, EncoderOptions['attention']> = {
 };
 const training = trainingConfig({ steps: 60, batch: 4, window: 32, learningRate: 1e-2, heldOut: 0.2 });
 
-function taskFor(attention: EncoderOptions['attention']) {
+async function taskFor(attention: EncoderOptions['attention']) {
   const config = encoderConfig({ ...sizes, attention });
-  const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
+  const data = await splitCorpus(bytesSource(corpus), byteTokenizer, training);
   return { config, task: maskedLanguageModelling(modelOf(config), training, data) };
 }
 
@@ -77,7 +77,7 @@ describe.each(Object.entries(attentions))('an encoder with %s', (_, attention) =
 
 describe('masks', () => {
   it('hide 15 % of the tokens: 80 % of those by the mask, 10 % by others, 10 % not at all', async () => {
-    const { task } = taskFor('softmax');
+    const { task } = await taskFor('softmax');
     const counts = { all: 0, predicted: 0, masked: 0, changed: 0 };
     for (let step = 0; step < 100; step++) {
       const { batches } = await task.step(step);
@@ -86,7 +86,7 @@ describe('masks', () => {
         counts.all++;
         if (predicted!.data[at] !== 1) return expect(token).toBe(targets!.data[at]);
         counts.predicted++;
-        if (token === maskToken) counts.masked++;
+        if (token === maskTokenOf(task.model)) counts.masked++;
         else if (token !== targets!.data[at]) counts.changed++;
       });
     }
@@ -98,7 +98,7 @@ describe('masks', () => {
   });
 
   it('are the same for the same step, and others for another', async () => {
-    const { task } = taskFor('softmax');
+    const { task } = await taskFor('softmax');
     expect(await task.step(3)).toEqual(await task.step(3));
     expect(await task.step(3)).not.toEqual(await task.step(4));
   });
@@ -106,7 +106,7 @@ describe('masks', () => {
 
 describe('training', () => {
   it('learns, evaluates every held-out token at most once, and goes on from a snapshot as if unbroken', async () => {
-    const { config, task } = taskFor({ features: { featureCount: 16 } });
+    const { config, task } = await taskFor({ features: { featureCount: 16 } });
     const trainer = await Trainer.create(initialSnapshot(config, training), { engine, task });
     const before = (await trainer.evaluate()).measures;
     const losses: number[] = [];

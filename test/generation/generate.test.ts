@@ -183,7 +183,9 @@ describe('generation', () => {
     const batch = await sessionOf(engine, randomModel(), { batch: 2 });
     await expect(collect(batch, 'a', plain)).rejects.toThrow(/one row of bytes, got 2 rows/);
     const words = await sessionOf(engine, randomModel({ vocabularySize: 300 }));
-    await expect(collect(words, 'a', plain)).rejects.toThrow(/got 1 rows of 300/);
+    await expect(collect(words, 'a', plain)).rejects.toThrow(
+      /expected a vocabularySize of 256 for the tokenizer bytes, got 300/,
+    );
     const short = await sessionOf(engine, randomModel({ positions: { kind: 'learned', maxLength: 32 } }));
     await expect(collect(short, 'abc', { ...plain, maxTokens: 30 })).rejects.toThrow(/of 33 together, got 32/);
   });

@@ -1,6 +1,6 @@
 /** A model and a corpus small enough to train in a test. */
 import { type HostTensor, leavesOf } from '../../src/base/index.js';
-import { bytesSource, splitCorpus } from '../../src/data/index.js';
+import { bytesSource, byteTokenizer, splitCorpus } from '../../src/data/index.js';
 import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
@@ -45,8 +45,8 @@ export function snapshotOf(
 }
 
 /** Language modelling on the corpus, as a run of the snapshot has it. */
-export function taskFor({ model, training }: Pick<Snapshot, 'model' | 'training'>): Task {
-  const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
+export async function taskFor({ model, training }: Pick<Snapshot, 'model' | 'training'>): Promise<Task> {
+  const data = await splitCorpus(bytesSource(corpus), byteTokenizer, training);
   return languageModelling(modelOf(model, training), training, data);
 }
 
@@ -55,7 +55,7 @@ export async function trainerFor(
   on: Engine = engine,
   options: Pick<TrainerOptions, 'onGradients'> = {},
 ): Promise<Trainer> {
-  return Trainer.create(snapshot, { ...options, engine: on, task: taskFor(snapshot) });
+  return Trainer.create(snapshot, { ...options, engine: on, task: await taskFor(snapshot) });
 }
 
 /** The leaf of a tree at a path. */

@@ -1,7 +1,7 @@
 /** The place between gradient and update where several machines add theirs up. */
 import { describe, expect, it } from 'vitest';
 import { type AnyHostTensor, type HostTensor, leavesOf } from '../../src/base/index.js';
-import { bytesSource, splitCorpus } from '../../src/data/index.js';
+import { bytesSource, byteTokenizer, splitCorpus } from '../../src/data/index.js';
 import { modelOf } from '../../src/models/index.js';
 import { languageModelling, type Task } from '../../src/tasks/index.js';
 import { type GradientHook, type Snapshot, Trainer } from '../../src/training/index.js';
@@ -19,9 +19,9 @@ async function train(snapshot: Snapshot, task: Task, steps: number, onGradients?
 }
 
 /** The task of one of two machines, which reads its half of each batch of four. */
-function halfOf(whole: Task, half: number, snapshot: Snapshot): Task {
+async function halfOf(whole: Task, half: number, snapshot: Snapshot): Promise<Task> {
   const { training, model } = snapshot;
-  const data = splitCorpus(bytesSource(corpus), training.heldOut, training.window);
+  const data = await splitCorpus(bytesSource(corpus), byteTokenizer, training);
   const own = languageModelling(modelOf(model, training), { ...training, batch: 2 }, data);
   return {
     ...own,
@@ -69,9 +69,9 @@ function meeting(callers: number): GradientHook {
 describe('the gradient hook', () => {
   it('that changes nothing leaves a step as it was, to rounding', async () => {
     const snapshot = () => snapshotOf({}, { batch: 4 });
-    const plain = await train(snapshot(), taskFor(snapshot()), 2);
+    const plain = await train(snapshot(), await taskFor(snapshot()), 2);
     const seen: number[] = [];
-    const hooked = await train(snapshot(), taskFor(snapshot()), 2, async (gradients, sums) => {
+    const hooked = await train(snapshot(), await taskFor(snapshot()), 2, async (gradients, sums) => {
       seen.push(sums.count, leavesOf(gradients).length);
       return sums;
     });
@@ -84,13 +84,13 @@ describe('the gradient hook', () => {
 
   it('of two machines that add up the gradients of their halves makes the step of the whole', async () => {
     const whole = snapshotOf({}, { batch: 4 });
-    const task = taskFor(whole);
+    const task = await taskFor(whole);
     const expected = await train(whole, task, 3);
     const hook = meeting(2);
     const parts = await Promise.all(
-      [0, 1].map((half) => {
+      [0, 1].map(async (half) => {
         const own = snapshotOf({}, { batch: 2 });
-        return train(own, halfOf(task, half, own), 3, hook);
+        return train(own, await halfOf(task, half, own), 3, hook);
       }),
     );
     for (const { reports, leaves } of parts) {

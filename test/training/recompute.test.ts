@@ -10,7 +10,7 @@ import {
   uint32,
   zeros,
 } from '../../src/base/index.js';
-import { bytesSource } from '../../src/data/index.js';
+import { bytesSource, byteTokens } from '../../src/data/index.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { specsOf } from '../../src/graph/index.js';
 import { initialState, type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
@@ -36,7 +36,7 @@ interface Run {
 
 function runOf(model: Partial<LanguageModelOptions>, options: Partial<TrainingOptions>): Run {
   const training = trainingConfig({ ...tinyTraining, batch: 1, ...options });
-  const data = { train: bytesSource(corpus), heldOut: bytesSource(corpus) };
+  const data = { train: byteTokens(bytesSource(corpus)), heldOut: byteTokens(bytesSource(corpus)) };
   const config = languageModelConfig({ ...tinyModel, ...model });
   return { training, task: languageModelling(modelOf(config, training), training, data) };
 }

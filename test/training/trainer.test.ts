@@ -205,7 +205,7 @@ describe('training', () => {
       },
     };
     const snapshot = snapshotOf({}, { accumulation: 2 });
-    await expect(compileStep(failing, taskFor(snapshot), snapshot.training)).rejects.toThrow('no update');
+    await expect(compileStep(failing, await taskFor(snapshot), snapshot.training)).rejects.toThrow('no update');
     expect(disposed).toEqual([1]);
   });
 

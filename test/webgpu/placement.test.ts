@@ -61,7 +61,7 @@ describe('the ops without a kernel on the GPU', () => {
 
   it('are of a training step the recurrence over chunks, a choice and the handling of tokens', async () => {
     const snapshot = snapshotOf();
-    const compile = (engine: Engine) => compileStep(engine, taskFor(snapshot), snapshot.training);
+    const compile = async (engine: Engine) => compileStep(engine, await taskFor(snapshot), snapshot.training);
     const { gpu, processor } = await placementOf(await compiledBy(compile));
     expect(names(processor)).toEqual(['Equal', 'If', 'Scan', 'Slice', 'Unsqueeze']);
     expect(gpu.get('Gemm')).toBeGreaterThan(10);
