@@ -79,12 +79,12 @@ export function curvesFigure(folder: string): FigureMaker {
         name: this.name,
         title: 'Kernels compared by training',
         caption:
-          `The training loss in nats a byte against the steps, the mean over the seeds and over ${smoothing} steps; a line ends where ` +
+          `The training loss in nats a token against the steps, the mean over the seeds and over ${smoothing} steps; a line ends where ` +
           `its run ended. The table ranks the kernels by the loss on held-out text.`,
         drawing: await linePlot({
           rows,
           x: { field: 'step', title: 'step' },
-          y: { field: 'loss', title: 'loss (nats a byte)' },
+          y: { field: 'loss', title: 'loss (nats a token)' },
           series: { field: 'kernel', title: 'kernel' },
           ...(kernels.length > panelKernels ? { wrap: { field: 'panel', columns: 2 } } : {}),
           width: kernels.length > panelKernels ? 340 : 520,

@@ -14,7 +14,7 @@ import { type Io, shellWord } from './io.js';
 import { type LabelledFlags, labelledKeys } from './labelled-flags.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
-import { openRunData, type RunData, runTask } from './run-data.js';
+import { openRunData, type RunData, type RunTask, runTask } from './run-data.js';
 import { beginRun, expectOurs } from './run-folder.js';
 import { expectStored } from './standard-input.js';
 import type { TrainOptions } from './train-flags.js';
@@ -29,7 +29,7 @@ type Closers = (() => Promise<void>)[];
 interface Prepared {
   readonly store: CheckpointFolder;
   readonly snapshot: Snapshot;
-  readonly data: RunData;
+  readonly run: RunTask;
 }
 
 interface Surroundings {
@@ -95,12 +95,12 @@ async function begin(
       ? { targets: task.targets(labelled, { names: columns.label, weights: options.classWeights }) }
       : {};
   const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...targets } });
-  await runTask({ model, training }, data); // throws where the data do not suit it
+  const run = await runTask({ model, training }, data); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
   await noteRun(out, files, data.text, training.window, undefined, labelled && columns);
-  return { store, snapshot: initialSnapshot(model, training), data };
+  return { store, snapshot: initialSnapshot(model, training), run };
 }
 
 /** A run that goes on from its newest checkpoint. */
@@ -124,7 +124,7 @@ async function resume(
   if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
   const jump = rateJump(saved, snapshot);
   if (jump !== undefined) io.stdout.write(`${jump}\n`);
-  return { store, snapshot, data };
+  return { store, snapshot, run: await runTask(snapshot, data) };
 }
 
 /** Throws USAGE for what a run has from its beginning. */
@@ -149,7 +149,7 @@ function rateJump({ step, training: before }: Snapshot, { training: now }: Snaps
   );
 }
 
-async function train(out: string, { store, snapshot, data }: Prepared, around: Surroundings): Promise<void> {
+async function train(out: string, { store, snapshot, run }: Prepared, around: Surroundings): Promise<void> {
   const { given, io, closers } = around;
   const { training, step: start } = snapshot;
   if (isFinished(snapshot)) {
@@ -158,7 +158,7 @@ async function train(out: string, { store, snapshot, data }: Prepared, around: S
     );
     return;
   }
-  const { task, told, text } = await runTask(snapshot, data);
+  const { task, told, text } = run;
   const engine = await chooseEngine(given.options);
   const trainer = await Trainer.create(snapshot, { engine, task });
   closers.push(() => trainer.dispose());

@@ -51,8 +51,8 @@ const generateSchema = z.strictObject({
  *
  * @param prompt text, or bytes of UTF-8; those of a source are read piece by piece where the tokenizer can.
  * @throws CONFIG for options out of range, a prompt of another kind, a session of several rows, and a model that does not
- *   have the tokens of its tokenizer; DATA when the prompt and maxTokens exceed the session's room; the signal's reason; what the source and
- *   the engine throw.
+ *   have the tokens of its tokenizer; DATA when the prompt and maxTokens exceed the session's room; the signal's reason;
+ *   what the source and the engine throw.
  */
 export async function* generate(
   session: GenerationSession,

@@ -53,7 +53,7 @@ export async function compileTextVectors(
   const placed = await engine.place({ params, buffers });
   return {
     async of(texts) {
-      const rows = texts.map((text) => tokensOf(text, model.config));
+      const rows = tokenRows(texts, model.config);
       const lengthOf = (index: number) => Math.min((rows[index] as ArrayLike<number>).length, window);
       const order = byLength([...rows.keys()], lengthOf);
       const longest = order.length === 0 ? 0 : lengthOf(order.at(-1) as number);
@@ -84,8 +84,14 @@ export async function compileTextVectors(
   };
 }
 
-function tokensOf(given: GivenTokens, config: ModelConfig): ArrayLike<number> {
-  return typeof given === 'string' || given instanceof Uint8Array ? tokenizerOf(config).encode(given) : given;
+/** The tokens of each text. The tokenizer is asked for where there is a text, as a model may have none that suits it. */
+function tokenRows(texts: readonly GivenTokens[], config: ModelConfig): readonly ArrayLike<number>[] {
+  const isText = (given: GivenTokens) => typeof given === 'string' || given instanceof Uint8Array;
+  if (!texts.some(isText)) return texts as readonly ArrayLike<number>[];
+  const tokenizer = tokenizerOf(config);
+  return texts.map((given) =>
+    isText(given) ? tokenizer.encode(given as string | Uint8Array) : (given as ArrayLike<number>),
+  );
 }
 
 function expectSizes(where: string, sizes: Required<Readonly<Record<'batch' | 'window', number>>>): void {

@@ -52,7 +52,7 @@ describe('features', () => {
     }
     const short = await performer(['features', run, text, '--window', '100000', ...quick]);
     expect(short.code).toBe(1);
-    expect(short.err).toMatch(/at least the 100000 bytes of a window/);
+    expect(short.err).toMatch(/at least the 100000 tokens of a window/);
   });
 
   test.each<[string, string[], RegExp]>([

@@ -301,7 +301,7 @@ describe('text that cannot be read is refused before anything is written', () =>
     ['that is not there', 'none.txt', /expected a file, got none there/],
     ['that is empty', 'empty.txt', /expected some bytes, got an empty file/],
     ['that is a directory', 'folder', /expected a file, got a directory/],
-    ['shorter than a window', 'short.txt', /expected at least 17 bytes \(window \+ 1\) in each part/],
+    ['shorter than a window', 'short.txt', /expected at least 17 tokens \(window \+ 1\) in each part/],
   ])('%s', async (_, name, message) => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'empty.txt'), '');
@@ -323,7 +323,7 @@ describe('text that cannot be read is refused before anything is written', () =>
     const out = ['--out', join(folder, 'run')];
     expectRefusal(
       await performer([command, join(folder, 'text.txt'), ...out, ...small, ...size, ...words]),
-      /32 lanes of 4700 bytes: expected at least 257 bytes, got 146\. Give more text or a smaller window or batch\./,
+      /32 lanes of 4700 tokens: expected at least 257 tokens, got 146\. Give more text or a smaller window or batch\./,
     );
     expect(await readdir(folder)).toEqual(['text.txt']);
   });

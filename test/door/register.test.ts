@@ -1,4 +1,4 @@
-/** A feature map and a mixer that the package does not know, registered from outside and used by name. */
+/** A feature map, a mixer and a tokenizer that the package does not know, registered from outside and used by name. */
 import { expect, it } from 'vitest';
 import * as z from 'zod';
 import { option } from '../../src/base/index.js';
@@ -11,10 +11,12 @@ import {
   mixerFamily,
   registerFeatureMap,
   registerMixer,
+  registerTokenizer,
   saveModel,
   trainModel,
 } from '../../src/index.js';
 import { attentionMixer } from '../../src/mixers/index.js';
+import { wordTokenizer } from '../support/word-tokenizer.js';
 
 registerFeatureMap(
   featureFamily({
@@ -49,6 +51,8 @@ registerMixer(
   }),
 );
 
+registerTokenizer(wordTokenizer);
+
 const size = { dim: 16, depth: 1, heads: 2, headDim: 8 } as const;
 const training = { steps: 3, batch: 2, window: 16, learningRate: 1e-2 } as const;
 const text = 'the cat sat on the mat, and the dog sat by it. '.repeat(20);
@@ -73,4 +77,55 @@ it('the mixer trains by its kind with its option', async () => {
   const model = await trainModel(text, { ...size, ...training, attention: { kind: 'scaled-values', gain: 0.5 } });
   expect(model.config.attention).toEqual({ kind: 'scaled-values', gain: 0.5 });
   expect((await model.logits('cat')).shape).toEqual([3, 256]);
+});
+
+it('the tokenizer trains, reads, generates, and is saved and loaded by its name', async () => {
+  const losses: number[] = [];
+  const model = await trainModel(text, {
+    ...{ ...size, ...training, steps: 30, tokenizer: 'words' },
+    onProgress: (told) => void (told.kind === 'step' && losses.push(told.loss)),
+  });
+  expect(model.config).toMatchObject({ tokenizer: 'words', vocabularySize: 264 });
+  expect(losses.at(-1)).toBeLessThan(0.7 * losses[0]!);
+  const [the, cat] = wordTokenizer.encode('the cat');
+  const logits = await model.logits('the cat');
+  expect(logits.shape).toEqual([2, 264]);
+  expect(await model.logits([the!, cat!])).toEqual(logits);
+  expect(await model.logits(new TextEncoder().encode('the cat'))).toEqual(logits);
+  const greedy = { temperature: 0, maxTokens: 6 };
+  const said = await model.generate('the cat', greedy).text();
+  const files = await saveModel(model);
+  expect(JSON.parse(new TextDecoder().decode(files.get('tokenizer.json')))).toEqual(wordTokenizer.json());
+  const loaded = await loadModel(files);
+  expect(await loaded.generate('the cat', greedy).text()).toBe(said);
+});
+
+it('a tokenizer that nobody registered is refused by its name, and one that is not as it was by its file', async () => {
+  const unknown = {
+    code: 'CONFIG',
+    message: expect.stringMatching(/tokenizer: expected one of bytes, words, got runes/),
+  };
+  await expect(createModel({ ...size, tokenizer: 'runes' })).rejects.toMatchObject(unknown);
+  const files = await saveModel(await createModel({ ...size, tokenizer: 'words' }));
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const withFile = (content: Uint8Array) => loadModel(new Map([...files, ['tokenizer.json', content]]));
+  const other = {
+    code: 'CHECKPOINT',
+    message: expect.stringMatching(/^tokenizer\.json: expected that of the tokenizer words/),
+  };
+  await expect(withFile(json({ ...wordTokenizer.json(), version: '2.0' }))).rejects.toMatchObject(other);
+  await expect(withFile(json('{').subarray(0, 2))).rejects.toThrow(/^tokenizer\.json: expected JSON/);
+  const entries = Object.entries(wordTokenizer.json()).reverse();
+  await withFile(json(Object.fromEntries(entries))); // the order of keys says nothing
+  const without = new Map(files);
+  without.delete('tokenizer.json');
+  await loadModel(without);
+});
+
+it('a model with other tokens than the tokenizer needs takes tokens, and no text', async () => {
+  const model = await createModel({ ...size, tokenizer: 'words', vocabularySize: 300 });
+  expect((await model.logits([299])).shape).toEqual([1, 300]);
+  const refused = /expected a vocabularySize of 264 for the tokenizer words, got 300/;
+  await expect(model.logits('the')).rejects.toThrow(refused);
+  await expect(trainModel(text, { ...size, ...training, vocabularySize: 300 })).rejects.toThrow(/of 256 .* got 300/);
 });

@@ -55,11 +55,12 @@ export async function parallelLogits(engine: Engine, model: TestModel, tokens: I
 }
 
 /** A model that says `script` whatever it reads: at position p it expects token p + 1 of it. */
-export function scriptedModel(script: Uint8Array): TestModel {
+export function scriptedModel(script: Uint8Array | Int32Array, options: Partial<LanguageModelOptions> = {}): TestModel {
   const dim = script.length;
   const model = randomModel({
     ...{ dim, depth: 1, heads: 1, headDim: 2, attention: { features: { featureCount: 4 } }, tokenShift: false },
     positions: { kind: 'learned', maxLength: 16 * Math.ceil(dim / 16) + 16 },
+    ...options,
   });
   const params: object = mapTree(model.model.params, ({ shape }: ParameterSpec, path): HostTensor => {
     const tensor = zeros('float32', shape);
@@ -67,7 +68,7 @@ export function scriptedModel(script: Uint8Array): TestModel {
       tensor.data[row * (shape[1] as number) + column] = 1;
     };
     if (path === 'positions.weight') for (let position = 0; position < dim; position++) set(position, position);
-    if (path === 'logits.weight') script.subarray(1).forEach((byte, position) => set(position, byte));
+    if (path === 'logits.weight') script.subarray(1).forEach((token: number, position: number) => set(position, token));
     return path === 'norm.weight' ? hostTensor('float32', shape, tensor.data.fill(1)) : tensor;
   });
   return { ...model, params };

@@ -261,7 +261,7 @@ describe('training', () => {
     const options = { carryState: true, batch, accumulation };
     await expect(trainerFor(snapshotOf({}, options))).rejects.toMatchObject({
       code: 'DATA',
-      message: expect.stringMatching(/300 lanes of \d+ bytes: expected at least 33 bytes, got 10\./),
+      message: expect.stringMatching(/300 lanes of \d+ tokens: expected at least 33 tokens, got 10\./),
     });
     await (await trainerFor(snapshotOf({}, { ...options, carryState: false }))).dispose();
   });
