@@ -4,7 +4,7 @@
  */
 export { type ErrorCode, PerformerError } from './base/errors.js';
 export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/index.js';
-export { type AttentionArrays, type AttentionOptions, attention } from './door/attention.js';
+export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
 export {
   GeneratedText,
   type GenerationOptions,

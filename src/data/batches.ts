@@ -21,7 +21,7 @@ export interface LaneWindows extends Windows {
 }
 
 export interface EvaluationWindows extends Windows {
-  /** [batch, window]: 1 where the target counts, 0 where it is padding. */
+  /** [batch, window], 1 where the target counts, 0 where it is padding. */
   readonly mask: HostTensor;
 }
 

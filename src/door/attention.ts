@@ -13,8 +13,9 @@ import { featureOptions } from '../mixers/index.js';
 import type { EngineOption, FeaturesOption } from './options.js';
 
 /** Numbers in the order of [batch, length, heads, dim], the last axis first to change. */
-type Numbers = ArrayLike<number>;
+export type Numbers = ArrayLike<number>;
 
+/** What attention reads: queries, keys and values as flat arrays of one shape. */
 export interface AttentionArrays {
   readonly query: Numbers;
   /** As many batches, heads and dims as the queries have; of another length where attention is not causal. */

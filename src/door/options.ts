@@ -15,6 +15,7 @@ type Name<Known extends string> = Known | (string & Record<never, never>);
 /** The feature map of FAVOR+ by its name, or with options. */
 export type FeaturesOption = Name<FeatureMapName> | FeatureOptions;
 
+/** A feature map by its name, with the options that it has; others take their defaults. */
 export interface FeatureOptions {
   /** The map; positive (FAVOR+'s own) unless given. `featureMapNames()` of `performer-ts/features` lists all. */
   readonly name?: Name<FeatureMapName> | undefined;

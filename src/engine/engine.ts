@@ -69,6 +69,10 @@ export interface Executable<A extends readonly unknown[], R> {
   dispose(): Promise<void>;
 }
 
+/**
+ * What compiles functions over symbolic tensors and runs them: ONNX Runtime in Node or a browser. The oracle of
+ * `referenceEngine` stands behind the same interface; its floating-point results are float64 arrays, whatever their type says.
+ */
 export interface Engine {
   readonly name: string;
   /**

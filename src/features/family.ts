@@ -26,6 +26,7 @@ export type FamilyOptions<O extends z.ZodRawShape> = CommonFeatureOptions & { re
 /** A family whose own options are not known to the type checker. */
 export type AnyFamily = FeatureFamily<string, Record<never, never>>;
 
+/** A family of feature maps as one record: its options, the arrays it is made of, and how a map is built of them. */
 export interface FeatureFamily<N extends string, O extends z.ZodRawShape> {
   readonly name: N;
   /** What sets the map apart, in a few words for the help. */
@@ -52,6 +53,7 @@ export interface FeatureFamily<N extends string, O extends z.ZodRawShape> {
   buffers?(options: FamilyOptions<O>, heads: number): FeatureMapParts<BufferSpec>;
   /** The learned parts of `heads` heads. */
   learned?(options: FamilyOptions<O>, heads: number): LearnedFeatureParams<ParameterSpec>;
+  /** The map of such options, for heads of a size, from the symbolic parts. */
   build(options: FamilyOptions<O>, parts: FeatureMapParts): FeatureMap;
 }
 

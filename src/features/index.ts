@@ -69,8 +69,10 @@ export {
   isShaped,
   isSignedMap,
   learnedLayout,
+  type Problem,
   projectionSize,
   registerFeatureMap,
 } from './registry.js';
+export type { RotationKind } from './rotations.js';
 export { shapedFeatures } from './shaped.js';
 export { trigonometricFeatures } from './trigonometric.js';

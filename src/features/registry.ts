@@ -132,7 +132,8 @@ export function projectionSize(options: FeatureMapOptions): readonly [rows: numb
   return shape && [shape[0] as number, shape[1] as number];
 }
 
-type Problem = readonly [key: string, message: string];
+/** What is wrong with an option, and its name. */
+export type Problem = readonly [key: string, message: string];
 
 /** What is wrong with options, as [option, message] pairs: empty for those that can be built. */
 export function featureMapProblems(options: FeatureMapOptions): readonly Problem[] {

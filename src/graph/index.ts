@@ -18,6 +18,7 @@ export {
   type NotDifferentiable,
   noGradient,
   type Op,
+  type Region,
   scope,
   shapeError,
   Tensor,

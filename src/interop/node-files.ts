@@ -23,7 +23,7 @@ export async function removeDrafts(path: string): Promise<void> {
   }
 }
 
-type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
+export type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
 
 /**
  * Writes a whole file or none: to `<path>.<pid>.tmp` beside it, flushed to the disk, then renamed over `path`. On any

@@ -1,4 +1,4 @@
 /** The part of the interop room that reads and writes files, for Node. */
-export { writeFileAtomic } from './node-files.js';
+export { type Chunks, writeFileAtomic } from './node-files.js';
 export { readJson } from './node-json.js';
 export { readSafetensors, type SafetensorsFile, writeSafetensors } from './node-safetensors.js';

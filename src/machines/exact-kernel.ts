@@ -21,7 +21,7 @@ import type { MachineConfig } from './config.js';
 /** K of all pairs of rows in a graph: [n, dim] and [m, dim] → [n, m]. */
 export type KernelMatrix = Pick<Kernel, 'matrix' | 'isShiftInvariant'>;
 
-type KernelChoice = Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>;
+export type KernelChoice = Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>;
 
 function half({ matrix }: KernelMatrix, offset: number): KernelMatrix {
   return { matrix: (x, y) => multiply(add(matrix(x, y), offset), 0.5) };

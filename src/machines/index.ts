@@ -10,7 +10,7 @@ export {
   type TableNames,
 } from './config.js';
 export { type ExactOptions, fitExactMachine, mostExactRows } from './exact.js';
-export { exactKernel, type KernelMatrix } from './exact-kernel.js';
+export { exactKernel, type KernelChoice, type KernelMatrix } from './exact-kernel.js';
 export {
   type FitCallbacks,
   type FitReport,

@@ -10,5 +10,6 @@ export {
   type MixerSizes,
   type MixerTraits,
   mixerFamily,
+  type Problem,
 } from './mixer.js';
 export { buildMixer, completeMixer, type MixerChoice, mixerChoice, mixerProblems, registerMixer } from './registry.js';

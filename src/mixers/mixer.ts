@@ -63,8 +63,10 @@ export interface Mixer<
   operations(length: number): MixerOperations;
 }
 
-type Problem = readonly [path: readonly string[], message: string];
+/** What is wrong with an option, and where it stands. */
+export type Problem = readonly [path: readonly string[], message: string];
 
+/** A kind of mixer as one record: its options, and how the mixer of a layer is built. */
 export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   readonly kind: K;
   /** What it is for, in a few words for the help. */
@@ -75,6 +77,7 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   problems?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>): readonly Problem[];
   /** The options with all that follows from the sizes filled in. */
   complete?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim'>): MixerOptionsOf<O>;
+  /** The mixer of one layer, for options that were checked and the sizes of the model. */
   build(options: MixerOptionsOf<O>, sizes: MixerSizes): Mixer;
 }
 

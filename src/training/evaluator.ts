@@ -13,7 +13,7 @@ export interface Evaluation {
   readonly measures: Readonly<Record<string, number>>;
 }
 
-interface EvaluatedWeights {
+export interface EvaluatedWeights {
   readonly params: object;
   readonly buffers: object;
 }

@@ -1,5 +1,13 @@
 /** Training: optimizer, schedule, the step as one graph, and the loop around it. */
-export { type CompiledStep, compileEvaluation, compileStep, type GradientHook } from './compiled.js';
+export {
+  type CompiledEvaluation,
+  type CompiledStep,
+  compileEvaluation,
+  compileStep,
+  type GradientHook,
+  type StepArguments,
+  type StepValues,
+} from './compiled.js';
 export {
   readTrainingConfig,
   type TrainingConfig,
@@ -8,7 +16,7 @@ export {
   trainingSchema,
   usesDropout,
 } from './config.js';
-export { type Evaluation, Evaluator } from './evaluator.js';
+export { type EvaluatedWeights, type Evaluation, Evaluator } from './evaluator.js';
 export * from './large-softmax/index.js';
 export {
   defaultOptimizer,

@@ -79,7 +79,8 @@ export function size(dim: Dim, dtype: 'float32' | 'int32' = 'float32'): AnyTenso
   return typeof dim === 'number' ? scalar(dim, dtype) : apply(sizeOp, [], { dim, dtype });
 }
 
-type Whole = 'int32' | 'int64' | 'uint32';
+/** The dtypes of whole numbers. */
+export type Whole = 'int32' | 'int64' | 'uint32';
 
 const rangeOp: Op<{ dim: Dim; dtype: Whole }, Whole> = {
   name: 'range',

@@ -2,7 +2,7 @@
 export * from './bits.js';
 export * from './compare.js';
 export * from './conditional.js';
-export { constant, input, range, scalar, size } from './constant.js';
+export { constant, input, range, scalar, size, type Whole } from './constant.js';
 export * from './custom.js';
 export * from './elementwise.js';
 export * from './expand-and-sum.js';
@@ -12,6 +12,7 @@ export * from './layout.js';
 export * from './matmul.js';
 export * from './normalization.js';
 export * from './reduce.js';
+export type { Axes } from './reduction.js';
 export * from './rotary.js';
 export * from './rows.js';
 export * from './scan.js';

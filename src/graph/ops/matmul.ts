@@ -6,7 +6,7 @@ import { broadcastOffsets } from './broadcast.js';
 import { sumTo } from './expand-and-sum.js';
 import { reshape } from './layout.js';
 
-interface MatmulAttributes {
+export interface MatmulAttributes {
   readonly transposeLeft: boolean;
   readonly transposeRight: boolean;
   readonly scale: number;
