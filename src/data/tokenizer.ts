@@ -11,6 +11,7 @@ export interface TokenDecoder {
   push(tokens: ArrayLike<number>): Uint8Array;
 }
 
+/** What turns a text into tokens, numbers from 0 to `vocabularySize` − 1, and tokens into text again. */
 export interface Tokenizer {
   /** Its name in `config.json` and in options. */
   readonly name: string;
