@@ -14,11 +14,11 @@ import {
   zeros,
 } from '../src/base/index.js';
 import {
-  applyLayerNorm,
+  applyNorm,
   block,
   feedForwardBranch,
-  type LayerNormParams,
-  layerNormLayout,
+  type NormParams,
+  normLayout,
   positionsFrom,
   rotaryAngles,
 } from '../src/blocks/index.js';
@@ -74,7 +74,7 @@ const optimizer = { ...defaultOptimizer, weightDecay: 0.01 };
 
 export interface Body<T = Tensor> {
   readonly block: object;
-  readonly norm: LayerNormParams<T>;
+  readonly norm: NormParams<T>;
 }
 
 /** What the body reads of a step. */
@@ -98,6 +98,7 @@ const outputGain = Math.SQRT1_2;
 const performer = block({
   path: 'block',
   dim,
+  norm: { kind: 'layer', placement: 'pre' },
   tokenShift: true,
   slots: [
     {
@@ -110,12 +111,12 @@ const performer = block({
         { dim, heads, headDim, isCausal: true, outputGain, chunk: 64 },
       ),
     },
-    { name: 'feedForward', branch: feedForwardBranch(dim, 4 * dim, outputGain) },
+    { name: 'feedForward', branch: feedForwardBranch({ dim, hidden: 4 * dim, activation: 'gelu', outputGain }) },
   ],
 });
 const layout: Body<ParameterSpec> = {
   block: performer.params,
-  norm: layerNormLayout(dim),
+  norm: normLayout('layer', dim),
 };
 export const bodySpecs: Body<TensorSpec> = specsOf(layout);
 const attention = drawProjection(Random.fromSeed(7), attentionFeatures, headDim);
@@ -137,7 +138,7 @@ export function hiddenOf(body: Body, read: Read): Tensor {
     angles: rotaryAngles(positions, headDim),
     takeLast: (y) => slice(y, 1, window - 1),
   });
-  return reshape(applyLayerNorm(body.norm, output), [rows, dim]);
+  return reshape(applyNorm(body.norm, output), [rows, dim]);
 }
 
 export function headLoss(hidden: Tensor, head: HeadInputs): Tensor {

@@ -1,13 +1,14 @@
 /**
- * The pre-norm residual block: x + branch(shift(norm(x))) for each of its slots in turn, usually attention and the
- * feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one.
+ * The residual block: x + branch(shift(norm(x))), or another step of `residual.ts`, for each of its slots in turn, usually
+ * attention and the feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one.
  */
 import type { Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
-import { add, scope, slice, type Tensor } from '../graph/index.js';
+import { scope, slice, type Tensor } from '../graph/index.js';
 import type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
 import { type DropoutRates, dropout } from './dropout.js';
-import { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
+import type { NormParams } from './normalization.js';
+import { type NormOptions, type Residual, residual } from './residual.js';
 import { shiftTokens, shiftWidth } from './token-shift.js';
 
 /** A place for a branch: `attention` has the parameters `attention` and `attentionNorm`, and the state `attentionShift`. */
@@ -21,6 +22,7 @@ export interface BlockOptions {
   readonly path: string;
   readonly dim: number;
   readonly slots: readonly Slot[];
+  readonly norm: NormOptions;
   /** Whether half of the channels of a branch's input are those of the token before. */
   readonly tokenShift: boolean;
 }
@@ -36,9 +38,10 @@ function partsOf<T>(slots: readonly Slot[], build: (slot: Slot) => Parts<T | und
 /** The slots as one branch: x [batch, length, dim] → [batch, length, dim], the residual stream included. */
 export function block(options: BlockOptions): Branch<Parts<object>, Parts<object>, Parts<object>, Parts<object>> {
   const { path, dim, slots, tokenShift } = options;
+  const around = residual(options.norm, dim);
   const shift = (batch: Dim): StateSpec => ({ dtype: 'float32', shape: [batch, 1, shiftWidth(dim)], initial: 0 });
   const params = partsOf<object>(slots, ({ name, branch }) => ({
-    [`${name}Norm`]: layerNormLayout(dim),
+    [`${name}${around.part}`]: around.params,
     [name]: branch.params,
   }));
   return {
@@ -55,7 +58,9 @@ export function block(options: BlockOptions): Branch<Parts<object>, Parts<object
       const rows: Record<string, object> = {};
       let attended: AttendedRows | undefined;
       const output = slots.reduce((stream, slot) => {
-        const result = scope(slot.name, () => applySlot(slot, { path, tokenShift }, weights, stream, context, memory));
+        const result = scope(slot.name, () =>
+          applySlot(slot, { path, tokenShift, around }, weights, stream, context, memory),
+        );
         states[slot.name] = result.state;
         if (result.row !== undefined) rows[slot.name] = result.row;
         if (result.last !== undefined) states[`${slot.name}Shift`] = result.last;
@@ -67,20 +72,21 @@ export function block(options: BlockOptions): Branch<Parts<object>, Parts<object
   };
 }
 
-/** x + dropout(branch(shift(norm(x)))), and the last shifted channels. */
+/** x + dropout(branch(shift(norm(x)))) with pre-norm, and the last shifted channels. */
 function applySlot(
   { name, branch }: Slot,
-  { path, tokenShift }: Pick<BlockOptions, 'path' | 'tokenShift'>,
+  { path, tokenShift, around }: Pick<BlockOptions, 'path' | 'tokenShift'> & { readonly around: Residual },
   { params, buffers }: Weights<Parts<object>, Parts<object>>,
   x: Tensor,
   context: TokenContext,
   memory: Memory<Parts<object>, Parts<object>> | undefined,
 ): BranchResult & { readonly last?: Tensor | undefined } {
-  const normed = applyLayerNorm(params[`${name}Norm`] as LayerNormParams, x);
+  const step = params[`${name}${around.part}`] as NormParams;
+  const entered = around.enter(step, x);
   const before = memory?.state[`${name}Shift`] as Tensor | undefined;
-  const shifted = tokenShift ? shiftTokens(normed, before) : normed;
-  const half = shiftWidth(normed.staticDim(-1));
-  const last = tokenShift ? context.takeLast(slice(normed, -1, 0, half), before) : undefined;
+  const shifted = tokenShift ? shiftTokens(entered, before) : entered;
+  const half = shiftWidth(entered.staticDim(-1));
+  const last = tokenShift ? context.takeLast(slice(entered, -1, 0, half), before) : undefined;
   const own = { params: params[name] ?? {}, buffers: buffers[name] ?? {} };
   const result = branch.apply(
     own,
@@ -89,7 +95,7 @@ function applySlot(
     memory && { state: memory.state[name] ?? {}, rows: memory.rows && (memory.rows[name] ?? {}) },
   );
   const { rates, key } = context.dropout ?? {};
-  const output = add(x, dropout(result.output, rates?.[name] ?? 0, `${path}.${name}`, key));
+  const output = around.leave(step, x, dropout(result.output, rates?.[name] ?? 0, `${path}.${name}`, key));
   return { ...result, output, last };
 }
 

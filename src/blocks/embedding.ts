@@ -8,8 +8,11 @@ export interface EmbeddingParams<T = Tensor> {
   readonly weight: T;
 }
 
+/** The standard deviation of the first values. */
+export const embeddingDeviation = 0.02;
+
 export function embeddingLayout(count: number, dim: number): EmbeddingParams<ParameterSpec> {
-  return { weight: drawn([count, dim], 0.02) };
+  return { weight: drawn([count, dim], embeddingDeviation) };
 }
 
 /** indices [...] → [..., dim] */

@@ -1,35 +1,75 @@
-/** The position-wise feed-forward layer: GELU(xW₁ + b₁)W₂ + b₂. */
+/**
+ * The position-wise feed-forward layer: activation(xW₁ + b₁)W₂ + b₂, or, gated (GLU variants, Shazeer 2020,
+ * arXiv 2002.05202), (activation(xW_g + b_g) ⊙ (xW₁ + b₁))W₂ + b₂. A gated layer has three matrices in place of two, so
+ * its hidden width is two thirds of what was asked for, to the next multiple of 8: about as many parameters and products.
+ */
 import type { ParameterSpec } from '../base/layout.js';
-import { gelu, type Tensor } from '../graph/index.js';
+import { gelu, multiply, relu, sigmoid, silu, square, type Tensor } from '../graph/index.js';
 import type { Branch } from './branch.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 
+const activations = {
+  gelu: { of: gelu, isGated: false },
+  relu: { of: relu, isGated: false },
+  silu: { of: silu, isGated: false },
+  'squared-relu': { of: (x: Tensor) => square(relu(x)), isGated: false },
+  glu: { of: sigmoid, isGated: true },
+  reglu: { of: relu, isGated: true },
+  geglu: { of: gelu, isGated: true },
+  swiglu: { of: silu, isGated: true },
+};
+
+export type Activation = keyof typeof activations;
+
+export const activationNames = Object.keys(activations) as [Activation, ...Activation[]];
+
+export interface FeedForwardOptions {
+  readonly dim: number;
+  /** The width between the two products, were the layer not gated. */
+  readonly hidden: number;
+  readonly activation: Activation;
+  /** Of the layer that writes to the residual stream. */
+  readonly outputGain: number;
+}
+
 export interface FeedForwardParams<T = Tensor> {
+  /** [dim, hidden], of gated layers. */
+  readonly gate?: LinearParams<T> | undefined;
   /** [dim, hidden] */
   readonly expand: LinearParams<T>;
   /** [hidden, dim] */
   readonly contract: LinearParams<T>;
 }
 
-export function feedForwardLayout(dim: number, hidden: number, outputGain: number): FeedForwardParams<ParameterSpec> {
-  return { expand: linearLayout(dim, hidden), contract: linearLayout(hidden, dim, { gain: outputGain }) };
+export function feedForwardLayout(options: FeedForwardOptions): FeedForwardParams<ParameterSpec> {
+  const { dim, activation, outputGain } = options;
+  const { isGated } = activations[activation];
+  const hidden = isGated ? gatedWidth(options.hidden) : options.hidden;
+  const layout = { expand: linearLayout(dim, hidden), contract: linearLayout(hidden, dim, { gain: outputGain }) };
+  return isGated ? { gate: linearLayout(dim, hidden), ...layout } : layout;
+}
+
+/** Two thirds of the width, to the next multiple of 8 where it is that wide. */
+function gatedWidth(hidden: number): number {
+  const width = (2 * hidden) / 3;
+  return width < 8 ? Math.max(1, Math.round(width)) : 8 * Math.round(width / 8);
 }
 
 /** x [..., dim] → [..., dim] */
-export function feedForward({ expand, contract }: FeedForwardParams, x: Tensor): Tensor {
-  return linear(contract, gelu(linear(expand, x)));
+export function feedForward({ gate, expand, contract }: FeedForwardParams, activation: Activation, x: Tensor): Tensor {
+  const { of } = activations[activation];
+  const wide = linear(expand, x);
+  return linear(contract, gate === undefined ? of(wide) : multiply(of(linear(gate, x)), wide));
 }
 
 /** The layer as a branch, which keeps nothing of the tokens before. */
 export function feedForwardBranch(
-  dim: number,
-  hidden: number,
-  outputGain: number,
+  options: FeedForwardOptions,
 ): Branch<FeedForwardParams, Record<never, never>, Record<never, never>> {
   return {
-    params: feedForwardLayout(dim, hidden, outputGain),
+    params: feedForwardLayout(options),
     buffers: {},
     state: () => ({}),
-    apply: ({ params }, x) => ({ output: feedForward(params, x), state: {} }),
+    apply: ({ params }, x) => ({ output: feedForward(params, options.activation, x), state: {} }),
   };
 }

@@ -2,10 +2,19 @@
 export { type BlockOptions, block, type Slot } from './block.js';
 export type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
 export { type Dropout, type DropoutKey, type DropoutRates, dropout } from './dropout.js';
-export { type EmbeddingParams, embed, embeddingLayout } from './embedding.js';
-export { type FeedForwardParams, feedForward, feedForwardBranch, feedForwardLayout } from './feed-forward.js';
+export { type EmbeddingParams, embed, embeddingDeviation, embeddingLayout } from './embedding.js';
+export {
+  type Activation,
+  activationNames,
+  type FeedForwardOptions,
+  type FeedForwardParams,
+  feedForward,
+  feedForwardBranch,
+  feedForwardLayout,
+} from './feed-forward.js';
 export { type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
-export { applyLayerNorm, type LayerNormParams, layerNormLayout } from './normalization.js';
-export { positionsFrom, type RotaryAngles, rotaryAngles } from './position.js';
+export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
+export { positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
+export { lastNormLayout, type NormOptions, normChoice } from './residual.js';
 export { type Stack, type StackResult, stack } from './stack.js';
 export { shiftTokens, shiftWidth } from './token-shift.js';

@@ -1,20 +1,28 @@
-/** Layer normalisation with its parameters. */
+/**
+ * Normalisation with its parameters: LayerNorm (Ba et al. 2016), RMSNorm (Zhang & Sennrich 2019) with a weight for each
+ * channel, and ScaleNorm (Nguyen & Salazar 2019) with one weight for all: g·x/‖x‖, whose g is counted in √dim and begins
+ * at 1, as the paper has it.
+ */
 
 import { filled, type ParameterSpec } from '../base/layout.js';
-import { layerNorm, type Tensor } from '../graph/index.js';
+import { broadcastTo, layerNorm, rmsNorm, type Tensor } from '../graph/index.js';
 
-export interface LayerNormParams<T = Tensor> {
-  /** [dim] */
+export type NormKind = 'layer' | 'rms' | 'scale';
+
+export interface NormParams<T = Tensor> {
+  /** [dim], or [1] for ScaleNorm. */
   readonly weight: T;
-  /** [dim] */
-  readonly bias: T;
+  /** [dim], of LayerNorm alone. */
+  readonly bias?: T | undefined;
 }
 
-export function layerNormLayout(dim: number): LayerNormParams<ParameterSpec> {
-  return { weight: filled([dim], 1), bias: filled([dim], 0) };
+export function normLayout(kind: NormKind, dim: number): NormParams<ParameterSpec> {
+  const weight = filled([kind === 'scale' ? 1 : dim], 1);
+  return kind === 'layer' ? { weight, bias: filled([dim], 0) } : { weight };
 }
 
 /** x [..., dim] → [..., dim] */
-export function applyLayerNorm({ weight, bias }: LayerNormParams, x: Tensor): Tensor {
-  return layerNorm(x, weight, bias);
+export function applyNorm({ weight, bias }: NormParams, x: Tensor): Tensor {
+  if (bias !== undefined) return layerNorm(x, weight, bias);
+  return rmsNorm(x, broadcastTo(weight, [x.dim(-1)]));
 }

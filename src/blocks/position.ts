@@ -1,7 +1,7 @@
 /**
  * Rotary positions: the angles of each token, exact at any position.
  *
- * Pair i of a head turns by position·θᵢ, θᵢ = 10000^(−2i/dim). A float32 product would lose the angle of far positions
+ * Pair i of the `dim` channels that turn does so by position·θᵢ, θᵢ = base^(−2i/dim). A float32 product would lose the angle of far positions
  * (at 10⁶ it knows it to 0.06 only), so θ is counted in 2⁻³² turns and multiplied by the position in wrapping uint32
  * arithmetic, which drops the whole turns and nothing else.
  */
@@ -16,17 +16,43 @@ export interface RotaryAngles {
   readonly sine: Tensor;
 }
 
+export interface RotaryOptions {
+  /** 10,000 unless given; a greater one turns slower. */
+  readonly base?: number | undefined;
+  /** The part of the channels that turn, the first ones of each half; all unless given. */
+  readonly fraction?: number | undefined;
+  /**
+   * For texts `factor` times as long as those that the model learned: `linear` divides positions by it (Chen et al. 2023),
+   * `ntk` makes the base greater, so that the slowest pair turns slower by it and the fastest as before (bloc97, 2023).
+   */
+  readonly scaling?:
+    | { readonly kind: 'none' }
+    | { readonly kind: 'linear' | 'ntk'; readonly factor: number }
+    | undefined;
+}
+
 /** The positions of `length` tokens after `start` [batch] of them: uint32 [batch, length]. */
 export function positionsFrom(start: Tensor<'int32'>, length: Dim): Tensor<'uint32'> {
   return add(reshape(cast(start, 'uint32'), [start.dim(0), 1]), range(length, 'uint32'));
 }
 
-/** The angles for heads of size `dim` at `positions`, uint32 [batch, length]. */
-export function rotaryAngles(positions: Tensor<'uint32'>, dim: number, base = 10_000): RotaryAngles {
+/** The angles for heads of size `dim` at `positions`, uint32 [batch, length]. Channels that do not turn have the angle 0. */
+export function rotaryAngles(positions: Tensor<'uint32'>, dim: number, options: RotaryOptions = {}): RotaryAngles {
   const half = dim / 2;
   const perTurn = 2 ** 32;
-  const steps = Array.from({ length: half }, (_, i) => Math.round((base ** (-i / half) / (2 * Math.PI)) * perTurn));
+  const steps = frequencies(half, options).map((theta) => Math.round((theta / (2 * Math.PI)) * perTurn));
   const phase = multiply(reshape(positions, [...positions.shape, 1]), constant('uint32', [half], steps));
   const angle = multiply(cast(phase, 'float32'), (2 * Math.PI) / perTurn);
   return { cosine: cos(angle), sine: sin(angle) };
+}
+
+/** θᵢ of each pair of a head, in radians for a token. */
+function frequencies(
+  half: number,
+  { base = 10_000, fraction = 1, scaling = { kind: 'none' } }: RotaryOptions,
+): number[] {
+  const turning = Math.max(1, Math.round(half * fraction));
+  const stretched = scaling.kind === 'ntk' && turning > 1 ? base * scaling.factor ** (turning / (turning - 1)) : base;
+  const slower = scaling.kind === 'linear' ? scaling.factor : 1;
+  return Array.from({ length: half }, (_, i) => (i < turning ? stretched ** (-i / turning) / slower : 0));
 }

@@ -148,7 +148,8 @@ function parse(family: string, values: OptionValues): Parsed {
 
 function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nameOf: (key: string) => string): string {
   const key = keyOf(path);
-  const [needed] = key in values ? [] : (optionFlag(key)?.variants ?? []).slice(-1);
+  const isMissing = !(key in values) && message.endsWith('received undefined');
+  const [needed] = isMissing ? (optionFlag(key)?.variants ?? []).slice(-1) : [];
   if (needed === undefined) return `${nameOf(key)}: ${message}`;
   const noun = needed.path.at(-2) as string;
   return `${nameOf(key)}: ${values[keyOf(needed.path)]} ${noun} ${noun.endsWith('s') ? 'need' : 'needs'} it`;

@@ -4,6 +4,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import { optionFields } from '../base/options.js';
+import type { Activation } from '../blocks/index.js';
 import type { Engine } from '../engine/index.js';
 import type { FeatureMapName, ProjectionKind } from '../features/index.js';
 import { type PresetName, presets } from '../models/index.js';
@@ -44,12 +45,49 @@ export type AttentionOption =
 /** How tokens know where they stand. */
 export type PositionsOption =
   | 'rotary'
+  | 'sinusoidal'
   | 'none'
-  | { readonly kind: 'rotary' | 'none' }
+  | { readonly kind: 'sinusoidal' | 'none' }
+  | {
+      readonly kind: 'rotary';
+      /** The base of the angles; 10,000 unless given. */
+      readonly base?: number | undefined;
+      /** The part of each head that turns; 1 unless given. */
+      readonly fraction?: number | undefined;
+      /** For texts that are `factor` times as long as those that the model learned; none unless given. */
+      readonly scaling?: 'none' | { readonly kind: 'linear' | 'ntk'; readonly factor?: number | undefined } | undefined;
+    }
   | {
       readonly kind: 'learned';
       /** The longest text. */
       readonly maxLength: number;
+    }
+  | {
+      readonly kind: 'axial';
+      /** The longest text. */
+      readonly maxLength: number;
+      /** Positions in a row, a divisor of it; 64 unless given. */
+      readonly columns?: number | undefined;
+    };
+
+/** What keeps the scale of layers: a norm before or behind them, or ReZero. */
+export type NormOption =
+  | 'layer'
+  | 'rms'
+  | 'scale'
+  | 'rezero'
+  | { readonly kind: 'layer' | 'rms' | 'scale'; readonly placement?: 'pre' | 'post' | undefined }
+  | { readonly kind: 'rezero' };
+
+/** Whether queries and keys are normalised. */
+export type QueryKeyNormOption =
+  | 'none'
+  | 'unit'
+  | { readonly kind: 'none' }
+  | {
+      readonly kind: 'unit';
+      /** The largest logit before training; 4 unless given. */
+      readonly temperature?: number | undefined;
     };
 
 /** The model. What is not given is the preset's. */
@@ -65,6 +103,16 @@ export interface ModelOptions {
   readonly headDim?: number | undefined;
   /** Width of the feed-forward layer as a multiple of `dim`; 4 unless given. */
   readonly feedForwardMultiplier?: number | undefined;
+  /** Of the feed-forward layer; gelu unless given. `glu`, `reglu`, `geglu` and `swiglu` are gated. */
+  readonly activation?: Activation | undefined;
+  /** LayerNorm before each layer unless given. */
+  readonly norm?: NormOption | undefined;
+  /** Whether queries, keys and values have biases; false unless given. */
+  readonly qkvBias?: boolean | undefined;
+  /** Whether the output of attention has a bias; true unless given. */
+  readonly outputBias?: boolean | undefined;
+  /** Whether queries and keys are normalised to a length that each head learns; none unless given. */
+  readonly queryKeyNorm?: QueryKeyNormOption | undefined;
   /** FAVOR+ unless given. */
   readonly attention?: AttentionOption | undefined;
   /** Rotary unless given. */

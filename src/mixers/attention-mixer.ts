@@ -9,6 +9,7 @@ import type { MapLeaves } from '../base/tree.js';
 import { type Deferral, type LinearParams, linear, linearLayout, type TokenContext } from '../blocks/index.js';
 import { reshape, rotary, type Tensor } from '../graph/index.js';
 import type { MeasuredBuffers, Mixer, MixerOperations, MixerSizes, MixerTraits } from './mixer.js';
+import { normalizeHeads, queryKeyScaleLayout } from './query-key-norm.js';
 
 export interface AttentionParams<F extends object = object, T = Tensor> {
   /** [dim, heads·headDim] */
@@ -17,6 +18,8 @@ export interface AttentionParams<F extends object = object, T = Tensor> {
   readonly value: LinearParams<T>;
   /** [heads·headDim, dim] */
   readonly output: LinearParams<T>;
+  /** What normalised queries and keys are multiplied by, [heads]. */
+  readonly queryKeyScale?: T | undefined;
   /** What the core learns; absent where it learns nothing. */
   readonly features?: F | undefined;
 }
@@ -46,15 +49,21 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
 
 /** The mixer around a core. */
 export function attentionMixer<F extends object, B extends object, S extends object, R extends object>(
-  { dim, heads, headDim, outputGain }: MixerSizes,
+  sizes: MixerSizes,
   { features, attend, ...core }: AttentionCore<F, B, S, R>,
 ): Mixer<AttentionParams<F>, B, S, R> {
+  const { dim, heads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm } = sizes;
   const inner = heads * headDim;
-  const branch = linearLayout(dim, inner, { bias: false });
-  const layout = { query: branch, key: branch, value: branch, output: linearLayout(inner, dim, { gain: outputGain }) };
+  const branch = linearLayout(dim, inner, { bias: qkvBias });
+  const layout = {
+    ...{ query: branch, key: branch, value: branch },
+    output: linearLayout(inner, dim, { bias: outputBias, gain: outputGain }),
+    queryKeyScale: queryKeyNorm && queryKeyScaleLayout(queryKeyNorm, heads),
+    features,
+  };
   return {
     ...core,
-    params: (features === undefined ? layout : { ...layout, features }) as Mixer<AttentionParams<F>, B, S, R>['params'],
+    params: layout as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = attentionInputs(params, x, { heads, headDim }, context);
       const result = attend(inputs, { features: params.features, buffers }, memory);
@@ -77,11 +86,14 @@ function attentionInputs(
   { angles, mask, positions }: TokenContext,
 ): AttentionInputs {
   const [batch, length] = x.shape as [Dim, Dim];
+  const { queryKeyScale: scale } = params;
   const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
+  const join = (y: Tensor) => reshape(y, [batch, length, heads * headDim]);
+  const normed = (y: Tensor) => (scale === undefined ? y : join(normalizeHeads(split(y), scale)));
   const turn = (y: Tensor) => (angles === undefined ? y : rotary(y, angles.cosine, angles.sine, heads));
   return {
-    query: split(turn(linear(params.query, x))),
-    key: split(turn(linear(params.key, x))),
+    query: split(turn(normed(linear(params.query, x)))),
+    key: split(turn(normed(linear(params.key, x)))),
     value: split(linear(params.value, x)),
     keyMask: mask,
     queryPosition: positions,

@@ -12,4 +12,5 @@ export {
   mixerFamily,
   type Problem,
 } from './mixer.js';
+export { type QueryKeyNorm, queryKeyNormChoice } from './query-key-norm.js';
 export { buildMixer, completeMixer, type MixerChoice, mixerChoice, mixerProblems, registerMixer } from './registry.js';

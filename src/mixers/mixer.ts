@@ -7,6 +7,7 @@ import type { HostTensor } from '../base/array.js';
 import type { AttendedRows, Branch } from '../blocks/index.js';
 import type { FeatureMoments } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
+import type { QueryKeyNorm } from './query-key-norm.js';
 
 /** What a mixer is built for. */
 export interface MixerSizes {
@@ -20,6 +21,12 @@ export interface MixerSizes {
   readonly outputGain: number;
   /** Tokens that causal attention takes at once; changes the speed alone. */
   readonly chunk: number;
+  /** Whether queries, keys and values have biases; not unless given. */
+  readonly qkvBias?: boolean | undefined;
+  /** Whether the output has one; it has unless given. */
+  readonly outputBias?: boolean | undefined;
+  /** Whether queries and keys are normalised; not unless given. */
+  readonly queryKeyNorm?: QueryKeyNorm | undefined;
 }
 
 export interface MixerTraits {

@@ -28,6 +28,7 @@ import {
   meanPooling,
   type PooledInputs,
 } from './pooling.js';
+import { positionTables } from './positions.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -142,7 +143,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       // The head is multiplied once for a text, and not for each token.
-      tables: ['positions.weight', 'embedding.weight', 'pooling.query', 'head.weight'],
+      tables: [...positionTables, 'embedding.weight', 'pooling.query', 'head.weight'],
       state: trunk.state,
       apply(weights, { tokens, lengths: given }, { dropout, recompute } = {}) {
         const lengths = given === undefined || before === 0 ? given : add(given, before);

@@ -2,7 +2,7 @@
 import type { Dtype } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { type Dropout, positionsFrom, rotaryAngles, type TokenContext } from '../blocks/index.js';
+import { type Dropout, positionsFrom, type TokenContext } from '../blocks/index.js';
 import {
   broadcastTo,
   equal,
@@ -20,6 +20,7 @@ import {
   where,
 } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
+import { anglesOf } from './positions.js';
 import type { TrunkConfig } from './trunk-options.js';
 
 /** The tokens of a pass: how they are padded, which of them are real, and where they stand in their text. */
@@ -67,7 +68,6 @@ export function frameOf(
   const start = state?.position ?? broadcastTo(scalar(0, 'int32'), [batch]);
   const positions = positionsFrom(start, whole);
   const column = masked === undefined ? undefined : reshape(masked, [batch, 1]);
-  const isRotary = config.positions.kind === 'rotary';
   return {
     length,
     whole,
@@ -76,7 +76,7 @@ export function frameOf(
     context: {
       positions,
       mask: column === undefined ? undefined : less(range(whole), column), // [batch, whole]
-      angles: isRotary ? scope('positions', () => rotaryAngles(positions, config.headDim)) : undefined,
+      angles: scope('positions', () => anglesOf(config.positions, positions, config.headDim)),
       dropout: given,
       takeLast: lastTaker(batch, whole, column),
     },

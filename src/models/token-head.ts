@@ -3,6 +3,7 @@ import type { ParameterSpec } from '../base/layout.js';
 import { type EmbeddingParams, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { matmul, scope, type Tensor } from '../graph/index.js';
 import type { ModelConfig } from './model.js';
+import { positionTables } from './positions.js';
 import type { TrunkParams } from './trunk.js';
 
 export interface TokenModelParams<T = Tensor> extends TrunkParams<T> {
@@ -24,7 +25,7 @@ export function tokenModelLayout(
       ...trunk,
       logits: tiedEmbedding ? undefined : linearLayout(dim, vocabularySize),
     },
-    tables: ['positions.weight', ...(tiedEmbedding ? [] : ['embedding.weight'])],
+    tables: [...positionTables, ...(tiedEmbedding ? [] : ['embedding.weight'])],
   };
 }
 

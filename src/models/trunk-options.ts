@@ -1,12 +1,9 @@
 /** The options of the trunk, which every model has. */
 import * as z from 'zod';
-import { choice, option } from '../base/options.js';
-import { completeMixer, mixerChoice, mixerProblems } from '../mixers/index.js';
-
-const count = z
-  .int()
-  .min(1)
-  .max(2 ** 24);
+import { option } from '../base/options.js';
+import { activationNames, normChoice } from '../blocks/index.js';
+import { completeMixer, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
+import { longestOf, positionChoice, positionProblems } from './positions.js';
 
 const width = z
   .int()
@@ -14,19 +11,6 @@ const width = z
   .max(2 ** 16);
 
 const fromPreset = { fallback: 'from the preset' };
-
-const positionChoice = choice(
-  'kind',
-  [
-    z.strictObject({ kind: z.literal('rotary') }),
-    z.strictObject({
-      kind: z.literal('learned'),
-      maxLength: option(count, 'the longest text, for learned positions', { fallback: 'none' }),
-    }),
-    z.strictObject({ kind: z.literal('none') }),
-  ],
-  'rotary',
-);
 
 /** The options of the trunk, which every model has. */
 export const trunkFields = {
@@ -36,9 +20,20 @@ export const trunkFields = {
   headDim: option(width, 'width of a head; even for rotary positions', fromPreset),
   feedForwardMultiplier: option(
     z.number().positive().max(64).default(4),
-    'hidden width of the feed-forward layers, in dims',
+    'hidden width of the feed-forward layers, in dims; gated ones have two thirds of it, for as many parameters',
   ),
+  activation: option(
+    z.enum(activationNames).default('gelu'),
+    'of the feed-forward layers; gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
+  ),
+  norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
   attention: option(mixerChoice(), 'how tokens see each other'),
+  qkvBias: option(z.boolean().default(false), 'queries, keys and values have biases'),
+  outputBias: option(z.boolean().default(true), 'the output of attention has a bias'),
+  queryKeyNorm: option(
+    queryKeyNormChoice,
+    'queries and keys are normalised to one length, which each head learns: bounds the norms that random features fail at',
+  ),
   positions: option(positionChoice, 'how positions enter'),
   tokenShift: option(z.boolean().default(true), 'half of the channels look at the token before'),
 };
@@ -52,9 +47,7 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
   const problems: Problem[] = mixerProblems(config.attention, { headDim: config.headDim, isCausal }).map(
     ([path, message]) => [['attention', ...path], message],
   );
-  if (config.positions.kind === 'rotary' && config.headDim % 2 === 1) {
-    problems.push([['headDim'], 'rotary positions need it even']);
-  }
+  problems.push(...positionProblems(config.positions, config));
   if (Math.round(config.dim * config.feedForwardMultiplier) < 1) {
     problems.push([['feedForwardMultiplier'], `the hidden width, ${config.dim} times it, rounds to 0`]);
   }
@@ -66,7 +59,7 @@ export function completeTrunk<C extends TrunkConfig>(config: C): C {
   return { ...config, attention: completeMixer(config.attention, config) };
 }
 
-/** The longest text that learned positions know; none where positions have no end. */
+/** The longest text that the positions know; none where they have no end. */
 export function maxLengthOf({ positions }: TrunkConfig): number | undefined {
-  return positions.kind === 'learned' ? positions.maxLength : undefined;
+  return longestOf(positions);
 }

@@ -6,31 +6,29 @@ import type { Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import {
   type AttendedRows,
-  applyLayerNorm,
+  applyNorm,
   block,
   type Deferral,
   dropout,
-  type EmbeddingParams,
-  embed,
-  embeddingLayout,
   feedForwardBranch,
-  type LayerNormParams,
-  layerNormLayout,
+  lastNormLayout,
+  type NormParams,
   type Stack,
   stack,
-  type TokenContext,
   type Weights,
 } from '../blocks/index.js';
-import { add, cast, scalar, scope, slice, type Tensor, where } from '../graph/index.js';
+import { add, scope, slice, type Tensor } from '../graph/index.js';
 import { buildMixer, type Mixer } from '../mixers/index.js';
 import { type FrameInputs, frameOf, type TokenFrame } from './frame.js';
-import { maxLengthOf, type TrunkConfig } from './trunk-options.js';
+import { type PositionParams, positionLayout, withPositions } from './positions.js';
+import type { TrunkConfig } from './trunk-options.js';
 
 export interface TrunkParams<T = Tensor> {
-  /** [maxLength, dim], for learned positions. */
-  readonly positions?: EmbeddingParams<T> | undefined;
+  /** Of learned and axial positions. */
+  readonly positions?: PositionParams<T> | undefined;
   readonly blocks: readonly object[];
-  readonly norm: LayerNormParams<T>;
+  /** Absent after post-norm. */
+  readonly norm?: NormParams<T> | undefined;
 }
 
 export interface TrunkBuffers {
@@ -90,32 +88,30 @@ export interface TrunkOptions {
 }
 
 export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOptions): Trunk {
-  const { dim, depth, heads, headDim } = config;
+  const { dim, depth, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
   const outputGain = 1 / Math.sqrt(2 * depth);
   const hidden = Math.round(dim * config.feedForwardMultiplier);
-  const mixers = Array.from({ length: depth }, () =>
-    buildMixer(config.attention, { dim, heads, headDim, isCausal, outputGain, chunk }),
-  );
+  const sizes = { dim, heads, headDim, isCausal, outputGain, chunk, qkvBias, outputBias, queryKeyNorm };
+  const mixers = Array.from({ length: depth }, () => buildMixer(config.attention, sizes));
   const blocks = mixers.map((mixer, layer) =>
     block({
       path: `blocks.${layer}`,
-      dim,
+      ...{ dim, norm },
       tokenShift: config.tokenShift,
       slots: [
         { name: 'attention', branch: mixer },
-        { name: 'feedForward', branch: feedForwardBranch(dim, hidden, outputGain) },
+        { name: 'feedForward', branch: feedForwardBranch({ dim, hidden, activation, outputGain }) },
       ],
     }),
   );
   const own = stack('blocks', blocks);
-  const maxLength = maxLengthOf(config);
   return {
     mixers,
     stack: own,
     params: {
-      positions: maxLength === undefined ? undefined : embeddingLayout(maxLength, dim),
+      positions: positionLayout(config.positions, dim),
       blocks: own.params as readonly object[],
-      norm: layerNormLayout(dim),
+      norm: lastNormLayout(norm, dim),
     },
     buffers: { blocks: own.buffers as readonly BufferSpec[] },
     deferral: own.deferral && trunkDeferral(own.deferral as unknown as Deferral<readonly object[], readonly object[]>),
@@ -124,7 +120,7 @@ export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOption
       blocks: own.state(batch) as readonly object[],
     }),
     frame: (where, inputs) => frameOf(where, config, mixers, chunk, inputs),
-    apply: (weights, embedded, inputs) => applyTrunk(own, weights, embedded, inputs),
+    apply: (weights, embedded, inputs) => applyTrunk(own, config, weights, embedded, inputs),
   };
 }
 
@@ -139,34 +135,26 @@ function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): 
 
 function applyTrunk(
   own: Stack,
+  config: TrunkConfig,
   { params, buffers }: Weights<TrunkParams, TrunkBuffers>,
   embedded: Tensor,
   { frame, state, rows, recompute = false }: TrunkInputs,
 ): TrunkResult {
   const { context, length, start, counts } = frame;
   const { rates, key } = context.dropout ?? {};
-  const placed = scope('embedding', () => withPositions(params.positions, embedded, context));
+  const placed = scope('embedding', () =>
+    withPositions(config.positions, params.positions, embedded, { at: context.positions, mask: context.mask }),
+  );
   const x = dropout(placed, rates?.embedding ?? 0, 'embedding', key);
   const memory = state && { state: state.blocks, rows: rows?.blocks };
   const result = own.apply({ params: params.blocks, buffers: buffers.blocks }, x, context, memory, recompute);
+  const normed = (x: Tensor) => (params.norm === undefined ? x : scope('norm', () => applyNorm(params.norm!, x)));
   return {
-    hidden: scope('norm', () => applyLayerNorm(params.norm, slice(result.output, 1, 0, length))),
-    lastHidden: scope('norm', () => applyLayerNorm(params.norm, context.takeLast(result.output))),
+    hidden: normed(slice(result.output, 1, 0, length)),
+    lastHidden: normed(context.takeLast(result.output)),
     mask: context.mask,
     state: { position: add(start, counts), blocks: result.state },
     rows: result.row && { blocks: result.row },
     attended: result.attendedByBlock,
   };
-}
-
-/** Embeddings with learned positions. */
-function withPositions(
-  table: EmbeddingParams | undefined,
-  embedded: Tensor,
-  { positions, mask }: TokenContext,
-): Tensor {
-  if (table === undefined) return embedded;
-  // Padding may reach beyond the table, and nobody sees what it reads; a real token there is an error of the engine.
-  const known = cast(positions, 'int32');
-  return add(embedded, embed(table, mask === undefined ? known : where(mask, known, scalar(0, 'int32'))));
 }

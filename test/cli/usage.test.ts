@@ -78,7 +78,26 @@ describe('calling it wrongly ends with 2 and one line', () => {
       /--feature-map: only favor\+.*--projection-kind: only favor\+.*--redraw-interval: only random projections/,
     ],
     ['an option of another map', ['--polynomial-degree', '3'], /--polynomial-degree: only polynomial features have it/],
-    ['a longest text of rotary positions', ['--max-length', '64'], /--max-length: only learned positions have it/],
+    [
+      'a longest text of rotary positions',
+      ['--max-length', '64'],
+      /--max-length: only learned, axial positions have it/,
+    ],
+    [
+      'post-norm with ReZero',
+      ['--norm', 'rezero', '--norm-placement', 'post'],
+      /placement: rezero norm does not have it/,
+    ],
+    [
+      'a base of learned positions',
+      ['--positions', 'learned', '--rotary-base', '9'],
+      /base: only rotary positions have/,
+    ],
+    [
+      'axial positions that do not multiply',
+      ['--positions', 'axial', '--max-length', '1000'],
+      /--axial-columns: expected a divisor of maxLength, 1000, got 64/,
+    ],
     ['rows of Taylor features', ['--feature-map', 'taylor', '--projection-kind', 'iid'], /--projection-kind: taylor/],
     [
       'a last part of a constant rate',

@@ -51,7 +51,21 @@ const row = normal('row', [4], 0.3, 2);
 
 export const opCases: readonly OpCase[] = [
   ...(
-    ['negate', 'exp', 'sin', 'cos', 'tanh', 'sigmoid', 'softplus', 'erf', 'abs', 'relu', 'gelu', 'square'] as const
+    [
+      'negate',
+      'exp',
+      'sin',
+      'cos',
+      'tanh',
+      'sigmoid',
+      'softplus',
+      'erf',
+      'abs',
+      'relu',
+      'gelu',
+      'silu',
+      'square',
+    ] as const
   ).map((name) => unary(name)),
   ...(['log', 'sqrt', 'reciprocal'] as const).map((name) => unary(name, positive)),
   unary('acos', normal('x', [2, 3, 4], 0.2)),
@@ -110,6 +124,7 @@ export const opCases: readonly OpCase[] = [
     inputs: { x, weight: row, bias: normal('bias', [4]) },
     build: ({ x, weight, bias }) => g.layerNorm(x!, weight!, bias!),
   },
+  { name: 'rmsNorm', inputs: { x, weight: row }, build: ({ x, weight }) => g.rmsNorm(x!, weight!) },
   {
     name: 'inBlocks of 2 rows, two results, with a vector read whole',
     inputs: { x, scale: normal('scale', [2, 3, 1]), weight: row },

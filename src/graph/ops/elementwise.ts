@@ -88,10 +88,11 @@ interface BinaryRules {
   readonly gradient: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
 }
 
-/** Unsigned 32-bit arithmetic wraps around; the oracle follows. */
-function wrapped(evaluate: (a: number, b: number) => number, name: string): (a: number, b: number) => number {
-  if (name === 'multiply') return (a, b) => Math.imul(a, b) >>> 0;
-  return (a, b) => evaluate(a, b) >>> 0;
+/** Integers are divided without a rest, and unsigned 32-bit arithmetic wraps around; the oracle follows. */
+function ofDtype({ evaluate }: BinaryRules, name: string, dtype: Dtype): (a: number, b: number) => number {
+  if (dtype === 'float32') return evaluate;
+  if (dtype !== 'uint32') return (a, b) => Math.trunc(evaluate(a, b));
+  return name === 'multiply' ? (a, b) => Math.imul(a, b) >>> 0 : (a, b) => evaluate(a, b) >>> 0;
 }
 
 type Binary = <D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number) => Tensor<D>;
@@ -105,7 +106,7 @@ function binary(name: string, rules: BinaryRules): Binary {
       return [{ dtype: a!.dtype, shape: broadcastShapes(here(name), a!.shape, b!.shape) }];
     },
     evaluate: (inputs, _, { outputTypes, outputShapes }) => {
-      const combine = outputTypes[0]!.dtype === 'uint32' ? wrapped(rules.evaluate, name) : rules.evaluate;
+      const combine = ofDtype(rules, name, outputTypes[0]!.dtype);
       return [mapBroadcast(inputs, outputShapes[0]!, combine)];
     },
     differentiate: ({ inputs: [a, b], outputs: [y], gradients: [g] }) => {

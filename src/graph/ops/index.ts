@@ -17,3 +17,4 @@ export * from './rotary.js';
 export * from './rows.js';
 export * from './scan.js';
 export { cast, stopGradient, where } from './select.js';
+export * from './silu.js';

@@ -1,7 +1,7 @@
-/** Softmax and layer normalisation, which every engine runs as one fused op. */
+/** Softmax, and normalisation by layer and by root mean square, each of which ONNX Runtime has as one fused op. */
 import { sameDim } from '../../base/dimension.js';
 import { apply, applyMany, expectDtype, type Op, shapeError, type Tensor } from '../tensor.js';
-import { multiply, subtract } from './elementwise.js';
+import { add, divide, multiply, sqrt, square, subtract } from './elementwise.js';
 import { sum, sumTo } from './expand-and-sum.js';
 import { inBlocks } from './in-blocks.js';
 import { mean } from './reduce.js';
@@ -95,4 +95,51 @@ const layerNormOp: Op<LayerNormAttributes> = {
 /** Layer normalisation over the last axis (Ba et al. 2016): x [..., dim], weight and bias [dim]. */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
   return applyMany(layerNormOp, [x, weight, bias], { epsilon })[0] as Tensor;
+}
+
+const rmsNormOp: Op<LayerNormAttributes> = {
+  name: 'rmsNorm',
+  infer: ([x, weight]) => {
+    expectDtype('rmsNorm', [x!, weight!], 'float32');
+    const dim = x!.shape.at(-1);
+    if (dim === undefined || weight!.shape.length !== 1 || !sameDim(weight!.shape[0]!, dim)) {
+      throw shapeError('rmsNorm', 'a weight [dim] for an input [..., dim]', x!, weight!);
+    }
+    return [{ dtype: 'float32', shape: x!.shape }];
+  },
+  evaluate: ([x, weight], { epsilon }) => {
+    const dim = x!.shape.at(-1) as number;
+    return [
+      mapRows(x!.data, dim, (row) => {
+        const scale = 1 / Math.sqrt(row.reduce((a, b) => a + b * b, 0) / dim + epsilon);
+        for (let i = 0; i < dim; i++) row[i] = (row[i] as number) * scale * (weight!.data[i] as number);
+      }),
+    ];
+  },
+  differentiate: ({ inputs: [x, weight], gradients: [g], attributes: { epsilon } }) => {
+    // With n = x/r, r² = mean(x²) + ε, and h = g·weight: dx = (h − n·mean(h·n))/r. Recomputing r is cheaper than keeping it.
+    const [dx, products] = inBlocks([x!, g!], ([input, given]) => {
+      const root = sqrt(add(mean(square(input), -1, true), epsilon));
+      const normalized = divide(input, root);
+      const weighted = multiply(given, normalized);
+      const inner = mean(multiply(weighted, weight!), -1, true);
+      return [divide(subtract(multiply(given, weight!), multiply(normalized, inner)), root), weighted];
+    });
+    return [dx, sumTo(products, weight!.shape)];
+  },
+  lower: (emitter, [x, weight], { epsilon }) => {
+    // The op came with opset 23, and WebGPU has no kernel for it.
+    if (emitter.target === 'native' || emitter.target === 'web') {
+      return [emitter.emit('RMSNormalization', [x!, weight!], { axis: -1, epsilon: { float: epsilon } })];
+    }
+    const squares = emitter.emit('Mul', [x!, x!]);
+    const average = emitter.emit('ReduceMean', [squares, emitter.constant('int64', [1], [-1])], { keepdims: 1 });
+    const root = emitter.emit('Sqrt', [emitter.emit('Add', [average, emitter.constant('float32', [], [epsilon])])]);
+    return [emitter.emit('Mul', [emitter.emit('Div', [x!, root]), weight!])];
+  },
+};
+
+/** x / √(mean(x²) + ε) · weight over the last axis (RMSNorm, Zhang & Sennrich 2019): x [..., dim], weight [dim]. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-5): Tensor {
+  return apply(rmsNormOp, [x, weight], { epsilon });
 }

@@ -1,0 +1,64 @@
+/**
+ * What stands around a branch in the residual stream:
+ *
+ * - pre-norm, x + branch(norm(x)): the stream itself is never normalised but once at the end;
+ * - post-norm, norm(x + branch(x)), as the first Transformer had it (Vaswani et al. 2017), with no norm at the end;
+ * - ReZero, x + α·branch(x) with a learned α that begins at 0 (Bachlechner et al. 2020), and no norm but at the end.
+ */
+import * as z from 'zod';
+import { filled, type ParameterSpec } from '../base/layout.js';
+import { choice, option } from '../base/options.js';
+import { add, multiply, type Tensor } from '../graph/index.js';
+import { applyNorm, type NormParams, normLayout } from './normalization.js';
+
+const placement = option(
+  z.enum(['pre', 'post']).default('pre'),
+  'whether norms stand before the layers, or behind their sums with the residual stream',
+  { flag: 'norm-placement' },
+);
+
+export const normChoice = choice(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('layer'), placement }),
+    z.strictObject({ kind: z.literal('rms'), placement }),
+    z.strictObject({ kind: z.literal('scale'), placement }),
+    z.strictObject({ kind: z.literal('rezero') }),
+  ],
+  'layer',
+);
+
+export type NormOptions = z.output<typeof normChoice>;
+
+/** The step around a branch: `leave(x, branch(enter(x)))`. */
+export interface Residual {
+  /** The name of its parameters behind that of the branch. */
+  readonly part: 'Norm' | 'Gain';
+  readonly params: NormParams<ParameterSpec>;
+  enter(params: NormParams, x: Tensor): Tensor;
+  leave(params: NormParams, x: Tensor, branch: Tensor): Tensor;
+}
+
+export function residual(norm: NormOptions, dim: number): Residual {
+  if (norm.kind === 'rezero') {
+    return {
+      part: 'Gain',
+      params: { weight: filled([1], 0) },
+      enter: (_, x) => x,
+      leave: ({ weight }, x, branch) => add(x, multiply(branch, weight)),
+    };
+  }
+  const isBefore = norm.placement === 'pre';
+  return {
+    part: 'Norm',
+    params: normLayout(norm.kind, dim),
+    enter: (params, x) => (isBefore ? applyNorm(params, x) : x),
+    leave: (params, x, branch) => (isBefore ? add(x, branch) : applyNorm(params, add(x, branch))),
+  };
+}
+
+/** The norm behind the last block: none after post-norm, and LayerNorm for ReZero, whose stream has no scale of its own. */
+export function lastNormLayout(norm: NormOptions, dim: number): NormParams<ParameterSpec> | undefined {
+  if (norm.kind === 'rezero') return normLayout('layer', dim);
+  return norm.placement === 'pre' ? normLayout(norm.kind, dim) : undefined;
+}

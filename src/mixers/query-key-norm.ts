@@ -1,0 +1,43 @@
+/**
+ * Queries and keys of one length, which each head learns (Henry et al. 2020, arXiv 2010.04245): q ← √τ·d^¼·q/‖q‖, and k
+ * alike, so that the logits qᵀk/√d are τ·cos(q, k) and the temperature τ is the largest that there can be.
+ *
+ * An estimate by random features has a relative variance of e^{‖q+k‖²/√d}/m or less, here e^{4τ}/m at most and e^{2τ}/m
+ * for queries and keys at right angles: what training makes of the projections cannot bring it out of that bound. Rotary
+ * positions turn what was normalised and leave its length.
+ */
+import * as z from 'zod';
+import { filled, type ParameterSpec } from '../base/layout.js';
+import { choice, option } from '../base/options.js';
+import { constant, multiply, reshape, rmsNorm, type Tensor } from '../graph/index.js';
+
+export const queryKeyNormChoice = choice(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({
+      kind: z.literal('unit'),
+      temperature: option(
+        z.number().positive().max(1000).default(4),
+        'the largest logit of normalised queries and keys before training',
+        { flag: 'query-key-temperature' },
+      ),
+    }),
+  ],
+  'none',
+);
+
+export type QueryKeyNorm = z.output<typeof queryKeyNormChoice>;
+
+/** √τ of each head, whose square cannot be negative. */
+export function queryKeyScaleLayout(norm: QueryKeyNorm, heads: number): ParameterSpec | undefined {
+  return norm.kind === 'none' ? undefined : filled([heads], Math.sqrt(norm.temperature));
+}
+
+/** x [batch, length, heads, headDim] with rows of length scale·headDim^¼, scale [heads]. */
+export function normalizeHeads(x: Tensor, scale: Tensor): Tensor {
+  const dim = x.staticDim(-1);
+  // RMSNorm gives rows of length √dim.
+  const weight = constant('float32', [dim], new Array<number>(dim).fill(dim ** -0.25));
+  return multiply(rmsNorm(x, weight), reshape(scale, [scale.dim(0), 1]));
+}

@@ -1,0 +1,147 @@
+/**
+ * How positions enter a model: rotary positions turn queries and keys within attention; the others are vectors, added to
+ * the embeddings.
+ *
+ * - learned: a table with a row for each position;
+ * - sinusoidal (Vaswani et al. 2017): fixed waves [sin pθᵢ | cos pθᵢ], θᵢ = 10000^(−2i/dim), for texts of any length, as
+ *   large as embeddings at their start;
+ * - axial (Kitaev et al. 2020): positions stand in rows of `columns`, and position p has the sum of two learned vectors,
+ *   that of its row, ⌊p/columns⌋, and that of its column: rows + columns vectors for rows·columns positions.
+ */
+import * as z from 'zod';
+import type { ParameterSpec } from '../base/layout.js';
+import { choice, option } from '../base/options.js';
+import {
+  type EmbeddingParams,
+  embed,
+  embeddingDeviation,
+  embeddingLayout,
+  type RotaryAngles,
+  rotaryAngles,
+} from '../blocks/index.js';
+import { add, cast, concatenate, divide, multiply, scalar, subtract, type Tensor, where } from '../graph/index.js';
+
+const maxLength = option(
+  z
+    .int()
+    .min(1)
+    .max(2 ** 24),
+  'the longest text, for learned and axial positions',
+  { fallback: 'none' },
+);
+
+const factor = option(
+  z.number().min(1).max(1e6).default(1),
+  'how many times as long texts are as those that the model learned',
+  { flag: 'rotary-scaling-factor' },
+);
+
+const scaling = choice(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({ kind: z.literal('linear'), factor }),
+    z.strictObject({ kind: z.literal('ntk'), factor }),
+  ],
+  'none',
+);
+
+export const positionChoice = choice(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('rotary'),
+      base: option(z.number().min(1).max(1e12).default(10_000), 'the base of the angles: greater ones turn slower', {
+        flag: 'rotary-base',
+      }),
+      fraction: option(z.number().positive().max(1).default(1), 'the part of each head that turns', {
+        flag: 'rotary-fraction',
+      }),
+      scaling: option(scaling, 'how angles are slowed for longer texts', { flag: 'rotary-scaling' }),
+    }),
+    z.strictObject({ kind: z.literal('learned'), maxLength }),
+    z.strictObject({ kind: z.literal('sinusoidal') }),
+    z.strictObject({
+      kind: z.literal('axial'),
+      maxLength,
+      columns: option(
+        z.int().min(1).default(64),
+        'positions in a row of axial positions; it divides the longest text',
+        {
+          flag: 'axial-columns',
+        },
+      ),
+    }),
+    z.strictObject({ kind: z.literal('none') }),
+  ],
+  'rotary',
+);
+
+export type PositionOptions = z.output<typeof positionChoice>;
+
+/** What is learned of positions. */
+export interface PositionParams<T = Tensor> {
+  /** [maxLength, dim], of learned positions. */
+  readonly weight?: T | undefined;
+  /** [maxLength/columns, dim], of axial ones. */
+  readonly rows?: EmbeddingParams<T> | undefined;
+  /** [columns, dim] */
+  readonly columns?: EmbeddingParams<T> | undefined;
+}
+
+/** The paths of those parameters in a model. */
+export const positionTables = ['positions.weight', 'positions.rows.weight', 'positions.columns.weight'];
+
+type Problem = readonly [path: readonly string[], message: string];
+
+export function positionProblems(
+  positions: PositionOptions,
+  { dim, headDim }: { readonly dim: number; readonly headDim: number },
+): readonly Problem[] {
+  if (positions.kind === 'rotary' && headDim % 2 === 1) return [[['headDim'], 'rotary positions need it even']];
+  if (positions.kind === 'sinusoidal' && dim % 2 === 1) return [[['dim'], 'sinusoidal positions need it even']];
+  if (positions.kind !== 'axial' || positions.maxLength % positions.columns === 0) return [];
+  const message = `expected a divisor of maxLength, ${positions.maxLength}, got ${positions.columns}`;
+  return [[['positions', 'columns'], message]];
+}
+
+/** The longest text that they know; none where positions have no end. */
+export function longestOf(positions: PositionOptions): number | undefined {
+  return 'maxLength' in positions ? positions.maxLength : undefined;
+}
+
+export function positionLayout(positions: PositionOptions, dim: number): PositionParams<ParameterSpec> | undefined {
+  if (positions.kind === 'learned') return embeddingLayout(positions.maxLength, dim);
+  if (positions.kind !== 'axial') return undefined;
+  const { columns } = positions;
+  return {
+    rows: embeddingLayout(positions.maxLength / columns, dim),
+    columns: embeddingLayout(columns, dim),
+  };
+}
+
+/** The angles of rotary positions at uint32 [batch, length]; undefined for others. */
+export function anglesOf(positions: PositionOptions, at: Tensor<'uint32'>, headDim: number): RotaryAngles | undefined {
+  return positions.kind === 'rotary' ? rotaryAngles(at, headDim, positions) : undefined;
+}
+
+/** Embeddings [batch, length, dim] with the vectors of their positions, uint32 [batch, length], where they are added. */
+export function withPositions(
+  positions: PositionOptions,
+  params: PositionParams | undefined,
+  embedded: Tensor,
+  { at, mask }: { readonly at: Tensor<'uint32'>; readonly mask: Tensor<'bool'> | undefined },
+): Tensor {
+  if (positions.kind === 'sinusoidal') {
+    const { cosine, sine } = rotaryAngles(at, embedded.staticDim(-1));
+    return add(embedded, multiply(concatenate([sine, cosine], -1), embeddingDeviation * Math.SQRT2));
+  }
+  if (params === undefined) return embedded;
+  // Padding may reach beyond the table, and nobody sees what it reads; a real token there is an error of the engine.
+  const signed = cast(at, 'int32');
+  const known = mask === undefined ? signed : where(mask, signed, scalar(0, 'int32'));
+  if (positions.kind !== 'axial') return add(embedded, embed(params as EmbeddingParams, known));
+  const row = divide(known, positions.columns);
+  const column = subtract(known, multiply(row, positions.columns));
+  return add(embedded, add(embed(params.rows!, row), embed(params.columns!, column)));
+}

@@ -1,0 +1,39 @@
+/**
+ * The options of the trunk, combined so that those which meet in a layer meet here: norms with feed-forward layers, biases,
+ * normalised queries and positions, over families and mixers.
+ */
+import { describe } from 'vitest';
+import { conforms, randomModel } from '../support/model-conformance.js';
+
+const favor = { features: { featureCount: 8 } };
+const axial = { kind: 'axial', maxLength: 24, columns: 4 };
+const [text, encoder, classifier] = ['causal-language-model', 'encoder', 'classifier'];
+
+const cases = [
+  [text, { norm: 'rms', activation: 'swiglu', qkvBias: true, positions: axial, attention: favor }],
+  [text, { norm: { placement: 'post' }, activation: 'relu', outputBias: false, attention: favor }],
+  [text, { norm: 'rezero', activation: 'geglu', queryKeyNorm: 'unit', tokenShift: false, attention: favor }],
+  [
+    text,
+    { norm: 'scale', positions: 'sinusoidal', queryKeyNorm: { kind: 'unit', temperature: 2 }, attention: 'softmax' },
+  ],
+  [
+    text,
+    {
+      norm: { kind: 'rms', placement: 'post' },
+      activation: 'silu',
+      positions: { fraction: 0.5, base: 500, scaling: { kind: 'ntk', factor: 4 } },
+      queryKeyNorm: 'unit',
+      attention: favor,
+    },
+  ],
+  [encoder, { norm: 'rezero', activation: 'squared-relu', positions: axial, qkvBias: true, attention: favor }],
+  [encoder, { norm: { kind: 'scale', placement: 'post' }, activation: 'glu', positions: 'sinusoidal' }],
+  [classifier, { norm: { kind: 'scale', placement: 'post' }, queryKeyNorm: 'unit', positions: axial }],
+  [classifier, { norm: 'rms', activation: 'reglu', positions: { scaling: { kind: 'linear', factor: 2 } } }],
+] as const;
+
+describe.each(cases.map(([family, options]) => ({ family, options, told: JSON.stringify(options) })))(
+  '$family with $told',
+  ({ family, options }) => conforms(randomModel(family, options)),
+);
