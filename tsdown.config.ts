@@ -12,6 +12,8 @@ export default defineConfig({
     'src/door/web-platform.ts',
     'src/door/worker.ts',
     'src/door/worker-thread.ts',
+    'src/door/web-gpu-worker.ts',
+    'src/door/web-gpu-worker-thread.ts',
     ...rooms,
     'src/engine/node.ts',
     'src/engine/web.ts',

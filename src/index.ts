@@ -5,24 +5,51 @@
 export { type ErrorCode, PerformerError } from './base/errors.js';
 export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
-export {
-  GeneratedText,
-  type GenerationOptions,
-  type LanguageModel,
-  type LocalLanguageModel,
-  type Tokens,
-} from './door/language-model.js';
-export { type CreateModelOptions, createModel, loadModel, type ModelSource, saveModel } from './door/model.js';
+export type { Classification, Classifier, Regressor } from './door/classifier.js';
+export type { Encoder } from './door/encoder.js';
+export type { Loaded, Local, TextModel } from './door/host.js';
+export type { AnyModel, ModelsByKind } from './door/kinds.js';
+export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
+export { createModel, loadModel, saveModel } from './door/model.js';
 export type {
   AttentionOption,
+  ClassifierOptions,
+  EncoderOptions,
   EngineOption,
   FeatureOptions,
   FeaturesOption,
+  LanguageModelOptions,
   ModelOptions,
+  NormOption,
   PositionsOption,
-  TrainingRunOptions,
+  QueryKeyNormOption,
+  RegressorOptions,
+  TextModelOptions,
+  TokenModelOptions,
 } from './door/options.js';
-export { type TrainingProgress, type TrainingText, type TrainModelOptions, trainModel } from './door/train.js';
+export type {
+  CreateModel,
+  CreateModelOptions,
+  FreshWeights,
+  From,
+  LoadModel,
+  ModelSource,
+  TrainModel,
+} from './door/signatures.js';
+export type { Tokens } from './door/token-logits.js';
+export { trainModel } from './door/train.js';
+export type { LabelledExample, LabelledExamples, TextPiece, TrainingText } from './door/training-data.js';
+export type {
+  AnyTraining,
+  ClassifierTraining,
+  EncoderTraining,
+  LanguageModelTraining,
+  RegressorTraining,
+  TrainingProgress,
+  TrainingRunOptions,
+  TrainModelOptions,
+} from './door/training-options.js';
 export type { Engine } from './engine/index.js';
 export { type CustomFeatureMaps, type FeatureFamily, featureFamily, registerFeatureMap } from './features/index.js';
 export { type MixerFamily, mixerFamily, registerMixer } from './mixers/index.js';
+export type { EmbeddingOptions, GivenTokens, ModelKind, TextBatchOptions } from './models/index.js';

@@ -1,14 +1,12 @@
 /**
- * The options of the front door as types that read well in an editor. The schemas of `models` and `training` check them and
- * hold their defaults; a test holds these types to the schemas.
+ * The options of the front door's models as types that read well in an editor. The schemas of `models` check them and hold
+ * their defaults; a test holds these types to the schemas.
  */
 import { PerformerError } from '../base/errors.js';
-import { optionFields } from '../base/options.js';
 import type { Activation } from '../blocks/index.js';
 import type { Engine } from '../engine/index.js';
 import type { FeatureMapName, ProjectionKind } from '../features/index.js';
 import { type PresetName, presets } from '../models/index.js';
-import { trainingSchema } from '../training/index.js';
 
 /** One of the names that are known, or one that was registered from outside. */
 type Name<Known extends string> = Known | (string & Record<never, never>);
@@ -90,7 +88,7 @@ export type QueryKeyNormOption =
       readonly temperature?: number | undefined;
     };
 
-/** The model. What is not given is the preset's. */
+/** What every model has. What is not given is the preset's. */
 export interface ModelOptions {
   /** Sizes with a name: tiny (1.4 M parameters, unless given), small (19 M) or base (85 M). */
   readonly preset?: PresetName | undefined;
@@ -119,12 +117,58 @@ export interface ModelOptions {
   readonly positions?: PositionsOption | undefined;
   /** Whether half of the channels come from the token before. */
   readonly tokenShift?: boolean | undefined;
-  /** Whether the logits use the embedding; false unless given. */
-  readonly tiedEmbedding?: boolean | undefined;
   /** How texts become tokens: bytes, unless given, or the name of a tokenizer that `registerTokenizer` was given. */
   readonly tokenizer?: string | undefined;
-  /** Tokens that there are; as many as the tokenizer needs unless given. With others, the model takes tokens and no texts. */
+  /** Tokens that there are; as many as the tokenizer and the family need unless given. With others, the model takes tokens and no texts. */
   readonly vocabularySize?: number | undefined;
+}
+
+/** Of models that have logits of each token. */
+export interface TokenModelOptions {
+  /** Whether the logits use the embedding; unless given not in a language model, and so in an encoder. */
+  readonly tiedEmbedding?: boolean | undefined;
+}
+
+/** Of models that tell something of a whole text. */
+export interface TextModelOptions {
+  /** How one vector is made of the tokens of a text; mean unless given. */
+  readonly pooling?: 'mean' | 'first' | 'attention' | undefined;
+}
+
+/** A model that continues texts. */
+export interface LanguageModelOptions extends ModelOptions, TokenModelOptions {
+  readonly model?: 'causal-language-model' | undefined;
+}
+
+/** A model that reads in both directions, and guesses masked tokens. */
+export interface EncoderOptions extends ModelOptions, TokenModelOptions {
+  readonly model: 'encoder';
+}
+
+/** A model that tells the class of a text. */
+export interface ClassifierOptions extends ModelOptions, TextModelOptions {
+  readonly model: 'classifier';
+  readonly targets: {
+    readonly kind?: 'classes' | undefined;
+    /** Of the classes: two at least. */
+    readonly names: readonly string[];
+    /** How much a text of each class counts in the loss of a training; 1 each unless given. */
+    readonly weights?: readonly number[] | undefined;
+  };
+}
+
+/** A model that tells numbers of a text. */
+export interface RegressorOptions extends ModelOptions, TextModelOptions {
+  readonly model: 'classifier';
+  readonly targets: {
+    readonly kind: 'values';
+    /** Of the numbers. */
+    readonly names: readonly string[];
+    /** What stands for 0 in each number as it is learned; 0 unless given. */
+    readonly means?: readonly number[] | undefined;
+    /** What stands for 1 beside it; 1 unless given. */
+    readonly deviations?: readonly number[] | undefined;
+  };
 }
 
 /** Where a model computes. */
@@ -133,57 +177,7 @@ export interface EngineOption {
   readonly engine?: Engine | undefined;
 }
 
-/** The training. What is not given is the preset's, or its default. */
-export interface TrainingRunOptions {
-  /** Of everything random: equal seeds give equal models; 0 unless given. */
-  readonly seed?: number | undefined;
-  /** Optimizer steps in all. */
-  readonly steps?: number | undefined;
-  /** Windows side by side. */
-  readonly batch?: number | undefined;
-  /** Tokens of a window. */
-  readonly window?: number | undefined;
-  /** Batches whose gradients are averaged for one step; 1 unless given. */
-  readonly accumulation?: number | undefined;
-  /** The highest learning rate. */
-  readonly learningRate?: number | undefined;
-  /** How the learning rate falls after the warm-up; cosine unless given. */
-  readonly schedule?: 'cosine' | 'linear' | 'constant' | 'inverse-square-root' | undefined;
-  /** Steps over which the learning rate rises; a twentieth of all unless given. */
-  readonly warmup?: number | undefined;
-  /** The last learning rate as a part of the highest; 0.05 unless given. */
-  readonly finalFraction?: number | undefined;
-  /** AdamW: decay of the mean of the gradients; 0.9 unless given. */
-  readonly beta1?: number | undefined;
-  /** AdamW: decay of the mean of their squares; 0.98 unless given. */
-  readonly beta2?: number | undefined;
-  /** AdamW: added to the root of the latter; 10⁻⁸ unless given. */
-  readonly adamEpsilon?: number | undefined;
-  /** AdamW: decay of the weights, times the learning rate; 0.1 unless given. */
-  readonly weightDecay?: number | undefined;
-  /** The largest norm of the gradient; 1 unless given. */
-  readonly clipNorm?: number | undefined;
-  /** Part of the embedding that is dropped in training, from 0 to below 1; 0 unless given. */
-  readonly embeddingDropout?: number | undefined;
-  /** The same of the attention output. */
-  readonly attentionDropout?: number | undefined;
-  /** The same of the feed-forward layers. */
-  readonly feedForwardDropout?: number | undefined;
-  /** Read the text in order, and carry attention's state from window to window; false unless given. */
-  readonly carryState?: boolean | undefined;
-  /** Compute the blocks again for the gradient: less memory, a fifth more time; false unless given. */
-  readonly recompute?: boolean | undefined;
-  /** Tokens that causal attention takes at once, which changes the speed alone; 64 unless given. */
-  readonly chunk?: number | undefined;
-  /** Steps between new random projections, 0 for never; 1,000 unless given. */
-  readonly redrawInterval?: number | undefined;
-  /** The part at the end of the text that is held out, by whose loss the best weights are chosen; 0.05 unless given. */
-  readonly heldOut?: number | undefined;
-  /** Steps between evaluations on it; a tenth of all, and 200 at least, unless given. */
-  readonly evaluationInterval?: number | undefined;
-}
-
-type Given = Readonly<Record<string, unknown>>;
+export type Given = Readonly<Record<string, unknown>>;
 
 /** The options of a model or a training, with the preset's in the place of those that are not given. */
 export function withPreset(
@@ -200,13 +194,4 @@ export function withPreset(
     ...presets[preset][part],
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
-}
-
-const trainingKeys = new Set(optionFields(trainingSchema).map(({ path }) => path[0]));
-
-/** The options of the training, and all others, which are the model's. */
-export function splitOptions(given: Given): { readonly training: Given; readonly model: Given } {
-  const part = (isTraining: boolean) =>
-    Object.fromEntries(Object.entries(given).filter(([key]) => trainingKeys.has(key) === isTraining));
-  return { training: part(true), model: part(false) };
 }

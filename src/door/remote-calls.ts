@@ -1,33 +1,39 @@
 /** What a page and its worker say to each other: calls, their answers, what is told on the way, and cancelling. */
 
-import type { HostTensor } from '../base/array.js';
 import type { ErrorCode } from '../base/errors.js';
 import type { WebEngineOptions } from '../engine/web.js';
-import type { ModelConfig } from '../models/index.js';
+import type { ModelKind } from '../models/index.js';
 import type { AttentionArrays, AttentionOptions } from './attention.js';
-import type { GenerationOptions, Tokens } from './language-model.js';
-import type { CreateModelOptions } from './model.js';
-import type { TrainingText, TrainModelOptions } from './train.js';
+import type { CreateModelOptions } from './signatures.js';
+import type { TrainingData } from './training-data.js';
+import type { TrainModelOptions } from './training-options.js';
 
 /** A model that the worker holds, by its number. */
 export interface ModelHandle {
   readonly model: number;
-  readonly config: ModelConfig;
-  readonly parameterCount: number;
+  /** What the model says of itself: its kind, its config and so on. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** The names of its methods. */
+  readonly methods: readonly string[];
 }
 
-type Sent<O> = Omit<O, 'engine' | 'signal' | 'onProgress'>;
+/** What messages cannot carry, or carry on their own. */
+type Sent<O> = O extends unknown ? Omit<O, 'engine' | 'signal' | 'onProgress'> : never;
 
 /** The functions that a worker has for its page. Progress and pieces of text are told before the answer. */
 export interface RemoteCalls {
   start(options: WebEngineOptions): void;
   attention(arrays: AttentionArrays, options: Sent<AttentionOptions>): Float32Array;
-  createModel(options: Sent<CreateModelOptions>): ModelHandle;
-  trainModel(text: TrainingText, options: Sent<TrainModelOptions>): ModelHandle;
-  loadModel(source: string | ReadonlyMap<string, Uint8Array>): ModelHandle;
-  logits(model: number, tokens: Tokens): HostTensor;
-  generate(model: number, prompt: string | Uint8Array, options: Sent<GenerationOptions>): void;
-  files(model: number): Map<string, Uint8Array>;
+  createModel(options: CreateModelOptions): ModelHandle;
+  trainModel(
+    data: TrainingData,
+    options: Sent<TrainModelOptions> & { readonly from?: number | undefined },
+  ): ModelHandle;
+  loadModel(source: string | ReadonlyMap<string, Uint8Array>, kind: ModelKind | undefined): ModelHandle;
+  /** What a method of a model answers. */
+  ask(model: number, method: string, args: readonly unknown[]): unknown;
+  /** The same of a method that tells a text piece by piece. */
+  stream(model: number, method: string, prompt: unknown, options: object): void;
   dispose(model: number): void;
 }
 

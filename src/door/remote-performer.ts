@@ -1,21 +1,27 @@
 /** The page's side of the front door in a worker: the same functions, whose work is done over there. */
 import { PerformerError } from '../base/errors.js';
+import type { ModelKind } from '../models/index.js';
 import type { AttentionArrays, AttentionOptions } from './attention.js';
-import { GeneratedText, type GenerationOptions, type LanguageModel } from './language-model.js';
-import type { CreateModelOptions, ModelSource } from './model.js';
+import { type AnyModel, streamingMethods } from './kinds.js';
+import { GeneratedText, type GenerationOptions } from './language-model.js';
 import type { Answer, CallName, ErrorAnswer, MessageEnd, ModelHandle, RemoteCalls, Request } from './remote-calls.js';
-import type { TrainingProgress, TrainingText, TrainModelOptions } from './train.js';
+import type { CreateModel, CreateModelOptions, From, LoadModel, ModelSource, TrainModel } from './signatures.js';
+import { dataInMemory, type TrainingData } from './training-data.js';
+import type { TrainingProgress, TrainModelOptions } from './training-options.js';
 
 /** The functions of the front door, whose engine is the worker's. */
 export interface RemotePerformer {
   /** See `attention` of `performer-ts`. */
   attention(arrays: AttentionArrays, options?: Omit<AttentionOptions, 'engine'>): Promise<Float32Array>;
   /** See `createModel` of `performer-ts`. */
-  createModel(options?: Omit<CreateModelOptions, 'engine'>): Promise<LanguageModel>;
-  /** See `trainModel` of `performer-ts`. The training does not wait for `onProgress`. */
-  trainModel(text: TrainingText, options?: Omit<TrainModelOptions, 'engine'>): Promise<LanguageModel>;
+  readonly createModel: CreateModel<unknown, unknown>;
+  /**
+   * See `trainModel` of `performer-ts`. The training does not wait for `onProgress`; what it goes on from is a model of this
+   * worker, and data that come one by one, or from a source, are gathered in memory first.
+   */
+  readonly trainModel: TrainModel<unknown, unknown>;
   /** See `loadModel` of `performer-ts`; a text is a URL relative to the page. */
-  loadModel(source: ModelSource): Promise<LanguageModel>;
+  readonly loadModel: LoadModel<unknown, unknown>;
   /** Ends the worker. What is under way rejects with USAGE, and its models are gone. */
   dispose(): void;
 }
@@ -86,19 +92,37 @@ function errorOf({ code, message }: ErrorAnswer): Error {
 
 /** The front door over a connection whose other end is served; `end` ends the worker. */
 export function remotePerformer(connection: Connection, end: () => void): RemotePerformer {
-  const model = (handle: ModelHandle) => remoteModel(connection, handle);
+  /** The numbers of the models that the worker holds. */
+  const numbers = new WeakMap<object, number>();
+  const modelOf = (handle: ModelHandle) => {
+    const model = remoteModel(connection, handle);
+    numbers.set(model, handle.model);
+    return model;
+  };
+  const numberOf = (model: object) => {
+    const number = numbers.get(model);
+    if (number !== undefined) return number;
+    throw new PerformerError('USAGE', 'trainModel: expected a model of this worker to go on from, got another.');
+  };
+  const create = async (options: CreateModelOptions = {}) => modelOf(await connection.call('createModel', [options]));
+  const train = async (
+    given: TrainingData,
+    { onProgress, signal, from, ...options }: TrainModelOptions & From<AnyModel> = {},
+  ) => {
+    const tell = (progress: TrainingProgress) => void onProgress?.(progress);
+    const sent = { ...options, from: from && numberOf(from) };
+    return modelOf(await connection.call('trainModel', [await dataInMemory(given), sent], { signal, tell }));
+  };
+  const load = async (source: ModelSource, { kind }: { readonly kind?: ModelKind | undefined } = {}) => {
+    const { location } = globalThis as { readonly location?: { readonly href: string } };
+    const place = source instanceof Map ? source : new URL(source as string | URL, location?.href).href;
+    return modelOf(await connection.call('loadModel', [place, kind]));
+  };
   return {
     attention: (arrays, options = {}) => connection.call('attention', [arrays, options]),
-    createModel: async (options = {}) => model(await connection.call('createModel', [options])),
-    async trainModel(text, { onProgress, signal, ...options } = {}) {
-      const tell = (progress: TrainingProgress) => void onProgress?.(progress);
-      return model(await connection.call('trainModel', [text, options], { signal, tell }));
-    },
-    async loadModel(source) {
-      const { location } = globalThis as { readonly location?: { readonly href: string } };
-      const place = source instanceof Map ? source : new URL(source as string | URL, location?.href).href;
-      return model(await connection.call('loadModel', [place]));
-    },
+    createModel: create as CreateModel<unknown, unknown>,
+    trainModel: train as TrainModel<unknown, unknown>,
+    loadModel: load as LoadModel<unknown, unknown>,
     dispose() {
       end();
       connection.fail(new PerformerError('USAGE', 'worker: expected a live worker, got one disposed of.'));
@@ -106,22 +130,21 @@ export function remotePerformer(connection: Connection, end: () => void): Remote
   };
 }
 
-function remoteModel(connection: Connection, { model, config, parameterCount }: ModelHandle): LanguageModel {
-  return {
-    config,
-    parameterCount,
-    logits: (tokens) => connection.call('logits', [model, tokens]),
-    generate: (prompt, options = {}) => new GeneratedText(() => remotePieces(connection, model, prompt, options)),
-    files: () => connection.call('files', [model]),
-    dispose: () => connection.call('dispose', [model]),
-  };
+/** A model with the methods of its kind, each of which asks the worker. */
+function remoteModel(connection: Connection, { model, facts, methods }: ModelHandle): AnyModel {
+  const asking = (name: string) =>
+    streamingMethods.includes(name)
+      ? (prompt: unknown, options: GenerationOptions = {}) =>
+          new GeneratedText(() => remotePieces(connection, [model, name, prompt], options))
+      : (...args: readonly unknown[]) => connection.call('ask', [model, name, args]);
+  const own = Object.fromEntries(methods.map((name) => [name, asking(name)]));
+  return { ...facts, ...own, dispose: () => connection.call('dispose', [model]) } as unknown as AnyModel;
 }
 
 /** The pieces of a text as they are told; a loop that is left cancels the generation. */
 async function* remotePieces(
   connection: Connection,
-  model: number,
-  prompt: string | Uint8Array,
+  what: readonly [model: number, method: string, prompt: unknown],
   { signal, ...options }: GenerationOptions,
 ): AsyncGenerator<string, void, void> {
   const told: string[] = [];
@@ -133,7 +156,7 @@ async function* remotePieces(
     wake();
   };
   const both = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
-  const call = connection.call('generate', [model, prompt, options], { signal: both, tell });
+  const call = connection.call('stream', [...what, options], { signal: both, tell });
   const end = () => {
     isDone = true;
     wake();

@@ -3,10 +3,12 @@ import { messageOf, PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import type { WebEngineOptions } from '../engine/web.js';
 import { attention } from './attention.js';
-import type { LocalLanguageModel } from './language-model.js';
-import { createModel, loadModel } from './model.js';
+import type { Local } from './host.js';
+import type { AnyModel } from './kinds.js';
+import type { GeneratedText } from './language-model.js';
+import { createModel, load } from './model.js';
 import type { Answer, CallName, MessageEnd, ModelHandle, RemoteCalls, Request } from './remote-calls.js';
-import { trainModel } from './train.js';
+import { train } from './train.js';
 
 interface Context {
   /** Given when the page cancels the call. */
@@ -50,18 +52,29 @@ export function serve(end: MessageEnd, makeEngine: (options: WebEngineOptions) =
 }
 
 function callsWith(makeEngine: (options: WebEngineOptions) => Promise<Engine>): Calls {
-  const models = new Map<number, LocalLanguageModel>();
+  const models = new Map<number, Local<AnyModel>>();
   let engine: Engine | undefined;
   let count = 0;
-  const keep = (own: LocalLanguageModel): ModelHandle => {
+  const keep = ({ loaded, ...own }: Local<AnyModel>): ModelHandle => {
     count += 1;
-    models.set(count, own);
-    return { model: count, config: own.config, parameterCount: own.parameterCount };
+    models.set(count, { loaded, ...own } as Local<AnyModel>);
+    const isMethod = ([, value]: [string, unknown]) => typeof value === 'function';
+    const entries = Object.entries(own);
+    return {
+      model: count,
+      facts: Object.fromEntries(entries.filter((entry) => !isMethod(entry))),
+      methods: entries.filter(isMethod).map(([name]) => name),
+    };
   };
-  const modelOf = (number: number): LocalLanguageModel => {
+  const modelOf = (number: number): Local<AnyModel> => {
     const found = models.get(number);
     if (found !== undefined) return found;
     throw new PerformerError('USAGE', 'model: expected a live model, got one disposed of.');
+  };
+  /** Calls a method of a model, of which only such are asked for as its handle named. */
+  const call = (model: number, method: string, args: readonly unknown[]): unknown => {
+    const methods = modelOf(model) as unknown as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>;
+    return methods[method]?.(...args);
   };
   return {
     async start(_, options) {
@@ -69,14 +82,15 @@ function callsWith(makeEngine: (options: WebEngineOptions) => Promise<Engine>): 
     },
     attention: (_, arrays, options) => attention(arrays, { ...options, engine }),
     createModel: async (_, options) => keep(await createModel({ ...options, engine })),
-    trainModel: async ({ signal, tell }, text, options) =>
-      keep(await trainModel(text, { ...options, engine, signal, onProgress: tell })),
-    loadModel: async (_, source) => keep(await loadModel(source, { engine })),
-    logits: (_, model, tokens) => modelOf(model).logits(tokens),
-    async generate({ signal, tell }, model, prompt, options) {
-      for await (const piece of modelOf(model).generate(prompt, { ...options, signal })) tell(piece);
+    trainModel: async ({ signal, tell }, data, { from, ...options }) => {
+      const known = from === undefined ? undefined : modelOf(from);
+      return keep(await train(data, { ...options, from: known, engine, signal, onProgress: tell }));
     },
-    files: (_, model) => modelOf(model).files(),
+    loadModel: async (_, source, kind) => keep(await load(source, { engine, kind })),
+    ask: async (_, model, method, args) => call(model, method, args),
+    async stream({ signal, tell }, model, method, prompt, options) {
+      for await (const piece of call(model, method, [prompt, { ...options, signal }]) as GeneratedText) tell(piece);
+    },
     async dispose(_, model) {
       await models.get(model)?.dispose();
       models.delete(model);

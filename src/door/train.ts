@@ -1,78 +1,65 @@
-/** Training in memory: from texts to a model, in Node and in a browser. */
-
-import { platform } from '#platform';
-import type { HostTensor } from '../base/array.js';
+/** Training at the front door: from texts to a model, by any task, in Node and in a browser. */
+import type { AnyHostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
-import { type ByteSource, bytesSource, joinSources, splitCorpus } from '../data/index.js';
-import { modelConfig, modelOf, tokenizerOf } from '../models/index.js';
-import { languageModelling } from '../tasks/index.js';
-import { initialSnapshot, type RunEvent, readTrainingConfig, runTraining, Trainer } from '../training/index.js';
-import { breather } from './breather.js';
-import { type LocalLanguageModel, languageModelOn } from './language-model.js';
-import { type EngineOption, type ModelOptions, splitOptions, type TrainingRunOptions, withPreset } from './options.js';
+import { type ModelConfig, type ModelWeights, modelConfig, modelOf } from '../models/index.js';
+import { type TaskFamily, taskFamily } from '../tasks/index.js';
+import { initialSnapshot, readTrainingConfig, runTraining, Trainer } from '../training/index.js';
+import { optionsFrom, snapshotFrom } from './from-model.js';
+import type { Loaded, Local } from './host.js';
+import { type AnyModel, modelOn } from './kinds.js';
+import { lessonOf } from './lesson.js';
+import { chosenEngine } from './model.js';
+import { type EngineOption, type Given, withPreset } from './options.js';
+import type { From, TrainModel } from './signatures.js';
+import type { TrainingData } from './training-data.js';
+import { splitOptions, type TrainModelOptions } from './training-options.js';
 
-/** A text, its bytes, or several of them, which are read one after another as they are. */
-export type TrainingText = string | Uint8Array | readonly (string | Uint8Array)[];
-
-/**
- * What a training tells: after each step its loss in nats a token, its learning rate and the norm of its gradient, and
- * after each evaluation the losses on the text that was held out. `steps` is how many there are in all.
- */
-export type TrainingProgress = Exclude<RunEvent, { readonly kind: 'checkpoint' }> & { readonly steps: number };
-
-export interface TrainModelOptions extends ModelOptions, TrainingRunOptions, EngineOption {
-  /** Called after each step and each evaluation, and awaited. */
-  readonly onProgress?: ((progress: TrainingProgress) => void | PromiseLike<void>) | undefined;
-  /** Ends the training after the step that is under way; the model so far is returned. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * Trains a language model on texts in memory. It has the weights that did best on the text that was held out, or
- * the last ones where it was stopped before the first evaluation.
- *
- * @throws CONFIG for options that do not fit; DATA for too little text; NUMERIC where the loss is no longer finite; DEVICE
- *   where the engine is not installed or fails.
- */
-export async function trainModel(text: TrainingText, options: TrainModelOptions = {}): Promise<LocalLanguageModel> {
-  const { onProgress, signal, engine: given, preset, ...own } = options;
+/** `trainModel` for what is known only when it runs. */
+export async function train(
+  data: TrainingData,
+  options: TrainModelOptions & From<Local<AnyModel>> & EngineOption = {},
+): Promise<Local<AnyModel>> {
+  const { task: name = 'language-modelling', onProgress, signal, engine: given, preset, from, ...own } = options;
   const split = splitOptions(own);
-  const config = modelConfig(withPreset('trainModel', 'model', preset, split.model), 'trainModel');
   const training = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
+  const family = taskFamily(name);
+  const lesson = await lessonOf(family, data, training, split.task, from?.loaded.model);
+  const base: Given =
+    from === undefined
+      ? withPreset('trainModel', 'model', preset, split.model)
+      : optionsFrom(from.loaded.model, family.model, split.model);
+  const config: ModelConfig = modelConfig({ model: family.model, ...base, ...lesson.model }, 'trainModel');
+  expectFamily(config, family);
   const model = modelOf(config, { chunk: training.chunk });
-  const data = await splitCorpus(sourceOf(text), tokenizerOf(config), training);
-  const task = languageModelling(model, training, data);
-  const engine = given ?? (await platform.engine());
-  const trainer = await Trainer.create(initialSnapshot(config, training), { engine, task });
-  const breathe = breather();
+  const engine = await chosenEngine(given);
+  const fresh = initialSnapshot(config, training);
+  const snapshot = from === undefined ? fresh : snapshotFrom(fresh, from.loaded);
+  const trainer = await Trainer.create(snapshot, { engine, task: await lesson.taskFor(model) });
   try {
-    let best: Weights | undefined;
+    let best: ModelWeights | undefined;
     for await (const event of runTraining(trainer, { signal })) {
       if (event.kind === 'checkpoint') continue;
       if (event.kind === 'evaluation' && event.isBest) best = await weightsOf(trainer);
       await onProgress?.({ ...event, steps: training.steps });
-      await breathe();
     }
-    return languageModelOn(engine, { model, ...(best ?? (await weightsOf(trainer))) });
+    return modelOn(engine, { model, ...(best ?? (await weightsOf(trainer))) });
   } finally {
     await trainer.dispose();
   }
 }
 
-interface Weights {
-  readonly params: object;
-  readonly buffers: object;
+/** See the signatures: the kind of the model follows from the task. */
+export const trainModel = train as TrainModel<EngineOption, Loaded>;
+
+function expectFamily({ model: got }: ModelConfig, { name, model }: TaskFamily): void {
+  if (got === model) return;
+  throw new PerformerError('CONFIG', `trainModel: expected a ${model} for ${name}, got ${got}. Leave out model.`);
 }
 
 /** A copy of the weights, which later steps leave as they are. */
-async function weightsOf(trainer: Trainer): Promise<Weights> {
+async function weightsOf(trainer: Trainer): Promise<ModelWeights> {
   const { params, buffers } = await trainer.fetchSnapshot();
-  const copy = ({ data, ...tensor }: HostTensor) => ({ ...tensor, data: data.slice() }) as HostTensor;
+  const copy = ({ data, ...tensor }: AnyHostTensor) => ({ ...tensor, data: data.slice() }) as AnyHostTensor;
   return { params: mapTree(params, copy), buffers };
-}
-
-function sourceOf(text: TrainingText): ByteSource {
-  const texts = typeof text === 'string' || text instanceof Uint8Array ? [text] : text;
-  const bytes = (each: string | Uint8Array) => (typeof each === 'string' ? new TextEncoder().encode(each) : each);
-  return joinSources(texts.map((each) => bytesSource(bytes(each))));
 }

@@ -132,6 +132,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
       scope('head', () => linear((params as ClassifierParams).head, hidden));
     return {
+      kind: targets.kind === 'classes' ? 'classifier' : 'regressor',
       ...{ config, chunk, head, isCausal: false, deferral: undefined },
       maxLength: maxLength === undefined ? undefined : maxLength - before,
       params: {

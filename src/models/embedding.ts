@@ -1,4 +1,5 @@
 /** Embeddings of texts: one vector for each, pooled from the last hidden layer of any model. */
+import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import { divide, maximum, sqrt, square, sum, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
@@ -11,6 +12,7 @@ const poolings: Readonly<Record<string, (inputs: PooledInputs) => Tensor>> = {
   first: firstPooling,
 };
 
+/** How texts become vectors. */
 export interface EmbeddingOptions extends TextBatchOptions {
   /**
    * How the tokens of a text become one vector: their `mean`, unless given; the `last`, which is the one that has seen
@@ -27,13 +29,17 @@ export interface Embedder {
   dispose(): Promise<void>;
 }
 
-/** Compiles embeddings of a model, for texts that come in several parts. Throws CONFIG for a batch or window that is none. */
+/** Compiles embeddings of a model, for texts that come in several parts. Throws CONFIG for a pooling, batch or window that is none. */
 export async function createEmbedder(
   engine: Engine,
   loaded: LoadedModel,
   { pooling = 'mean', normalize = false, ...options }: EmbeddingOptions = {},
 ): Promise<Embedder> {
-  const pool = poolings[pooling] ?? meanPooling;
+  const pool = poolings[pooling];
+  if (pool === undefined) {
+    const names = Object.keys(poolings).join(', ');
+    throw new PerformerError('CONFIG', `embed: expected one of ${names} as pooling, got ${String(pooling)}.`);
+  }
   const vectors = await compileTextVectors('embed', engine, loaded, options, ({ hidden }, lengths) => {
     const pooled = pool({ hidden, lengths });
     return normalize ? unitLength(pooled) : pooled;

@@ -43,7 +43,7 @@ export const encoder: ModelFamily<EncoderConfig> = {
     const trunk = buildTrunk(config, { isCausal: false, chunk });
     const maxLength = maxLengthOf(config);
     return {
-      ...{ config, chunk, maxLength, head: tokenLogits, isCausal: false, deferral: undefined },
+      ...{ kind: 'encoder', config, chunk, maxLength, head: tokenLogits, isCausal: false, deferral: undefined },
       ...tokenModelLayout(config, trunk.params),
       buffers: trunk.buffers,
       mixers: trunk.mixers,

@@ -43,6 +43,7 @@ export {
   type ModelConfig,
   type ModelFamily,
   type ModelInputs,
+  type ModelKind,
   type ModelResult,
   type ModelWeights,
   mapMixerBuffers,

@@ -40,7 +40,7 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
     const trunk = buildTrunk(config, { isCausal: true, chunk });
     const maxLength = maxLengthOf(config);
     return {
-      ...{ config, chunk, maxLength, head: tokenLogits, isCausal: true },
+      ...{ kind: 'language-model', config, chunk, maxLength, head: tokenLogits, isCausal: true },
       ...tokenModelLayout(config, trunk.params),
       buffers: trunk.buffers,
       mixers: trunk.mixers,

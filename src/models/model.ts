@@ -52,7 +52,14 @@ export interface ModelResult extends TrunkResult {
   readonly output: Tensor;
 }
 
+/**
+ * What a model does with a text, whatever its family: it continues it, tells what stands in the place of masked tokens, tells
+ * its class, or tells numbers of it.
+ */
+export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor';
+
 export interface Model {
+  readonly kind: ModelKind;
   readonly config: ModelConfig;
   readonly params: object;
   readonly buffers: object;

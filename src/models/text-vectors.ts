@@ -13,6 +13,7 @@ import { tokenizerOf } from './tokenizer.js';
 /** A text, its bytes as a Uint8Array, or its tokens in any other array. */
 export type GivenTokens = string | ArrayLike<number>;
 
+/** How many texts are read at once, and how much of each. */
 export interface TextBatchOptions {
   /** Texts that are read at once; 8 unless given. */
   readonly batch?: number | undefined;

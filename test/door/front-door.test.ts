@@ -13,7 +13,8 @@ import { GenerationSession, generate } from '../../src/generation/index.js';
 import {
   attention,
   createModel,
-  type LocalLanguageModel,
+  type LanguageModel,
+  type Local,
   loadModel,
   saveModel,
   type TrainingProgress,
@@ -24,7 +25,7 @@ const size = { dim: 16, depth: 1, heads: 2, headDim: 8, attention: { features: {
 const short = { ...size, steps: 6, batch: 2, window: 16, learningRate: 1e-2 } as const;
 const text = 'the cat sat on the mat, and the dog sat by it. '.repeat(40);
 
-let model: LocalLanguageModel;
+let model: Local<LanguageModel>;
 let folder: string;
 
 beforeAll(async () => {
@@ -238,7 +239,7 @@ describe('a saved model', () => {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/models/cat`;
     try {
       for (const source of [files, place, pathToFileURL(place), url, new URL(`${url}/`)]) {
-        const loaded = await loadModel(source);
+        const loaded = await loadModel(source, { kind: 'language-model' });
         expect(await loaded.logits('the cat')).toEqual(expected);
         await loaded.dispose();
       }

@@ -67,10 +67,31 @@ it('the map computes attention, trains by its name with its option, and is saved
     attention: { features: { name: 'steep', steepness: 2 } },
   });
   expect(model.config.attention).toMatchObject({ kind: 'favor+', features: { name: 'steep', steepness: 2 } });
-  const loaded = await loadModel(await saveModel(model));
+  const loaded = await loadModel(await saveModel(model), { kind: 'language-model' });
   expect(await loaded.logits('cat')).toEqual(await model.logits('cat'));
   const wrong = createModel({ ...size, attention: { features: { name: 'steep', steepness: -1 } } });
   await expect(wrong).rejects.toThrow(/attention\.features\.steepness/);
+});
+
+it('the map and the mixer are in models of every kind, trained by every task', async () => {
+  const options = { ...size, ...training, steps: 1 };
+  const attentions = [{ features: { name: 'steep', steepness: 2 } }, { kind: 'scaled-values', gain: 0.5 }];
+  const spoken = Array.from({ length: 8 }, (_, at) => ({
+    text: text.slice(at, at + 20),
+    label: at % 2 ? 'odd' : 'even',
+  }));
+  for (const attention of attentions) {
+    const encoder = await trainModel(text, { ...options, attention, task: 'masked-language-modelling' });
+    expect(encoder.config.attention).toMatchObject(attention);
+    const classifier = await trainModel(spoken, { ...options, attention, task: 'classification' });
+    const loaded = await loadModel(await saveModel(classifier), { kind: 'classifier' });
+    expect(loaded.config.attention).toMatchObject(attention);
+    expect(await loaded.classify(['the cat'])).toEqual(await classifier.classify(['the cat']));
+    expect(await loaded.embed(['the cat', 'a'])).toEqual(await classifier.embed(['the cat', 'a']));
+    const numbers = spoken.map((one, label) => ({ ...one, label }));
+    const regressor = await trainModel(numbers, { ...options, attention, task: 'regression' });
+    expect(await regressor.predict(['a'])).toEqual([{ value: expect.any(Number) }]);
+  }
 });
 
 it('the mixer trains by its kind with its option', async () => {
@@ -96,8 +117,20 @@ it('the tokenizer trains, reads, generates, and is saved and loaded by its name'
   const said = await model.generate('the cat', greedy).text();
   const files = await saveModel(model);
   expect(JSON.parse(new TextDecoder().decode(files.get('tokenizer.json')))).toEqual(wordTokenizer.json());
-  const loaded = await loadModel(files);
+  const loaded = await loadModel(files, { kind: 'language-model' });
   expect(await loaded.generate('the cat', greedy).text()).toBe(said);
+});
+
+it('models of every kind read by the tokenizer', async () => {
+  const options = { ...size, ...training, steps: 1, tokenizer: 'words' };
+  const tokens = Array.from(wordTokenizer.encode('the cat'));
+  const encoder = await trainModel(text, { ...options, task: 'masked-language-modelling' });
+  expect(encoder.maskToken).toBe(264);
+  expect(await encoder.embed(['the cat'])).toEqual(await encoder.embed([tokens]));
+  const examples = ['the cat', 'the dog', 'cat', 'dog'].map((one) => ({ text: one, label: one.slice(-3) }));
+  const classifier = await trainModel(examples, { ...options, task: 'classification' });
+  expect(await classifier.classify(['the cat'])).toEqual(await classifier.classify([tokens]));
+  expect(await classifier.classify([new TextEncoder().encode('the cat')])).toEqual(await classifier.classify([tokens]));
 });
 
 it('a tokenizer that nobody registered is refused by its name, and one that is not as it was by its file', async () => {

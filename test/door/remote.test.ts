@@ -1,8 +1,10 @@
 /** The front door through messages, as a page and its worker use it; here both ends are in one thread. */
 import { afterEach, expect, it } from 'vitest';
+import { bytesSource, labelledTexts } from '../../src/data/index.js';
 import type { MessageEnd } from '../../src/door/remote-calls.js';
 import { Connection, type RemotePerformer, remotePerformer } from '../../src/door/remote-performer.js';
 import { serve } from '../../src/door/serve.js';
+import { inGpuWorker } from '../../src/door/web-gpu-worker.js';
 import { inWorker } from '../../src/door/worker.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { attention, createModel, loadModel, saveModel, type TrainingProgress, trainModel } from '../../src/index.js';
@@ -37,8 +39,10 @@ it('attention, models, training and files are those of this thread', async () =>
   expect(await other.logits('cat')).toEqual(await own.logits('cat'));
   expect(await other.generate('a', { maxTokens: 9 }).text()).toBe(await own.generate('a', { maxTokens: 9 }).text());
   const files = await saveModel(other);
-  expect(await (await loadModel(files)).logits('cat')).toEqual(await own.logits('cat'));
-  expect(await (await remote.loadModel(files)).logits('cat')).toEqual(await own.logits('cat'));
+  expect(await (await loadModel(files, { kind: 'language-model' })).logits('cat')).toEqual(await own.logits('cat'));
+  expect(await (await remote.loadModel(files, { kind: 'language-model' })).logits('cat')).toEqual(
+    await own.logits('cat'),
+  );
   await other.dispose();
   await expect(other.logits('cat')).rejects.toMatchObject({ code: 'USAGE' });
 });
@@ -86,4 +90,53 @@ it('what is under way when the worker ends is an error, and Node is told that it
   await expect(training).rejects.toMatchObject({ code: 'USAGE' });
   await expect(remote.createModel(size)).rejects.toMatchObject({ code: 'USAGE' });
   await expect(inWorker()).rejects.toThrow(/inWorker: expected a browser/);
+  await expect(inGpuWorker()).rejects.toThrow(/inGpuWorker: expected a browser/);
+});
+
+it('models of every kind train, tell and are loaded there, and go on from one another', async () => {
+  const remote = await connected();
+  const examples = Array.from({ length: 20 }, (_, at) => ({
+    text: text.slice(at, at + 12),
+    label: at % 2 ? 'odd' : 'even',
+  }));
+  const classification = { ...short, task: 'classification' } as const;
+  const classifier = await remote.trainModel(examples, classification);
+  const own = await trainModel(examples, classification);
+  expect(classifier).toMatchObject({ kind: 'classifier', classes: ['even', 'odd'], config: own.config });
+  expect(await classifier.classify(['the', 'cat'])).toEqual(await own.classify(['the', 'cat']));
+  expect(await classifier.embed(['the', 'cat'], { pooling: 'last' })).toEqual(
+    await own.embed(['the', 'cat'], { pooling: 'last' }),
+  );
+  const again = await remote.loadModel(await saveModel(classifier), { kind: 'classifier' });
+  expect(await again.classify(['the'])).toEqual(await own.classify(['the']));
+  const any = await remote.loadModel(await saveModel(classifier));
+  expect(any.kind).toBe('classifier');
+  const wrong = remote.loadModel(await saveModel(classifier), { kind: 'encoder' });
+  await expect(wrong).rejects.toMatchObject({ code: 'CONFIG' });
+  const numbers = examples.map((one, label) => ({ ...one, label }));
+  const regressor = await remote.trainModel(numbers, { ...short, task: 'regression' });
+  expect(await regressor.predict(['the'])).toEqual([{ value: expect.any(Number) }]);
+  const encoder = await remote.trainModel(text, { ...short, task: 'masked-language-modelling' });
+  expect((await encoder.logits([encoder.maskToken])).shape).toEqual([1, 257]);
+  const sizes = { steps: 1, batch: 2, window: 16 } as const;
+  const further = await remote.trainModel(examples, { ...sizes, task: 'classification', from: encoder });
+  expect(further.config).toMatchObject({ model: 'classifier', dim: 16 });
+  const here = await createModel({ ...size, model: 'encoder' });
+  const foreign = remote.trainModel(examples, { ...sizes, task: 'classification', from: here });
+  await expect(foreign).rejects.toThrow(/expected a model of this worker to go on from/);
+});
+
+it('data that come one by one, and sources, are gathered for the worker', async () => {
+  const remote = await connected();
+  async function* pieces() {
+    yield text.slice(0, 50);
+    yield text.slice(50);
+  }
+  const expected = await (await trainModel(text, short)).logits('the');
+  for (const data of [pieces(), bytesSource(new TextEncoder().encode(text))]) {
+    expect(await (await remote.trainModel(data, short)).logits('the')).toEqual(expected);
+  }
+  const given = Array.from({ length: 20 }, (_, at) => ({ text: text.slice(at, at + 12), target: at }));
+  const model = await remote.trainModel(labelledTexts(given), { ...short, task: 'regression' });
+  expect(model.values).toEqual(['value']);
 });

@@ -66,10 +66,17 @@ export interface Shown {
   readonly requests: readonly string[];
 }
 
+/** WebGPU on an adapter that computes on the processor. */
+export const gpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
 /** Opens a built page and waits for its title. */
-export async function show({ folder }: Built, isBare: (path: string) => boolean = () => false): Promise<Shown> {
+export async function show(
+  { folder }: Built,
+  isBare: (path: string) => boolean = () => false,
+  flags: readonly string[] = ['--disable-gpu'],
+): Promise<Shown> {
   const { origin, close } = await serve(folder, isBare);
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', ...flags] });
   try {
     const page = await browser.newPage();
     const requests: string[] = [];

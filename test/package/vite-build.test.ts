@@ -8,7 +8,8 @@ import { float32 } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { positiveFeatures } from '../../src/features/index.js';
 import { spec } from '../../src/graph/index.js';
-import { buildPage, executablePath, type Shown, show } from './built-page.js';
+import { createModel } from '../../src/index.js';
+import { buildPage, executablePath, gpuFlags, type Shown, show } from './built-page.js';
 
 const shape = [1, 6, 1, 2];
 const rows = [1, 0.5, -0.25, 1];
@@ -117,6 +118,58 @@ async function run() {
 }
 run().then((told) => { document.title = told; }, (cause) => { document.title = String(cause); });`;
 
+/** Trains a small classifier in a worker, stops another within an evaluation, and tells what both came to. */
+const classifying = `
+import { inWorker } from 'performer-ts/worker';
+
+async function run() {
+  const performer = await inWorker({ threads: 1 });
+  const examples = Array.from({ length: 60 }, (_, at) => ({
+    text: (at % 2 ? '!!! ' : '') + 'the cat sat on mat ' + (at % 7),
+    label: at % 2 ? 'loud' : 'calm',
+  }));
+  const options = { dim: 16, depth: 1, heads: 2, headDim: 8, steps: 30, batch: 4, window: 24, learningRate: 0.01, heldOut: 0.2 };
+  let accuracy;
+  const onProgress = ({ kind, measures }) => { if (kind === 'evaluation') accuracy = measures.accuracy; };
+  const model = await performer.trainModel(examples, { ...options, task: 'classification', onProgress });
+  const labels = (await model.classify(['!!! the mat', 'the mat'])).map(({ label }) => label);
+  const again = await performer.loadModel(await model.files(), { kind: 'classifier' });
+  const [vector] = await again.embed(['the mat'], { normalize: true });
+  const stop = new AbortController();
+  const told = [];
+  await performer.trainModel('the cat sat on the mat. '.repeat(2000), {
+    ...options, steps: 1, batch: 1, heldOut: 0.99, signal: stop.signal,
+    onProgress: ({ kind }) => { told.push(kind); stop.abort(); },
+  });
+  performer.dispose();
+  return JSON.stringify({ kind: again.kind, classes: again.classes, accuracy, labels, size: vector.length, told });
+}
+run().then((told) => { document.title = told; }, (cause) => { document.title = String(cause); });`;
+
+const classified = {
+  kind: 'classifier',
+  classes: ['calm', 'loud'],
+  accuracy: 1,
+  labels: ['loud', 'calm'],
+  size: 16,
+  told: ['step'],
+};
+
+/** A classifier in a worker with WebGPU, whose adapter here computes on the processor: shaders of one graph take seconds. */
+const onGpu = `
+import { inGpuWorker } from 'performer-ts/worker/web-gpu';
+
+async function run() {
+  const performer = await inGpuWorker({ threads: 1 });
+  const targets = { kind: 'classes', names: ['calm', 'loud'] };
+  const size = { dim: 16, depth: 1, heads: 2, headDim: 8, attention: 'softmax' };
+  const model = await performer.createModel({ ...size, model: 'classifier', targets });
+  const [{ probabilities }] = await model.classify(['a mat']);
+  performer.dispose();
+  return JSON.stringify(probabilities);
+}
+run().then((told) => { document.title = told; }, (cause) => { document.title = String(cause); });`;
+
 const atTheDoor = `
 import { attention, createModel } from 'performer-ts';
 
@@ -133,6 +186,25 @@ describe.skipIf(!existsSync(executablePath))('the front door in Chromium (skippe
   it('trains, writes and is stopped in a worker, while the page stays alive', async () => {
     const { title } = await show(await buildPage({ 'page.js': throughWorker }));
     expect(JSON.parse(title)).toEqual({ steps: 5, isWritten: true, isSame: true, isStopped: true, isAlive: true });
+  });
+
+  it('trains a classifier in a worker, classifies and embeds, and an evaluation under way is stopped', async () => {
+    const built = await buildPage({ 'page.js': classifying });
+    expect(built.files.filter((name) => name.endsWith('.wasm'))).toEqual([expect.not.stringContaining('asyncify')]);
+    const { title } = await show(built);
+    expect(JSON.parse(title)).toEqual(classified);
+  });
+
+  it('classifies in a worker that computes on the GPU as this thread does', async () => {
+    const built = await buildPage({ 'page.js': onGpu });
+    const { title, requests } = await show(built, () => false, gpuFlags);
+    const targets = { kind: 'classes', names: ['calm', 'loud'] } as const;
+    const size = { dim: 16, depth: 1, heads: 2, headDim: 8, attention: 'softmax' } as const;
+    const [here] = await (await createModel({ ...size, model: 'classifier', targets })).classify(['a mat']);
+    const told = JSON.parse(title) as Readonly<Record<string, number>>;
+    expect(Object.keys(told)).toEqual(targets.names);
+    for (const name of targets.names) expect(told[name]).toBeCloseTo(here!.probabilities[name]!, 4);
+    expect(requests.filter((url) => url.endsWith('.wasm'))).toEqual([expect.stringContaining('asyncify')]);
   });
 
   it('chooses the engine of browsers by itself', async () => {

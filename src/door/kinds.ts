@@ -1,0 +1,44 @@
+/** The kinds of models at the front door: each has an object of its own, with the methods of what it can do. */
+import { PerformerError } from '../base/errors.js';
+import type { Engine } from '../engine/index.js';
+import type { LoadedModel, ModelKind } from '../models/index.js';
+import { type Classifier, classifier, type Regressor, regressor } from './classifier.js';
+import { type Encoder, encoder } from './encoder.js';
+import { Host, type Local } from './host.js';
+import { type LanguageModel, languageModel } from './language-model.js';
+
+/** The model of each kind. */
+export interface ModelsByKind {
+  'language-model': LanguageModel;
+  encoder: Encoder;
+  classifier: Classifier;
+  regressor: Regressor;
+}
+
+/** A model of any kind; `kind` tells which: `if (model.kind === 'classifier') await model.classify(texts)`. */
+export type AnyModel = ModelsByKind[ModelKind];
+
+const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]> } = {
+  'language-model': languageModel,
+  encoder,
+  classifier,
+  regressor,
+};
+
+/** The methods that tell a text piece by piece (`GeneratedText`); all others answer once. */
+export const streamingMethods: readonly string[] = ['generate'];
+
+/** The model of weights on an engine. */
+export function modelOn(engine: Engine, loaded: LoadedModel): Local<AnyModel> {
+  return hosts[loaded.model.kind](new Host(engine, loaded));
+}
+
+/** Throws CONFIG where a model is not of the kind that was asked for. */
+export function expectKind(where: string, loaded: LoadedModel, kind: ModelKind | undefined): void {
+  const { kind: own } = loaded.model;
+  if (kind === undefined || kind === own) return;
+  const [expected, got] = Object.hasOwn(hosts, kind)
+    ? [`a model of the kind ${kind}`, own]
+    : [`one of ${Object.keys(hosts).join(', ')} as kind`, String(kind)];
+  throw new PerformerError('CONFIG', `${where}: expected ${expected}, got ${got}.`);
+}

@@ -1,0 +1,57 @@
+/** What a task makes of the data of a training: its model's targets, and the task itself. */
+import { PerformerError } from '../base/errors.js';
+import { Random } from '../base/random.js';
+import { encodeTexts, splitCorpus, splitTexts } from '../data/index.js';
+import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
+import type { Task, TaskFamily } from '../tasks/index.js';
+import type { TrainingConfig } from '../training/index.js';
+import { labelledSource, type TrainingData, textSource } from './training-data.js';
+import type { TaskOptions } from './training-options.js';
+
+export interface Lesson {
+  /** The options of the model that follow from the data. */
+  readonly model: object;
+  taskFor(model: Model): Promise<Task>;
+}
+
+/**
+ * Reads the data, and holds a part of them out. A model that is gone on from keeps what it tells of texts.
+ *
+ * @throws DATA for data of another form than the task learns from; CONFIG for options of another task.
+ */
+export async function lessonOf(
+  family: TaskFamily,
+  data: TrainingData,
+  training: TrainingConfig,
+  { names, classWeights: weights }: TaskOptions,
+  from?: Model | undefined,
+): Promise<Lesson> {
+  const kind = family.data === 'labelled' ? family.kind : undefined;
+  const own = from && targetsOf(from);
+  const known = own?.kind === kind ? own : undefined;
+  refuse('names', names, kind !== 'values' || known !== undefined);
+  refuse('classWeights', weights, kind !== 'classes' || known !== undefined);
+  if (family.data === 'text') {
+    const text = await textSource(data);
+    return {
+      model: {},
+      taskFor: async (model) =>
+        family.build(model, training, await splitCorpus(text, tokenizerOf(model.config), training)),
+    };
+  }
+  const texts = await labelledSource(data);
+  return {
+    model: { targets: known ?? family.targets(texts, { names, weights }) },
+    async taskFor(model) {
+      const tokens = await encodeTexts(texts, tokenizerOf(model.config));
+      const random = Random.fromSeed(training.seed).split('held out');
+      return family.build(model, training, splitTexts(tokens, training.heldOut, random));
+    },
+  };
+}
+
+function refuse(name: string, value: unknown, isForeign: boolean): void {
+  if (value === undefined || !isForeign) return;
+  const advice = 'Leave it out.';
+  throw new PerformerError('CONFIG', `trainModel: expected a task of new targets for ${name}, got another. ${advice}`);
+}

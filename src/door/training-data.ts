@@ -1,0 +1,85 @@
+/** What the front door's trainings learn from: in memory, as it comes, or in sources that are read in pieces. */
+import { PerformerError } from '../base/errors.js';
+import { type ByteSource, bytesSource, joinSources, type LabelledTexts, labelledTexts } from '../data/index.js';
+
+/** A text, or its bytes. */
+export type TextPiece = string | Uint8Array;
+
+/** A text, its bytes, or several of them, which are read one after another as they are; or a source of `performer-ts/data`. */
+export type TrainingText = TextPiece | readonly TextPiece[] | AsyncIterable<TextPiece> | ByteSource;
+
+/** A text with what is to be learned of it: the name of its class, a number, or several numbers. */
+export interface LabelledExample<L = string | number | readonly number[]> {
+  readonly text: string | Uint8Array;
+  readonly label: L;
+}
+
+/** Texts with labels, which come as a list or one by one; or labelled texts of `performer-ts/data`. */
+export type LabelledExamples<L = string | number | readonly number[]> =
+  | readonly LabelledExample<L>[]
+  | AsyncIterable<LabelledExample<L>>
+  | LabelledTexts;
+
+export type TrainingData = TrainingText | LabelledExamples;
+
+/** Running text as one source. Throws DATA for what is no text. */
+export async function textSource(given: TrainingData): Promise<ByteSource> {
+  if (isByteSource(given)) return given;
+  const pieces = typeof given === 'string' || given instanceof Uint8Array ? [given] : await listOf(given);
+  return joinSources(
+    pieces.map((piece) => {
+      if (typeof piece === 'string') return bytesSource(new TextEncoder().encode(piece));
+      if (piece instanceof Uint8Array) return bytesSource(piece);
+      throw refused('a text, its bytes, or a list of such', piece);
+    }),
+  );
+}
+
+/** Labelled texts. Throws DATA for what has no labels, and for labels of two kinds. */
+export async function labelledSource(given: TrainingData): Promise<LabelledTexts> {
+  if (isLabelled(given)) return given;
+  const examples = await listOf(given);
+  return labelledTexts(
+    examples.map((example) => {
+      const { text, label } = Object(example) as Partial<LabelledExample>;
+      const isText = typeof text === 'string' || text instanceof Uint8Array;
+      if (isText && label !== undefined) return { text, target: label };
+      throw refused('a list of { text, label }', example);
+    }),
+    'trainModel',
+  );
+}
+
+/** The same data without iterators and functions, as messages carry them. */
+export async function dataInMemory(given: TrainingData): Promise<TrainingData> {
+  if (isByteSource(given)) return given.read(0, given.length);
+  if (!isLabelled(given))
+    return Symbol.asyncIterator in Object(given) ? ((await listOf(given)) as TrainingData) : given;
+  const examples: LabelledExample[] = [];
+  for (let index = 0; index < given.length; index++) {
+    const { bytes, target } = await given.read(index);
+    examples.push({ text: bytes, label: target });
+  }
+  return examples;
+}
+
+function isLabelled(given: TrainingData): given is LabelledTexts {
+  return 'targets' in Object(given);
+}
+
+function isByteSource(given: TrainingData): given is ByteSource {
+  return typeof (Object(given) as Partial<ByteSource>).read === 'function' && !isLabelled(given);
+}
+
+async function listOf(given: TrainingData): Promise<readonly unknown[]> {
+  if (Array.isArray(given)) return given;
+  if (!(Symbol.asyncIterator in Object(given))) throw refused('a list, or what comes one by one', given);
+  const items: unknown[] = [];
+  for await (const item of given as AsyncIterable<unknown>) items.push(item);
+  return items;
+}
+
+function refused(expected: string, got: unknown): PerformerError {
+  const told = typeof got === 'object' && got !== null ? `an object with ${Object.keys(got).join(', ')}` : typeof got;
+  return new PerformerError('DATA', `trainModel: expected ${expected}, got ${told}.`);
+}
