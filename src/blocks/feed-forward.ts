@@ -8,7 +8,10 @@ import { gelu, multiply, relu, sigmoid, silu, square, type Tensor } from '../gra
 import type { Branch } from './branch.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 
-const activations = {
+/** The names of activations: of one matrix (`gelu`, `relu`, `silu`, `squared-relu`) or gated (`glu` and what ends in it). */
+export type Activation = 'gelu' | 'relu' | 'silu' | 'squared-relu' | 'glu' | 'reglu' | 'geglu' | 'swiglu';
+
+const activations: Readonly<Record<Activation, { readonly of: (x: Tensor) => Tensor; readonly isGated: boolean }>> = {
   gelu: { of: gelu, isGated: false },
   relu: { of: relu, isGated: false },
   silu: { of: silu, isGated: false },
@@ -19,8 +22,7 @@ const activations = {
   swiglu: { of: silu, isGated: true },
 };
 
-export type Activation = keyof typeof activations;
-
+/** Every `Activation`. */
 export const activationNames = Object.keys(activations) as [Activation, ...Activation[]];
 
 export interface FeedForwardOptions {
