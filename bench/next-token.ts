@@ -134,6 +134,7 @@ export function hiddenOf(body: Body, read: Read): Tensor {
   const positions = positionsFrom(broadcastTo(scalar(0, 'int32'), [batch]), window);
   const weights = { params: body.block, buffers: { attention: { projection: read.attention } } };
   const { output } = performer.apply(weights as never, x, {
+    length: window,
     positions,
     angles: rotaryAngles(positions, headDim),
     takeLast: (y) => slice(y, 1, window - 1),

@@ -5,7 +5,9 @@ export * from './errors.js';
 export * from './layout.js';
 export {
   type ChoiceSchema,
+  type ChoicesSchema,
   choice,
+  choices,
   flagName,
   type OptionField,
   type OptionHelp,

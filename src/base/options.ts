@@ -6,7 +6,10 @@
  * (`choice`), and a variant without options of its own may be given by its name alone: `attention: 'softmax'`.
  */
 import * as z from 'zod';
+import { type Variants, variantName, variantsOf } from './choice.js';
 import { PerformerError } from './errors.js';
+
+export { type ChoiceSchema, type ChoicesSchema, choice, choices } from './choice.js';
 
 /** What help says of an option beside its schema. */
 export interface OptionHelp {
@@ -31,73 +34,6 @@ export function option<S extends z.ZodType>(schema: S, text: string, help: Omit<
   return told;
 }
 
-type Schemas = readonly z.ZodObject[];
-
-interface Variants {
-  readonly key: string;
-  /** Asked each time, since a registry may have grown. */
-  readonly schemas: () => Schemas;
-  readonly fallback: string;
-}
-
-const variantsOf = new WeakMap<z.ZodType, Variants>();
-
-type NameOf<S extends z.ZodObject, K extends string> = S extends z.ZodObject
-  ? z.output<S>[K & keyof z.output<S>]
-  : never;
-
-/** A variant as it may be given: its key may be left out, where it is the one that is taken by default. */
-type GivenVariant<S extends z.ZodObject, K extends string> = S extends z.ZodObject
-  ? Flat<Omit<z.input<S>, K> & { readonly [P in K]?: NameOf<S, K> | undefined }>
-  : never;
-
-/** One object type in place of an intersection, so that nothing but such an object fits it. */
-type Flat<T> = { [P in keyof T]: T[P] };
-
-/** A choice as a schema: what may be given for it, and the variant that comes out. */
-export type ChoiceSchema<S extends z.ZodObject, K extends string> = z.ZodPrefault<
-  z.ZodType<z.output<S>, GivenVariant<S, K> | NameOf<S, K>>
->;
-
-/**
- * One of several variants, told apart by the literal at `key`. A text stands for the variant of that name without other
- * options; `fallback` names the one that is taken where nothing is given, or options without the key. Variants that come
- * from a registry are given as a function.
- */
-export function choice<const K extends string, const L extends Schemas>(
-  key: K,
-  schemas: L | (() => L),
-  fallback: NameOf<L[number], K>,
-): ChoiceSchema<L[number], K> {
-  const variants = { key, schemas: typeof schemas === 'function' ? schemas : () => schemas, fallback: `${fallback}` };
-  const schema = z.unknown().transform((given, context) => {
-    const options = typeof given === 'string' ? { [key]: given } : given;
-    const issues = (found: readonly object[]) => {
-      context.issues.push(...(found as never[]));
-      return z.NEVER;
-    };
-    const refuse = (message: string, path: readonly string[]) =>
-      issues([{ code: 'custom', message, path, input: options }]);
-    if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-      return refuse(`expected a name or an object, got ${JSON.stringify(options)}`, []);
-    }
-    const { [key]: name = variants.fallback } = options as Readonly<Record<string, unknown>>;
-    const all = variants.schemas();
-    const variant = all.find((each) => variantName(each, key) === name);
-    if (variant === undefined) {
-      const names = all.map((each) => variantName(each, key)).join(', ');
-      return refuse(`expected one of ${names}, got ${JSON.stringify(name)}`, [key]);
-    }
-    const parsed = variant.safeParse({ ...options, [key]: name }, { reportInput: true });
-    if (parsed.success) return parsed.data;
-    // As problems of our own: unknown keys alone would not keep what is built on this value from being made.
-    return issues(parsed.error.issues.map(({ message, path, input }) => ({ code: 'custom', message, path, input })));
-  });
-  const withDefault = schema.prefault(variants.fallback);
-  variantsOf.set(withDefault, variants);
-  return withDefault as unknown as ChoiceSchema<L[number], K>;
-}
-
 export type OptionKind = 'number' | 'boolean' | 'switch' | 'choice' | 'text' | 'list';
 
 /** One option of a schema, however deep it stands. */
@@ -109,6 +45,8 @@ export interface OptionField extends OptionHelp {
   readonly choices: readonly string[];
   /** Whether it names a variant, and so decides which other options there are. */
   readonly isVariant: boolean;
+  /** Whether several may be named, with commas. */
+  readonly isList?: boolean | undefined;
   readonly fallback: string | undefined;
   /** The variants that have it, of each choice that stands above it: `{ path: ['attention', 'kind'], names: ['favor+'] }`. */
   readonly variants: readonly OptionVariants[];
@@ -209,7 +147,7 @@ function problemsOf(schema: z.ZodType): (value: unknown) => string | undefined {
 /** The choice itself as an option, then those of its variants; one that several have is listed with all of them. */
 function fieldsOfUnion(
   schema: z.ZodType,
-  { key, schemas: all, fallback }: Variants,
+  { key, schemas: all, fallback, isList }: Variants,
   path: readonly string[],
   variants: readonly OptionVariants[],
 ): readonly OptionField[] {
@@ -237,18 +175,17 @@ function fieldsOfUnion(
       ? []
       : [
           {
-            ...{ ...help, path: own, variants, kind: 'choice', choices: names, isVariant: true },
+            ...{ ...help, path: own, variants, kind: 'choice', choices: names, isVariant: true, isList },
             fallback: help.fallback ?? fallback,
             flag: help.flag ?? flagName(path.at(-1) ?? key),
-            problemOf: (value) => (names.includes(String(value)) ? undefined : `expected one of ${names.join(', ')}`),
+            problemOf(value) {
+              const given = isList === true ? `${value}`.split(',') : [`${value}`];
+              if (given.every((name) => names.includes(name))) return undefined;
+              return `expected one of ${names.join(', ')}${isList === true ? ', or several with commas' : ''}`;
+            },
           },
         ];
   return [...told, ...fields.values()];
-}
-
-function variantName(variant: z.ZodObject, key: string): string {
-  const literal = variant.shape[key];
-  return literal instanceof z.ZodLiteral ? String(literal.value) : '';
 }
 
 /** A field that stands in one more variant of the choice at `path`. */

@@ -20,6 +20,8 @@ export interface Weights<P extends object = object, B extends object = object> {
 
 /** What is known of the tokens that a pass reads, the same for every branch. */
 export interface TokenContext {
+  /** Tokens of a pass without the padding to whole chunks. */
+  readonly length: Dim;
   /** uint32 [batch, length] */
   readonly positions: Tensor<'uint32'>;
   /** bool [batch, length], true for real tokens; absent where all are. */

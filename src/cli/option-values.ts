@@ -39,17 +39,27 @@ export function valuesOf(options: object, flags: readonly Flag[], above: readonl
   return Object.fromEntries(entries);
 }
 
+/** The names of variants in what was chosen: a name, several with commas, or a list of names and of objects with the key. */
+export function namesIn(chosen: unknown, key: string): readonly string[] {
+  if (typeof chosen === 'string') return chosen.split(',').map((name) => name.trim());
+  if (!Array.isArray(chosen)) return [String(chosen)];
+  return chosen.flatMap((each: unknown) =>
+    namesIn(typeof each === 'object' && each !== null ? (each as Readonly<Record<string, unknown>>)[key] : each, key),
+  );
+}
+
 /** Why an option is none of the variants that the values choose: `only polynomial features have it`. */
 export function misfitOf(flag: Flag, values: OptionValues, flags: readonly Flag[]): string | undefined {
   for (const { path, names } of flag.variants) {
     const choice = flags.find(({ key }) => key === keyOf(path));
-    const chosen = String(values[keyOf(path)] ?? choice?.fallback);
+    const chosen = namesIn(values[keyOf(path)] ?? choice?.fallback, path.at(-1) as string);
     const { choices = [] } = choice ?? {};
-    if (names.includes(chosen) || !choices.includes(chosen)) continue; // a wrong name is told of where it stands
+    // A wrong name is told of where it stands.
+    if (chosen.some((name) => names.includes(name) || !choices.includes(name))) continue;
     const noun = path.at(-2) as string; // attention, features, positions
     const isPlural = noun.endsWith('s');
     if (2 * names.length < choices.length) return `only ${names.join(', ')} ${noun} ${isPlural ? 'have' : 'has'} it`;
-    return `${chosen} ${noun} ${isPlural ? 'do' : 'does'} not have it`;
+    return `${chosen.join(', ')} ${noun} ${isPlural ? 'do' : 'does'} not have it`;
   }
   return undefined;
 }

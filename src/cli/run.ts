@@ -125,7 +125,8 @@ function optionTerm(option: Option): string {
 
 function optionsOf(flag: Flag): Option[] {
   const { flag: name, kind, value, text, fallback, choices } = flag;
-  const told = `${text}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
+  const several = flag.isList === true ? ` (choices, also several with commas: ${choices.join(', ')})` : '';
+  const told = `${text}${several}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
   if (kind === 'boolean') {
     return [
       new PairOption(`--${name}`, told).helpGroup(flag.group),
@@ -134,7 +135,7 @@ function optionsOf(flag: Flag): Option[] {
   }
   if (kind === 'switch') return [new Option(`--${name}`, told).helpGroup(flag.group)];
   const option = new Option(`--${name} <${value}>`, told).helpGroup(flag.group);
-  if (kind === 'choice') return [option.choices(choices)];
+  if (kind === 'choice' && flag.isList !== true) return [option.choices(choices)];
   const parse = (word: string, previous?: unknown) => {
     const parsed = kind === 'number' ? parseNumber(word) : word;
     if (parsed === undefined) throw new InvalidArgumentError('It is no number.');

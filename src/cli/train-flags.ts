@@ -8,7 +8,7 @@ import { trainingSchema } from '../training/config.js';
 import { engineSchema } from './engine-flags.js';
 import { type Flag, flagsOf } from './flags.js';
 import { labelledSchema } from './labelled-flags.js';
-import { valuesOf } from './option-values.js';
+import { namesIn, valuesOf } from './option-values.js';
 
 export const presetNames = Object.keys(presets) as [PresetName, ...PresetName[]];
 
@@ -81,7 +81,7 @@ export const kernelChoices: readonly Flag[] = optionFlags.filter(
 export function kernelText(config: ModelConfig): string {
   const values = valuesOf(config, optionFlags);
   const { key, path } = kernelChoices.filter((choice) => choice.key in values).at(-1) as Flag;
-  return `${values[key]} ${path.at(-2)}`;
+  return `${namesIn(values[key], path.at(-1) as string).join(', ')} ${path.at(-2)}`;
 }
 
 /** What --help says of the presets. */

@@ -1,4 +1,5 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
+import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
@@ -115,7 +116,7 @@ export function freshOptions({ own, preset, nameOf, family }: AskedOptions, whos
   );
   if (model === undefined || training === undefined) {
     const told = issues.map((issue) => describe(issue, all, (key) => `${nameOf(key)}${whose}`));
-    throw usageError(`${[...told, ...misfits].join('; ')}. See --help.`);
+    throw usageError(`${[...new Set([...told, ...misfits])].join('; ')}. See --help.`);
   }
   const problems = problemsOf({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
   if (misfits.length + problems.length > 0) throw usageError(`${[...misfits, ...problems].join('; ')}. See --help.`);
@@ -147,7 +148,7 @@ function parse(family: string, values: OptionValues): Parsed {
 }
 
 function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nameOf: (key: string) => string): string {
-  const key = keyOf(path);
+  const key = keyOf(path.filter((part) => typeof part !== 'number')); // one flag for all of a list
   const isMissing = !(key in values) && message.endsWith('received undefined');
   const [needed] = isMissing ? (optionFlag(key)?.variants ?? []).slice(-1) : [];
   if (needed === undefined) return `${nameOf(key)}: ${message}`;
@@ -180,19 +181,30 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
   return problems;
 }
 
+function told(value: unknown): string {
+  if (value === undefined) return 'its default';
+  return typeof value === 'object' ? JSON.stringify(value) : `${value}`;
+}
+
 /** The snapshot to go on from, with what may change changed. Throws USAGE for options that would change the run. */
 export function resumedSnapshot(snapshot: Snapshot, asked: AskedOptions, folder: string): Snapshot {
   const { own, preset, isPresetNamed, nameOf } = asked;
   const begun = valuesOf({ ...snapshot.model, ...snapshot.training }, optionFlags);
-  const suits = (key: string, value: unknown) =>
-    parse(snapshot.model.model, { ...begun, [key]: value }).issues.length === 0;
+  const family = snapshot.model.model;
+  const suits = (key: string, value: unknown) => parse(family, { ...begun, [key]: value }).issues.length === 0;
+  // A list of layers has no value of its own for each option, so that the models are compared whole.
+  const all = { ...begun, ...own };
+  const fitting = pickValues(preset, (key) => variantProblem(key, all) === undefined);
+  const { model } = parseFitting(family, all, fitting);
+  const isSame = isDeepStrictEqual(model, snapshot.model);
   const named = isPresetNamed ? pickValues(preset, suits) : {};
-  for (const [key, value] of Object.entries({ ...named, ...own })) {
+  for (const [key, value] of Object.entries({ ...own, ...named, ...own })) {
     if (changeable.includes(key) || value === begun[key]) continue;
+    if (isSame && modelNamesOf(family).includes(topOf(key))) continue;
     const problem = variantProblem(key, begun);
     if (problem !== undefined) throw usageError(`${nameOf(key)}: ${problem}, in the run in ${folder}.`);
     throw usageError(
-      `${nameOf(key)}: expected ${begun[key] ?? 'its default'}, with which the run in ${folder} began, got ${value}. ` +
+      `${nameOf(key)}: expected ${told(begun[key])}, with which the run in ${folder} began, got ${told(value)}. ` +
         'Leave it out, or begin a new run in another folder.',
     );
   }

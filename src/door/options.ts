@@ -111,8 +111,8 @@ export interface ModelOptions {
   readonly outputBias?: boolean | undefined;
   /** Whether queries and keys are normalised to a length that each head learns; none unless given. */
   readonly queryKeyNorm?: QueryKeyNormOption | undefined;
-  /** FAVOR+ unless given. */
-  readonly attention?: AttentionOption | undefined;
+  /** FAVOR+ unless given. A list is repeated over the layers: `['softmax', 'favor+']` alternates. */
+  readonly attention?: AttentionOption | readonly AttentionOption[] | undefined;
   /** Rotary unless given. */
   readonly positions?: PositionsOption | undefined;
   /** Whether half of the channels come from the token before. */

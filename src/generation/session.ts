@@ -9,7 +9,7 @@
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import type { Engine } from '../engine/index.js';
-import { isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
+import { attentionKinds, isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
 import type { ReaderOptions, WeightsAs } from './reader.js';
 import {
@@ -252,7 +252,7 @@ export class GenerationSession {
   /** The memory with every token in the state, so that rows can be told apart. */
   async #settledMemory(where: string): Promise<Memory> {
     if (!isRagged(this.#loaded.model)) {
-      const got = `attention: '${this.config.attention.kind}', whose rows grow together. Use a session for each row.`;
+      const got = `attention: '${attentionKinds(this.config)}', whose rows grow together. Use a session for each row.`;
       throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
     }
     await this.#held.settle();

@@ -44,6 +44,8 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
     inputs: AttentionInputs,
     weights: { readonly features: F | undefined; readonly buffers: B },
     memory: { readonly state: S; readonly rows?: R | undefined } | undefined,
+    /** Tokens without the padding to whole chunks, which other layers may need. */
+    length: Dim,
   ): CoreResult<S, R>;
 }
 
@@ -66,7 +68,7 @@ export function attentionMixer<F extends object, B extends object, S extends obj
     params: layout as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = attentionInputs(params, x, { heads, headDim }, context);
-      const result = attend(inputs, { features: params.features, buffers }, memory);
+      const result = attend(inputs, { features: params.features, buffers }, memory, context.length);
       const [batch, length] = x.shape as [Dim, Dim];
       const { query, key, value } = inputs;
       return {

@@ -1,6 +1,8 @@
 /** Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. */
 import { type ExactState, exactAttention } from '../attention/index.js';
+import { sameDim, subtractDims } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
+import { pad, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 
@@ -23,6 +25,14 @@ function softmaxCore({ heads, headDim, isCausal }: MixerSizes): AttentionCore<No
       return { key: part, value: part };
     },
     operations: (length) => ({ attention: heads * 2 * 2 * length * length * headDim, withoutGradient: 0 }),
-    attend: (inputs, _, memory) => exactAttention(inputs, { isCausal, state: memory?.state }),
+    attend(inputs, _, memory, length) {
+      const whole = inputs.query.dim(1);
+      if (!isCausal || sameDim(whole, length)) return exactAttention(inputs, { isCausal, state: memory?.state });
+      // Padding must not go into the state, and there is none before a real token, so that it needs no mask.
+      const real = (x: Tensor) => slice(x, 1, 0, length);
+      const own = { query: real(inputs.query), key: real(inputs.key), value: real(inputs.value) };
+      const { output, state } = exactAttention(own, { isCausal, state: memory?.state });
+      return { output: pad(output, 1, 0, subtractDims(whole, length)), state };
+    },
   };
 }

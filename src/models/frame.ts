@@ -21,7 +21,7 @@ import {
 } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
 import { anglesOf } from './positions.js';
-import type { TrunkConfig } from './trunk-options.js';
+import { attentionKinds, type TrunkConfig } from './trunk-options.js';
 
 /** The tokens of a pass: how they are padded, which of them are real, and where they stand in their text. */
 export interface TokenFrame {
@@ -56,7 +56,7 @@ export function frameOf(
   if (lengths !== undefined && mixers.some(({ traits }) => !traits.isRagged)) {
     throw new PerformerError(
       'CONFIG',
-      `${where}: expected rows of one length, as the state of attention: '${config.attention.kind}' keeps no mask, got lengths.`,
+      `${where}: expected rows of one length, as the state of attention: '${attentionKinds(config)}' keeps no mask, got lengths.`,
     );
   }
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
@@ -74,6 +74,7 @@ export function frameOf(
     start,
     counts: masked ?? all(),
     context: {
+      length,
       positions,
       mask: column === undefined ? undefined : less(range(whole), column), // [batch, whole]
       angles: scope('positions', () => anglesOf(config.positions, positions, config.headDim)),

@@ -54,5 +54,5 @@ export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
-export type { TrunkConfig } from './trunk-options.js';
+export { attentionKinds, type TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';

@@ -1,8 +1,8 @@
 /** The options of the trunk, which every model has. */
 import * as z from 'zod';
-import { option } from '../base/options.js';
+import { choices, option } from '../base/options.js';
 import { activationNames, normChoice } from '../blocks/index.js';
-import { completeMixer, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
+import { completeMixer, type MixerChoice, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
 import { longestOf, positionChoice, positionProblems } from './positions.js';
 
 const width = z
@@ -27,7 +27,7 @@ export const trunkFields = {
     'of the feed-forward layers; gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
   ),
   norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
-  attention: option(mixerChoice(), 'how tokens see each other'),
+  attention: option(choices(mixerChoice()), 'how tokens see each other; a list is repeated over the layers'),
   qkvBias: option(z.boolean().default(false), 'queries, keys and values have biases'),
   outputBias: option(z.boolean().default(true), 'the output of attention has a bias'),
   queryKeyNorm: option(
@@ -40,13 +40,44 @@ export const trunkFields = {
 
 export type TrunkConfig = z.output<z.ZodObject<typeof trunkFields>>;
 
-type Problem = readonly [path: readonly string[], message: string];
+type Problem = readonly [path: readonly (string | number)[], message: string];
+
+/** What the layers choose, one for each; a list is repeated over the depth. */
+export function mixersByLayer({ attention, depth }: TrunkConfig): readonly MixerChoice[] {
+  const list = attentionList(attention);
+  return Array.from({ length: depth }, (_, layer) => list[layer % list.length] as MixerChoice);
+}
+
+/** The kinds of attention in words: `softmax, favor+`. */
+export function attentionKinds({ attention }: TrunkConfig): string {
+  return attentionList(attention)
+    .map(({ kind }) => kind)
+    .join(', ');
+}
+
+function attentionList(attention: TrunkConfig['attention']): readonly MixerChoice[] {
+  return isList(attention) ? attention : [attention];
+}
+
+function isList(attention: TrunkConfig['attention']): attention is readonly MixerChoice[] {
+  return Array.isArray(attention);
+}
 
 /** What is wrong with the options of a trunk, which no option of it sees alone. */
 export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly Problem[] {
-  const problems: Problem[] = mixerProblems(config.attention, { headDim: config.headDim, isCausal }).map(
-    ([path, message]) => [['attention', ...path], message],
+  const { attention, depth, headDim } = config;
+  const list = attentionList(attention);
+  const problems: Problem[] = list.flatMap((each, at) =>
+    mixerProblems(each, { headDim, isCausal }).map(
+      ([path, message]): Problem => [['attention', ...(isList(attention) ? [at] : []), ...path], message],
+    ),
   );
+  if (list.length === 0 || depth % list.length !== 0) {
+    problems.push([
+      ['attention'],
+      `expected a list whose length divides the depth, ${depth}, got one of ${list.length}`,
+    ]);
+  }
   problems.push(...positionProblems(config.positions, config));
   if (Math.round(config.dim * config.feedForwardMultiplier) < 1) {
     problems.push([['feedForwardMultiplier'], `the hidden width, ${config.dim} times it, rounds to 0`]);
@@ -56,7 +87,9 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
 
 /** The options with all that follows from others filled in. */
 export function completeTrunk<C extends TrunkConfig>(config: C): C {
-  return { ...config, attention: completeMixer(config.attention, config) };
+  const { attention } = config;
+  const complete = (each: MixerChoice) => completeMixer(each, config);
+  return { ...config, attention: isList(attention) ? attention.map(complete) : complete(attention) };
 }
 
 /** The longest text that the positions know; none where they have no end. */

@@ -30,6 +30,7 @@ import {
 } from '../graph/index.js';
 import { checkLength, initialState, type Model, type ModelInputs, type ModelResult } from './model.js';
 import type { TrunkState } from './trunk.js';
+import { attentionKinds } from './trunk-options.js';
 
 export interface WindowOptions {
   /** Tokens that are read at once, rounded up to whole chunks of the model; 2,048 unless given. */
@@ -55,7 +56,7 @@ export function readInWindows(
   if (!model.isCausal || model.mixers.some(({ traits }) => traits.state === 'growing')) {
     throw new PerformerError(
       'CONFIG',
-      `readInWindows: expected causal attention whose state has one size, got attention: '${model.config.attention.kind}'. ` +
+      `readInWindows: expected causal attention whose state has one size, got attention: '${attentionKinds(model.config)}'. ` +
         'Read the text at once.',
     );
   }

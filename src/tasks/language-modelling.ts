@@ -9,7 +9,7 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { evaluationWindows, laneLength, laneWindows, randomWindows, type TokenSource } from '../data/index.js';
 import { less, scalar, slice, spec, sum, type Tensor, where } from '../graph/index.js';
-import { canCarryState, type Model } from '../models/index.js';
+import { attentionKinds, canCarryState, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { BatchSize, Task, TaskEvaluation, TextData } from './task.js';
 
@@ -88,10 +88,10 @@ function checkCarrying(model: Model, { carryState }: BatchSize): void {
 /** Why the state of a model cannot be carried from window to window; undefined where it can. */
 export function carryingProblem(model: Model): string | undefined {
   if (canCarryState(model)) return undefined;
-  const { attention, positions } = model.config;
+  const { positions } = model.config;
   return (
     'expected favor+ attention and rotary or no positions to carry a state, got ' +
-    `${attention.kind} attention and ${positions.kind} positions`
+    `${attentionKinds(model.config)} attention and ${positions.kind} positions`
   );
 }
 

@@ -105,6 +105,27 @@ test.each([
   expect(again).toMatchObject({ code: 0, err: '' });
 });
 
+test.each([
+  ['flags', ['--attention', 'softmax,favor+', '--feature-map', 'relu'], undefined],
+  ['a config file', [], ['softmax', { features: 'relu' }]],
+])('layers take turns by %s, and a run goes on with the same', async (_, flags, attention) => {
+  const folder = await temporaryFolder();
+  const [config, out] = [join(folder, 'options.json'), join(folder, 'run')];
+  const sizes = { dim: 16, depth: 2, heads: 2, headDim: 8, window: 16, batch: 2, steps: 1 };
+  await writeFile(config, JSON.stringify({ preset: 'tiny', ...sizes, attention }));
+  const words = ['train', await textFile(folder), '--out', out, '--config', config, ...flags, '--threads', '1'];
+  expect(await performer(words)).toMatchObject({ code: 0, err: '' });
+  expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8')).attention).toMatchObject([
+    { kind: 'softmax' },
+    { kind: 'favor+', features: { name: 'relu' } },
+  ]);
+  const resume = [...words.slice(0, 1), ...words.slice(2), '--resume', '--steps', '2'];
+  expect(await performer(resume)).toMatchObject({ code: 0, err: '' });
+  const other = await performer([...resume, '--attention', 'favor+,softmax']);
+  expect(other).toMatchObject({ code: 2 });
+  expect(other.err).toMatch(/--attention: expected .*softmax.*favor\+.*, with which the run/);
+});
+
 test('says so where the feature map passes no gradient', async () => {
   const folder = await temporaryFolder();
   const text = await textFile(folder);

@@ -16,6 +16,12 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'independent projections': { attention: { features: { featureCount: 32, projectionKind: 'iid' } } },
   'exact attention': { attention: 'softmax' },
   'no attention': { attention: 'none' },
+  'exact and favor+ attention in turns': { attention: ['softmax', { features: { featureCount: 32 } }] },
+  'axial positions, normalised queries and keys': {
+    positions: { kind: 'axial', maxLength: 128, columns: 16 },
+    queryKeyNorm: 'unit',
+    norm: { kind: 'rms', placement: 'post' },
+  },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
 };
 

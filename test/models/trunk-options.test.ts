@@ -159,6 +159,31 @@ describe('added positions', () => {
   });
 });
 
+describe('a mixer for each layer', () => {
+  const kinds = (options: Partial<LanguageModelOptions>) =>
+    modelOf(configOf({ depth: 4, ...options })).mixers.map(({ traits }) => traits.state);
+
+  it('comes from a list that is repeated over the depth', () => {
+    expect(kinds({ attention: ['softmax', 'favor+'] })).toEqual(['growing', 'fixed', 'growing', 'fixed']);
+    expect(kinds({ attention: ['favor+', 'favor+', 'none', 'softmax'] })).toEqual([
+      'fixed',
+      'fixed',
+      'none',
+      'growing',
+    ]);
+    const { attention } = configOf({ attention: ['softmax', { features: { featureCount: 9 } }] });
+    expect(attention).toMatchObject([{ kind: 'softmax' }, { kind: 'favor+', features: { featureCount: 9 } }]);
+  });
+
+  it('has the options that stand beside names, where it has such', () => {
+    const beside = { kind: 'softmax,favor+', features: 'relu' } as never;
+    expect(configOf({ attention: beside }).attention).toMatchObject([
+      { kind: 'softmax' },
+      { kind: 'favor+', features: { name: 'relu' } },
+    ]);
+  });
+});
+
 describe('combinations that cannot be are one clear error', () => {
   test.each([
     [
@@ -172,6 +197,14 @@ describe('combinations that cannot be are one clear error', () => {
       'axial positions whose rows do not fill the text',
       { positions: { kind: 'axial', maxLength: 100, columns: 48 } },
       /positions\.columns: expected a divisor of maxLength, 100, got 48/,
+    ],
+    ['a list that does not divide the depth', { depth: 3, attention: ['softmax', 'favor+'] }, /attention: .* depth, 3/],
+    ['no list', { attention: [] }, /attention: expected a list/],
+    ['a wrong name in a list', { attention: ['softmax', 'soft'] }, /attention\.1\.kind: expected one of favor\+/],
+    [
+      'options that none of a list has',
+      { attention: { kind: 'softmax,none', features: 'relu' } },
+      /attention\.features: none of the list has it/,
     ],
     ['a scaling without its kind', { positions: { scaling: { factor: 2 } } }, /scaling: Unrecognized key: "factor"/],
   ])('%s', (_, options, message) => {
