@@ -2,7 +2,7 @@
 
 export interface CurvePoint {
   readonly step: number;
-  /** Nats a token. */
+  /** The mean over the targets of a step or an evaluation: nats a token, nats a text, or squared units, as the task has it. */
   readonly loss: number;
 }
 
@@ -56,7 +56,7 @@ export function lossCurve({ train, heldOut }: CurvePoints, { width: widest = 64,
   });
   const scale = `${' '.repeat(labelWidth + 2)}${String(first)}${String(last).padStart(Math.max(width, 8) - String(first).length)}`;
   return [
-    `${' '.repeat(labelWidth + 2)}loss in nats per token:  * training  o held out`,
+    `${' '.repeat(labelWidth + 2)}mean loss:  * training  o held out`,
     ...drawn,
     `${' '.repeat(labelWidth + 1)}+${'-'.repeat(width)}`,
     `${scale}  step`,

@@ -8,7 +8,7 @@ test('a curve shows training and held-out losses in plain ASCII', () => {
   const heldOut = [20, 40].map((step) => ({ step, loss: 1 + 4 / step }));
   const curve = lossCurve({ train: points(40, (step) => 5 / step), heldOut }, { width: 20, height: 6 });
   expect(curve).toMatchInlineSnapshot(`
-    "         loss in nats per token:  * training  o held out
+    "         mean loss:  * training  o held out
       3.750 |*
             |
             |
