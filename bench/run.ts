@@ -22,6 +22,7 @@ import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
 import { memory } from './memory.js';
 import { writeProfiles } from './model.js';
+import { optionCosts } from './options.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { failed, formatRows, jsonRow, type Row } from './report.js';
@@ -33,7 +34,19 @@ import { tensorFlowJs } from './tensorflow-js.js';
 import { trainingStep } from './training-step.js';
 
 const benchmarks = [
-  ...[trainingStep, overhead, bidirectional, causal, linearity, streaming, crossover, decode, generation, startUp],
+  ...[
+    trainingStep,
+    overhead,
+    optionCosts,
+    bidirectional,
+    causal,
+    linearity,
+    streaming,
+    crossover,
+    decode,
+    generation,
+    startUp,
+  ],
   ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers, tensorFlowJs],
 ];
 
