@@ -108,7 +108,7 @@ const performer = block({
           kind: 'favor+',
           features: { name: 'positive', featureCount: attentionFeatures, projectionKind: 'orthogonal', rowNorm: 'chi' },
         },
-        { dim, heads, headDim, isCausal: true, outputGain, chunk: 64 },
+        { dim, heads, keyHeads: heads, headDim, isCausal: true, outputGain, chunk: 64 },
       ),
     },
     { name: 'feedForward', branch: feedForwardBranch({ dim, hidden: 4 * dim, activation: 'gelu', outputGain }) },

@@ -1,21 +1,23 @@
 /**
- * One chunk of causal FAVOR+: what it adds to the sums of the keys before, its outputs, and their gradients.
+ * One chunk of causal FAVOR+: what it adds to the sums of the keys before, its own sums, and their gradients.
  *
- * With values extended by a column of ones, Ṽ = [V, 1], weighted by e^{logScale − R}, R the largest scale of a key so far,
- * and P = e^{R_before − R} S the sums of the chunks before, a row for each column of Ṽ,
+ *   Q, K     the features of queries and keys           [.., rows, features]; rows of a whole group of query heads for Q
+ *   Ṽ        [V, 1]: the values and a column of ones, weighted by e^{logScale − R}
+ *   R        the largest scale of a key so far; R_before that without this chunk
+ *   S        the sums of all keys so far, a row for each column of Ṽ
+ *   P        e^{R_before − R} S, the sums of the chunks before
+ *   G        the gradient of [num, den]
+ *   Z        the gradient of S after the chunk, from all that reads it later
  *
- *   [num, den] = tril(Q Kᵀ) Ṽ + Q Pᵀ,    S ← P + Ṽᵀ K.
+ *   [num, den] = tril(Q Kᵀ) Ṽ + Q Pᵀ,    S ← P + Ṽᵀ K
+ *   dQ = tril(G Ṽᵀ) K + G P;   dK = tril(G Ṽᵀ)ᵀ Q + Ṽ Z;   dṼ = tril(Q Kᵀ)ᵀ G + K Zᵀ;   Z ← e^{R_before − R} (Z + Gᵀ Q)
  *
- * With G the gradient of [num, den] and Z that of S after the chunk, summed over all later chunks,
- *
- *   dQ = tril(G Ṽᵀ) K + G P;   dK = tril(G Ṽᵀ)ᵀ Q + Ṽ Z;   dṼ = tril(Q Kᵀ)ᵀ G + K Zᵀ;   Z ← e^{R_before − R} (Z + Gᵀ Q).
- *
- * R cancels exactly in num/den and needs no gradient. Axes: [batch, heads, chunk, ·]; rows come as [batch, chunk, heads, ·].
+ * R is a part of the scale of [num, den], which is taken as a constant. Axes: [batch, keyHeads, rows, ·] inside; tokens come
+ * as [batch, chunk, heads, ·].
  */
 import type { FeatureMap } from '../features/index.js';
 import {
   add,
-  cast,
   concatenate,
   cumulativeSum,
   exp,
@@ -23,27 +25,37 @@ import {
   max,
   maximum,
   multiply,
-  pullback,
   slice,
   subtract,
   sum,
   type Tensor,
 } from '../graph/index.js';
 import { massOf } from './guard.js';
+import { gatherHeads, repeatRows } from './heads.js';
 import { swapHeads } from './layout.js';
-import { normalize, normalizeGradient } from './normalize.js';
-import { type KeyTokens, keyResults, keyRows, orNothing, type QueryTokens, queryResults, queryRows } from './rows.js';
+import {
+  asQueries,
+  type KeyRows,
+  type KeyTokens,
+  keyResults,
+  keyRows,
+  type QueryRows,
+  type QueryTokens,
+  queryResults,
+  queryRows,
+  queryScale,
+  tokenGradients,
+} from './rows.js';
 import { addSums, type FeatureSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
-export interface ChunkTokens extends QueryTokens, KeyTokens {
-  /** [batch, 1, chunk, 1]: false for queries that see no key. */
-  readonly visible?: Tensor<'bool'>;
-}
+export interface ChunkTokens extends QueryTokens, KeyTokens {}
 
 export interface ChunkForm {
   /** Guarded. */
   readonly map: FeatureMap;
-  /** 1 where a key is at or before the query: [chunk, chunk]. */
+  /** Query heads for each key head. */
+  readonly group: number;
+  /** 1 where a key is at or before the query: [group·chunk, chunk]. */
   readonly tril: Tensor;
   /** Whether the features have logarithms, which then get the gradients. */
   readonly isLogarithmic: boolean;
@@ -51,7 +63,7 @@ export interface ChunkForm {
   readonly headroom: number;
 }
 
-/** S with the headroom in it, and R [batch, heads, 1, 1]. */
+/** S with the headroom in it, and R [batch, keyHeads, 1, 1]. */
 export interface ChunkState {
   readonly sums: FeatureSums;
   readonly scale: Tensor;
@@ -59,70 +71,78 @@ export interface ChunkState {
 
 /** What the gradient needs of a chunk. */
 export interface ChunkSaved {
-  /** 1/den [batch, heads, chunk, 1] */
-  readonly inverse: Tensor;
-  /** The weights of the keys, [batch, heads, chunk, 1]. */
+  /** The weights of the keys, [batch, keyHeads, chunk, 1]. */
   readonly weight: Tensor;
   /** P; of rows with scales of their own, the S before the chunk and its R. */
   readonly values: Tensor;
   readonly weights: Tensor;
   readonly past?: Tensor | undefined;
-  /** e^{R_before − R} [batch, heads, 1, 1] */
+  /** e^{R_before − R} [batch, keyHeads, 1, 1] */
   readonly decay: Tensor;
-  /** Where a guarded denominator is the row's own, int32 [batch, heads, chunk, 1]. */
-  readonly isOwn?: Tensor<'int32'> | undefined;
+}
+
+/** The sums that the rows of a chunk see, [batch, heads, chunk, ·]. */
+export interface ChunkTerms {
+  readonly numerator: Tensor;
+  readonly denominator: Tensor;
+  readonly logScale: Tensor;
+  /** Of signed maps. */
+  readonly mass?: Tensor | undefined;
+  /** The weight of the keys that each row sees, of maps with logarithms, whose features add up to 1. */
+  readonly seen?: Tensor | undefined;
 }
 
 export interface ChunkResult {
   readonly next: ChunkState;
-  /** [batch, heads, chunk, dim] */
-  readonly output: Tensor;
+  readonly terms: ChunkTerms;
   readonly saved: ChunkSaved;
-  /** The weight of the keys that each row sees, of maps with logarithms, whose features add up to 1: [batch, heads, chunk, 1]. */
-  readonly seen?: Tensor | undefined;
 }
 
 /** Reads a chunk after a state. */
 export function readChunk(
-  { map, tril, isLogarithmic, headroom }: ChunkForm,
+  { map, group, tril, isLogarithmic, headroom }: ChunkForm,
   state: ChunkState,
   tokens: ChunkTokens,
 ): ChunkResult {
-  const query = queryRows(map, tokens).features.values;
+  const queries = queryRows(map, tokens, group);
   const keys = keyRows(map, tokens);
-  const key = keys.features.values;
+  const [query, key] = [queries.values, keys.features.values];
   const scale = maximum(state.scale, max(keys.logScale, 2, true));
   const decay = exp(subtract(state.scale, scale));
   const weight = weightsOf(keys.logScale, scale, headroom);
   const prefix = scaleSums(state.sums, decay); // P
-  const scores = multiply(matmul(query, key, { transposeRight: true }), tril); // [batch, heads, chunk, chunk]
+  const scores = multiply(matmul(query, key, { transposeRight: true }), tril); // [batch, keyHeads, group·chunk, chunk]
   const before = readSums(query, prefix);
-  const mass = map.isSigned
-    ? add(cumulativeSum(multiply(slice(key, -1, map.featureCount - 1), weight), 2), massOf(prefix.weights))
-    : undefined;
-  const { output, inverse, isOwn } = normalize(
-    add(matmul(scores, multiply(keys.value, weight)), before.numerator),
-    add(matmul(scores, weight), before.denominator),
-    { visible: tokens.visible, mass },
-  );
+  const own = (x: Tensor) => asQueries(x, queries, group);
+  const mass = () => {
+    const ofKeys = multiply(slice(key, -1, map.featureCount - 1), weight);
+    return repeatRows(add(cumulativeSum(ofKeys, 2), massOf(prefix.weights)), group);
+  };
   return {
     next: { sums: addSums(prefix, sumsOf(keys, weight)), scale },
-    output,
-    saved: { inverse, weight, ...prefix, decay, isOwn: isOwn && cast(isOwn, 'int32') },
-    seen: isLogarithmic ? add(matmul(tril, weight), sum(prefix.weights, -1, true)) : undefined,
+    terms: {
+      numerator: own(add(matmul(scores, multiply(keys.value, weight)), before.numerator)),
+      denominator: own(add(matmul(scores, weight), before.denominator)),
+      logScale: own(add(queryScale(queries, group), subtract(scale, Math.log(headroom)))),
+      mass: map.isSigned ? own(mass()) : undefined,
+      seen: isLogarithmic ? own(add(matmul(tril, weight), sum(prefix.weights, -1, true))) : undefined,
+    },
+    saved: { weight, ...prefix, decay },
   };
 }
 
 export interface ChunkGradientInputs {
-  readonly output: Tensor;
-  /** [batch, chunk, heads, dim] */
-  readonly gOutput: Tensor;
+  /** Of the numerators [batch, chunk, heads, dim] and the denominators [batch, chunk, heads, 1]. */
+  readonly gNumerator: Tensor;
+  readonly gDenominator: Tensor;
+  /** Of the scales of the queries [batch, chunk, heads, 1], where these count. */
+  readonly gScale?: Tensor | undefined;
   /** Z */
   readonly later: Tensor;
 }
 
 export interface ChunkGradients {
-  /** [batch, chunk, heads, ·] */
+  /** [batch, chunk, heads or keyHeads, ·] */
   readonly query: Tensor;
   readonly key: Tensor;
   readonly value: Tensor;
@@ -132,23 +152,22 @@ export interface ChunkGradients {
   readonly earlier: Tensor;
 }
 
-/** The gradients of a chunk, given its outputs, their gradients and Z; the features are computed again. */
+/** The gradients of a chunk, given those of its sums and Z; the features are computed again. */
 export function chunkGradients(
-  { map, tril, isLogarithmic }: ChunkForm,
+  form: ChunkForm,
   tokens: ChunkTokens,
-  { inverse, weight, values, weights, decay, isOwn }: ChunkSaved,
-  { output, gOutput, later }: ChunkGradientInputs,
+  { weight, values, weights, decay }: ChunkSaved,
+  { gNumerator, gDenominator, gScale, later }: ChunkGradientInputs,
 ): ChunkGradients {
-  const [queries, keys] = [queryRows(map, tokens), keyRows(map, tokens)];
-  const [query, key] = [queries.features.values, keys.features.values];
+  const { map, tril, group } = form;
+  const [queries, keys] = [queryRows(map, tokens, group), keyRows(map, tokens)];
+  const [query, key] = [queries.values, keys.features.values];
   const weighted = multiply(keys.value, weight);
   const extended = concatenate([weighted, weight], -1); // Ṽ
-  const { numerator, denominator } = normalizeGradient({
-    gradient: swapHeads(gOutput),
-    output,
-    inverse,
-    isOwn: isOwn && cast(isOwn, 'bool'),
-  });
+  const [numerator, denominator] = [gNumerator, gDenominator].map((x) => gatherHeads(swapHeads(x), group)) as [
+    Tensor,
+    Tensor,
+  ];
   const g = concatenate([numerator, denominator], -1); // G
   const scores = multiply(matmul(query, key, { transposeRight: true }), tril);
   const gScores = multiply(matmul(g, extended, { transposeRight: true }), tril);
@@ -157,18 +176,41 @@ export function chunkGradients(
   const ofLater = readSums(key, splitSums(later));
   const gValue = add(matmul(scores, numerator, { transposeLeft: true }), ofLater.numerator);
   const gWeight = add(matmul(scores, denominator, { transposeLeft: true }), ofLater.denominator);
-  const gScale = add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight));
-  const learned = map.learned ?? [];
-  const results = [
-    ...queryResults(queries.features, gQuery, isLogarithmic),
-    ...keyResults(keys.features, gKey, gScale, isLogarithmic),
-  ];
-  const [ofQuery, ofKey, ...rest] = pullback(results, [queries.rows, keys.rows, ...learned]);
   return {
-    query: swapHeads(orNothing(ofQuery, queries.rows)),
-    key: swapHeads(orNothing(ofKey, keys.rows)),
+    ...chunkTokenGradients(form, queries, keys, {
+      query: gQuery,
+      queryScale: gScale,
+      key: gKey,
+      keyScale: add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight)),
+    }),
     value: swapHeads(multiply(gValue, weight)),
-    learned: learned.map((like, index) => orNothing(rest[index], like)),
     earlier: multiply(add(later, matmul(g, query, { transposeLeft: true })), decay),
   };
+}
+
+/** From the features of a chunk back to its tokens. */
+export function chunkTokenGradients(
+  { map, group, isLogarithmic }: ChunkForm,
+  queries: QueryRows,
+  keys: KeyRows,
+  g: {
+    /** [batch, keyHeads, rows, features] */
+    readonly query: Tensor;
+    readonly key: Tensor;
+    /** [batch, chunk, heads, 1], where the scales of the queries count. */
+    readonly queryScale: Tensor | undefined;
+    /** [batch, keyHeads, chunk, 1] */
+    readonly keyScale: Tensor;
+  },
+): Pick<ChunkGradients, 'query' | 'key' | 'learned'> {
+  const ofQuery = {
+    values: asQueries(g.query, queries, group),
+    logScale: g.queryScale === undefined ? undefined : swapHeads(g.queryScale),
+  };
+  const results = [
+    ...queryResults(queries, ofQuery, isLogarithmic),
+    ...keyResults(keys, g.key, g.keyScale, isLogarithmic),
+  ];
+  const { tokens, learned } = tokenGradients(results, [queries.rows, keys.rows], map);
+  return { query: tokens[0]!, key: tokens[1]!, learned };
 }

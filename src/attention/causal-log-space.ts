@@ -1,10 +1,15 @@
 /**
  * Causal FAVOR+ in log space, position by position: the form that no size of queries and keys can break.
  *
- * With log-features a, a running maximum M per feature, and G the gradient of [num, den],
+ *   a_q, a_k  the log-features of queries and keys
+ *   M_i       the running maximum of a_k per feature, up to position i
+ *   S_i       the sums over the keys up to i, each feature at its scale M_i
+ *   p_i       the weights of the features for query i
+ *   G         the gradient of [num, den]
+ *   Z         that of S, from all that reads it from this position on
  *
  *   M_i = max(M_{i−1}, a_k,i);   S_i = e^{M_{i−1} − M_i} S_{i−1} + e^{a_k,i − M_i} [v_i, 1]ᵀ;
- *   p_i = softmax(a_q,i + M_i);  [num, den]_i = p_i S_i.
+ *   p_i = softmax(a_q,i + M_i);  [num, den]_i = p_i S_i, at the scale logSumExp(a_q,i + M_i).
  *
  * The largest term of a row has a factor S ≥ 1 and a p ≥ 1/features, so den ≥ 1/features. A weight of the row is
  * p_if e^{a_k,jf − M_if}/den_i, from which the gradients follow:
@@ -13,12 +18,14 @@
  *   ∂a_k,jf = e^{a_k,jf − M_jf} (Z_jf·[v_j, 1]);    ∂v_j = Σ_f e^{a_k,jf − M_jf} Z_jf.
  *
  * No factor exceeds 1. This is linear in the length, keeps one state at a time, and is several times slower than
- * the chunked form (causal.ts), which calls it where float32 has lost something. Axes: [length, batch, heads, 1, ·].
+ * the chunked form (causal.ts), which calls it where float32 has lost something. Axes: [length, batch, keyHeads, 1, ·] of
+ * keys, with the query heads of a group in the place of the 1 for queries.
  */
 import {
   add,
   broadcastTo,
   exp,
+  logSumExp,
   matmul,
   max,
   maximum,
@@ -34,17 +41,15 @@ import {
   transpose,
 } from '../graph/index.js';
 import { withOnes } from './layout.js';
-import { normalizeOutput } from './normalize.js';
 import type { AttentionState } from './state.js';
 
 export interface LogSpaceInputs {
-  /** Log-features [length, batch, heads, 1, features]; those of a hidden key are maskedLogScale. */
+  /** Log-features [length, batch, keyHeads, group, features] */
   readonly query: Tensor;
+  /** Log-features [length, batch, keyHeads, 1, features]; those of a hidden key are maskedLogScale. */
   readonly key: Tensor;
-  /** [length, batch, heads, 1, dim] */
+  /** [length, batch, keyHeads, 1, dim] */
   readonly value: Tensor;
-  /** [length, batch, 1, 1, 1], false for rows that see no key, which get zeros; absent where each sees some. */
-  readonly visible: Tensor<'bool'> | undefined;
   /** What was read before, normalized. */
   readonly state: AttentionState;
 }
@@ -61,7 +66,7 @@ interface Read {
   readonly queryWeight: Tensor;
 }
 
-/** One position read into the state: sum [batch, heads, features, dim + 1], scale [batch, heads, 1, features]. */
+/** One position read into the state: sum [batch, keyHeads, features, dim + 1], scale [batch, keyHeads, 1, features]. */
 function read([sum, scale]: readonly Tensor[], [query, key, extended]: readonly Tensor[]): Read {
   const top = maximum(scale!, key!);
   const decay = exp(subtract(scale!, top));
@@ -70,55 +75,84 @@ function read([sum, scale]: readonly Tensor[], [query, key, extended]: readonly 
   return { next: [next, top], decay, weight, queryWeight: softmax(add(query!, top)) };
 }
 
-function statesOf({ sum, logScale }: AttentionState): readonly Tensor[] {
+function scaleOf({ logScale }: AttentionState): Tensor {
   const [batch, heads, features] = logScale.shape;
-  return [sum, reshape(logScale, [batch!, heads!, 1, features!])];
+  return reshape(logScale, [batch!, heads!, 1, features!]);
 }
 
-/** The outputs [length, batch, heads, 1, dim] and the inverse denominators [..., 1], zero for a row without any key. */
-export function logSpaceCausal({ query, key, value, visible, state }: LogSpaceInputs): {
-  output: Tensor;
-  inverse: Tensor;
-} {
-  const { items } = scan(statesOf(state), [query, key, withOnes(value)], (states, position): ScanStep => {
+/** [num, den], [length, batch, keyHeads, group, dim + 1]. */
+export function logSpaceCausal({ query, key, value, state }: LogSpaceInputs): Tensor {
+  const start = [state.sum, scaleOf(state)];
+  const { items } = scan(start, [query, key, withOnes(value)], (states, position): ScanStep => {
     const { next, queryWeight } = read(states, position);
     return { states: next, items: [matmul(queryWeight, next[0])] };
   });
-  return normalizeOutput(items[0]!, { visible });
+  return items[0]!;
 }
 
-/** The gradients of the log-features and of the values, given G [length, batch, heads, 1, dim + 1]. */
+/** The scales of [num, den], [length, batch, keyHeads, group, 1]. */
+export function logSpaceScale({ query, key, state }: Omit<LogSpaceInputs, 'value'>): Tensor {
+  const { items } = scan([scaleOf(state)], [query, key], ([scale], [own, fresh]): ScanStep => {
+    const top = maximum(scale!, fresh!);
+    return { states: [top], items: [logSumExp(add(own!, top), -1, true)] };
+  });
+  return items[0]!;
+}
+
+/** A state as an output: the gradient of its sum [batch, keyHeads, features, dim + 1], and the logScale that it was given out at. */
+export interface StateGradient {
+  readonly sum: Tensor;
+  readonly logScale: Tensor;
+}
+
+/**
+ * The gradients of the log-features, of the values and of the sum of the state, given G [length, batch, keyHeads, group,
+ * dim + 1] and that of the state after all positions, if any.
+ */
 export function logSpaceCausalGradient(
   { query, key, value, state }: LogSpaceInputs,
   gWeighted: Tensor,
-): { query: Tensor; key: Tensor; value: Tensor } {
+  gState: StateGradient | undefined,
+): { query: Tensor; key: Tensor; value: Tensor; state: Tensor } {
   const extended = withOnes(value);
-  const forward = scan(statesOf(state), [query, key, extended, gWeighted], (states, position): ScanStep => {
+  const start = [state.sum, scaleOf(state)];
+  const forward = scan(start, [query, key, extended, gWeighted], (states, position): ScanStep => {
     const { next, decay, weight, queryWeight } = read(states, position);
     const gQuery = multiply(queryWeight, matmul(position[3]!, next[0], { transposeRight: true }));
     return { states: next, items: [gQuery, queryWeight, weight, decay] };
   });
   const [gQuery, queryWeight, weight, decay] = forward.items;
-  const nothing = broadcastTo(scalar(0), state.sum.shape);
+  const last =
+    gState === undefined
+      ? broadcastTo(scalar(0), state.sum.shape)
+      : multiply(
+          gState.sum,
+          exp(subtract(column(forward.states[1]!), reshape(gState.logScale, [...gState.logScale.shape, 1]))),
+        );
   const backward = scan(
-    [nothing],
+    [last],
     [queryWeight!, weight!, decay!, extended, gWeighted],
     ([later], [p, k, shrink, v, g]): ScanStep => {
-      const total = add(later!, multiply(column(p!), g!)); // Z: [batch, heads, features, dim + 1]
+      const total = add(later!, matmul(p!, g!, { transposeLeft: true })); // Z: [batch, keyHeads, features, dim + 1]
       const gKey = multiply(k!, matmul(v!, total, { transposeRight: true }));
       return { states: [multiply(total, column(shrink!))], items: [gKey, matmul(k!, total)] };
     },
     { reverse: true },
   );
-  return { query: gQuery!, key: backward.items[0]!, value: slice(backward.items[1]!, -1, 0, value.staticDim(-1)) };
+  return {
+    query: gQuery!,
+    key: backward.items[0]!,
+    value: slice(backward.items[1]!, -1, 0, value.staticDim(-1)),
+    state: backward.states[0]!,
+  };
 }
 
 /** The state after all keys [length, batch, heads, 1, features], normalized inputs or not, in one product. */
-export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query' | 'visible'>): AttentionState {
+export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query'>): AttentionState {
   const [length, batch, heads, , features] = key.shape;
   const dim = value.staticDim(-1);
   const byHead = (x: Tensor) => transpose(reshape(x, [length!, batch!, heads!, x.dim(-1)]), [1, 2, 0, 3]); // [batch, heads, length, ·]
-  const before = reshape(state.logScale, [batch!, heads!, 1, features!]);
+  const before = scaleOf(state);
   const keys = byHead(key);
   const top = maximum(before, max(keys, 2, true));
   const fresh = matmul(exp(subtract(keys, top)), reshape(byHead(withOnes(value)), [batch!, heads!, length!, dim + 1]), {

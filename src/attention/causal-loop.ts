@@ -1,7 +1,5 @@
 /** The loop over the chunks of a causal attention, and the one back through them for the gradient. */
-import type { Dim } from '../base/dimension.js';
 import {
-  type AnyTensor,
   add,
   broadcastTo,
   exp,
@@ -14,10 +12,12 @@ import {
   type Tensor,
   transpose,
 } from '../graph/index.js';
+import { type Listed, listed } from './blocks.js';
 import {
   type ChunkForm,
   type ChunkSaved,
   type ChunkState,
+  type ChunkTerms,
   type ChunkTokens,
   chunkGradients,
   readChunk,
@@ -26,14 +26,7 @@ import { readRows, rowGradients } from './causal-rows.js';
 import { toSequence } from './layout.js';
 import type { AttentionState } from './state.js';
 import { splitSums } from './sums.js';
-
-/** A state's sums at one scale per head with the headroom in them, and that scale [batch, heads, 1, 1]. */
-function unify({ sum: total, logScale }: AttentionState, headroom: number): ChunkState {
-  const scale = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]);
-  const column = reshape(logScale, [...logScale.shape, 1]);
-  const own = multiply(total, exp(subtract(column, scale)));
-  return { sums: splitSums(swapLast(headroom === 1 ? own : multiply(own, headroom))), scale };
-}
+import type { TermGradients } from './terms.js';
 
 /** [..., features, dim + 1] → [..., dim + 1, features], and back. */
 export function swapLast(x: Tensor): Tensor {
@@ -43,11 +36,7 @@ export function swapLast(x: Tensor): Tensor {
 /** The tokens of all chunks as sequences of a loop, in the order of their names. */
 type Sequences = { readonly [K in keyof ChunkTokens]: ChunkTokens[K] };
 
-function tokensOf(names: readonly string[], items: readonly AnyTensor[]): ChunkTokens {
-  return Object.fromEntries(names.map((name, at) => [name, items[at]])) as unknown as ChunkTokens;
-}
-
-interface CoreInputs {
+interface LoopInputs {
   readonly form: ChunkForm;
   /** Whether keys have scales of their own and no logarithms: see causal-rows.ts. */
   readonly hasRowScales: boolean;
@@ -55,50 +44,72 @@ interface CoreInputs {
   readonly start: AttentionState;
 }
 
-const savedNames = ['inverse', 'weight', 'values', 'weights', 'decay', 'past', 'isOwn'] as const;
+/** The gradients of queries, keys and values [chunks, batch, chunk, ·, dim], of learned tensors, and of the sum of the start. */
+export interface LoopGradients {
+  readonly tokens: readonly Tensor[];
+  readonly learned: readonly Tensor[];
+  readonly start: Tensor;
+}
 
-/** The loop over the chunks: the outputs [chunks, batch, heads, chunk, dim] before their gradient, and how to get it. */
-export function chunkLoop({ form, hasRowScales, tokens, start }: CoreInputs) {
-  const initial = unify(start, form.headroom);
+export interface ChunkLoop {
+  /** [chunks, batch, heads, chunk, ·] */
+  readonly terms: ChunkTerms;
+  readonly final: ChunkState;
+  /** From the gradients of the terms [batch, length, heads, ·], and of the last sums, as `joinSums` has them, if any. */
+  gradients(g: TermGradients, gFinal: Tensor | undefined): LoopGradients;
+}
+
+/** The sums of a start as the loop has them, [batch, keyHeads, dim + 1, features], and what a state's sums are multiplied by for it. */
+function initialState({ sum: total, logScale }: AttentionState, headroom: number) {
+  const scale = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]); // one for each head
+  const relative = exp(subtract(reshape(logScale, [...logScale.shape, 1]), scale));
+  const factor = headroom === 1 ? relative : multiply(relative, headroom); // [batch, keyHeads, features, 1]
+  return { joined: swapLast(multiply(total, factor)), scale, factor };
+}
+
+/** The loop over the chunks, and how gradients get back through it. */
+export function chunkLoop({ form, hasRowScales, tokens, start }: LoopInputs): ChunkLoop {
   const [read, gradientsOf] = hasRowScales ? [readRows, rowGradients] : [readChunk, chunkGradients];
-  const names = Object.keys(tokens);
-  const sequences = Object.values(tokens);
-  const has = { past: hasRowScales, isOwn: form.map.isSigned === true };
-  const kept = savedNames.filter((name) => (name !== 'past' && name !== 'isOwn') || has[name]);
+  const { joined, scale: startScale, factor } = initialState(start, form.headroom);
+  const { values: startValues, weights: startWeights } = splitSums(joined);
+  const sequences = listed(tokens);
+  let found: { readonly terms: Listed<ChunkTerms>; readonly saved: Listed<ChunkSaved> } | undefined;
   const forward = scan(
-    [initial.sums.values, initial.sums.weights, initial.scale],
-    sequences,
+    [startValues, startWeights, startScale],
+    sequences.tensors,
     ([values, weights, scale], items) => {
       const before = { sums: { values: values!, weights: weights! }, scale: scale! };
-      const { next, output, saved, seen } = read(form, before, tokensOf(names, items));
+      const { next, terms, saved } = read(form, before, sequences.named(items));
+      found = { terms: listed(terms), saved: listed(saved) };
       return {
         states: [next.sums.values, next.sums.weights, next.scale],
-        items: [output, ...kept.map((name) => saved[name]!), ...(seen === undefined ? [] : [seen])],
+        items: [...found.terms.tensors, ...found.saved.tensors],
       };
     },
   );
-  const [output, ...items] = forward.items as [Tensor, ...Tensor[]];
-  const saved = items.slice(0, kept.length);
-  /** Of maps with logarithms. */
-  const rows = { inverse: saved[0]!, seen: items.at(-1)!, visible: tokens.visible, sums: output };
+  const { terms, saved } = found!;
+  const [values, weights, scale] = forward.states as [Tensor, Tensor, Tensor];
 
-  /** The gradients of queries, keys and values [chunks, batch, chunk, heads, dim] and of learned tensors, from the last chunk to the first. */
-  const gradients = (gOutput: Tensor): readonly Tensor[] => {
-    const learned = form.map.learned ?? [];
-    const [batch, heads, dim, features] = initial.sums.values.shape as [Dim, Dim, number, Dim];
-    const nothing = [[batch, heads, dim + 1, features], ...learned.map(({ shape }) => shape)].map((shape) =>
-      broadcastTo(scalar(0), shape),
-    );
-    const chunk = form.tril.staticDim(0);
+  const gradients = (g: TermGradients, gFinal: Tensor | undefined): LoopGradients => {
+    const learned = (form.map.learned ?? []).map(({ shape }) => broadcastTo(scalar(0), shape));
+    const byChunk = (x: Tensor) => toSequence(x, form.tril.staticDim(1));
+    // Features with logarithms need to know that their scale counts, and not by how much.
+    const gScale = form.isLogarithmic ? undefined : g.logScale;
+    const given = listed({
+      gNumerator: byChunk(g.numerator),
+      gDenominator: byChunk(g.denominator),
+      gScale: gScale && byChunk(gScale),
+    });
+    const sources = [sequences.tensors, forward.items.slice(terms.tensors.length), given.tensors];
+    const [first, second] = [sources[0]!.length, sources[0]!.length + sources[1]!.length];
     const backward = scan(
-      nothing,
-      [...sequences, ...saved, output, toSequence(gOutput, chunk)],
-      ([later, ...totals], all) => {
-        const [own, rest] = [all.slice(0, names.length), all.slice(names.length)];
-        const held = Object.fromEntries(kept.map((name, at) => [name, rest[at]])) as unknown as ChunkSaved;
-        const result = gradientsOf(form, tokensOf(names, own), held, {
-          output: rest[kept.length] as Tensor,
-          gOutput: rest[kept.length + 1] as Tensor,
+      [gFinal ?? broadcastTo(scalar(0), joined.shape), ...learned],
+      sources.flat(),
+      ([later, ...totals], items) => {
+        const own = given.named(items.slice(second));
+        const result = gradientsOf(form, sequences.named(items), saved.named(items.slice(first)), {
+          ...own,
+          gScale: form.isLogarithmic ? g.logScale : own.gScale,
           later: later!,
         });
         return {
@@ -108,8 +119,8 @@ export function chunkLoop({ form, hasRowScales, tokens, start }: CoreInputs) {
       },
       { reverse: true },
     );
-    return [...backward.items, ...backward.states.slice(1)];
+    const [ofStart, ...ofLearned] = backward.states as [Tensor, ...Tensor[]];
+    return { tokens: backward.items, learned: ofLearned, start: multiply(swapLast(ofStart), factor) };
   };
-  const [values, weights, scale] = forward.states as [Tensor, Tensor, Tensor];
-  return { output, rows, gradients, final: { sums: { values, weights }, scale } };
+  return { terms: terms.named(forward.items), final: { sums: { values, weights }, scale }, gradients };
 }

@@ -2,73 +2,120 @@
  * The log-space form of a chunked causal attention, as what its branches compute: everything is written inside of the
  * branch that calls it, the features among it, so that it costs nothing where the chunked form is taken.
  */
-import type { Dtype } from '../base/array.js';
-import { multiplyDims } from '../base/dimension.js';
-import { reshape, scalar, scope, type Tensor, transpose, where } from '../graph/index.js';
-import { type LogSpaceInputs, logSpaceCausal, logSpaceCausalGradient, logSpaceState } from './causal-log-space.js';
+import { type Dim, multiplyDims } from '../base/dimension.js';
+import type { FeatureMap } from '../features/index.js';
+import {
+  concatenate,
+  exp,
+  multiply,
+  reshape,
+  scalar,
+  scope,
+  slice,
+  subtract,
+  type Tensor,
+  transpose,
+  where,
+} from '../graph/index.js';
+import {
+  type LogSpaceInputs,
+  logSpaceCausal,
+  logSpaceCausalGradient,
+  logSpaceScale,
+  logSpaceState,
+  type StateGradient,
+} from './causal-log-space.js';
+import { swapHeads } from './layout.js';
+import { type KeyTokens, keyRows, type QueryTokens, queryRows, tokenGradients } from './rows.js';
 import { type AttentionState, maskedLogScale } from './state.js';
+import type { TermGradients } from './terms.js';
 
-export interface ChunkedTokens {
-  /** Compute the logarithms [chunks, batch, heads, chunk, features]: of queries up to a number per row. */
-  readonly query: () => Tensor;
-  readonly key: () => Tensor;
-  /** [chunks, batch, heads, chunk, dim] */
-  readonly value: () => Tensor;
-  /** [chunks, batch, 1, chunk, 1], false for keys that are hidden and for padding; absent where there are none. */
-  readonly mask: Tensor<'bool'> | undefined;
-  /** The same, false for queries that see no key; absent where each sees some. */
-  readonly visible: Tensor<'bool'> | undefined;
+export interface TwinInputs {
+  /** A map with log-features. */
+  readonly map: FeatureMap;
+  readonly group: number;
+  /** All of them: [batch, length, heads, dim], the mask [batch, 1, length, 1]. */
+  readonly tokens: QueryTokens & KeyTokens;
   /** Normalized. */
-  readonly state: AttentionState;
+  readonly start: AttentionState;
+}
+
+/** The scale of the terms that were given out: those of the chunked form, where it is the state alone that it loses. */
+export interface GivenScale {
+  /** [batch, length, heads, 1] */
+  readonly termScale: Tensor;
 }
 
 export interface CausalTwin {
-  /** The output [chunks, batch, heads, chunk, dim] and the inverse denominators [..., 1]. */
-  outputs(): readonly Tensor[];
-  /** The gradients of the log-features of queries and keys and of the values, given [..., dim + 1] of [num, den]. */
-  gradients(gWeighted: Tensor): readonly Tensor[];
+  /** Numerators, denominators and their scales, [batch, length, heads, ·]. */
+  terms(): readonly [numerator: Tensor, denominator: Tensor, logScale: Tensor];
+  /** The gradients of queries, keys and values [batch, length, ·, dim], of learned tensors, and of the sum of the start. */
+  gradients(
+    g: TermGradients,
+    gState: (StateGradient & GivenScale) | undefined,
+  ): { readonly tokens: readonly Tensor[]; readonly learned: readonly Tensor[]; readonly start: Tensor };
   /** The sum and the logScale after all tokens. */
   state(): readonly Tensor[];
 }
 
-/** [chunks, batch, heads, chunk, ·] → [length, batch, heads, 1, ·], and back. */
-function toPositions<D extends Dtype>(x: Tensor<D>): Tensor<D> {
-  const [chunks, batch, heads, chunk, dim] = x.shape;
-  const length = multiplyDims(chunks!, chunk!);
-  return reshape(transpose(x, [0, 3, 1, 2, 4]), [length, batch!, heads!, 1, dim!]);
+/** [length, batch, heads, ·] → [length, batch, heads/group, group, ·] */
+function grouped(x: Tensor, group: number): Tensor {
+  const [length, batch, , dim] = x.shape as [Dim, Dim, Dim, Dim];
+  const heads = group === 1 ? x.dim(2) : x.staticDim(2) / group;
+  return reshape(x, [length, batch, heads, group, dim]);
 }
 
-function fromPositions(x: Tensor, [chunks, batch, heads, chunk]: Tensor['shape']): Tensor {
-  return transpose(reshape(x, [chunks!, chunk!, batch!, heads!, x.dim(-1)]), [0, 2, 3, 1, 4]);
+/** The inverse of `grouped`. */
+function ungrouped(x: Tensor): Tensor {
+  const [length, batch, heads, group, dim] = x.shape as [Dim, Dim, Dim, number, Dim];
+  return reshape(x, [length, batch, multiplyDims(heads, group), dim]);
 }
 
-/** The twin for a map with log-features. */
-export function causalTwin({ query, key, value, mask, visible, state }: ChunkedTokens): CausalTwin {
-  const keysAndValues = () => {
-    const plain = key();
-    const shown = mask === undefined ? plain : where(mask, plain, scalar(maskedLogScale));
-    return { key: toPositions(shown), value: toPositions(value()), state };
+export function causalTwin({ map, group, tokens, start }: TwinInputs): CausalTwin {
+  // Rows [batch, heads, length, ·] by position, and back.
+  const toPositions = (x: Tensor, size: number) => grouped(transpose(x, [2, 0, 1, 3]), size);
+  const toRows = (x: Tensor) => transpose(ungrouped(x), [1, 2, 0, 3]);
+  // Tokens [batch, length, heads, ·] by position, and back.
+  const toTokens = (x: Tensor) => transpose(ungrouped(x), [1, 0, 2, 3]);
+  const queries = () => queryRows(map, tokens, group);
+  const keysOf = ({ features, value }: ReturnType<typeof keyRows>) => {
+    const all = features.logFeatures!;
+    const shown = tokens.mask === undefined ? all : where(tokens.mask, all, scalar(maskedLogScale));
+    return { key: toPositions(shown, 1), value: toPositions(value, 1), state: start };
   };
-  const all = (): LogSpaceInputs => ({
-    query: toPositions(query()),
-    ...keysAndValues(),
-    visible: visible && toPositions(visible),
-  });
-  const back = (x: Tensor) => fromPositions(x, value().shape);
+  const keys = () => keysOf(keyRows(map, tokens));
   return {
-    outputs: () =>
+    terms: () =>
       scope('logSpace', () => {
-        const { output, inverse } = logSpaceCausal(all());
-        return [back(output), back(inverse)];
+        const { logValues, logFeatures } = queries().features;
+        const weighted = toTokens(logSpaceCausal({ query: toPositions(logValues!, group), ...keys() }));
+        const scale = logSpaceScale({ query: toPositions(logFeatures!, group), ...keys() });
+        const dim = weighted.staticDim(-1) - 1;
+        return [slice(weighted, -1, 0, dim), slice(weighted, -1, dim), toTokens(scale)];
       }),
-    gradients: (gWeighted) =>
+    gradients: (g, gState) =>
       scope('logSpace', () => {
-        const gradients = logSpaceCausalGradient(all(), toPositions(gWeighted));
-        return [back(gradients.query), back(gradients.key), back(gradients.value)];
+        const [query, key] = [queries(), keyRows(map, tokens)];
+        const inputs: LogSpaceInputs = { query: toPositions(query.features.logValues!, group), ...keysOf(key) };
+        const { logValues, logFeatures } = query.features;
+        const given = concatenate([g.numerator, g.denominator], -1);
+        const scale = () => toTokens(logSpaceScale({ ...inputs, query: toPositions(logFeatures!, group) }));
+        const own = gState === undefined ? given : multiply(given, exp(subtract(scale(), gState.termScale)));
+        const gWeighted = grouped(transpose(own, [1, 0, 2, 3]), group);
+        const found = logSpaceCausalGradient(inputs, gWeighted, gState);
+        const { tokens: rows, learned } = tokenGradients(
+          [
+            [g.logScale === undefined ? logValues! : logFeatures!, toRows(found.query)],
+            [key.features.logFeatures!, toRows(found.key)],
+          ],
+          [query.rows, key.rows],
+          map,
+        );
+        return { tokens: [...rows, swapHeads(toRows(found.value))], learned, start: found.state };
       }),
     state: () =>
       scope('logSpace', () => {
-        const { sum, logScale } = logSpaceState(keysAndValues());
+        const { sum, logScale } = logSpaceState(keys());
         return [sum, logScale];
       }),
   };

@@ -4,12 +4,13 @@
  *
  * Position i gets o_i = Σ_{j≤i} φ(q_i)·φ(k_j) v_j / Σ_{j≤i} φ(q_i)·φ(k_j). A loop over the chunks carries the sums of the keys
  * before (causal-chunk.ts has the formulas): features and scores of a chunk stay in cache and are never written out. The
- * gradient is a loop from the last chunk to the first, which computes the features again. Keys carry a factor
- * e^{logScale}, of which the largest so far is taken out; it cancels exactly, so an output depends on nothing that comes
- * later, except within its chunk through rounding.
+ * gradient is a loop from the last chunk to the first, which computes the features again; it begins with the gradient of the
+ * state after the last token and ends with that of the state before the first. Keys carry a factor e^{logScale}, of which the
+ * largest so far is taken out; it cancels exactly, so an output depends on nothing that comes later, except within its chunk
+ * through rounding.
  *
- * Where float32 loses weights that count (loss.ts says how this is known), which it does from a standard deviation of 5
- * of queries and keys on, the outputs, their gradients and the state are computed in log space instead
+ * Where float32 loses weights that count (underflow.ts says how this is known), which it does from a standard deviation of 5
+ * of queries and keys on, the sums, their gradients and the state are computed in log space instead
  * (causal-log-space.ts): each is a branch of the graph, and the other one does not run.
  */
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
@@ -22,22 +23,24 @@ import {
   conditional,
   constant,
   cumulativeSum,
+  exp,
   less,
   max,
   multiply,
-  pullback,
+  or,
   reshape,
   scalar,
   slice,
   stopGradient,
+  subtract,
   type Tensor,
-  transpose,
   withGradient,
 } from '../graph/index.js';
 import type { ChunkState } from './causal-chunk.js';
-import { chunkLoop, swapLast } from './causal-loop.js';
+import { type ChunkLoop, chunkLoop, swapLast } from './causal-loop.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
 import { guarded } from './guard.js';
+import { groupOf } from './heads.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -47,19 +50,20 @@ import {
   joinRows,
   positionsOf,
   refuseSequenceWide,
-  toChunks,
+  splitRows,
   toSequence,
   withoutHidden,
 } from './layout.js';
-import { isLossy, isLossyState } from './loss.js';
-import { weightedGradient } from './normalize.js';
-import { type AttentionState, emptyLogScale, headroomOf, normalizeState } from './state.js';
+import { keyRows, queryRows } from './rows.js';
+import { type AttentionState, attentionStateLayout, headroomOf, normalizeState, seesKeys } from './state.js';
 import { joinSums } from './sums.js';
+import { type AttentionTerms, divideTerms, type TermGradients } from './terms.js';
+import { stateUnderflows, underflows } from './underflow.js';
 
 export interface CausalOptions {
   /** Positions in a chunk, up to `largestChunk`; changes the speed and nothing else. */
   readonly chunk?: number | undefined;
-  /** What was read before these tokens; its gradient is not followed. */
+  /** What was read before these tokens. */
   readonly state?: AttentionState | undefined;
 }
 
@@ -67,23 +71,27 @@ export const defaultChunk = 64;
 /** A chunk holds a matrix chunk × chunk: beyond some hundreds it costs more than all else, and 1,024 take 4 MB. */
 export const largestChunk = 1024;
 
-/** 1 where a key is at or before the query: [chunk, chunk]. */
-function lowerTriangle(chunk: number): Tensor {
-  const values = Array.from({ length: chunk * chunk }, (_, at) => Number(at % chunk <= Math.floor(at / chunk)));
-  return constant('float32', [chunk, chunk], values);
+/** 1 where a key is at or before the query, for all query heads of a group: [group·chunk, chunk]. */
+function lowerTriangle(chunk: number, group: number): Tensor {
+  const rows = group * chunk;
+  const values = Array.from({ length: rows * chunk }, (_, at) => Number(at % chunk <= Math.floor(at / chunk) % chunk));
+  return constant('float32', [rows, chunk], values);
 }
 
-/** The state to start from, without its gradient; normalized where the features have logarithms. */
+/** The state to start from, normalized where the features have logarithms. */
 function startOf(
   state: AttentionState | undefined,
-  { batch, heads, features, valueDim }: { batch: Dim; heads: Dim; features: number; valueDim: number },
+  sizes: Parameters<typeof attentionStateLayout>[0],
   isLogarithmic: boolean,
 ): AttentionState {
   if (state === undefined) {
-    const nothing = broadcastTo(scalar(0), [batch, heads, features, valueDim + 1]);
-    return { sum: nothing, logScale: broadcastTo(scalar(emptyLogScale), [batch, heads, features]) };
+    const { sum, logScale } = attentionStateLayout(sizes);
+    return {
+      sum: broadcastTo(scalar(sum.initial), sum.shape),
+      logScale: broadcastTo(scalar(logScale.initial), logScale.shape),
+    };
   }
-  const given = { sum: stopGradient(state.sum), logScale: stopGradient(state.logScale) };
+  const given = { sum: state.sum, logScale: stopGradient(state.logScale) };
   return isLogarithmic ? normalizeState(given) : given;
 }
 
@@ -91,136 +99,177 @@ function startOf(
 function seenKeys(keyMask: Tensor<'bool'>, state: AttentionState | undefined): Tensor<'bool'> {
   const counts = cumulativeSum(cast(keyMask, 'float32'), 1);
   if (state === undefined) return less(0, counts);
-  const batch = state.logScale.dim(0);
-  const read = less(emptyLogScale / 2, max(state.logScale, [1, 2])); // [batch]
-  return less(0, add(counts, reshape(cast(read, 'float32'), [batch, 1])));
+  const read = seesKeys(max(state.logScale, [1, 2])); // [batch]
+  return less(0, add(counts, reshape(cast(read, 'float32'), [state.logScale.dim(0), 1])));
+}
+
+interface FinalState extends AttentionState {
+  /** Whether the twin computed it; absent where there is none. */
+  readonly isFromTwin: Tensor<'bool'> | undefined;
 }
 
 /**
  * The state after all chunks, at a scale per feature where it loses nothing so, else from the twin. Dividing by the
  * denominators takes the headroom away and leaves every feature the whole of float32's range.
  */
-function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): AttentionState {
+function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): FinalState {
   const total = swapLast(joinSums(sums));
   const [batch, heads, features] = total.shape as [Dim, Dim, Dim];
   const logScale = broadcastTo(reshape(scale, [batch, heads, 1]), [batch, heads, features]);
-  if (twin === undefined) return { sum: stopGradient(total), logScale: stopGradient(logScale) };
+  if (twin === undefined) return { sum: total, logScale: stopGradient(logScale), isFromTwin: undefined };
   const chunked = { sum: multiply(total, 1 / headroomOf(true)), logScale };
-  const dim = total.staticDim(-1) - 1;
-  const [finalSum, finalScale] = conditional(isLossyState(total, slice(total, -1, dim)), twin.state, () => {
+  const isFromTwin = stateUnderflows(total, slice(total, -1, total.staticDim(-1) - 1));
+  const [finalSum, finalScale] = conditional(isFromTwin, twin.state, () => {
     const state = normalizeState(chunked);
     return [state.sum, state.logScale];
   });
-  return { sum: stopGradient(finalSum!), logScale: stopGradient(finalScale!) };
+  return { sum: finalSum!, logScale: stopGradient(finalScale!), isFromTwin };
 }
 
-/**
- * Causal attention of [batch, length, heads, dim] through a feature map, in time and memory linear in the length.
- * Returns the output [batch, length, heads, valueDim] and the state after the last token, whose gradient is not followed.
- *
- * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon) and for a chunk out of
- *   range.
- */
-export function causalAttention(
-  given: AttentionInputs,
-  features: FeatureMap,
-  { chunk = defaultChunk, state }: CausalOptions = {},
-): { output: Tensor; state: AttentionState } {
-  checkInputs('causalAttention', given, true);
-  const inputs = withoutHidden(given);
-  refuseSequenceWide('causalAttention', features);
+/** Throws unless the inputs fit the features and a chunk. */
+function checkCausal(where: string, inputs: AttentionInputs, features: FeatureMap, options: CausalOptions): void {
+  const { chunk = defaultChunk, state } = options;
+  checkInputs(where, inputs, true);
+  refuseSequenceWide(where, features);
+  expectPositions(where, inputs, features, state !== undefined);
   if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > largestChunk) {
     throw new PerformerError(
       'CONFIG',
-      `causalAttention: expected an integer from 1 to ${largestChunk} as chunk, got ${chunk}.`,
+      `${where}: expected an integer from 1 to ${largestChunk} as chunk, got ${chunk}.`,
     );
   }
-  const [batch, length, heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
-  const valueDim = inputs.value.staticDim(-1);
-  const map = guarded(features);
-  expectPositions('causalAttention', inputs, map, state !== undefined);
-  const position = positionsOf('causalAttention', inputs, map, (x) => x);
+}
+
+interface CausalCore {
+  readonly loop: ChunkLoop;
+  /** Of maps with logarithms. */
+  readonly twin: CausalTwin | undefined;
+  readonly start: AttentionState;
+  /** [batch, length, 1, 1], false for queries that see no key; absent where each sees some. */
+  readonly visible: Tensor<'bool'> | undefined;
+  /** Whether the twin must give the sums; absent where there is none. */
+  readonly isLossy: Tensor<'bool'> | undefined;
+}
+
+/** The two forms of the attention of some tokens, of which neither is computed yet. */
+function causalCore(inputs: AttentionInputs, map: FeatureMap, chunk: number, state?: AttentionState): CausalCore {
+  const { query, key, value, keyMask } = inputs;
+  const [batch, length, keyHeads] = key.shape as [Dim, Dim, Dim, Dim];
+  const group = groupOf(query, key);
+  const position = positionsOf('causalAttention', inputs, map, (x) => x); // [batch, length, 1, 1]
+  const byRow = (mask: Tensor<'bool'>) => reshape(mask, [batch, 1, length, 1]);
+  const whole = {
+    ...{ query, key, value, queryPosition: position.query, keyPosition: position.key },
+    mask: keyMask && byRow(keyMask),
+  };
+  // What kind they are: nothing reads them.
+  const [ofQuery, ofKey] = [queryRows(map, whole, group).features, keyRows(map, whole).features];
+  const isLogarithmic = ofQuery.logValues !== undefined && ofKey.logFeatures !== undefined;
+  const sizes = { batch, keyHeads, featureCount: map.featureCount, valueDim: value.staticDim(-1) };
+  const start = startOf(state, sizes, isLogarithmic);
 
   const isPadded = subtractDims(roundUp(length, chunk), length) !== 0;
-  const real = inputs.keyMask ?? (isPadded ? broadcastTo(cast(scalar(1), 'bool'), [batch, length]) : undefined);
+  const real = keyMask ?? (isPadded ? broadcastTo(cast(scalar(1), 'bool'), [batch, length]) : undefined);
   // Padding is written in int32, which every engine pads, and read back as a mask: [chunks, batch, 1, chunk, 1].
   const byChunk = (mask: Tensor<'bool'>) => {
     const rows = toSequence(cast(mask, 'int32'), chunk);
     return less(0, reshape(rows, [rows.dim(0), batch, 1, chunk, 1]));
   };
-  const mask = real === undefined ? undefined : byChunk(real);
-  const visible = inputs.keyMask === undefined ? undefined : byChunk(seenKeys(inputs.keyMask, state));
-  const optional = {
-    ...(mask === undefined ? {} : { mask }),
-    ...(visible === undefined ? {} : { visible }),
-    ...(position.query === undefined ? {} : { queryPosition: toSequence(position.query, chunk) }),
-    ...(position.key === undefined ? {} : { keyPosition: toSequence(position.key, chunk) }),
-  };
-  const chunked = (x: Tensor | undefined) => (x === undefined ? undefined : toChunks(x, chunk));
-  const queryRows = () => toChunks(inputs.query, chunk); // [chunks, batch, heads, chunk, dim]
-  const keyRows = () => toChunks(inputs.key, chunk);
-  const readQuery = (x: Tensor) => map.query(x, chunked(position.query)).logValues;
-  const readKey = (x: Tensor) => map.key(x, chunked(position.key)).logFeatures;
-  const keyFeatures = map.key(keyRows(), chunked(position.key)); // What kind they are; nothing reads them.
-  const isLogarithmic = readQuery(queryRows()) !== undefined && keyFeatures.logFeatures !== undefined;
-  const start = startOf(state, { batch, heads, features: map.featureCount, valueDim }, isLogarithmic);
-  const twin = isLogarithmic
-    ? causalTwin({
-        query: () => readQuery(queryRows())!,
-        key: () => readKey(keyRows())!,
-        value: () => toChunks(inputs.value, chunk),
-        mask,
-        visible,
-        state: start,
-      })
-    : undefined;
+  const sequence = (x: Tensor | undefined) => x && toSequence(x, chunk);
   const loop = chunkLoop({
-    form: { map, tril: lowerTriangle(chunk), isLogarithmic, headroom: headroomOf(isLogarithmic) },
-    hasRowScales: !isLogarithmic && (keyFeatures.logScale?.rank ?? 0) > 0,
+    form: { map, group, tril: lowerTriangle(chunk, group), isLogarithmic, headroom: headroomOf(isLogarithmic) },
+    hasRowScales: !isLogarithmic && (ofKey.logScale?.rank ?? 0) > 0,
     tokens: {
-      query: toSequence(inputs.query, chunk),
-      key: toSequence(inputs.key, chunk),
-      value: toSequence(inputs.value, chunk),
-      ...optional,
+      ...{ query: toSequence(query, chunk), key: toSequence(key, chunk), value: toSequence(value, chunk) },
+      mask: real && byChunk(real),
+      queryPosition: sequence(position.query),
+      keyPosition: sequence(position.key),
     },
     start,
   });
-  const learned = map.learned ?? [];
-  const leaves = [inputs.query, inputs.key, inputs.value, ...learned];
-  const finish = (output: Tensor, gradient: (g: Tensor) => readonly Tensor[]) => ({
-    output: withGradient(leaves, [output], ([g]) =>
-      gradient(g!).map((each, at) => (at < 3 ? fromSequence(each, length) : each)),
-    )[0]!,
-    state: finalState(loop.final, twin),
-  });
-  if (twin === undefined) return finish(joinRows(chunkRows(loop.output), length), loop.gradients);
+  const seen = keyMask && seenKeys(keyMask, state);
+  const visible = seen && reshape(seen, [batch, length, 1, 1]);
+  if (!isLogarithmic) return { loop, twin: undefined, start, visible, isLossy: undefined };
+  const { numerator: sums, denominator, seen: weight } = loop.terms;
+  const rows = { denominator, sums, seen: weight!, visible: seen && byChunk(seen) };
+  const twin = causalTwin({ map, group, tokens: whole, start });
+  return { loop, twin, start, visible, isLossy: underflows(rows, map.featureCount) };
+}
 
-  const lossy = isLossy(loop.rows, map.featureCount);
-  const [rows, inverse] = conditional(
-    lossy,
+/** The gradients of queries, keys and values [chunks, batch, chunk, ·, dim], of learned tensors, and of the sum of the start. */
+function causalGradients(
+  { loop, twin, isLossy }: CausalCore,
+  { logScale, isFromTwin }: FinalState,
+  g: TermGradients,
+  gSum: Tensor | undefined,
+  { chunk, termScale }: { readonly chunk: number; readonly termScale: Tensor },
+): readonly Tensor[] {
+  const { scale } = loop.final; // The state's sums are those of the loop at another scale, without the headroom.
+  const relative = () =>
+    multiply(exp(subtract(scale, reshape(logScale, [...logScale.shape, 1]))), 1 / headroomOf(twin !== undefined));
+  const ofLoop = () => loop.gradients(g, gSum && swapLast(multiply(gSum, relative())));
+  const flat = (found: ReturnType<typeof ofLoop>) => [...found.tokens, ...found.learned, found.start];
+  if (twin === undefined) return flat(ofLoop());
+  return conditional(
+    gSum === undefined ? isLossy! : or(isLossy!, isFromTwin!),
     () => {
-      const [own, ownInverse] = twin.outputs() as [Tensor, Tensor];
-      return [chunkRows(own), ownInverse];
+      const found = twin.gradients(g, gSum && { sum: gSum, logScale, termScale });
+      return flat({ ...found, tokens: found.tokens.map((x) => toSequence(x, chunk)) });
     },
-    () => [chunkRows(loop.output), loop.rows.inverse],
-  ) as [Tensor, Tensor];
-  const output = joinRows(rows, length);
-  return finish(output, (g) =>
-    conditional(
-      lossy,
-      () => {
-        const own = { gradient: toChunks(g, chunk), output: toChunks(output, chunk), inverse };
-        const [gQuery, gKey, gValue] = twin.gradients(weightedGradient(own)) as [Tensor, Tensor, Tensor];
-        const [query, key] = [queryRows(), keyRows()];
-        const results = [
-          [readQuery(query)!, gQuery],
-          [readKey(key)!, gKey],
-        ] as const;
-        const [ofQuery, ofKey, ...rest] = pullback(results, [query, key, ...learned]);
-        const rows = [ofQuery!, ofKey!, gValue].map((x) => transpose(x, [0, 1, 3, 2, 4]));
-        return [...rows, ...learned.map((like, at) => rest[at] ?? broadcastTo(scalar(0), like.shape))];
-      },
-      () => loop.gradients(g),
-    ),
+    () => flat(ofLoop()),
   );
+}
+
+/**
+ * The sums of causal attention, of every position over the keys up to it, and the state after the last token, with which
+ * another call, or `recurrentAttention`, reads on. Gradients go through both, and to the state that was given.
+ *
+ * @throws as `causalAttention`.
+ */
+export function causalTerms(
+  given: AttentionInputs,
+  features: FeatureMap,
+  options: CausalOptions = {},
+): { readonly terms: AttentionTerms; readonly state: AttentionState } {
+  checkCausal('causalAttention', given, features, options);
+  const { chunk = defaultChunk, state } = options;
+  const inputs = withoutHidden(given);
+  const map = guarded(features);
+  const core = causalCore(inputs, map, chunk, state);
+  const { loop, twin, start, visible, isLossy } = core;
+  const length = inputs.query.dim(1);
+  const chunked = () => [loop.terms.numerator, loop.terms.denominator, loop.terms.logScale].map(chunkRows);
+  const rows =
+    twin === undefined ? chunked() : conditional(isLossy!, () => twin.terms().map((x) => splitRows(x, chunk)), chunked);
+  const last = finalState(loop.final, twin);
+  const leaves = [inputs.query, inputs.key, inputs.value, ...(map.learned ?? []), start.sum];
+  const outputs = [...rows.map((x) => joinRows(x, length)), last.sum];
+  const [numerator, denominator, logScale, sum] = withGradient(
+    leaves,
+    outputs,
+    ([ofNumerator, ofDenominator, ofScale, ofSum]) => {
+      const orZeros = (x: Tensor | undefined, at: number) => x ?? broadcastTo(scalar(0), outputs[at]!.shape);
+      const g = { numerator: orZeros(ofNumerator, 0), denominator: orZeros(ofDenominator, 1), logScale: ofScale };
+      const found = causalGradients(core, last, g, ofSum, { chunk, termScale: outputs[2]! });
+      return found.map((each, at) => (at < 3 ? fromSequence(each, length) : each));
+    },
+  ) as [Tensor, Tensor, Tensor, Tensor];
+  const mass = loop.terms.mass && stopGradient(joinRows(chunkRows(loop.terms.mass), length));
+  return { terms: { numerator, denominator, logScale, mass, visible }, state: { sum, logScale: last.logScale } };
+}
+
+/**
+ * Causal attention of [batch, length, heads, dim] through a feature map, in time and memory linear in the length.
+ * Returns the output [batch, length, heads, valueDim] and the state after the last token.
+ *
+ * @throws SHAPE for inputs that do not fit; CONFIG for features that cannot be causal (an epsilon) and for a chunk out of
+ *   range.
+ */
+export function causalAttention(
+  inputs: AttentionInputs,
+  features: FeatureMap,
+  options: CausalOptions = {},
+): { output: Tensor; state: AttentionState } {
+  const { terms, state } = causalTerms(inputs, features, options);
+  return { output: divideTerms(terms), state };
 }

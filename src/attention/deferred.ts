@@ -9,32 +9,18 @@
  * read by the recurrent form instead.
  */
 import type { FeatureMap } from '../features/index.js';
-import {
-  add,
-  exp,
-  less,
-  matmul,
-  max,
-  multiply,
-  reshape,
-  scalar,
-  softmax,
-  subtract,
-  sum,
-  type Tensor,
-  where,
-} from '../graph/index.js';
+import { add, exp, matmul, max, multiply, reshape, scalar, subtract, sum, type Tensor, where } from '../graph/index.js';
 import { massOf, massOfState } from './guard.js';
-import { type AttentionInputs, swapHeads } from './layout.js';
-import { normalizeOutput } from './normalize.js';
-import { tokenFeatures } from './recurrent.js';
-import { type AttentionState, emptyLogScale } from './state.js';
+import type { AttentionInputs } from './layout.js';
+import { tokenFeatures, tokenTerms, weightsAt } from './recurrent.js';
+import { type AttentionState, seesKeys } from './state.js';
+import { type AttentionTerms, divideTerms } from './terms.js';
 
 /** Tokens that no state holds yet: each one's part of a sum is the product of its weights and its value. */
 export interface RecentTokens<T = Tensor> {
-  /** [batch, heads, tokens, features], relative to the scales of the state; zeros for a token that is none. */
+  /** [batch, keyHeads, tokens, features], relative to the scales of the state; zeros for a token that is none. */
   readonly weight: T;
-  /** [batch, heads, tokens, dim + 1], the last of them 1 */
+  /** [batch, keyHeads, tokens, dim + 1], the last of them 1 */
   readonly value: T;
 }
 
@@ -46,6 +32,30 @@ export interface DeferredState<T = Tensor> extends AttentionState<T> {
 /** Sums of weights up to this one, of a million tokens and more, stay far within float32. */
 export const largestDeferredWeight = 2 ** 30;
 
+/** The sums of `deferredAttention`, and the token as a recent one. */
+export function deferredTerms(
+  inputs: AttentionInputs,
+  features: FeatureMap,
+  state: DeferredState,
+): { readonly terms: AttentionTerms; readonly state: RecentTokens } {
+  const token = tokenFeatures('deferredAttention', inputs, features, state);
+  const { map, keyScale, keyValues, value, before } = token;
+  const { recent } = state;
+  const relative = exp(subtract(keyScale, before)); // [batch, keyHeads, 1, features]
+  const shown = keyValues === undefined ? relative : multiply(keyValues, relative);
+  const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [...inputs.keyMask.shape, 1, 1]);
+  const weight = mask === undefined ? shown : where(mask, shown, scalar(0));
+  const { weight: queryWeight, logScale } = weightsAt(token, before);
+  const ofRecent = matmul(matmul(queryWeight, recent.weight, { transposeRight: true }), recent.value);
+  const own = multiply(matmul(queryWeight, weight, { transposeRight: true }), value); // [batch, keyHeads, group, dim + 1]
+  const terms = tokenTerms(token, add(add(matmul(queryWeight, state.sum), ofRecent), own), {
+    logScale,
+    mass: map.isSigned ? massWith(state, weight) : undefined,
+    visible: mask && seesKeys(max(before, -1, true)),
+  });
+  return { terms, state: { weight, value } };
+}
+
 /**
  * One token [batch, 1, heads, dim] attending to itself, to the recent ones and to the state. A token whose keyMask is
  * false becomes one of no weight. Returns the output [batch, 1, heads, valueDim] and the token as a recent one.
@@ -55,28 +65,11 @@ export function deferredAttention(
   features: FeatureMap,
   state: DeferredState,
 ): { output: Tensor; state: RecentTokens } {
-  const { map, query, keyScale, keyValues, value, before } = tokenFeatures(
-    'deferredAttention',
-    inputs,
-    features,
-    state,
-  );
-  const { recent } = state;
-  const relative = exp(subtract(keyScale, before)); // [batch, heads, 1, features]
-  const shown = keyValues === undefined ? relative : multiply(keyValues, relative);
-  const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [...inputs.keyMask.shape, 1, 1]);
-  const weight = mask === undefined ? shown : where(mask, shown, scalar(0));
-  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, before));
-  const ofRecent = matmul(matmul(queryWeight, recent.weight, { transposeRight: true }), recent.value);
-  const own = multiply(matmul(queryWeight, weight, { transposeRight: true }), value); // [batch, heads, 1, dim + 1]
-  const weighted = add(add(matmul(queryWeight, state.sum), ofRecent), own);
-  const mass = map.isSigned ? massWith(state, weight) : undefined;
-  const seen = mask === undefined ? undefined : less(emptyLogScale / 2, max(before, -1, true));
-  const { output } = normalizeOutput(weighted, { visible: seen, mass });
-  return { output: swapHeads(output), state: { weight, value } };
+  const { terms, state: row } = deferredTerms(inputs, features, state);
+  return { output: divideTerms(terms), state: row };
 }
 
-/** The mass of the state, the recent tokens and the own one, [batch, heads, 1, 1]: a guarded map's last feature. */
+/** The mass of the state, the recent tokens and the own one, [batch, keyHeads, 1, 1]: a guarded map's last feature. */
 function massWith({ sum: total, recent }: DeferredState, weight: Tensor): Tensor {
   return add(massOfState(total), add(sum(massOf(recent.weight), -2, true), massOf(weight)));
 }

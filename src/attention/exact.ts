@@ -16,16 +16,16 @@ import {
   reshape,
   scalar,
   size,
-  softmax,
   type Tensor,
-  where,
 } from '../graph/index.js';
+import { gatherHeads, groupOf, splitHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './layout.js';
-import { seesSome, softmaxOfVisible } from './visible.js';
+import { type AttentionTerms, divideTerms } from './terms.js';
+import { meanOf, seesSome } from './visible.js';
 
 export interface ExactOptions {
   readonly isCausal: boolean;
-  /** Keys and values of earlier tokens: [batch, heads, past, dim], which every query sees. Causal only. */
+  /** Keys and values of earlier tokens: [batch, keyHeads, past, dim], which every query sees. Causal only. */
   readonly state?: ExactState | undefined;
 }
 
@@ -34,44 +34,57 @@ export interface ExactState<T = Tensor> {
   readonly value: T;
 }
 
+/** Which keys each query sees, broadcast to [batch, heads, queries, keys], the `past` of a state first; absent where each sees all. */
+function seenBy(
+  { query, key, keyMask }: AttentionInputs,
+  { isCausal, state }: ExactOptions,
+): Tensor<'bool'> | undefined {
+  const [queries, fresh] = [query.dim(1), key.dim(1)];
+  const past = state === undefined ? 0 : state.key.dim(2);
+  const masks: Tensor<'bool'>[] = [];
+  if (isCausal) {
+    const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
+    masks.push(lessOrEqual(range(addDims(past, fresh)), reshape(offset, [queries, 1])));
+  }
+  if (keyMask !== undefined) {
+    const batch = keyMask.dim(0);
+    const own = cast(keyMask, 'int32');
+    const whole = state === undefined ? own : concatenate([broadcastTo(scalar(1, 'int32'), [batch, past]), own], 1);
+    masks.push(reshape(cast(whole, 'bool'), [batch, 1, 1, addDims(past, fresh)]));
+  }
+  return masks.length === 0 ? undefined : masks.reduce((a, b) => and(a, b));
+}
+
+/** The sums of `exactAttention`, and the state after it. */
+export function exactTerms(
+  given: AttentionInputs,
+  options: ExactOptions,
+): { readonly terms: AttentionTerms; readonly state: ExactState } {
+  const { isCausal, state } = options;
+  checkInputs('exactAttention', given, isCausal);
+  const inputs = withoutHidden(given);
+  const group = groupOf(inputs.query, inputs.key);
+  const query = gatherHeads(swapHeads(inputs.query), group);
+  const newKey = swapHeads(inputs.key);
+  const newValue = swapHeads(inputs.value);
+  const key = state === undefined ? newKey : concatenate([state.key, newKey], 2);
+  const value = state === undefined ? newValue : concatenate([state.value, newValue], 2);
+  const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
+  const byQuery = splitHeads(scores, group, inputs.query.dim(1)); // [batch, heads, queries, keys]
+  const visible = seenBy(inputs, options);
+  const seen = visible === undefined || inputs.keyMask === undefined ? undefined : seesSome(visible);
+  return { terms: meanOf(byQuery, { value, visible, seen, group }), state: { key, value } };
+}
+
 /**
- * [batch, queries, heads, dim] attending to [batch, keys, heads, dim]: the output and the state after it.
+ * [batch, queries, heads, dim] attending to [batch, keys, keyHeads, dim]: the output and the state after it.
  *
  * Right while scores are finite in float32: for queries and keys of norms whose product is below 3e38. Beyond, rows whose
  * scores are not finite are NaN.
  *
  * @throws SHAPE for inputs that do not fit.
  */
-export function exactAttention(
-  given: AttentionInputs,
-  { isCausal, state }: ExactOptions,
-): { output: Tensor; state: ExactState } {
-  checkInputs('exactAttention', given, isCausal);
-  const inputs = withoutHidden(given);
-  const query = swapHeads(inputs.query);
-  const newKey = swapHeads(inputs.key);
-  const newValue = swapHeads(inputs.value);
-  const key = state === undefined ? newKey : concatenate([state.key, newKey], 2);
-  const value = state === undefined ? newValue : concatenate([state.value, newValue], 2);
-  const queries = query.dim(2);
-  const keys = key.dim(2);
-  const past = state === undefined ? 0 : state.key.dim(2);
-  const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
-  const masks: Tensor<'bool'>[] = [];
-  if (isCausal) {
-    const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
-    masks.push(lessOrEqual(range(keys), reshape(offset, [queries, 1])));
-  }
-  if (inputs.keyMask !== undefined) {
-    const [batch, fresh] = inputs.keyMask.shape;
-    const own = cast(inputs.keyMask, 'int32');
-    const whole = state === undefined ? own : concatenate([broadcastTo(scalar(1, 'int32'), [batch!, past]), own], 1);
-    masks.push(reshape(cast(whole, 'bool'), [batch!, 1, 1, addDims(past, fresh!)]));
-  }
-  const visible = masks.length === 0 ? undefined : masks.reduce((a, b) => and(a, b));
-  const seen = visible === undefined || inputs.keyMask === undefined ? undefined : seesSome(visible);
-  const weights = visible === undefined ? softmax(scores) : softmaxOfVisible(scores, visible, seen);
-  const attended = matmul(weights, value);
-  const output = seen === undefined ? attended : where(seen, attended, scalar(0));
-  return { output: swapHeads(output), state: { key, value } };
+export function exactAttention(inputs: AttentionInputs, options: ExactOptions): { output: Tensor; state: ExactState } {
+  const { terms, state } = exactTerms(inputs, options);
+  return { output: divideTerms(terms), state };
 }

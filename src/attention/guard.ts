@@ -11,10 +11,12 @@
 import type { FeatureMap, Features } from '../features/index.js';
 import {
   abs,
+  add,
   broadcastTo,
   concatenate,
   equal,
   less,
+  log,
   maximum,
   multiply,
   negate,
@@ -42,9 +44,11 @@ function lengthOf(values: Tensor): Tensor {
 /** The map with the mass as its last feature, where its denominators need a guard; else the map itself. */
 export function guarded(map: FeatureMap): FeatureMap {
   if (!map.isSigned) return map;
-  const query = ({ values }: Features): Features => {
+  const query = ({ values, logScale }: Features): Features => {
     const zero = broadcastTo(scalar(0), [...values.shape.slice(0, -1), 1]);
-    return { values: concatenate([multiply(values, reciprocal(lengthOf(values))), zero], -1) };
+    const length = lengthOf(values);
+    const ownScale = logScale === undefined ? log(length) : add(logScale, log(length));
+    return { values: concatenate([multiply(values, reciprocal(length)), zero], -1), logScale: ownScale };
   };
   const key = ({ values, ...rest }: Features): Features => ({
     ...rest,

@@ -1,17 +1,18 @@
 /** Attention: exact, and through feature maps in its bidirectional, causal and recurrent forms. */
-export { bidirectionalAttention } from './bidirectional.js';
-export { type CausalOptions, causalAttention, defaultChunk, largestChunk } from './causal.js';
+export { bidirectionalAttention, bidirectionalTerms } from './bidirectional.js';
+export { type CausalOptions, causalAttention, causalTerms, defaultChunk, largestChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export {
   type DeferredState,
   deferredAttention,
+  deferredTerms,
   largestDeferredWeight,
   type RecentTokens,
 } from './deferred.js';
 export { predictAttentionError } from './error.js';
-export { type ExactOptions, type ExactState, exactAttention } from './exact.js';
+export { type ExactOptions, type ExactState, exactAttention, exactTerms } from './exact.js';
 export { denominatorFloor, stateFeatureCount } from './guard.js';
-export { kernelAttention } from './kernel.js';
+export { type KernelOptions, kernelAttention, kernelTerms } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
 export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';
 export { type MeasureOptions, measureAttentionError, shapeOfSamples } from './measure.js';
@@ -25,6 +26,7 @@ export {
   type RecommendOptions,
   recommendFeatures,
 } from './recommend.js';
-export { recurrentAttention } from './recurrent.js';
+export { recurrentAttention, recurrentTerms } from './recurrent.js';
 export type { AttentionSamples } from './samples.js';
-export type { AttentionState } from './state.js';
+export { type AttentionState, attentionStateLayout, mergeStates } from './state.js';
+export { type AttentionTerms, divideTerms } from './terms.js';

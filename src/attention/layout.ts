@@ -26,9 +26,9 @@ import {
 export interface AttentionInputs {
   /** [batch, queries, heads, dim] */
   readonly query: Tensor;
-  /** [batch, keys, heads, dim] */
+  /** [batch, keys, keyHeads, dim]; heads are a multiple of keyHeads, and each of these serves as many in a row (heads.ts). */
   readonly key: Tensor;
-  /** [batch, keys, heads, valueDim] */
+  /** [batch, keys, keyHeads, valueDim] */
   readonly value: Tensor;
   /**
    * [batch, keys] bool, true where a key may be attended to. A query that sees no key gets zeros. What a hidden key and its
@@ -41,13 +41,18 @@ export interface AttentionInputs {
   readonly keyPosition?: AnyTensor | undefined;
 }
 
+function hasWholeGroups(heads: Dim, keyHeads: Dim): boolean {
+  if (sameDim(heads, keyHeads)) return true;
+  return typeof heads === 'number' && typeof keyHeads === 'number' && heads % keyHeads === 0;
+}
+
 /** Throws SHAPE unless the inputs fit together and hold something. */
 export function checkInputs(where: string, { query, key, value, keyMask }: AttentionInputs, isCausal: boolean): void {
   const [batch, keys, heads] = key.shape;
   const fits =
     [query, key, value].every(({ rank, shape }) => rank === 4 && !shape.includes(0)) &&
     sameDim(query.dim(0), batch!) &&
-    sameDim(query.dim(2), heads!) &&
+    hasWholeGroups(query.dim(2), heads!) &&
     sameDim(query.dim(3), key.dim(3)) &&
     sameShape(value.shape.slice(0, 3), key.shape.slice(0, 3)) &&
     (!isCausal || sameDim(query.dim(1), keys!));
@@ -55,7 +60,7 @@ export function checkInputs(where: string, { query, key, value, keyMask }: Atten
     const got = [query, key, value].join(', ');
     throw new PerformerError(
       'SHAPE',
-      `${where}: expected query, key, value [batch, length, heads, dim], none of them 0, got ${got}.`,
+      `${where}: expected query, key, value [batch, length, heads, dim], none of them 0, with as many heads for the query or a multiple, got ${got}.`,
     );
   }
   if (
@@ -132,7 +137,7 @@ export function expectPositions(
 }
 
 /** [batch, length, heads, dim] → [batch, heads, length, dim], and back. */
-export function swapHeads(x: Tensor): Tensor {
+export function swapHeads<D extends Dtype>(x: Tensor<D>): Tensor<D> {
   return transpose(x, [0, 2, 1, 3]);
 }
 
@@ -160,13 +165,6 @@ export function fromSequence<D extends Dtype>(x: Tensor<D>, length: Dim): Tensor
   return slice(reshape(joined, [batch, roundUp(length, chunk), ...rest]), 1, 0, length);
 }
 
-/** [batch, length, heads, dim] → [chunks, batch, heads, chunk, dim], the length padded to whole chunks. */
-export function toChunks(x: Tensor, chunk: number): Tensor {
-  const [batch, length, heads, dim] = x.shape;
-  const chunks = ceilDivide(length!, chunk);
-  return transpose(reshape(padLength(x, chunk), [batch!, chunks, chunk, heads!, dim!]), [1, 0, 3, 2, 4]);
-}
-
 /** [chunks, batch, heads, chunk, dim] → [batch, chunks, chunk, heads, dim]. */
 export function chunkRows(x: Tensor): Tensor {
   return transpose(x, [1, 0, 3, 2, 4]);
@@ -179,4 +177,10 @@ export function chunkRows(x: Tensor): Tensor {
 export function joinRows(x: Tensor, length: Dim): Tensor {
   const [batch, chunks, chunk, heads, dim] = x.shape as [Dim, Dim, Dim, Dim, Dim];
   return slice(reshape(x, [batch, multiplyDims(chunks, chunk), heads, dim]), 1, 0, length);
+}
+
+/** [batch, length, heads, dim] → [batch, chunks, chunk, heads, dim], the length padded to whole chunks. */
+export function splitRows(x: Tensor, chunk: number): Tensor {
+  const [batch, length, heads, dim] = x.shape as [Dim, Dim, Dim, Dim];
+  return reshape(padLength(x, chunk), [batch, ceilDivide(length, chunk), chunk, heads, dim]);
 }

@@ -38,6 +38,7 @@ import {
   where,
 } from '../graph/index.js';
 import { guardDenominator, guarded } from './guard.js';
+import { groupOf, repeatHeads } from './heads.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -135,14 +136,21 @@ export function attentionMap(given: MapInputs, features: FeatureMap, options: At
   const map = guarded(features);
   const position = positionsOf('attentionMap', full, map, swapHeads);
   const query = map.query(swapHeads(inputs.query), position.query);
+  const group = groupOf(inputs.query, inputs.key);
   const mask = inputs.keyMask && reshape(inputs.keyMask, [inputs.key.dim(0), 1, inputs.key.dim(1), 1]);
   const key = map.key(swapHeads(inputs.key), position.key, mask);
   const visible = visibleKeys(inputs, options.isCausal, options.rows);
   if (query.logFeatures !== undefined && key.logFeatures !== undefined) {
-    return visibleSoftmax(logProducts(takePositions(query.logFeatures, options.rows), key.logFeatures), visible);
+    const logKey = repeatHeads(key.logFeatures, group);
+    return visibleSoftmax(logProducts(takePositions(query.logFeatures, options.rows), logKey), visible);
   }
   const chosen = { values: takePositions(query.values, options.rows) };
-  return fromProducts(chosen, key, visible, map.isSigned === true);
+  const { logScale } = key;
+  const repeated = {
+    values: repeatHeads(key.values, group),
+    ...(logScale === undefined ? {} : { logScale: logScale.rank === 0 ? logScale : repeatHeads(logScale, group) }),
+  };
+  return fromProducts(chosen, repeated, visible, map.isSigned === true);
 }
 
 /** softmax(QKᵀ/√dim) of the chosen queries: [batch, heads, rows, keys]. Throws as `attentionMap`. */
@@ -151,6 +159,7 @@ export function exactAttentionMap(given: MapInputs, options: AttentionMapOptions
   checkRows('exactAttentionMap', given, options.rows);
   const inputs = withoutHidden({ ...given, value: given.key });
   const query = takePositions(swapHeads(inputs.query), options.rows);
-  const scores = matmul(query, swapHeads(inputs.key), { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
+  const key = repeatHeads(swapHeads(inputs.key), groupOf(inputs.query, inputs.key));
+  const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
   return visibleSoftmax(scores, visibleKeys(inputs, options.isCausal, options.rows));
 }

@@ -6,13 +6,14 @@
  * with log-features a, a running maximum M per feature, and the query's scale free to choose. While the state is built this
  * way, the denominator is never below the weight of the largest term, so that nothing can vanish.
  */
+import type { Dtype } from '../base/array.js';
 import type { Dim } from '../base/dimension.js';
 import type { FeatureMap, Features } from '../features/index.js';
 import {
   add,
   broadcastTo,
   exp,
-  less,
+  logSumExp,
   matmul,
   max,
   maximum,
@@ -20,13 +21,16 @@ import {
   or,
   reshape,
   scalar,
+  slice,
   softmax,
+  stopGradient,
   subtract,
   type Tensor,
   transpose,
   where,
 } from '../graph/index.js';
 import { guarded, massOfState } from './guard.js';
+import { gatherHeads, groupOf, repeatRows, splitHeads } from './heads.js';
 import {
   type AttentionInputs,
   checkInputs,
@@ -37,22 +41,24 @@ import {
   withOnes,
   withoutHidden,
 } from './layout.js';
-import { normalizeOutput } from './normalize.js';
-import { type AttentionState, emptyLogScale, maskedLogScale } from './state.js';
+import { type AttentionState, maskedLogScale, seesKeys } from './state.js';
+import { type AttentionTerms, divideTerms } from './terms.js';
 
 /** What attention reads of one token: features are values·e^scale for a key, and as a map gives them for a query. */
 export interface TokenFeatures {
   /** Guarded where its denominators need it. */
   readonly map: FeatureMap;
+  /** Query heads for each key head. */
+  readonly group: number;
   /** [batch, heads, 1, features] */
   readonly query: Features;
-  /** [batch, heads, 1, features], or with one column for all features. */
+  /** [batch, keyHeads, 1, features], or with one column for all features. */
   readonly keyScale: Tensor;
-  /** [batch, heads, 1, features]; absent where all are 1. */
+  /** [batch, keyHeads, 1, features]; absent where all are 1. */
   readonly keyValues: Tensor | undefined;
-  /** [batch, heads, 1, dim + 1], the last of them 1. */
+  /** [batch, keyHeads, 1, dim + 1], the last of them 1. */
   readonly value: Tensor;
-  /** The scales of the state, [batch, heads, 1, features]. */
+  /** The scales of the state, [batch, keyHeads, 1, features]. */
   readonly before: Tensor;
 }
 
@@ -67,18 +73,72 @@ export function tokenFeatures(
   const inputs = withoutHidden(given);
   refuseSequenceWide(where, features);
   expectPositions(where, inputs, features, true);
-  const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
+  const [batch, , heads] = inputs.key.shape as [Dim, Dim, Dim, Dim];
   const map = guarded(features);
   const position = positionsOf(where, inputs, map, swapHeads);
   const key = map.key(swapHeads(inputs.key), position.key);
   return {
     map,
+    group: groupOf(inputs.query, inputs.key),
     query: map.query(swapHeads(inputs.query), position.query),
     keyScale: key.logFeatures ?? broadcastTo(key.logScale ?? scalar(0), [batch, heads, 1, 1]),
     keyValues: key.logFeatures === undefined ? key.values : undefined,
     value: withOnes(swapHeads(inputs.value)),
     before: reshape(logScale, [batch, heads, 1, map.featureCount]),
   };
+}
+
+/** How a query reads sums whose features stand at scales [batch, keyHeads, 1, features], and the scale of what it reads. */
+export function weightsAt({ query, group }: TokenFeatures, scales: Tensor): { weight: Tensor; logScale: Tensor } {
+  const { values, logValues, logFeatures, logScale } = query;
+  if (logValues !== undefined) {
+    const absolute = add(gatherHeads(logFeatures!, group), scales);
+    return { weight: softmax(add(gatherHeads(logValues, group), scales)), logScale: logSumExp(absolute, -1, true) };
+  }
+  const own = gatherHeads(broadcastTo(logScale ?? scalar(0), [...values.shape.slice(0, 3), 1]), group);
+  return { weight: gatherHeads(values, group), logScale: add(own, max(scales, -1, true)) };
+}
+
+/** The terms of one token's queries from [num, den] [batch, keyHeads, group, dim + 1], and what goes with them. */
+export function tokenTerms(
+  { group }: TokenFeatures,
+  weighted: Tensor,
+  { logScale, mass, visible }: { logScale: Tensor; mass: Tensor | undefined; visible: Tensor<'bool'> | undefined },
+): AttentionTerms {
+  const dim = weighted.staticDim(-1) - 1;
+  const own = <D extends Dtype>(x: Tensor<D>) => swapHeads(splitHeads(x, group, 1)); // [batch, 1, heads, ·]
+  return {
+    numerator: own(slice(weighted, -1, 0, dim)),
+    denominator: own(slice(weighted, -1, dim)),
+    logScale: own(logScale),
+    mass: mass && stopGradient(own(repeatRows(mass, group))),
+    visible: visible && own(repeatRows(visible, group)),
+  };
+}
+
+/** The sums of `recurrentAttention`, and the next state. */
+export function recurrentTerms(
+  inputs: AttentionInputs,
+  features: FeatureMap,
+  state: AttentionState,
+): { readonly terms: AttentionTerms; readonly state: AttentionState } {
+  const token = tokenFeatures('recurrentAttention', inputs, features, state);
+  const { map, keyScale, keyValues, value, before } = token;
+  const [batch, heads] = before.shape as [Dim, Dim];
+  const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [batch, 1, 1, 1]);
+  const fresh = mask === undefined ? keyScale : where(mask, keyScale, scalar(maskedLogScale));
+  const top = stopGradient(maximum(before, fresh)); // [batch, keyHeads, 1, features]
+  const relative = exp(subtract(fresh, top));
+  const keyWeight = keyValues === undefined ? relative : multiply(keyValues, relative);
+  const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, keyHeads, features, 1]
+  const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), value));
+  const { weight, logScale } = weightsAt(token, top);
+  const terms = tokenTerms(token, matmul(weight, sum), {
+    logScale,
+    mass: map.isSigned ? massOfState(sum) : undefined,
+    visible: mask && or(mask, seesKeys(max(before, -1, true))),
+  });
+  return { terms, state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };
 }
 
 /**
@@ -90,23 +150,6 @@ export function recurrentAttention(
   features: FeatureMap,
   state: AttentionState,
 ): { output: Tensor; state: AttentionState } {
-  const [batch, , heads] = inputs.query.shape as [Dim, Dim, Dim, Dim];
-  const { map, query, keyScale, keyValues, value, before } = tokenFeatures(
-    'recurrentAttention',
-    inputs,
-    features,
-    state,
-  );
-  const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [batch, 1, 1, 1]);
-  const fresh = mask === undefined ? keyScale : where(mask, keyScale, scalar(maskedLogScale));
-  const top = maximum(before, fresh); // [batch, heads, 1, features]
-  const relative = exp(subtract(fresh, top));
-  const keyWeight = keyValues === undefined ? relative : multiply(keyValues, relative);
-  const decay = transpose(exp(subtract(before, top)), [0, 1, 3, 2]); // [batch, heads, features, 1]
-  const sum = add(multiply(state.sum, decay), multiply(transpose(keyWeight, [0, 1, 3, 2]), value));
-  const queryWeight = query.logValues === undefined ? query.values : softmax(add(query.logValues, top));
-  const seen = mask === undefined ? undefined : or(mask, less(emptyLogScale / 2, max(before, -1, true)));
-  const mass = map.isSigned ? massOfState(sum) : undefined;
-  const { output } = normalizeOutput(matmul(queryWeight, sum), { visible: seen, mass });
-  return { output: swapHeads(output), state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };
+  const { terms, state: next } = recurrentTerms(inputs, features, state);
+  return { output: divideTerms(terms), state: next };
 }

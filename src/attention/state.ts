@@ -2,17 +2,38 @@
  * The state of a causal attention after some tokens: all it keeps of them, whatever their number.
  *
  * With log-features a_j of the keys so far, sum = Σⱼ exp(aⱼ − logScale) [vⱼ, 1]: the numerator and, in the last
- * column, the denominator. States of consecutive stretches merge associatively.
+ * column, the denominator. States of consecutive stretches merge associatively (`mergeStates`), which is how several
+ * machines read one sequence.
+ *
+ * Only the product sum·exp(logScale) has a meaning: attention gives the whole gradient of a state to its sum, and takes the
+ * logScale as a constant.
  *
  * A state means nothing to other projections than those it was made with. A graph cannot tell one set from another:
  * checkpoints and sessions keep their digest (`projectionDigest`) beside the state and refuse others.
  */
-import { add, divide, less, log, reshape, scalar, slice, type Tensor, where } from '../graph/index.js';
+import type { Dim } from '../base/dimension.js';
+import type { StateSpec } from '../base/layout.js';
+import {
+  add,
+  divide,
+  exp,
+  less,
+  log,
+  maximum,
+  multiply,
+  reshape,
+  scalar,
+  slice,
+  stopGradient,
+  subtract,
+  type Tensor,
+  where,
+} from '../graph/index.js';
 
 export interface AttentionState<T = Tensor> {
-  /** [batch, heads, features, dim + 1] */
+  /** [batch, keyHeads, features, dim + 1] */
   readonly sum: T;
-  /** [batch, heads, features]; `emptyLogScale` while nothing was read. */
+  /** [batch, keyHeads, features]; `emptyLogScale` while nothing was read. */
   readonly logScale: T;
 }
 
@@ -20,6 +41,36 @@ export interface AttentionState<T = Tensor> {
 export const emptyLogScale = -3e38;
 /** The log-feature of a masked key: so far below that it vanishes even against `emptyLogScale`. */
 export const maskedLogScale = -3.4e38;
+
+/** What a state is made of, and its value before the first token. */
+export function attentionStateLayout(sizes: {
+  readonly batch: Dim;
+  readonly keyHeads: Dim;
+  /** Of the state: `stateFeatureCount` of a map. */
+  readonly featureCount: number;
+  readonly valueDim: number;
+}): AttentionState<StateSpec> {
+  const { batch, keyHeads, featureCount, valueDim } = sizes;
+  return {
+    sum: { dtype: 'float32', shape: [batch, keyHeads, featureCount, valueDim + 1], initial: 0 },
+    logScale: { dtype: 'float32', shape: [batch, keyHeads, featureCount], initial: emptyLogScale },
+  };
+}
+
+/** The state after two stretches of tokens, from those after each alone: associative, and the order counts for nothing. */
+export function mergeStates(a: AttentionState, b: AttentionState): AttentionState {
+  const logScale = stopGradient(maximum(a.logScale, b.logScale));
+  const scaled = (state: AttentionState) => {
+    const factor = exp(subtract(state.logScale, logScale));
+    return multiply(state.sum, reshape(factor, [...factor.shape, 1]));
+  };
+  return { sum: add(scaled(a), scaled(b)), logScale };
+}
+
+/** Whether a logScale is that of something which has read a key. */
+export function seesKeys(logScale: Tensor): Tensor<'bool'> {
+  return less(emptyLogScale / 2, logScale);
+}
 
 const raise = 2 ** 58;
 
@@ -40,7 +91,7 @@ export function headroomOf(isLogarithmic: boolean): number {
  * later sum of states or of keys can make vanish. A feature without any weight stays as it is.
  */
 export function normalizeState({ sum: total, logScale }: AttentionState): AttentionState {
-  const denominator = slice(total, -1, total.staticDim(-1) - 1); // [batch, heads, features, 1]
+  const denominator = stopGradient(slice(total, -1, total.staticDim(-1) - 1)); // [batch, keyHeads, features, 1]
   const safe = where(less(0, denominator), denominator, scalar(1));
-  return { sum: divide(total, safe), logScale: add(logScale, reshape(log(safe), logScale.shape)) };
+  return { sum: divide(total, safe), logScale: stopGradient(add(logScale, reshape(log(safe), logScale.shape))) };
 }

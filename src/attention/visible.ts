@@ -1,19 +1,26 @@
-/** Which keys a query sees, and a softmax over these alone, whatever the logarithms of the others are. */
+/** Which keys a query sees, and a mean over these alone, whatever the logarithms of the others are. */
 import {
   and,
   cast,
   constant,
   less,
   lessOrEqual,
+  log,
+  matmul,
   max,
+  multiply,
   range,
   reshape,
   scalar,
   softmax,
+  subtract,
   type Tensor,
   where,
+  withGradient,
 } from '../graph/index.js';
-import type { AttentionInputs } from './layout.js';
+import { gatherHeads, splitHeads } from './heads.js';
+import { type AttentionInputs, swapHeads } from './layout.js';
+import type { AttentionTerms } from './terms.js';
 
 /**
  * Which keys a query sees, broadcast to [batch, heads, queries, keys]; absent where each sees all. `rows` are the positions of
@@ -37,22 +44,52 @@ export function seesSome(visible: Tensor<'bool'>): Tensor<'bool'> {
 }
 
 /**
- * exp(a)/Σexp(a) over the visible keys. Hidden ones are −∞ and get exactly nothing, which no finite number would do for
- * every a. In a row that sees no key all are 0 instead, so that it stays a number, and `seen` says to take zeros for it;
- * absent where each row sees some key. a [batch, heads, queries, keys].
+ * What exp(a)/Σexp(a) over the visible keys is a softmax of. Hidden ones are −∞ and get exactly nothing, which no finite
+ * number would do for every a. In a row that sees no key all are 0 instead, so that it stays a number, and `seen` says to
+ * take zeros for it; absent where each row sees some key. a [batch, heads, queries, keys].
  */
-export function softmaxOfVisible(
+function shownWeights(
   logWeights: Tensor,
-  visible: Tensor<'bool'>,
+  visible: Tensor<'bool'> | undefined,
   seen: Tensor<'bool'> | undefined,
 ): Tensor {
+  if (visible === undefined) return logWeights;
   const nothing = scalar(Number.NEGATIVE_INFINITY);
-  return softmax(where(visible, logWeights, seen === undefined ? nothing : where(seen, nothing, scalar(0))));
+  return where(visible, logWeights, seen === undefined ? nothing : where(seen, nothing, scalar(0)));
 }
 
-/** The same, with zeros for the rows that see no key. */
+/** exp(a)/Σexp(a) over the visible keys, with zeros for the rows that see none. */
 export function visibleSoftmax(logWeights: Tensor, visible: Tensor<'bool'> | undefined): Tensor {
   if (visible === undefined) return softmax(logWeights);
   const seen = seesSome(visible);
-  return where(seen, softmaxOfVisible(logWeights, visible, seen), scalar(0));
+  return where(seen, softmax(shownWeights(logWeights, visible, seen)), scalar(0));
+}
+
+/**
+ * The terms of attention by logarithms of weights [batch, heads, queries, keys]: the mean of the values [batch, keyHeads,
+ * keys, dim] that each query sees, and the logarithm of the sum of its weights.
+ */
+export function meanOf(
+  logWeights: Tensor,
+  keys: {
+    readonly value: Tensor;
+    readonly visible: Tensor<'bool'> | undefined;
+    /** Absent where each row sees some key. */
+    readonly seen: Tensor<'bool'> | undefined;
+    readonly group: number;
+  },
+): AttentionTerms {
+  const { value, visible, seen, group } = keys;
+  const shown = shownWeights(logWeights, visible, seen);
+  const weights = softmax(shown);
+  const mean = matmul(gatherHeads(weights, group), value);
+  // log Σ exp(a) = max a − log max softmax(a) reads the softmax that there is, which is also its gradient.
+  const total = subtract(max(shown, -1, true), log(max(weights, -1, true)));
+  const [logScale] = withGradient([shown], [total], ([g]) => [multiply(weights, g!)]);
+  return {
+    numerator: swapHeads(splitHeads(mean, group, logWeights.dim(2))),
+    denominator: undefined,
+    logScale: swapHeads(logScale!),
+    visible: seen && swapHeads(seen),
+  };
 }

@@ -41,7 +41,7 @@ export interface Memory<S extends object = object, R extends object = object> {
   readonly rows?: R | undefined;
 }
 
-/** The rows that attention compares, for statistics and pictures: [batch, length, heads, headDim]. */
+/** The rows that attention compares, for statistics and pictures: [batch, length, heads, headDim], keys and values of their heads. */
 export interface AttendedRows {
   readonly query: Tensor;
   readonly key: Tensor;

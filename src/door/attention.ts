@@ -18,12 +18,14 @@ export type Numbers = ArrayLike<number>;
 /** What attention reads: queries, keys and values as flat arrays of one shape. */
 export interface AttentionArrays {
   readonly query: Numbers;
-  /** As many batches, heads and dims as the queries have; of another length where attention is not causal. */
+  /** As many batches, heads and dims as the queries have, or `keyHeads` heads; of another length where attention is not causal. */
   readonly key: Numbers;
   /** One value for each key. */
   readonly value: Numbers;
   /** [batch, length, heads, dim] of the queries. */
   readonly shape: readonly [batch: number, length: number, heads: number, dim: number];
+  /** Heads of keys and values, which divide those of the queries: as many query heads in a row share one. As many as heads unless given. */
+  readonly keyHeads?: number | undefined;
   /** [batch, keys], true or 1 where a key may be attended to; all of them unless given. A query that sees no key gets zeros. */
   readonly keyMask?: ArrayLike<number | boolean> | undefined;
 }
@@ -53,7 +55,7 @@ export async function attention(arrays: AttentionArrays, options: AttentionOptio
     throw new PerformerError('CONFIG', `attention: expected favor+ or softmax as kind, got ${String(kind)}.`);
   }
   const inputs = tensorsOf(arrays);
-  const attend = kind === 'softmax' ? exact(isCausal) : favor(arrays.shape, isCausal, features, seed);
+  const attend = kind === 'softmax' ? exact(isCausal) : favor(arrays, isCausal, features, seed);
   const engine = options.engine ?? (await platform.engine());
   const compiled = await engine.compile(
     (given: object, parts: object) => ({ output: attend.build(given as AttentionInputs, parts) }),
@@ -78,16 +80,16 @@ function exact(isCausal: boolean): Attend {
 }
 
 function favor(
-  [, , heads, headDim]: AttentionArrays['shape'],
+  { shape: [, , heads, headDim], keyHeads = heads }: AttentionArrays,
   isCausal: boolean,
   features: FeaturesOption | undefined,
   seed: number,
 ): Attend {
   const options = featureOptions(parseOptions('attention', featureMapChoice(), features), headDim);
   const random = Random.fromSeed(seed);
-  const learned = learnedLayout(options, heads);
+  const learned = learnedLayout(options, heads, keyHeads);
   const parts = {
-    ...drawFeatureParts(options, heads, random.split('projections')),
+    ...drawFeatureParts(options, keyHeads, random.split('projections')),
     learned: learned && initialize(learned, random.split('parameters')),
   };
   return {
@@ -99,17 +101,20 @@ function favor(
   };
 }
 
-function tensorsOf({ query, key, value, shape, keyMask }: AttentionArrays): object {
+function tensorsOf({ query, key, value, shape, keyHeads = shape?.[2], keyMask }: AttentionArrays): object {
   if (shape?.length !== 4 || !shape.every((size) => Number.isSafeInteger(size) && size > 0)) {
     throw new PerformerError('SHAPE', `attention: expected a shape [batch, length, heads, dim], got [${shape}].`);
   }
   const [batch, length, heads, dim] = shape;
-  const keys = sizeOf('key', key, batch * heads * dim);
-  const valueDim = sizeOf('value', value, batch * keys * heads);
+  if (!Number.isSafeInteger(keyHeads) || keyHeads < 1 || heads % keyHeads !== 0) {
+    throw new PerformerError('CONFIG', `attention: expected keyHeads that divide ${heads} heads, got ${keyHeads}.`);
+  }
+  const keys = sizeOf('key', key, batch * keyHeads * dim);
+  const valueDim = sizeOf('value', value, batch * keys * keyHeads);
   return {
     query: float32([batch, length, heads, dim], query),
-    key: float32([batch, keys, heads, dim], key),
-    value: float32([batch, keys, heads, valueDim], value),
+    key: float32([batch, keys, keyHeads, dim], key),
+    value: float32([batch, keys, keyHeads, valueDim], value),
     keyMask:
       keyMask &&
       hostTensor(

@@ -97,6 +97,8 @@ export interface ModelOptions {
   /** Blocks, each of attention and a feed-forward layer. */
   readonly depth?: number | undefined;
   readonly heads?: number | undefined;
+  /** Heads of keys and values, of which `heads` is a multiple; as many as heads unless given. */
+  readonly keyHeads?: number | undefined;
   /** Width of a head's queries, keys and values. */
   readonly headDim?: number | undefined;
   /** Width of the feed-forward layer as a multiple of `dim`; 4 unless given. */

@@ -16,7 +16,8 @@ export interface Features {
   /** log φ [..., features], without loss for features far below the largest; absent for maps that do not have it. */
   readonly logFeatures?: Tensor;
   /**
-   * logFeatures up to a number per row, which is all that attention needs of a query. Attention that is given these and
+   * logFeatures up to a number per row, which is all that attention needs of a query that sees one set of keys; there are
+   * none without logFeatures. Attention that is given these and
    * the logFeatures of keys passes its whole gradient to them, and none to values and logScale; it expects values between
    * 0 and 1, whose sum over a row is at least 1.
    */

@@ -250,17 +250,19 @@ export function featureMap(options: FeatureMapOptions, parts: FeatureMapParts): 
   return familyOf(options.name).build(options, parts);
 }
 
-/** The random and measured parts of a map for `heads` heads, without their values. */
+/** The random and measured parts of a map for `heads` heads of keys, without their values. */
 export function bufferParts(options: FeatureMapOptions, heads: number): FeatureMapParts<BufferSpec> {
   return familyOf(options.name).buffers?.(options, heads) ?? {};
 }
 
-/** The learned parts of a map for `heads` heads; none for most. */
+/** The learned parts of a map for so many heads of queries and of keys; none for most. */
 export function learnedLayout(
   options: FeatureMapOptions,
   heads: number,
+  keyHeads = heads,
 ): LearnedFeatureParams<ParameterSpec> | undefined {
-  return familyOf(options.name).learned?.(options, heads);
+  const { learned } = familyOf(options.name);
+  return learned && { query: learned(options, heads).query, key: learned(options, keyHeads).key };
 }
 
 /** Draws the random parts of a map; a shape begins neutral. Learned parts are parameters and not drawn here. */

@@ -10,6 +10,7 @@
  * rows up to a norm of 10¹⁸, as positive features are (`positive.ts`).
  */
 
+import { sameDim } from '../base/dimension.js';
 import {
   add,
   broadcastTo,
@@ -54,10 +55,11 @@ export function shapedFeatures(method: ShapeMethod, projection: Tensor, shape: F
     const weights = concatenate([matmul(widened, fixed, { scale }), offset], -1); // [heads, features, dim + 1]
     return (x: Tensor): Features => {
       const one = broadcastTo(scalar(1), [...x.shape.slice(0, -1), 1]);
-      const u = matmul(concatenate([x, one], -1), weights, { transposeRight: true }); // [..., length, features]
+      const own = forHeadsOf(x, weights);
+      const u = matmul(concatenate([x, one], -1), own, { transposeRight: true }); // [..., length, features]
       const halfNorm =
         method === 'aderf'
-          ? halfSquaredNorm(matmul(x, fixed, { transposeRight: true, scale }), 1)
+          ? halfSquaredNorm(matmul(x, forHeadsOf(x, fixed), { transposeRight: true, scale }), 1)
           : halfSquaredNorm(x, scale);
       return exponentialFeatures(u, halfNorm);
     };
@@ -68,6 +70,15 @@ export function shapedFeatures(method: ShapeMethod, projection: Tensor, shape: F
     query: features(shape.query),
     key: features(shape.key),
   };
+}
+
+/** What each key head has, [keyHeads, ·, ·], for the heads of rows [..., heads, length, dim]: as many in a row share one. */
+function forHeadsOf(x: Tensor, parts: Tensor): Tensor {
+  const [keyHeads, rows, columns] = parts.shape as [number, number, number];
+  if (sameDim(x.dim(-3), keyHeads)) return parts;
+  const group = x.staticDim(-3) / keyHeads;
+  const copies = broadcastTo(reshape(parts, [keyHeads, 1, rows, columns]), [keyHeads, group, rows, columns]);
+  return reshape(copies, [keyHeads * group, rows, columns]);
 }
 
 function shapedFamily<const N extends ShapeMethod>(name: N, text: string) {

@@ -14,11 +14,12 @@ import { normalizeHeads, queryKeyScaleLayout } from './query-key-norm.js';
 export interface AttentionParams<F extends object = object, T = Tensor> {
   /** [dim, heads·headDim] */
   readonly query: LinearParams<T>;
+  /** [dim, keyHeads·headDim] */
   readonly key: LinearParams<T>;
   readonly value: LinearParams<T>;
   /** [heads·headDim, dim] */
   readonly output: LinearParams<T>;
-  /** What normalised queries and keys are multiplied by, [heads]. */
+  /** What normalised queries and keys are multiplied by, [keyHeads]. */
   readonly queryKeyScale?: T | undefined;
   /** What the core learns; absent where it learns nothing. */
   readonly features?: F | undefined;
@@ -54,20 +55,20 @@ export function attentionMixer<F extends object, B extends object, S extends obj
   sizes: MixerSizes,
   { features, attend, ...core }: AttentionCore<F, B, S, R>,
 ): Mixer<AttentionParams<F>, B, S, R> {
-  const { dim, heads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm } = sizes;
+  const { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm } = sizes;
   const inner = heads * headDim;
-  const branch = linearLayout(dim, inner, { bias: qkvBias });
+  const branch = (count: number) => linearLayout(dim, count * headDim, { bias: qkvBias });
   const layout = {
-    ...{ query: branch, key: branch, value: branch },
+    ...{ query: branch(heads), key: branch(keyHeads), value: branch(keyHeads) },
     output: linearLayout(inner, dim, { bias: outputBias, gain: outputGain }),
-    queryKeyScale: queryKeyNorm && queryKeyScaleLayout(queryKeyNorm, heads),
+    queryKeyScale: queryKeyNorm && queryKeyScaleLayout(queryKeyNorm, keyHeads),
     features,
   };
   return {
     ...core,
     params: layout as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
-      const inputs = attentionInputs(params, x, { heads, headDim }, context);
+      const inputs = attentionInputs(params, x, { heads, keyHeads, headDim }, context);
       const result = attend(inputs, { features: params.features, buffers }, memory, context.length);
       const [batch, length] = x.shape as [Dim, Dim];
       const { query, key, value } = inputs;
@@ -80,23 +81,27 @@ export function attentionMixer<F extends object, B extends object, S extends obj
   };
 }
 
-/** x [batch, length, dim] → queries, keys and values [batch, length, heads, headDim], turned by their positions. */
+/**
+ * x [batch, length, dim] → queries [batch, length, heads, headDim], keys and values [batch, length, keyHeads, headDim], turned
+ * by their positions.
+ */
 function attentionInputs(
   params: AttentionParams,
   x: Tensor,
-  { heads, headDim }: Pick<MixerSizes, 'heads' | 'headDim'>,
+  { heads, keyHeads, headDim }: Pick<MixerSizes, 'heads' | 'keyHeads' | 'headDim'>,
   { angles, mask, positions }: TokenContext,
 ): AttentionInputs {
   const [batch, length] = x.shape as [Dim, Dim];
   const { queryKeyScale: scale } = params;
-  const split = (y: Tensor) => reshape(y, [batch, length, heads, headDim]);
-  const join = (y: Tensor) => reshape(y, [batch, length, heads * headDim]);
-  const normed = (y: Tensor) => (scale === undefined ? y : join(normalizeHeads(split(y), scale)));
-  const turn = (y: Tensor) => (angles === undefined ? y : rotary(y, angles.cosine, angles.sine, heads));
+  const split = (y: Tensor, count: number) => reshape(y, [batch, length, count, headDim]);
+  const normed = (y: Tensor, count: number) =>
+    scale === undefined ? y : reshape(normalizeHeads(split(y, count), scale), [batch, length, count * headDim]);
+  const turn = (y: Tensor, count: number) =>
+    split(angles === undefined ? y : rotary(y, angles.cosine, angles.sine, count), count);
   return {
-    query: split(turn(normed(linear(params.query, x)))),
-    key: split(turn(normed(linear(params.key, x)))),
-    value: split(linear(params.value, x)),
+    query: turn(normed(linear(params.query, x), heads), heads),
+    key: turn(normed(linear(params.key, x), keyHeads), keyHeads),
+    value: split(linear(params.value, x), keyHeads),
     keyMask: mask,
     queryPosition: positions,
     keyPosition: positions,

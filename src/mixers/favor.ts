@@ -8,6 +8,7 @@ import type * as z from 'zod';
 import { addRecent } from '../attention/deferred.js';
 import {
   type AttentionState,
+  attentionStateLayout,
   bidirectionalAttention,
   causalAttention,
   deferredAttention,
@@ -16,7 +17,6 @@ import {
   recurrentAttention,
   stateFeatureCount,
 } from '../attention/index.js';
-import { emptyLogScale } from '../attention/state.js';
 import type { Dim } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
@@ -36,9 +36,11 @@ import {
   type LearnedFeatureParams,
   learnedLayout,
   projectionSize,
+  type RowMoments,
   rowMoments,
   shapeFromMoments,
 } from '../features/index.js';
+import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
 
@@ -93,16 +95,13 @@ type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
 
 function favorCore(
   options: FeatureMapOptions,
-  { heads, headDim, isCausal, chunk }: MixerSizes,
+  { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
-  const stateOf = (batch: Dim): AttentionState<StateSpec> => ({
-    sum: { dtype: 'float32', shape: [batch, heads, featureCount, headDim + 1], initial: 0 },
-    logScale: { dtype: 'float32', shape: [batch, heads, featureCount], initial: emptyLogScale },
-  });
+  const stateOf = (batch: Dim) => attentionStateLayout({ batch, keyHeads, featureCount, valueDim: headDim });
   return {
-    features: learnedLayout(options, heads),
-    buffers: bufferParts(options, heads),
+    features: learnedLayout(options, heads, keyHeads),
+    buffers: bufferParts(options, keyHeads),
     traits: {
       state: isCausal ? 'fixed' : 'none',
       isRagged: true,
@@ -110,10 +109,10 @@ function favorCore(
       isFlat: isFlatMap(options.name),
       featureCount: options.featureCount,
     },
-    deferral: isCausal ? favorDeferral(stateOf, heads, featureCount, headDim) : undefined,
-    measured: measuredShape(options),
+    deferral: isCausal ? favorDeferral(stateOf, keyHeads, featureCount, headDim) : undefined,
+    measured: measuredShape(options, keyHeads),
     state: (batch) => (isCausal ? stateOf(batch) : ({} as AttentionState<StateSpec>)),
-    operations: (length) => favorOperations(options, heads, length),
+    operations: (length) => favorOperations(options, { heads, keyHeads }, length),
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });
       if (!isCausal) {
@@ -131,14 +130,18 @@ function favorCore(
 
 function favorDeferral(
   state: (batch: Dim) => AttentionState<StateSpec>,
-  heads: number,
+  keyHeads: number,
   features: number,
   headDim: number,
 ): Deferral<AttentionState, RecentTokens> {
   return {
     state,
     rows(batch, window) {
-      const row = (size: number): StateSpec => ({ dtype: 'float32', shape: [batch, heads, window, size], initial: 0 });
+      const row = (size: number): StateSpec => ({
+        dtype: 'float32',
+        shape: [batch, keyHeads, window, size],
+        initial: 0,
+      });
       return { weight: row(features), value: row(headDim + 1) };
     },
     settle: (state, recent) => addRecent({ ...state, recent }),
@@ -151,23 +154,40 @@ function favorDeferral(
   };
 }
 
-/** Maps that are shaped by moments take the shape from what attention compares. */
-function measuredShape({ name }: FeatureMapOptions): MeasuredBuffers | undefined {
+/** Maps that are shaped by moments take the shape of each key head from what attention compares there. */
+function measuredShape({ name }: FeatureMapOptions, keyHeads: number): MeasuredBuffers | undefined {
   if (!isShaped(name)) return undefined;
   return {
     names: ['shape'],
-    moments: ({ query, key }, mask) => ({ query: rowMoments(query, mask), key: rowMoments(key, mask) }),
+    moments: ({ query, key }, mask) => ({
+      query: groupMoments(rowMoments(query, mask), keyHeads),
+      key: rowMoments(key, mask),
+    }),
     buffers: (moments) => ({ shape: shapeFromMoments(name, moments) }),
   };
 }
 
-/** Features of queries and keys, and the causal core. */
-function favorOperations(options: FeatureMapOptions, heads: number, length: number): MixerOperations {
+/** The moments of all query heads that share a key head. */
+function groupMoments(moments: RowMoments, keyHeads: number): RowMoments {
+  const ofGroup = (x: Tensor) => {
+    const heads = x.staticDim(0);
+    return heads === keyHeads ? x : mean(reshape(x, [keyHeads, heads / keyHeads, ...x.shape.slice(1)]), 1);
+  };
+  return { mean: ofGroup(moments.mean), second: ofGroup(moments.second) };
+}
+
+/** Features of queries and keys, and the causal core, whose sums over keys are those of the key heads. */
+function favorOperations(
+  options: FeatureMapOptions,
+  { heads, keyHeads }: Pick<MixerSizes, 'heads' | 'keyHeads'>,
+  length: number,
+): MixerOperations {
   const { headDim, featureCount } = options;
   const [rows, columns] = projectionSize(options) ?? [0, 0];
-  const isLearned = learnedLayout(options, heads) !== undefined;
+  const isLearned = learnedLayout(options, heads, keyHeads) !== undefined;
   const own = isLearned || isShaped(options.name) ? headDim * headDim : 0;
-  const features = heads * 2 * length * 2 * (rows * columns + own);
-  const core = heads * (2 * length * countedChunk * (featureCount + headDim) + 4 * length * featureCount * headDim);
+  const features = (heads + keyHeads) * length * 2 * (rows * columns + own);
+  const within = heads * 2 * length * countedChunk * (featureCount + headDim);
+  const core = within + (heads + keyHeads) * 2 * length * featureCount * headDim;
   return { attention: features + core, withoutGradient: isLearned ? 0 : features };
 }

@@ -14,6 +14,8 @@ export interface MixerSizes {
   /** Width of the residual stream. */
   readonly dim: number;
   readonly heads: number;
+  /** Heads of keys and values, of which `heads` is a multiple: as many query heads in a row share one. */
+  readonly keyHeads: number;
   readonly headDim: number;
   /** Whether a token sees those before it and itself alone. */
   readonly isCausal: boolean;

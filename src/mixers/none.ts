@@ -1,22 +1,26 @@
 /** No attention: the values pass, at the cost of all that is not attention (the paper's X). For measuring. */
-import { add, multiply } from '../graph/index.js';
+import { repeatTokenHeads } from '../attention/heads.js';
+import { add, multiply, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
-import { mixerFamily } from './mixer.js';
+import { type MixerSizes, mixerFamily } from './mixer.js';
 
 type None = Record<never, never>;
 
-const core: AttentionCore<None, None, None, None> = {
+const coreOf = ({ heads, keyHeads }: MixerSizes): AttentionCore<None, None, None, None> => ({
   buffers: {},
   traits: { state: 'none', isRagged: true, isChunked: false, isFlat: false },
   state: () => ({}),
   operations: () => ({ attention: 0, withoutGradient: 0 }),
   // Queries and keys are computed and add nothing, so that only attention itself is left out.
-  attend: ({ query, key, value }) => ({ output: add(value, multiply(add(query, key), 0)), state: {} }),
-};
+  attend({ query, key, value }) {
+    const spread = (x: Tensor) => repeatTokenHeads(x, heads / keyHeads);
+    return { output: add(spread(value), multiply(add(query, spread(key)), 0)), state: {} };
+  },
+});
 
 export const noMixer = mixerFamily({
   kind: 'none',
   text: 'the values pass, for measuring what attention costs',
   own: {},
-  build: (_, sizes) => attentionMixer(sizes, core),
+  build: (_, sizes) => attentionMixer(sizes, coreOf(sizes)),
 });

@@ -9,7 +9,7 @@
 import * as z from 'zod';
 import { filled, type ParameterSpec } from '../base/layout.js';
 import { choice, option } from '../base/options.js';
-import { constant, multiply, reshape, rmsNorm, type Tensor } from '../graph/index.js';
+import { broadcastTo, constant, multiply, reshape, rmsNorm, type Tensor } from '../graph/index.js';
 
 export const queryKeyNormChoice = choice(
   'kind',
@@ -29,15 +29,17 @@ export const queryKeyNormChoice = choice(
 
 export type QueryKeyNorm = z.output<typeof queryKeyNormChoice>;
 
-/** √τ of each head, whose square cannot be negative. */
-export function queryKeyScaleLayout(norm: QueryKeyNorm, heads: number): ParameterSpec | undefined {
-  return norm.kind === 'none' ? undefined : filled([heads], Math.sqrt(norm.temperature));
+/** √τ of each key head and of the query heads that share it, whose square cannot be negative. */
+export function queryKeyScaleLayout(norm: QueryKeyNorm, keyHeads: number): ParameterSpec | undefined {
+  return norm.kind === 'none' ? undefined : filled([keyHeads], Math.sqrt(norm.temperature));
 }
 
-/** x [batch, length, heads, headDim] with rows of length scale·headDim^¼, scale [heads]. */
+/** x [batch, length, heads, headDim] with rows of length scale·headDim^¼; as many heads in a row share an entry of scale [keyHeads]. */
 export function normalizeHeads(x: Tensor, scale: Tensor): Tensor {
   const dim = x.staticDim(-1);
   // RMSNorm gives rows of length √dim.
   const weight = constant('float32', [dim], new Array<number>(dim).fill(dim ** -0.25));
-  return multiply(rmsNorm(x, weight), reshape(scale, [scale.dim(0), 1]));
+  const [heads, keyHeads] = [x.staticDim(-2), scale.staticDim(0)];
+  const shared = broadcastTo(reshape(scale, [keyHeads, 1]), [keyHeads, heads / keyHeads]);
+  return multiply(rmsNorm(x, weight), reshape(heads === keyHeads ? scale : shared, [heads, 1]));
 }

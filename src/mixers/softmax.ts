@@ -15,13 +15,13 @@ export const softmaxMixer = mixerFamily({
 
 type None = Record<never, never>;
 
-function softmaxCore({ heads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
+function softmaxCore({ heads, keyHeads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
   return {
     buffers: {},
     traits: { state: isCausal ? 'growing' : 'none', isRagged: !isCausal, isChunked: false, isFlat: false },
     state(batch) {
       if (!isCausal) return {} as ExactState<StateSpec>;
-      const part = { dtype: 'float32', shape: [batch, heads, 0, headDim], initial: 0, growing: 2 } as const;
+      const part = { dtype: 'float32', shape: [batch, keyHeads, 0, headDim], initial: 0, growing: 2 } as const;
       return { key: part, value: part };
     },
     operations: (length) => ({ attention: heads * 2 * 2 * length * length * headDim, withoutGradient: 0 }),

@@ -1,4 +1,5 @@
 /** The queries, keys and values that a model's attention sees, layer by layer: what feature maps are chosen by. */
+import { groupOf, repeatTokenHeads } from '../attention/heads.js';
 import type { AttentionSamples } from '../attention/index.js';
 import type { HostTensor } from '../base/array.js';
 import type { Engine } from '../engine/index.js';
@@ -23,9 +24,13 @@ export async function attentionSamples(
     (learned: object, drawn: object, given: { tokens: Tensor<'int32'> }) => {
       const { attended } = model.apply({ params: learned, buffers: drawn }, given);
       const real = (x: Tensor) => slice(x, 1, 0, length);
-      const layers = attended.map(
-        (rows) => rows && { query: real(rows.query), key: real(rows.key), value: real(rows.value) },
-      );
+      // Samples are those of query heads: where several share a key head, each has its keys.
+      const layers = attended.map((rows) => {
+        if (rows === undefined) return undefined;
+        const group = groupOf(rows.query, rows.key);
+        const spread = (x: Tensor) => repeatTokenHeads(real(x), group);
+        return { query: real(rows.query), key: spread(rows.key), value: spread(rows.value) };
+      });
       return { layers };
     },
     [specsOf(params), specsOf(buffers), specsOf({ tokens })],

@@ -17,6 +17,9 @@ export const trunkFields = {
   dim: option(width, 'width of the residual stream', fromPreset),
   depth: option(z.int().min(1).max(1024), 'blocks', fromPreset),
   heads: option(width, 'attention heads', fromPreset),
+  keyHeads: option(width.optional(), 'heads of keys and values, each shared by as many attention heads', {
+    fallback: 'as many as heads',
+  }),
   headDim: option(width, 'width of a head; even for rotary positions', fromPreset),
   feedForwardMultiplier: option(
     z.number().positive().max(64).default(4),
@@ -79,10 +82,18 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
     ]);
   }
   problems.push(...positionProblems(config.positions, config));
+  if (config.heads % keyHeadsOf(config) !== 0) {
+    problems.push([['keyHeads'], `a divisor of heads, ${config.heads}, got ${config.keyHeads}`]);
+  }
   if (Math.round(config.dim * config.feedForwardMultiplier) < 1) {
     problems.push([['feedForwardMultiplier'], `the hidden width, ${config.dim} times it, rounds to 0`]);
   }
   return problems;
+}
+
+/** The heads of keys and values. */
+export function keyHeadsOf({ heads, keyHeads = heads }: Pick<TrunkConfig, 'heads' | 'keyHeads'>): number {
+  return keyHeads;
 }
 
 /** The options with all that follows from others filled in. */

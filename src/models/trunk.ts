@@ -21,7 +21,7 @@ import { add, scope, slice, type Tensor } from '../graph/index.js';
 import { buildMixer, type Mixer } from '../mixers/index.js';
 import { type FrameInputs, frameOf, type TokenFrame } from './frame.js';
 import { type PositionParams, positionLayout, withPositions } from './positions.js';
-import { mixersByLayer, type TrunkConfig } from './trunk-options.js';
+import { keyHeadsOf, mixersByLayer, type TrunkConfig } from './trunk-options.js';
 
 export interface TrunkParams<T = Tensor> {
   /** Of learned and axial positions. */
@@ -91,7 +91,10 @@ export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOption
   const { dim, depth, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
   const outputGain = 1 / Math.sqrt(2 * depth);
   const hidden = Math.round(dim * config.feedForwardMultiplier);
-  const sizes = { dim, heads, headDim, isCausal, outputGain, chunk, qkvBias, outputBias, queryKeyNorm };
+  const sizes = {
+    ...{ dim, heads, keyHeads: keyHeadsOf(config), headDim, isCausal },
+    ...{ outputGain, chunk, qkvBias, outputBias, queryKeyNorm },
+  };
   const mixers = mixersByLayer(config).map((chosen) => buildMixer(chosen, sizes));
   const blocks = mixers.map((mixer, layer) =>
     block({

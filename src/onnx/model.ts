@@ -88,6 +88,7 @@ function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): N
   };
   const read = (node: NodeProto) => {
     if (node.opType === 'Scan') dropItems(node, needed);
+    if (node.opType === 'If') dropResults(node, needed);
     for (const { g } of node.attribute) {
       const own = g?.output.map(({ name }) => name) ?? [];
       if (g !== undefined) g.node = neededNodes(g.node, own);
@@ -126,6 +127,16 @@ function dropItems(node: NodeProto, needed: ReadonlySet<string>): void {
   directions.ints = directions.ints.filter((_, at) => isKept(states + at));
   body.output = body.output.filter((_, at) => isKept(at));
   node.output = node.output.filter((_, at) => isKept(at));
+}
+
+/** Takes the results of a choice that nobody reads out of both branches, with what they alone are computed from. */
+function dropResults(node: NodeProto, needed: ReadonlySet<string>): void {
+  const isKept = node.output.map((name) => needed.has(name));
+  for (const { g } of node.attribute) {
+    if (g === undefined) throw internalError('an If without a branch');
+    g.output = g.output.filter((_, at) => isKept[at]);
+  }
+  node.output = node.output.filter((_, at) => isKept[at]);
 }
 
 /** Writes the graph as an ONNX model (opset 23) for a target. */

@@ -3,18 +3,21 @@ import { describe } from 'vitest';
 import { modelNames } from '../../src/models/index.js';
 import { conforms, randomModel } from '../support/model-conformance.js';
 
-const mixers = {
-  'FAVOR+': { features: { featureCount: 8 } },
-  'FAVOR+ with signed features': { features: { name: 'trigonometric', featureCount: 8 } },
-  'FAVOR+ with learned features': { features: 'hedgehog' },
-  'exact attention': 'softmax',
-  'no attention': 'none',
-} as const;
+const mixers: Readonly<Record<string, object>> = {
+  'FAVOR+': { attention: { features: { featureCount: 8 } } },
+  'FAVOR+ with signed features': { attention: { features: { name: 'trigonometric', featureCount: 8 } } },
+  'FAVOR+ with learned features': { attention: { features: 'hedgehog' } },
+  'FAVOR+ with one key head': { attention: { features: 'hedgehog' }, keyHeads: 1 },
+  'exact attention': { attention: 'softmax' },
+  'exact attention with one key head': { attention: 'softmax', keyHeads: 1 },
+  'no attention': { attention: 'none' },
+  'no attention with one key head': { attention: 'none', keyHeads: 1 },
+};
 
 const cases = modelNames().flatMap((family) =>
-  Object.entries(mixers).map(([mixer, attention]) => ({ family, mixer, attention })),
+  Object.entries(mixers).map(([mixer, options]) => ({ family, mixer, options })),
 );
 
-describe.each(cases)('$family with $mixer', ({ family, attention }) => {
-  conforms(randomModel(family, { attention }));
+describe.each(cases)('$family with $mixer', ({ family, options }) => {
+  conforms(randomModel(family, options));
 });

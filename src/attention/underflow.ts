@@ -27,6 +27,7 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
+import { inverseOf } from './terms.js';
 
 const flushed = 2 ** -126;
 const tolerated = 2 ** -20;
@@ -39,18 +40,19 @@ function isAllFinite(x: Tensor): Tensor<'bool'> {
 }
 
 export interface AttentionRows {
-  /** 1/den [..., 1] */
-  readonly inverse: Tensor;
+  /** [..., 1] */
+  readonly denominator: Tensor;
   /** Σⱼ w_j over the keys that a row sees, [..., 1]. */
   readonly seen: Tensor;
   /** False for rows that see no key, which lose nothing; [..., 1]. */
   readonly visible: Tensor<'bool'> | undefined;
-  /** What is not finite where a value is not: the outputs, or sums that hold all values. */
+  /** What is not finite where a value is not: the numerators, or sums that hold all values. */
   readonly sums: Tensor;
 }
 
 /** Whether some row of attention over so many features lost weights, or is not finite: bool scalar. */
-export function isLossy({ inverse, seen, visible, sums }: AttentionRows, features: number): Tensor<'bool'> {
+export function underflows({ denominator, seen, visible, sums }: AttentionRows, features: number): Tensor<'bool'> {
+  const inverse = inverseOf(denominator, visible);
   const needed = maximum(multiply(seen, (3 * features * flushed) / tolerated), smallest);
   const share = multiply(inverse, needed); // at most 1 where a denominator is as large as it has to be
   const counted = visible === undefined ? share : where(visible, share, scalar(0));
@@ -61,7 +63,7 @@ export function isLossy({ inverse, seen, visible, sums }: AttentionRows, feature
  * Whether some feature of a state [batch, heads, features, dim + 1] lost weights of keys: its denominators [..., 1], at
  * one scale per head, add up to at least the weights of all keys. A state that has read nothing lost nothing.
  */
-export function isLossyState(state: Tensor, denominator: Tensor): Tensor<'bool'> {
+export function stateUnderflows(state: Tensor, denominator: Tensor): Tensor<'bool'> {
   const needed = multiply(sum(denominator, 2, true), flushed / tolerated);
   return not(and(lessOrEqual(max(subtract(needed, denominator)), 0), isAllFinite(state)));
 }
