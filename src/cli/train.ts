@@ -37,7 +37,12 @@ Examples:
 export const trainCommand: CommandWords<typeof trainSchema> = {
   name: 'train',
   text: 'train a model on files: a language model, unless another task is named',
-  arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
+  arguments: [
+    {
+      name: '[files...]',
+      text: 'what is learned from, in this order: text, or labelled texts; needed unless --resume is given',
+    },
+  ],
   options: trainSchema,
   flags: [
     ...flagsOf('Run:', runSchema),

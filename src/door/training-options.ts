@@ -47,7 +47,10 @@ export interface TrainingRunOptions {
   readonly chunk?: number | undefined;
   /** Steps between new random projections, 0 for never; 1,000 unless given. */
   readonly redrawInterval?: number | undefined;
-  /** The part at the end of the text that is held out, by whose loss the best weights are chosen; 0.05 unless given. */
+  /**
+   * The part that is held out, by whose loss the best weights are chosen: the end of a text, or some of labelled texts,
+   * chosen by the seed; above 0 and below 1, 0.05 unless given.
+   */
   readonly heldOut?: number | undefined;
   /** Steps between evaluations on it; a tenth of all, and 200 at least, unless given. */
   readonly evaluationInterval?: number | undefined;

@@ -28,8 +28,6 @@ export {
   type LanguageModelOptions,
   languageModelConfig,
   languageModelSchema,
-  type PresetName,
-  presets,
 } from './language-model.js';
 export {
   buffersDigest,
@@ -50,6 +48,7 @@ export {
   type PassOptions,
 } from './model.js';
 export { createPredictor, type Predictor, predict } from './prediction.js';
+export { type PresetName, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';

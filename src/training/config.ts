@@ -49,7 +49,10 @@ const fields = {
   ),
   chunk: option(count.max(2048).default(64), 'tokens that causal attention takes at once; changes the speed alone'),
   redrawInterval: option(z.int().min(0).default(1000), 'steps between new random projections; 0: never'),
-  heldOut: option(fraction.gt(0).lt(1).default(0.05), 'the part at the end of the text that is held out'),
+  heldOut: option(
+    fraction.gt(0).lt(1).default(0.05),
+    'the part that is held out: the end of a text, or some of labelled texts, chosen by the seed',
+  ),
   evaluationInterval: option(count.optional(), 'steps between evaluations on it', {
     fallback: 'a tenth of the steps, and 200 at least',
   }),

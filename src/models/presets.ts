@@ -1,0 +1,24 @@
+/**
+ * Presets: sizes with names, and a window, batch, rate and number of steps that suit them. They hold for every family of
+ * models and every task; the parameters that are told are those of a language model over bytes.
+ */
+export const presets = {
+  /** 1.4 M parameters: a language model learns a book on a laptop in a minute or two. */
+  tiny: {
+    model: { dim: 192, depth: 3, heads: 6, headDim: 32, attention: { features: { featureCount: 112 } } },
+    training: { window: 256, batch: 4, learningRate: 3e-3, steps: 760, evaluationInterval: 380 },
+  },
+  /** 19 M parameters. */
+  small: {
+    model: { dim: 512, depth: 6, heads: 8, headDim: 64, attention: { features: { featureCount: 256 } } },
+    training: { window: 1024, batch: 4, learningRate: 1e-3, steps: 10_000 },
+  },
+  /** 85 M parameters. */
+  base: {
+    model: { dim: 768, depth: 12, heads: 12, headDim: 64, attention: { features: { featureCount: 256 } } },
+    training: { window: 2048, batch: 4, learningRate: 6e-4, steps: 50_000 },
+  },
+} as const;
+
+/** The name of a preset. */
+export type PresetName = keyof typeof presets;
