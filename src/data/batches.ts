@@ -7,8 +7,8 @@ import { type HostTensor, int32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { type ByteSource, sliceSource } from './byte-source.js';
-import { type TokenSource, tokenSource } from './token-source.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { TokenSource } from './token-source.js';
+import { type Tokenizer, tokenSource } from './tokenizer.js';
 
 export interface Windows {
   /** [batch, window+1] */

@@ -41,7 +41,7 @@ export {
   textRows,
 } from './labelled-batches.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
-export { bytesPerToken, type TokenSource, tokenSource, tokensSource } from './token-source.js';
-export type { TokenDecoder, Tokenizer } from './tokenizer.js';
+export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js';
+export { type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';
 export { registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
 export { Utf8Stream } from './utf8-stream.js';

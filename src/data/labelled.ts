@@ -4,8 +4,8 @@
  */
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import { type TokenSource, tokenSource } from './token-source.js';
-import type { Tokenizer } from './tokenizer.js';
+import type { TokenSource } from './token-source.js';
+import { type Tokenizer, tokenSource } from './tokenizer.js';
 
 /** The name of a class, or the values of a regression. */
 export type Target = string | readonly number[];

@@ -1,7 +1,7 @@
 /** Token sources: a corpus as one addressable run of tokens, wherever it lies. */
-import { type ByteSource, expectRange } from './byte-source.js';
-import type { Tokenizer } from './tokenizer.js';
+import { expectRange } from './byte-source.js';
 
+/** Tokens at a range of places, from memory or from where they lie. */
 export interface TokenSource {
   /** Tokens in the whole source. */
   readonly length: number;
@@ -26,10 +26,4 @@ export function tokensSource(tokens: Int32Array, byteLength: number): TokenSourc
       return tokens.subarray(offset, offset + length);
     },
   };
-}
-
-/** The tokens of a text. What the tokenizer cannot take as it lies is read and encoded whole. */
-export async function tokenSource(tokenizer: Tokenizer, text: ByteSource): Promise<TokenSource> {
-  if (tokenizer.source !== undefined) return tokenizer.source(text);
-  return tokensSource(tokenizer.encode(await text.read(0, text.length)), text.length);
 }

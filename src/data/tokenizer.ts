@@ -1,9 +1,9 @@
 /**
  * Tokenizers: from text to numbers and back. A model names its tokenizer in its config, and whatever reads or writes text
- * for it (training, generation, embeddings, the command line) asks that one. `registry.ts` has them by name.
+ * for it (training, generation, embeddings, the command line) asks that one. `tokenizer-registry.ts` has them by name.
  */
 import type { ByteSource } from './byte-source.js';
-import type { TokenSource } from './token-source.js';
+import { type TokenSource, tokensSource } from './token-source.js';
 
 /** From the tokens of one text, in their order, to its bytes. */
 export interface TokenDecoder {
@@ -35,4 +35,10 @@ export interface Tokenizer {
   source?(text: ByteSource): Promise<TokenSource>;
   /** The content of `tokenizer.json`, as Hugging Face has it: values of JSON, the same each time. */
   json(): object;
+}
+
+/** The tokens of a text. What the tokenizer cannot take as it lies is read and encoded whole. */
+export async function tokenSource(tokenizer: Tokenizer, text: ByteSource): Promise<TokenSource> {
+  if (tokenizer.source !== undefined) return tokenizer.source(text);
+  return tokensSource(tokenizer.encode(await text.read(0, text.length)), text.length);
 }
