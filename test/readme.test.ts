@@ -87,7 +87,9 @@ async function printed(text: string): Promise<string[]> {
   return [...written, String((await stat(book)).size)];
 }
 
-test('the code in it runs, each block after those before it (that of a worker in the test of built pages)', async () => {
+test('the code in it runs, each block after those before it (that of a worker in the test of built pages)', {
+  timeout: 240_000,
+}, async () => {
   const [attention, logits, training, classes, generation] = await printed(readme);
   expect(attention).toBe('2097152\n');
   expect(logits).toBe('[ 9, 256 ] 2304\n');
@@ -96,7 +98,7 @@ test('the code in it runs, each block after those before it (that of a worker in
   expect(Buffer.byteLength(generation ?? '')).toBeGreaterThan(30);
 });
 
-test('the code of the rooms in the docs runs', async () => {
+test('the code of the rooms in the docs runs', { timeout: 240_000 }, async () => {
   const rooms = await printed(readFileSync(join(root, 'docs/rooms.md'), 'utf8'));
   const [attention, training, generation, reading, custom, length] = rooms;
   expect(attention).toMatch(/\[ 1, 4096, 8, 64 \] 2097152/);
