@@ -22,5 +22,5 @@ export default {
     ...['trunkFields', 'targetChoice', 'machineSchema', 'storedDtypes', 'rotationKinds', 'States', 'Whole'],
   ],
   requiredToBeDocumented: ['Function', 'Class', 'Interface', 'TypeAlias', 'Variable'],
-  validation: { invalidLink: true, notExported: true, notDocumented: false },
+  validation: { invalidLink: true, notExported: true, notDocumented: true },
 };

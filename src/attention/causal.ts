@@ -60,6 +60,7 @@ import { joinSums } from './sums.js';
 import { type AttentionTerms, divideTerms, type TermGradients } from './terms.js';
 import { stateUnderflows, underflows } from './underflow.js';
 
+/** What causal attention has beside its inputs. */
 export interface CausalOptions {
   /** Positions in a chunk, up to `largestChunk`; changes the speed and nothing else. */
   readonly chunk?: number | undefined;
@@ -67,6 +68,7 @@ export interface CausalOptions {
   readonly state?: AttentionState | undefined;
 }
 
+/** Positions in a chunk unless given. */
 export const defaultChunk = 64;
 /** A chunk holds a matrix chunk × chunk: beyond some hundreds it costs more than all else, and 1,024 take 4 MB. */
 export const largestChunk = 1024;

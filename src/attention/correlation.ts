@@ -20,8 +20,10 @@ export const predictableMaps = [
   'aderf',
   'taylor',
 ] as const satisfies readonly FeatureMapName[];
+/** The maps whose error in attention is known in closed form. */
 export type PredictableMap = (typeof predictableMaps)[number];
 
+/** A map, and what the prediction of its error depends on. */
 export interface PredictedMap extends Pick<FeatureMapOptions, 'projectionKind'> {
   readonly name: PredictableMap;
   /** Of shaped maps. */

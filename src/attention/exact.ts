@@ -23,12 +23,14 @@ import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './l
 import { type AttentionTerms, divideTerms } from './terms.js';
 import { meanOf, seesSome } from './visible.js';
 
+/** What exact attention has beside its inputs. */
 export interface ExactOptions {
   readonly isCausal: boolean;
   /** Keys and values of earlier tokens: [batch, keyHeads, past, dim], which every query sees. Causal only. */
   readonly state?: ExactState | undefined;
 }
 
+/** The cache of exact attention, which grows with the text. */
 export interface ExactState<T = Tensor> {
   readonly key: T;
   readonly value: T;

@@ -27,6 +27,7 @@ import { type AttentionInputs, checkInputs, swapHeads, withOnes, withoutHidden }
 import { type AttentionTerms, divideTerms } from './terms.js';
 import { meanOf, seesSome, visibleKeys } from './visible.js';
 
+/** What attention through a kernel has beside its inputs. */
 export interface KernelOptions {
   readonly isCausal: boolean;
 }

@@ -23,6 +23,7 @@ import {
   where,
 } from '../graph/index.js';
 
+/** What attention reads. */
 export interface AttentionInputs {
   /** [batch, queries, heads, dim] */
   readonly query: Tensor;

@@ -51,12 +51,14 @@ import {
 import { maskedLogScale } from './state.js';
 import { visibleKeys, visibleSoftmax } from './visible.js';
 
+/** Which weights of an attention map are computed. */
 export interface AttentionMapOptions {
   readonly isCausal: boolean;
   /** Indices of the queries whose rows are wanted, in this order; all unless given. */
   readonly rows?: readonly number[];
 }
 
+/** What an attention map is computed from: values have no part in weights. */
 export type MapInputs = Omit<AttentionInputs, 'value'>;
 
 /** Features that are summed at once in log space: more is faster, and needs memory for rows·keys of each. */

@@ -21,6 +21,7 @@ import { exactAttention } from './exact.js';
 import { attentionMap, exactAttentionMap } from './map.js';
 import { type AttentionSamples, checkSamples, sampledRows } from './samples.js';
 
+/** How the error of attention is measured. */
 export interface MeasureOptions {
   /** Projections drawn; 4 unless given. */
   readonly draws?: number;

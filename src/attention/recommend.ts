@@ -18,6 +18,7 @@ import { predictAttentionError } from './error.js';
 import { measureAttentionError, shapeOfSamples } from './measure.js';
 import type { AttentionSamples } from './samples.js';
 
+/** A map that is compared with others, and how its projection is drawn. */
 export type FeatureCandidate = { readonly name: PredictableMap } & Pick<
   FeatureMapOptions,
   'projectionKind' | 'rowNorm'
@@ -29,8 +30,10 @@ export const defaultCandidates: readonly FeatureCandidate[] = predictableMaps.ma
   projectionKind: 'orthogonal',
   rowNorm: 'chi',
 }));
+/** The numbers of features that are compared unless others are given. */
 export const defaultFeatureCounts: readonly number[] = [32, 64, 128, 256, 512];
 
+/** How maps are compared. */
 export interface RecommendOptions {
   /** The relative error √(E|ô − o|²/|o|²) that is tolerated, above 0. */
   readonly tolerance: number;
@@ -44,6 +47,7 @@ export interface RecommendOptions {
   readonly seed?: number;
 }
 
+/** The error of a map with so many features. */
 export interface FeatureEstimate {
   readonly featureCount: number;
   /** Absent for regularised rows (root), whose bias the prediction does not know. */
@@ -52,10 +56,12 @@ export interface FeatureEstimate {
   readonly measured?: number;
 }
 
+/** A candidate, and its error for each number of features. */
 export interface CandidateReport extends FeatureCandidate {
   readonly estimates: readonly FeatureEstimate[];
 }
 
+/** What the comparison of maps came to. */
 export interface Recommendation {
   readonly tolerance: number;
   /**

@@ -3,6 +3,7 @@ import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { formatShape } from '../base/shape.js';
 
+/** Queries and keys of a model on a text, on which maps are compared. */
 export interface AttentionSamples {
   /** [batch, queries, heads, dim] and [batch, keys, heads, dim], as they go into attention: after rotary positions. */
   readonly query: HostTensor;

@@ -30,6 +30,7 @@ import {
   where,
 } from '../graph/index.js';
 
+/** What FAVOR+ keeps of the tokens read: one size, however many they were. */
 export interface AttentionState<T = Tensor> {
   /** [batch, keyHeads, features, dim + 1] */
   readonly sum: T;

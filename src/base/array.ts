@@ -2,8 +2,10 @@
 import { PerformerError } from './errors.js';
 import { elementCount, formatShape } from './shape.js';
 
+/** The types of elements. Models are float32; tokens are int32, keys of dropout uint32, indices int64, masks bool. */
 export type Dtype = 'float32' | 'float64' | 'int32' | 'int64' | 'uint32' | 'bool';
 
+/** The typed array that holds the elements of each dtype; bool is a byte, 0 or 1. */
 export interface DataOf {
   float32: Float32Array;
   float64: Float64Array;
@@ -62,27 +64,33 @@ export function hostTensor<D extends Dtype>(dtype: D, shape: readonly number[], 
   return tensor;
 }
 
+/** An array of zeros (false for bool). */
 export function zeros<D extends Dtype>(dtype: D, shape: readonly number[]): HostTensor<D> {
   const data = new constructors[dtype](elementCount(shape));
   return { dtype, shape, data: data as DataOf[Dtype] as DataOf[D] };
 }
 
+/** A float32 array. A `Float32Array` is kept and not copied. Throws SHAPE when the number of values does not fit. */
 export function float32(shape: readonly number[], values: ArrayLike<number>): HostTensor {
   return hostTensor('float32', shape, values instanceof Float32Array ? values : Float32Array.from(values));
 }
 
+/** An int32 array. An `Int32Array` is kept and not copied. Throws SHAPE when the number of values does not fit. */
 export function int32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'int32'> {
   return hostTensor('int32', shape, values instanceof Int32Array ? values : Int32Array.from(values));
 }
 
+/** A uint32 array of a copy of the values. Throws SHAPE when their number does not fit. */
 export function uint32(shape: readonly number[], values: ArrayLike<number>): HostTensor<'uint32'> {
   return hostTensor('uint32', shape, Uint32Array.from(values));
 }
 
+/** A float32 array of shape []. */
 export function float32Scalar(value: number): HostTensor {
   return float32([], [value]);
 }
 
+/** The bytes of the elements. */
 export function byteLength(tensor: AnyHostTensor): number {
   return tensor.data.byteLength;
 }

@@ -6,6 +6,7 @@
  */
 import { internalError, PerformerError } from './errors.js';
 
+/** A dimension: a number, or an expression over symbols. Compare two with `sameDim`, never with `===`. */
 export type Dim = number | DimExpression;
 
 /** Values of the symbols, by name. */
@@ -20,6 +21,7 @@ interface CeilQuotient {
   readonly numerator: Dim;
   readonly divisor: number;
 }
+/** What is multiplied in a term: a symbol, or ⌈numerator / divisor⌉. */
 export type DimAtom = Symbol | CeilQuotient;
 
 /** coefficient × product of atoms; a constant has no atoms. */
@@ -28,6 +30,7 @@ export interface DimTerm {
   readonly atoms: readonly DimAtom[];
 }
 
+/** A sum of terms in canonical form. Make one with `symbol` and compute with `addDims` and its like. */
 export class DimExpression {
   readonly terms: readonly DimTerm[];
   readonly text: string;
@@ -37,6 +40,7 @@ export class DimExpression {
     this.text = terms.map(formatTerm).join(' + ').replaceAll('+ -', '- ');
   }
 
+  /** As in messages and printed graphs: `64*ceil((length)/64)`. */
   toString(): string {
     return this.text;
   }
@@ -57,6 +61,7 @@ function formatTerm(term: DimTerm): string {
   return `${term.coefficient}*${monomial}`;
 }
 
+/** A dimension as messages have it. */
 export function formatDim(dim: Dim): string {
   return String(dim);
 }
@@ -90,11 +95,13 @@ export function symbol(name: string): DimExpression {
   return new DimExpression([{ coefficient: 1, atoms: [{ kind: 'symbol', name }] }]);
 }
 
+/** left + right */
 export function addDims(left: Dim, right: Dim): Dim {
   if (typeof left === 'number' && typeof right === 'number') return left + right;
   return fromTerms([...termsOf(left), ...termsOf(right)]);
 }
 
+/** left · right */
 export function multiplyDims(left: Dim, right: Dim): Dim {
   if (typeof left === 'number' && typeof right === 'number') return left * right;
   return fromTerms(
@@ -107,6 +114,7 @@ export function multiplyDims(left: Dim, right: Dim): Dim {
   );
 }
 
+/** left − right */
 export function subtractDims(left: Dim, right: Dim): Dim {
   return addDims(left, multiplyDims(right, -1));
 }
@@ -131,6 +139,7 @@ export function roundUp(dim: Dim, multiple: number): Dim {
   return multiplyDims(ceilDivide(dim, multiple), multiple);
 }
 
+/** Whether two dimensions are equal for every value of their symbols. */
 export function sameDim(left: Dim, right: Dim): boolean {
   return typeof left === 'number' || typeof right === 'number' ? left === right : left.text === right.text;
 }

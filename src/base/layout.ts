@@ -25,6 +25,7 @@ export interface ParameterSpec {
 export interface BufferSpec {
   readonly dtype: 'float32';
   readonly shape: readonly number[];
+  /** A value of the buffer: equal streams of random numbers give equal values. */
   draw(random: Random): HostTensor;
 }
 

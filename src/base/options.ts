@@ -34,6 +34,10 @@ export function option<S extends z.ZodType>(schema: S, text: string, help: Omit<
   return told;
 }
 
+/**
+ * How an option is written on a command line: `switch` is a flag that can only be set, `boolean` one that has a
+ * `--no-` form.
+ */
 export type OptionKind = 'number' | 'boolean' | 'switch' | 'choice' | 'text' | 'list';
 
 /** One option of a schema, however deep it stands. */
@@ -54,6 +58,7 @@ export interface OptionField extends OptionHelp {
   problemOf(value: unknown): string | undefined;
 }
 
+/** A choice on which an option depends: where it stands, and for which of its names the option exists. */
 export interface OptionVariants {
   readonly path: readonly string[];
   readonly names: readonly string[];

@@ -34,6 +34,10 @@ export function hashName(name: string): number {
   return hash >>> 0;
 }
 
+/**
+ * A stream of random numbers that a seed determines. `split` gives independent streams by name, so that what draws
+ * from one leaves the others as they were.
+ */
 export class Random {
   readonly key: readonly [number, number];
 

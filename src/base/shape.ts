@@ -2,16 +2,20 @@
 import { type Dim, type DimBindings, evaluateDim, formatDim, multiplyDims, sameDim } from './dimension.js';
 import { PerformerError } from './errors.js';
 
+/** The dimensions of a tensor, outermost first; a scalar has none. */
 export type Shape = readonly Dim[];
 
+/** A shape as messages have it: `[batch, length, 64]`. */
 export function formatShape(shape: Shape): string {
   return `[${shape.map(formatDim).join(', ')}]`;
 }
 
+/** Whether two shapes are equal for every value of their symbols. */
 export function sameShape(left: Shape, right: Shape): boolean {
   return left.length === right.length && left.every((dim, axis) => sameDim(dim, right[axis] as Dim));
 }
 
+/** The product of the dimensions; 1 for a scalar. */
 export function elementCount(shape: readonly number[]): number;
 export function elementCount(shape: Shape): Dim;
 export function elementCount(shape: Shape): Dim {
@@ -34,6 +38,7 @@ export function broadcastShapes(where: string, left: Shape, right: Shape): Shape
   });
 }
 
+/** The shape under given values of its symbols. */
 export function resolveShape(shape: Shape, bindings: DimBindings): number[] {
   return shape.map((dim) => evaluateDim(dim, bindings));
 }

@@ -13,6 +13,7 @@ export interface Leaf {
   readonly shape: Shape;
 }
 
+/** A leaf, or an object or list of trees. Entries that are undefined count as absent. */
 export type Tree<L extends Leaf> = L | readonly Tree<L>[] | { readonly [key: string]: Tree<L> | undefined };
 
 /** The tree `T` with every leaf replaced by `L`. */
@@ -101,6 +102,7 @@ export function pickTree<T extends object>(tree: object, like: T): T {
 /** The leaves of a tree as a list, and how a list of the same length becomes such a tree. */
 export function flattenTree<T>(tree: T): {
   readonly leaves: readonly LeafOf<T>[];
+  /** A tree of the same form with these leaves, in the order of `leaves`. */
   restore<L>(leaves: readonly L[]): MapLeaves<T, L>;
 } {
   const leaves = leavesOf(tree).map(([, leaf]) => leaf);

@@ -11,6 +11,7 @@ import type { Tensor } from '../graph/index.js';
 import type { Dropout } from './dropout.js';
 import type { RotaryAngles } from './position.js';
 
+/** The values of what a branch or a model learns and draws. */
 export interface Weights<P extends object = object, B extends object = object> {
   /** Learned. */
   readonly params: P;
@@ -48,6 +49,7 @@ export interface AttendedRows {
   readonly value: Tensor;
 }
 
+/** What a branch gives for a run of tokens. */
 export interface BranchResult<S extends object = object, R extends object = object> {
   /** [batch, length, dim] */
   readonly output: Tensor;
@@ -73,6 +75,7 @@ export interface Deferral<S extends object = object, R extends object = object> 
   isTaken(row: MapLeaves<R, { readonly data: ArrayLike<number> }>): boolean;
 }
 
+/** What a block adds to its residual stream: layouts of what it learns, draws and keeps, and the function itself. */
 export interface Branch<
   P extends object = object,
   B extends object = object,

@@ -17,6 +17,7 @@ import {
   where,
 } from '../graph/index.js';
 
+/** What the masks of a step are drawn from: equal keys give equal masks. */
 export interface DropoutKey {
   /** uint32 scalars, inputs of the graph. */
   readonly seed: Tensor<'uint32'>;
@@ -30,6 +31,7 @@ export interface DropoutRates {
   readonly feedForward: number;
 }
 
+/** What is dropped in a step of training, and how often. */
 export interface Dropout {
   readonly key: DropoutKey;
   readonly rates: DropoutRates;

@@ -3,6 +3,7 @@
 import { drawn, type ParameterSpec } from '../base/layout.js';
 import { type Tensor, takeRows } from '../graph/index.js';
 
+/** A table with a row for each token. */
 export interface EmbeddingParams<T = Tensor> {
   /** [count, dim] */
   readonly weight: T;
@@ -11,6 +12,7 @@ export interface EmbeddingParams<T = Tensor> {
 /** The standard deviation of the first values. */
 export const embeddingDeviation = 0.02;
 
+/** The layout of a table of `count` rows of width `dim`. */
 export function embeddingLayout(count: number, dim: number): EmbeddingParams<ParameterSpec> {
   return { weight: drawn([count, dim], embeddingDeviation) };
 }

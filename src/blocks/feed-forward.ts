@@ -25,6 +25,7 @@ const activations: Readonly<Record<Activation, { readonly of: (x: Tensor) => Ten
 /** Every `Activation`. */
 export const activationNames = Object.keys(activations) as [Activation, ...Activation[]];
 
+/** The sizes and the activation of the layer. */
 export interface FeedForwardOptions {
   readonly dim: number;
   /** The width between the two products, were the layer not gated. */
@@ -34,6 +35,7 @@ export interface FeedForwardOptions {
   readonly outputGain: number;
 }
 
+/** The matrices of the layer. */
 export interface FeedForwardParams<T = Tensor> {
   /** [dim, hidden], of gated layers. */
   readonly gate?: LinearParams<T> | undefined;
@@ -43,6 +45,7 @@ export interface FeedForwardParams<T = Tensor> {
   readonly contract: LinearParams<T>;
 }
 
+/** The layout of the layer; a gated one has `gate` beside `expand`. */
 export function feedForwardLayout(options: FeedForwardOptions): FeedForwardParams<ParameterSpec> {
   const { dim, activation, outputGain } = options;
   const { isGated } = activations[activation];

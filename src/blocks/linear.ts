@@ -4,6 +4,7 @@ import { drawn, filled, type ParameterSpec } from '../base/layout.js';
 import { elementCount } from '../base/shape.js';
 import { add, matmul, reshape, type Tensor } from '../graph/index.js';
 
+/** The weights of xW + b. */
 export interface LinearParams<T = Tensor> {
   /** [inputs, outputs] */
   readonly weight: T;
@@ -11,12 +12,14 @@ export interface LinearParams<T = Tensor> {
   readonly bias?: T;
 }
 
+/** How a linear layer begins. */
 export interface LinearOptions {
   readonly bias?: boolean;
   /** The standard deviation of the weights is gain/√inputs. */
   readonly gain?: number;
 }
 
+/** The layout of a linear layer from `inputs` to `outputs` channels. */
 export function linearLayout(
   inputs: number,
   outputs: number,

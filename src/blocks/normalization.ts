@@ -7,8 +7,10 @@
 import { filled, type ParameterSpec } from '../base/layout.js';
 import { broadcastTo, layerNorm, rmsNorm, type Tensor } from '../graph/index.js';
 
+/** The norms: LayerNorm, RMSNorm and ScaleNorm. */
 export type NormKind = 'layer' | 'rms' | 'scale';
 
+/** What a norm learns. */
 export interface NormParams<T = Tensor> {
   /** [dim], or [1] for ScaleNorm. */
   readonly weight: T;
@@ -16,6 +18,7 @@ export interface NormParams<T = Tensor> {
   readonly bias?: T | undefined;
 }
 
+/** The layout of a norm over rows of width `dim`. */
 export function normLayout(kind: NormKind, dim: number): NormParams<ParameterSpec> {
   const weight = filled([kind === 'scale' ? 1 : dim], 1);
   return kind === 'layer' ? { weight, bias: filled([dim], 0) } : { weight };

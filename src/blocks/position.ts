@@ -9,6 +9,7 @@
 import type { Dim } from '../base/dimension.js';
 import { add, cast, constant, cos, multiply, range, reshape, sin, type Tensor } from '../graph/index.js';
 
+/** Cosines and sines of the angles by which pairs of channels turn. */
 export interface RotaryAngles {
   /** [batch, length, dim/2] */
   readonly cosine: Tensor;
@@ -16,6 +17,7 @@ export interface RotaryAngles {
   readonly sine: Tensor;
 }
 
+/** How rotary positions turn (RoFormer, Su et al. 2021). */
 export interface RotaryOptions {
   /** 10,000 unless given; a greater one turns slower. */
   readonly base?: number | undefined;

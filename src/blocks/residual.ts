@@ -17,6 +17,7 @@ const placement = option(
   { flag: 'norm-placement' },
 );
 
+/** The norm as an option of models. */
 export const normChoice = choice(
   'kind',
   [
@@ -28,6 +29,7 @@ export const normChoice = choice(
   'layer',
 );
 
+/** The norm of a model, and where it stands. */
 export type NormOptions = z.output<typeof normChoice>;
 
 /** The step around a branch: `leave(x, branch(enter(x)))`. */

@@ -10,11 +10,16 @@ import type { DropoutKey } from './dropout.js';
 
 type List = readonly object[];
 
+/** What a stack gives. */
 export interface StackResult extends BranchResult<List, List> {
   /** What the attention of each block compares; undefined for a block without attention. */
   readonly attendedByBlock: readonly (AttendedRows | undefined)[];
 }
 
+/**
+ * Blocks one after another, as one branch. The last argument of `apply` says whether they are computed again for the
+ * gradient.
+ */
 export interface Stack extends Branch<List, List, List, List> {
   readonly blocks: readonly Branch[];
   apply(...given: [...Parameters<Branch<List, List, List, List>['apply']>, boolean?]): StackResult;

@@ -13,6 +13,7 @@ import { PerformerError } from '../base/errors.js';
 import { parseNumber } from '../base/number.js';
 import { Random } from '../base/random.js';
 import { type TokenSource, tokenSource } from '../data/index.js';
+import type { OpenSource } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
 import { attentionSamples, tokenizerOf } from '../models/index.js';
@@ -22,7 +23,7 @@ import type { FeaturesOptions } from './features.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
 import { readModel } from './read-model.js';
-import { type OpenSource, openTexts } from './standard-input.js';
+import { openTexts } from './standard-input.js';
 
 interface LayerReport extends Recommendation {
   readonly layer: string;

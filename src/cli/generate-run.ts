@@ -1,7 +1,7 @@
 /** `performer generate` at work. */
 import { stat } from 'node:fs/promises';
 import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
-import { openFiles } from '../data/node.js';
+import { type OpenSource, openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
 import { readSafetensors, writeSafetensors } from '../interop/node.js';
 import { type LoadedModel, tokenizerOf } from '../models/index.js';
@@ -13,7 +13,7 @@ import { readGenerationConfig } from './generation-config.js';
 import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
 import { readModel } from './read-model.js';
-import { type OpenSource, readPipe, readStream, standardInput } from './standard-input.js';
+import { readPipe, readStream, standardInput } from './standard-input.js';
 
 export async function runGenerate(
   { arguments: [folder], options: flags }: Given<GenerateFlags>,

@@ -11,7 +11,7 @@ import {
   splitCorpus,
   splitTexts,
 } from '../data/index.js';
-import { openFiles, openLabelledFolder, readLabelledFile } from '../data/node.js';
+import { type OpenSource, openFiles, openLabelledFolder, readLabelledFile } from '../data/node.js';
 import { modelOf, type Targets, tokenizerOf } from '../models/index.js';
 import { type Task, type TaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
@@ -19,7 +19,6 @@ import { usageError } from './command.js';
 import { formatCount } from './format.js';
 import { delimiterOf } from './kernel-format.js';
 import type { LabelledFlags } from './labelled-flags.js';
-import type { OpenSource } from './standard-input.js';
 
 export interface RunData {
   /** All that the files hold, by which they are told from others. */

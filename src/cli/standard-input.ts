@@ -4,15 +4,13 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf, PerformerError } from '../base/errors.js';
-import { type ByteSource, bytesSource, joinSources } from '../data/index.js';
-import { openFiles } from '../data/node.js';
+import { bytesSource, joinSources } from '../data/index.js';
+import { type OpenSource, openFiles } from '../data/node.js';
 import { readFully } from '../data/node-read.js';
 import { writeFully } from '../interop/node-files.js';
 import { usageError } from './command.js';
 import { formatCount } from './format.js';
 import type { Io } from './io.js';
-
-export type OpenSource = ByteSource & { close(): Promise<void> };
 
 /** The word for standard input in the place of a file. */
 export const standardInput = '-';

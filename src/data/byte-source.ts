@@ -4,6 +4,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 
+/** Bytes that can be read at any place, in memory or on a disk. */
 export interface ByteSource {
   /** Bytes in the whole source. */
   readonly length: number;

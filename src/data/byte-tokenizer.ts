@@ -7,6 +7,7 @@ import type { Tokenizer } from './tokenizer.js';
 
 const vocabularySize = 256;
 
+/** The tokenizer `bytes`: 256 tokens, each the byte of its number. */
 export const byteTokenizer: Tokenizer = {
   name: 'bytes',
   vocabularySize,

@@ -37,6 +37,7 @@ export function byLength(indices: ArrayLike<number>, lengthOf: (index: number) =
   return Array.from(indices).sort((a, b) => lengthOf(a) - lengthOf(b));
 }
 
+/** Which texts are in which batch, as a function of the seed. */
 export interface TextBatches {
   /** The numbers of the texts of a batch, by the number of the batch from 0: as many as a batch has. */
   of(number: number): readonly number[];

@@ -10,6 +10,7 @@ import { type Tokenizer, tokenSource } from './tokenizer.js';
 /** The name of a class, or the values of a regression. */
 export type Target = string | readonly number[];
 
+/** A text, and what is to be told of it. */
 export interface LabelledText {
   /** UTF-8; the caller must not write to them. */
   readonly bytes: Uint8Array;

@@ -4,11 +4,17 @@ import { PerformerError } from '../base/errors.js';
 import { type ByteSource, expectRange, joinSources } from './byte-source.js';
 import { openRegularFile, readError, readFully } from './node-read.js';
 
+/** Bytes that are at hand until `close`. */
+export interface OpenSource extends ByteSource {
+  /** Releases what is open: nothing can be read after. */
+  close(): Promise<void>;
+}
+
 /**
  * The files one after another, in the order given, as one source; `close` releases them. Throws DATA for no paths and
  * for a missing, empty or unreadable file or a directory; a read throws DATA when a file has shrunk since.
  */
-export async function openFiles(paths: readonly string[]): Promise<ByteSource & { close(): Promise<void> }> {
+export async function openFiles(paths: readonly string[]): Promise<OpenSource> {
   if (paths.length === 0) {
     throw new PerformerError('DATA', 'openFiles: expected at least one file, got none. Name the files to read.');
   }

@@ -5,6 +5,7 @@ import type { Encoding } from './encoding.js';
 import { openCsv } from './node-csv.js';
 import { linesOf, objectOfLine } from './node-lines.js';
 
+/** How the files are read. */
 export interface RecordOptions {
   /** Of tables: one character; a tab for files called .tsv, and otherwise a comma, unless given. */
   readonly delimiter?: string | undefined;
@@ -12,6 +13,7 @@ export interface RecordOptions {
   readonly encoding?: Encoding | undefined;
 }
 
+/** A row of a table, or a line of JSON. */
 export interface FileRecord {
   /** Where it ends in its file, from 1. */
   readonly line: number;

@@ -1,6 +1,6 @@
 /** The part of the data room that reads files, for Node. */
 export { type CsvOptions, openCsv } from './node-csv.js';
-export { openFiles } from './node-files.js';
+export { type OpenSource, openFiles } from './node-files.js';
 export {
   type LabelledColumns,
   type LabelledFileOptions,

@@ -7,6 +7,7 @@ export interface TableRow {
   readonly fields: readonly string[];
 }
 
+/** A table that is read row by row, from its beginning each time. */
 export interface Table {
   /** What messages call it. */
   readonly name: string;

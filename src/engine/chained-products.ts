@@ -8,7 +8,9 @@ const size = 2048;
 const chain = 8;
 
 export interface ChainedProducts {
+  /** Computes them once. */
   run(): Promise<unknown>;
+  /** Frees the session. */
   dispose(): Promise<void>;
   /** Floating-point operations of a run. */
   readonly operations: number;

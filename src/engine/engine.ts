@@ -20,6 +20,7 @@ export type EngineTensor = AnyHostTensor | PlacedTensor;
 /** Tensors that receive outputs: a tree like the result, of which any part may be absent. */
 export type RunOutputs<R> = PartialTree<MapLeaves<R, EngineTensor>>;
 
+/** Where a run writes. */
 export interface RunOptions<O> {
   /** The caller's tensors that receive outputs; not those that the run reads. */
   readonly outputs?: O | undefined;

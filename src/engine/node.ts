@@ -8,6 +8,7 @@ import { expectThreads, ortEngine } from './ort.js';
 const providers = ['cpu', 'cuda', 'webgpu'] as const;
 type Provider = (typeof providers)[number];
 
+/** How ONNX Runtime runs in Node. */
 export interface NodeEngineOptions {
   /** ONNX Runtime's execution provider: cpu unless given; cuda and webgpu are passed through. */
   readonly provider?: Provider | undefined;

@@ -9,6 +9,7 @@ import type { Engine } from './engine.js';
 import { missingRuntime } from './missing-runtime.js';
 import { expectThreads, type OrtEngineOptions, ortEngine, silence } from './ort.js';
 
+/** How ONNX Runtime runs as WebAssembly. A page has one runtime, with the options of its first engine. */
 export interface WebEngineOptions {
   /** Threads, from 1; as many as there are cores, up to 4, unless given. More than one needs a cross-origin isolated page. */
   readonly threads?: number | undefined;
@@ -19,6 +20,7 @@ export interface WebEngineOptions {
   readonly wasmPaths?: WasmPaths | undefined;
 }
 
+/** URLs of the two files of the runtime, which belong together. */
 export interface WasmPaths {
   readonly wasm: string;
   readonly mjs: string;

@@ -26,6 +26,7 @@ import { expectCounts } from './projection.js';
 import { type ProjectionLaw, projectionLaw } from './projection-law.js';
 import { type FeatureMapOptions, isShaped } from './registry.js';
 
+/** What the closed form of the error must know of a map beside its name. */
 export interface KernelErrorOptions {
   /** Of shaped maps: the shape, and the head of it, 0 unless given. */
   readonly shape?: FeatureShape<HostTensor>;

@@ -41,7 +41,9 @@ export interface FeatureMap {
   readonly learned?: readonly Tensor[];
   /** Set when features depend on the position of a token. */
   readonly usesPosition?: boolean;
+  /** The features of rows [..., length, dim] of queries: [..., length, features]. */
   query(x: Tensor, position?: Tensor): Features;
+  /** The features of rows of keys; those that `mask` leaves out do not count. */
   key(x: Tensor, position?: Tensor, mask?: Tensor<'bool'>): Features;
 }
 

@@ -7,6 +7,7 @@ import { PerformerError } from '../base/errors.js';
 import type { Tensor } from '../graph/index.js';
 import { attentionScale } from './gauge.js';
 
+/** Which kernel a map of random features estimates. */
 export interface GaussianOptions {
   /** γ > 0: the Gaussian kernel exp(−γ|q − k|²) instead of the softmax kernel exp(q·k/√dim). */
   readonly gamma?: number;

@@ -47,14 +47,30 @@ function eluPlusOne(x: Tensor): Tensor {
   return where(less(0, x), add(x, 1), exp(minimum(x, 0)));
 }
 
-interface Nonlinearity {
+/** A function f of generalised features. */
+export interface Nonlinearity {
+  /** Of each element alone, with a gradient. */
   readonly f: (x: Tensor) => Tensor;
   /** Whether f is negative somewhere. */
   readonly isSigned: boolean;
 }
 
+/** The names of the functions f that are built in. */
+export type NonlinearityName =
+  | 'relu'
+  | 'step'
+  | 'elu'
+  | 'sigmoid'
+  | 'softplus'
+  | 'abs'
+  | 'square'
+  | 'gelu'
+  | 'tanh'
+  | 'cos'
+  | 'identity';
+
 /** The functions that have a name. `exponential` is one too, and has a file of its own since it can overflow. */
-export const nonlinearities = {
+export const nonlinearities: Readonly<Record<NonlinearityName, Nonlinearity>> = {
   relu: { f: relu, isSigned: false },
   step: { f: step, isSigned: false },
   elu: { f: eluPlusOne, isSigned: false },
@@ -66,18 +82,18 @@ export const nonlinearities = {
   tanh: { f: tanh, isSigned: true },
   cos: { f: cos, isSigned: true },
   identity: { f: (x) => x, isSigned: true },
-} as const satisfies Record<string, Nonlinearity>;
-
-export type NonlinearityName = keyof typeof nonlinearities;
+};
 
 /** The ε of maps that are never negative, as google-research has it; others get none, and a guard in attention. */
 export const defaultKernelEpsilon = 1e-3;
 
+/** What generalised features f(w·x) have beside f. */
 export interface GeneralizedOptions {
   /** Added to every feature, finite, 0 or more. Default 1e-3 where f is never negative, else 0. */
   readonly epsilon?: number | undefined;
 }
 
+/** A function f of one’s own, with a name for messages. */
 export interface UserNonlinearity extends Nonlinearity {
   readonly name: string;
 }

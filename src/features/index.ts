@@ -16,6 +16,7 @@ export {
   defaultKernelEpsilon,
   type GeneralizedOptions,
   generalizedFeatures,
+  type Nonlinearity,
   type NonlinearityName,
   nonlinearities,
   type UserNonlinearity,

@@ -10,6 +10,7 @@ import type { FeatureMapParts, FeatureShape } from './parts.js';
 import { expectCounts } from './projection.js';
 import { drawFeatureParts, type FeatureMapOptions, featureMap } from './registry.js';
 
+/** Estimates of a kernel over many draws of a projection. */
 export interface MeasuredKernelError {
   /** The mean of the estimates of each pair, and its mean squared error against `kernel`: [pairs] */
   readonly mean: Float64Array;

@@ -38,6 +38,7 @@ export interface RowMoments<T = Tensor> {
   readonly second: T;
 }
 
+/** The moments of queries and of keys, from which a shape is computed. */
 export interface FeatureMoments<T = Tensor> {
   readonly query: RowMoments<T>;
   readonly key: RowMoments<T>;

@@ -1,6 +1,7 @@
 /** What feature maps are made of beside their options: `T` is a tensor of a graph, an array, or a mere layout. */
 import type { Tensor } from '../graph/index.js';
 
+/** The maps whose shape is computed from moments of queries and keys. */
 export const shapeMethods = ['oprf', 'sderf', 'aderf'] as const;
 /** How a map is shaped by the moments of queries and keys; see `shapeFromMoments`. */
 export type ShapeMethod = (typeof shapeMethods)[number];
@@ -14,6 +15,7 @@ export interface FeatureShape<T = Tensor> {
   readonly curvature: T;
 }
 
+/** The learned matrices of a map whose features are trained (Hedgehog). */
 export interface LearnedFeatureParams<T = Tensor> {
   /** [heads, dim, dim], of the queries and of the keys. */
   readonly query: T;

@@ -76,6 +76,7 @@ export function taylorFeatures(dim: number): FeatureMap {
   return { name: 'taylor', featureCount: taylorFeatureCount(dim), query: features, key: features };
 }
 
+/** The polynomial (q·k/√dim + offset)^degree that is estimated. */
 export interface PolynomialOptions {
   /** 1 or more. */
   readonly degree: number;

@@ -35,6 +35,7 @@ import { type GaussianOptions, gaussianScale } from './gaussian.js';
 /** Below any projection, and finite. */
 const hidden = -3.4e38;
 
+/** What positive features have beside the projection. */
 export interface PositiveFeatureOptions extends GaussianOptions {
   /**
    * Added to every feature after a stabiliser was subtracted, as performer-pytorch does (there 1e-4). It biases the

@@ -13,6 +13,7 @@
 import type { ProjectionOptions } from './projection.js';
 import { logOrthogonalPairMean, logSphereMean, orthogonalPairCosine, sphereCosine } from './sphere.js';
 
+/** The law of one row w of a projection, as expectations over it for a unit vector e. */
 export interface ProjectionLaw {
   /** log E e^{s e·w} */
   logMean(s: number): number;

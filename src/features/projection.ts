@@ -12,11 +12,14 @@ import { Fingerprint } from '../base/fingerprint.js';
 import type { Random } from '../base/random.js';
 import { arrangeDirections, norm, type RotationKind, rotationKinds, scaleTo } from './rotations.js';
 
+/** Every `ProjectionKind`. */
 export const projectionKinds = ['iid', ...rotationKinds] as const;
+/** How the rows of a random projection depend on each other. */
 export type ProjectionKind = 'iid' | RotationKind;
 
 export const rowNorms = ['chi', 'root'] as const;
 
+/** How the rows of a random projection are arranged, and how long they are. */
 export interface ProjectionOptions {
   /** How the rows of one block of dim are arranged; iid: not at all. */
   readonly kind: ProjectionKind;

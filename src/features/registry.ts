@@ -40,6 +40,7 @@ type BuiltIn = (typeof builtIn)[number];
 // biome-ignore lint/suspicious/noEmptyInterface: it is there to be extended
 export interface CustomFeatureMaps {}
 
+/** The names of feature maps: those built in, and those that a package declares in `CustomFeatureMaps`. */
 export type FeatureMapName = BuiltIn['name'] | (keyof CustomFeatureMaps & string);
 
 type OwnOf<F> =

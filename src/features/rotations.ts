@@ -13,6 +13,7 @@ import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 
 export const rotationKinds = ['orthogonal', 'structured', 'givens', 'simplex'] as const;
+/** How the rows of a block are made orthogonal, or, as a simplex, are spread out. */
 export type RotationKind = (typeof rotationKinds)[number];
 
 export function norm(vector: Float64Array): number {

@@ -13,6 +13,7 @@ import { describeIssues } from '../base/options.js';
 import { Random } from '../base/random.js';
 import { nameOfValue } from './value-name.js';
 
+/** How a token is chosen from logits. */
 export interface SamplingOptions {
   /** What logits are divided by, from 0: always the likeliest token; 1: as the model says. */
   readonly temperature: number;
@@ -24,6 +25,7 @@ export interface SamplingOptions {
   readonly repetitionPenalty?: number | undefined;
 }
 
+/** The same as options, with their bounds, defaults and help. */
 export const samplingSchema = z.strictObject({
   temperature: z.number().min(0),
   topK: z.int().min(1).optional(),

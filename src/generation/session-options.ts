@@ -8,6 +8,7 @@ import { checkOptions } from './sampling.js';
 import { checkModel } from './saved-state.js';
 import { nameOfValue } from './value-name.js';
 
+/** The sizes of a session, and how it holds its weights. */
 export interface GenerationSessionOptions {
   /** Rows that are read side by side, from 1; 1 unless given. */
   readonly batch?: number | undefined;

@@ -30,6 +30,10 @@ import { checkSession, type GenerationSessionOptions } from './session-options.j
 import { TokenHistory } from './token-history.js';
 import { checkRows, expectTokens, longestRow, rowsOf, type TokenRows } from './token-rows.js';
 
+/**
+ * A model that reads tokens and remembers: rows side by side, each with the state of what it read. Free it with
+ * `dispose`.
+ */
 export class GenerationSession {
   readonly config: ModelConfig;
   readonly batch: number;

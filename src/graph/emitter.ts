@@ -21,6 +21,10 @@ export type EmitAttribute =
 export interface Subgraph {
   readonly inputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
   readonly outputs: readonly { readonly dtype: Dtype; readonly shape: Shape }[];
+  /**
+   * Writes the nodes of the body with this emitter, from the names of its inputs, and returns the names of its
+   * outputs.
+   */
   build(emitter: Emitter, inputs: readonly string[]): readonly string[];
 }
 

@@ -12,6 +12,7 @@ import { pullback } from './gradient.js';
 import { add, cast, less, reshape, slice, withGradient } from './ops/index.js';
 import { scope, type Tensor } from './tensor.js';
 
+/** What a part of a graph reads whose intermediate values are computed again for the gradient. */
 export interface RecomputedInputs<A, P> {
   /** What the intermediate values are computed from, each tensor of which waits: activations, and keys of dropout. */
   readonly activations: A;

@@ -22,6 +22,7 @@ export interface DenseArray {
   readonly data: Float64Array;
 }
 
+/** What the oracle knows where an op is computed. */
 export interface EvaluateContext {
   readonly bindings: DimBindings;
   /** The types of the node's outputs, and their shapes resolved under `bindings`. */
@@ -42,9 +43,11 @@ export interface DifferentiateContext<A> {
 /** An op with its four rules side by side; `D` is the dtype of its outputs. */
 export interface Op<A = unknown, D extends Dtype = 'float32'> {
   readonly name: string;
+  /** The types of the outputs. Throws SHAPE and DTYPE for inputs that do not fit. */
   infer(inputs: readonly TensorType[], attributes: A): readonly TensorType<D>[];
   /** How many of the inputs, from the first, the values depend on; the others serve the gradient alone. Default: all. */
   valueInputCount?(attributes: A): number;
+  /** The outputs in float64, as plainly as the formula has it. */
   evaluate(inputs: readonly DenseArray[], attributes: A, context: EvaluateContext): readonly Float64Array[];
   /** Gradients of the inputs, undefined for an input that gets none; or the reason why there is no such rule. */
   readonly differentiate: ((context: DifferentiateContext<A>) => readonly (Tensor | undefined)[]) | NotDifferentiable;
@@ -52,6 +55,7 @@ export interface Op<A = unknown, D extends Dtype = 'float32'> {
   lower(emitter: Emitter, inputs: readonly string[], attributes: A, context: LowerContext): readonly string[];
 }
 
+/** In the place of the rule for the gradient: whether it is zero, or asking for it is an error. */
 export interface NotDifferentiable {
   readonly notDifferentiable: 'zero' | 'error';
 }
@@ -61,11 +65,13 @@ export const zeroGradient: NotDifferentiable = { notDifferentiable: 'zero' };
 /** A derivative exists and has no rule: asking for it is an error. */
 export const noGradient: NotDifferentiable = { notDifferentiable: 'error' };
 
+/** The types of what an op reads and gives, where it is written as ONNX. */
 export interface LowerContext {
   readonly inputs: readonly TensorType[];
   readonly outputs: readonly TensorType[];
 }
 
+/** An op at its place in a graph. */
 export interface Node {
   readonly op: Op<unknown, Dtype>;
   readonly inputs: readonly AnyTensor[];

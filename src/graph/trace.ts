@@ -9,6 +9,7 @@ import type { AnyTensor, Tensor, TensorType } from './tensor.js';
 /** The dtype and shape of an input; a shape may have symbols. */
 export type TensorSpec<D extends Dtype = 'float32'> = TensorType<D>;
 
+/** The type of an input: its dtype, and its shape with numbers and symbols. */
 export function spec<D extends Dtype>(dtype: D, shape: Shape): TensorSpec<D> {
   return { dtype, shape };
 }
@@ -25,6 +26,7 @@ export function specsOf<T>(tree: T): SpecsOf<T> {
   ) as SpecsOf<T>;
 }
 
+/** A function over tensors as the graph that it wrote. */
 export interface TracedGraph {
   /** Inputs in the order of the arguments' leaves, without those that are bound to an array. */
   readonly inputs: readonly { readonly name: string; readonly tensor: AnyTensor }[];

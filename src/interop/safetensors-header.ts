@@ -32,6 +32,7 @@ export const storedDtypes = {
   BOOL: { dtype: 'bool', width: 1 },
 } as const satisfies Record<string, { dtype: Dtype; width: number }>;
 
+/** The dtypes of tensors that are read and written. */
 export type StoredDtype = keyof typeof storedDtypes;
 
 /** Where one tensor lies. */
@@ -45,6 +46,7 @@ export interface SafetensorsEntry {
   readonly byteLength: number;
 }
 
+/** What a file of safetensors tells of its tensors before their bytes. */
 export interface SafetensorsHeader {
   /** In the order of the file. */
   readonly entries: readonly SafetensorsEntry[];

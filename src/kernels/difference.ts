@@ -36,6 +36,7 @@ function expectGamma(where: string, gamma: number | undefined): void {
   expectPositive(where, 'gamma', gamma ?? Number.NaN);
 }
 
+/** The width of a kernel of the difference x − y. */
 export interface DifferenceOptions {
   /** γ > 0 */
   readonly gamma: number;

@@ -60,6 +60,7 @@ export function softmaxKernel({ scale }: ScaleOptions = {}): Kernel {
   };
 }
 
+/** The polynomial (scale·x·y + offset)^degree. */
 export interface PolynomialKernelOptions extends ScaleOptions {
   /** An integer of 1 or more. */
   readonly degree: number;

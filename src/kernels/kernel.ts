@@ -29,6 +29,7 @@ export interface Kernel {
   taylor?(degree: number): TaylorExpansion;
 }
 
+/** What the dot product is multiplied by. */
 export interface ScaleOptions {
   /** Of the dot product, above 0; 1/√dim unless given. */
   readonly scale?: number;

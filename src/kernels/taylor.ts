@@ -26,6 +26,7 @@ export interface Preparation {
   graph(x: Tensor): { readonly rows: Tensor; readonly factor?: Tensor };
 }
 
+/** The Taylor polynomial of a kernel, with the features that compute it and a bound of what it leaves out. */
 export interface TaylorExpansion {
   readonly degree: number;
   /** K_p(x, y) in float64. */

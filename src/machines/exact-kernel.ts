@@ -21,6 +21,7 @@ import type { MachineConfig } from './config.js';
 /** K of all pairs of rows in a graph: [n, dim] and [m, dim] → [n, m]. */
 export type KernelMatrix = Pick<Kernel, 'matrix' | 'isShiftInvariant'>;
 
+/** The part of a config that says which kernel it is. */
 export type KernelChoice = Pick<MachineConfig, 'kernel' | 'map' | 'gamma' | 'degree' | 'offset'>;
 
 function half({ matrix }: KernelMatrix, offset: number): KernelMatrix {

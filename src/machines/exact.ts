@@ -23,6 +23,7 @@ import { survey } from './survey.js';
 /** A kernel matrix of so many rows is half a gigabyte in float64. */
 export const mostExactRows = 8192;
 
+/** How an exact machine is fitted. */
 export interface ExactOptions {
   readonly task: Task;
   /** One of `performer-ts/kernels`, or what the features of a machine estimate (`exactKernel`); of standardised rows. */

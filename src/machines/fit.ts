@@ -38,6 +38,7 @@ import { type Survey, survey } from './survey.js';
 
 const where = 'fitKernelMachine';
 
+/** What a fit saw and measured. */
 export interface FitReport {
   readonly rows: number;
   readonly heldOutRows: number;
@@ -47,13 +48,19 @@ export interface FitReport {
   readonly heldOut: Metrics | undefined;
 }
 
+/** A machine, and how it was fitted. */
 export interface Fitted {
   readonly machine: KernelMachine;
   readonly report: FitReport;
 }
 
+/**
+ * The passes of a fit over the rows: a survey of the columns, the sums of features, and the held-out measure; `solve`
+ * needs none.
+ */
 export type FitStage = 'survey' | 'features' | 'solve' | 'measure';
 
+/** What is told and asked while a machine is fitted. */
 export interface FitCallbacks {
   /** Called now and then with the stage and the rows that it has seen. */
   readonly onProgress?: (stage: FitStage, rows: number) => void;

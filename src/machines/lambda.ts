@@ -14,6 +14,7 @@ const fineLambdaGrid = [...lambdaGrid, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
 /** Of the residual while λ is chosen. */
 const searchTolerance = 1e-4;
 
+/** A λ that was compared on the held-out rows. */
 export interface TriedLambda {
   readonly lambda: number;
   /** The mean squared error on the held-out rows, of standardised targets; undefined where λ was too small to solve. */

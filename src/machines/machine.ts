@@ -2,6 +2,7 @@
 import type { HostTensor } from '../base/array.js';
 import type { MachineConfig } from './config.js';
 
+/** The numbers of a machine. */
 export interface MachineTensors {
   /** What is taken from each input column, and what it is divided by: [dim]. */
   readonly mean: HostTensor<'float64'>;
@@ -14,6 +15,7 @@ export interface MachineTensors {
   readonly intercept: HostTensor<'float64'>;
 }
 
+/** A fitted machine: all that predicts, as plain values. */
 export interface KernelMachine {
   readonly config: MachineConfig;
   readonly tensors: MachineTensors;

@@ -4,6 +4,7 @@ import { RunningColumns } from './columns.js';
 import { classesOf, type Predictor } from './predictor.js';
 import { checkedBatches, type Samples } from './samples.js';
 
+/** How well values are told. */
 export interface RegressionMetrics {
   readonly task: 'regression';
   readonly rows: number;
@@ -11,6 +12,7 @@ export interface RegressionMetrics {
   readonly outputs: readonly { readonly rootMeanSquare: number; readonly determination: number }[];
 }
 
+/** How well classes are told. */
 export interface ClassificationMetrics {
   readonly task: 'classification';
   readonly rows: number;
@@ -20,6 +22,7 @@ export interface ClassificationMetrics {
   readonly confusion: readonly (readonly number[])[];
 }
 
+/** How well a machine does on some rows. */
 export type Metrics = RegressionMetrics | ClassificationMetrics;
 
 /** Measures predictions of samples. Throws as `predict` does, and DATA without rows. */

@@ -23,6 +23,7 @@ export interface Predictor {
    * for messages. Throws SHAPE, DATA for inputs that are not finite, and NUMERIC for predictions that are not.
    */
   predict(inputs: SampleBatch['inputs'], first?: number): Promise<HostTensor<'float64'>>;
+  /** Frees what was compiled. */
   dispose(): Promise<void>;
 }
 
@@ -58,6 +59,7 @@ export class MachinePredictor implements Predictor {
     private readonly executable: Scores,
   ) {}
 
+  /** Compiles a machine for an engine. */
   static async create(engine: Engine, machine: KernelMachine): Promise<MachinePredictor> {
     const { config, tensors } = machine;
     const features = machineFeatures('predict', config, config.dim, tensors.projection);

@@ -6,8 +6,10 @@ import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { formatShape } from '../base/shape.js';
 
+/** What a machine tells: values, or a class. */
 export type Task = 'regression' | 'classification';
 
+/** Some rows of inputs with their targets. */
 export interface SampleBatch {
   /** [rows, dim], finite. */
   readonly inputs: HostTensor | HostTensor<'float64'>;
@@ -15,6 +17,7 @@ export interface SampleBatch {
   readonly targets: HostTensor | HostTensor<'float64'> | HostTensor<'int32'>;
 }
 
+/** Batches in their order; each iteration begins anew, as a fit reads them three times. */
 export type Samples = AsyncIterable<SampleBatch>;
 
 /** Arrays in memory as samples. */

@@ -12,6 +12,7 @@ const batchFields = 2 ** 20;
 /** More classes than this are values that someone wants to fit. */
 const mostClasses = 1000;
 
+/** Which columns of a table are learned from which. */
 export interface TableChoice {
   readonly task: Task;
   /** The columns to predict: one in classification, one or more in regression. */
@@ -107,6 +108,7 @@ class ClassNames {
   }
 }
 
+/** The rows of a table as samples. */
 export interface TableSamples {
   readonly samples: Samples;
   /** To be asked when all rows have been read once. */

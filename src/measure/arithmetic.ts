@@ -13,6 +13,10 @@ export interface MeasuredModel {
   readonly tables: readonly string[];
   /** One for each layer. */
   readonly mixers: readonly {
+    /**
+     * Floating-point operations of attention in a layer over so many tokens; `withoutGradient` is the part whose second
+     * factor has no gradient.
+     */
     operations(length: number): { readonly attention: number; readonly withoutGradient: number };
   }[];
   /** Layout of the state before the first token. */

@@ -6,6 +6,7 @@ const shown = 16;
 
 const places = { graph: 'the graph itself', loop: 'bodies of loops (Scan)', branch: 'branches (If)' } as const;
 
+/** The time of the nodes of one op, or of one place in the model. */
 export interface ProfileRow {
   readonly name: string;
   readonly milliseconds: number;
@@ -27,6 +28,7 @@ function rowsOf({ microseconds }: Profile, table: ReadonlyMap<string, ProfileEnt
     }));
 }
 
+/** A profile as `performer bench --json` prints it; times are milliseconds of all runs. */
 export interface ProfileJson {
   readonly runs: number;
   readonly milliseconds: number;
@@ -35,6 +37,7 @@ export interface ProfileJson {
   readonly byPlace: readonly ProfileRow[];
 }
 
+/** A profile as plain values. */
 export function profileJson(profile: Profile): ProfileJson {
   const { runs, microseconds, byOp, byPath, byPlace } = profile;
   const table = (entries: ReadonlyMap<string, ProfileEntry>) => rowsOf(profile, entries);

@@ -16,6 +16,7 @@ export interface ProfileEntry {
 /** Where a node stands: in the graph itself, or in the body of the innermost loop or branch around it. */
 export type ProfilePlace = 'graph' | 'loop' | 'branch';
 
+/** Where the time of runs went, by kind of op and by place in the model. */
 export interface Profile {
   /** Runs of sessions that were counted. */
   readonly runs: number;

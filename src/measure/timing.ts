@@ -7,6 +7,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2;
 }
 
+/** What repeated measurements came to, in milliseconds. */
 export interface Timing {
   /** Milliseconds. */
   readonly median: number;
@@ -16,6 +17,7 @@ export interface Timing {
   readonly runs: number;
 }
 
+/** The median, the fastest and the slowest of some times. */
 export function summarize(milliseconds: readonly number[]): Timing {
   return {
     median: median(milliseconds),
@@ -25,6 +27,7 @@ export function summarize(milliseconds: readonly number[]): Timing {
   };
 }
 
+/** How often each thing is timed, in turns with the others. */
 export interface Turns {
   readonly warmup: number;
   readonly rounds: number;

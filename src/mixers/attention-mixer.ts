@@ -39,8 +39,11 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
   readonly traits: MixerTraits;
   readonly deferral?: Deferral<S, R> | undefined;
   readonly measured?: MeasuredBuffers | undefined;
+  /** The layout of what is kept of the tokens read, for so many rows. */
   state(batch: Dim): MapLeaves<S, StateSpec>;
+  /** Floating-point operations over so many tokens. */
   operations(length: number): MixerOperations;
+  /** Attention itself, from queries, keys and values to outputs of the same layout. */
   attend(
     inputs: AttentionInputs,
     weights: { readonly features: F | undefined; readonly buffers: B },

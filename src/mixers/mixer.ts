@@ -31,6 +31,7 @@ export interface MixerSizes {
   readonly queryKeyNorm?: QueryKeyNorm | undefined;
 }
 
+/** What is known of a mixer before it runs. */
 export interface MixerTraits {
   /** Whether the state has one size, grows with the text, or is none at all. */
   readonly state: 'fixed' | 'growing' | 'none';
@@ -56,11 +57,13 @@ export interface MixerOperations {
 export interface MeasuredBuffers {
   /** The buffers that are measured. */
   readonly names: readonly string[];
+  /** The moments of what a layer compares in a batch. */
   moments(attended: AttendedRows, mask: Tensor<'bool'> | undefined): FeatureMoments;
   /** The buffers that follow from such moments, which take the place of those that the mixer has. */
   buffers(moments: FeatureMoments<HostTensor>): object;
 }
 
+/** What lets the tokens of a layer see each other: a branch with traits. */
 export interface Mixer<
   P extends object = object,
   B extends object = object,
@@ -69,6 +72,7 @@ export interface Mixer<
 > extends Branch<P, B, S, R> {
   readonly traits: MixerTraits;
   readonly measured?: MeasuredBuffers | undefined;
+  /** Floating-point operations over so many tokens. */
   operations(length: number): MixerOperations;
 }
 
@@ -90,6 +94,7 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   build(options: MixerOptionsOf<O>, sizes: MixerSizes): Mixer;
 }
 
+/** The options of a mixer, with defaults filled in. */
 export type MixerOptionsOf<O extends z.ZodRawShape> = { readonly [K in keyof O]: z.output<O[K]> };
 
 /** A family whose options are not known to the type checker. */

@@ -11,6 +11,7 @@ import { filled, type ParameterSpec } from '../base/layout.js';
 import { choice, option } from '../base/options.js';
 import { broadcastTo, constant, multiply, reshape, rmsNorm, type Tensor } from '../graph/index.js';
 
+/** The norm of queries and keys as an option of mixers. */
 export const queryKeyNormChoice = choice(
   'kind',
   [
@@ -27,6 +28,7 @@ export const queryKeyNormChoice = choice(
   'none',
 );
 
+/** Whether queries and keys are normalised, and how. */
 export type QueryKeyNorm = z.output<typeof queryKeyNormChoice>;
 
 /** √τ of each key head and of the query heads that share it, whose square cannot be negative. */

@@ -64,6 +64,7 @@ export function completeMixer(chosen: MixerChoice, sizes: Pick<MixerSizes, 'head
   return { ...chosen, ...familyOf(chosen).complete?.(chosen, sizes) };
 }
 
+/** The mixer of a layer, as options choose it. */
 export function buildMixer(chosen: MixerChoice, sizes: MixerSizes): Mixer {
   return familyOf(chosen).build(chosen, sizes);
 }

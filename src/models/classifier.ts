@@ -56,8 +56,11 @@ const targetChoice = choice(
   'classes',
 );
 
+/** What is told of a text: its class, or one or more values. */
 export type Targets = z.output<typeof targetChoice>;
+/** The classes that a classifier tells apart. */
 export type ClassTargets = Extract<Targets, { kind: 'classes' }>;
+/** The values that a regressor tells, with their scale. */
 export type ValueTargets = Extract<Targets, { kind: 'values' }>;
 
 /** Every list must be as long as that of the names, whose names are each once. */
@@ -67,6 +70,7 @@ function targetProblems({ names: own, ...lists }: Targets): readonly (readonly [
   return new Set(own).size === own.length ? problems : [...problems, ['names', 'expected each name once']];
 }
 
+/** The options of classifiers and regressors, with their bounds, defaults and help. */
 export const classifierSchema = withTrunk(
   z
     .strictObject({
@@ -85,6 +89,7 @@ export const classifierSchema = withTrunk(
   { isCausal: false, specialTokens: 1 },
 );
 
+/** Every option, with defaults filled in. */
 export type ClassifierConfig = z.output<typeof classifierSchema>;
 /** What may be given: sizes and targets must be, all else has a default. */
 export interface ClassifierOptions extends z.input<typeof classifierSchema> {}

@@ -23,9 +23,11 @@ export interface EmbeddingOptions extends TextBatchOptions {
   readonly normalize?: boolean | undefined;
 }
 
+/** Turns texts into vectors, by a compiled model. Free it with `dispose`. */
 export interface Embedder {
   /** One vector [dim] for each text, in their order; zeros for an empty text with `mean` and `last`. */
   embed(texts: readonly GivenTokens[]): Promise<Float32Array[]>;
+  /** Frees what was compiled. */
   dispose(): Promise<void>;
 }
 

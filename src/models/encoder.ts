@@ -18,6 +18,7 @@ export function maskTokenOf({ config }: Pick<Model, 'config'>): number {
   return config.vocabularySize - 1;
 }
 
+/** The options of encoders, with their bounds, defaults and help. */
 export const encoderSchema = withTrunk(
   z.strictObject({
     ...modelFields('encoder'),
@@ -26,6 +27,7 @@ export const encoderSchema = withTrunk(
   { isCausal: false, specialTokens: 1 },
 );
 
+/** Every option, with defaults filled in. */
 export type EncoderConfig = z.output<typeof encoderSchema>;
 /** What may be given: sizes must be, all else has a default. */
 export interface EncoderOptions extends z.input<typeof encoderSchema> {}

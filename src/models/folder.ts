@@ -28,6 +28,7 @@ export const modelFiles = [weightsFile, tokenizerFile, 'generation_config.json',
 /** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
 export type Digest = (chunks: Iterable<Uint8Array>) => string;
 
+/** How a model folder is read. */
 export interface ReadOptions {
   /** Told what a reader should know and no error is: that files of other origin keep no digest. */
   readonly onNote?: ((note: string) => void) | undefined;

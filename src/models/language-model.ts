@@ -15,6 +15,7 @@ import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-he
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
+/** The options of language models, with their bounds, defaults and help. */
 export const languageModelSchema = withTrunk(
   z.strictObject({
     ...modelFields('causal-language-model'),
@@ -25,6 +26,7 @@ export const languageModelSchema = withTrunk(
 
 /** Every option, with defaults filled in. */
 export type LanguageModelConfig = z.output<typeof languageModelSchema>;
+/** What may be given; dim, depth, heads and headDim must be. */
 export type LanguageModelOptions = z.input<typeof languageModelSchema>;
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */

@@ -28,6 +28,7 @@ export interface ModelConfig extends TrunkConfig {
   readonly vocabularySize: number;
 }
 
+/** What a model reads. */
 export interface ModelInputs {
   /** [batch, length] int32 */
   readonly tokens: Tensor<'int32'>;
@@ -47,6 +48,7 @@ export interface PassOptions {
   readonly recompute?: boolean | undefined;
 }
 
+/** What a model gives. */
 export interface ModelResult extends TrunkResult {
   /** What the family predicts: logits [batch, length, vocabulary] of a language model, one row a text of a classifier. */
   readonly output: Tensor;
@@ -58,6 +60,7 @@ export interface ModelResult extends TrunkResult {
  */
 export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor';
 
+/** A model as layouts and one function: what it learns, draws and keeps, and `apply` over symbolic tensors. */
 export interface Model {
   readonly kind: ModelKind;
   readonly config: ModelConfig;
@@ -75,6 +78,10 @@ export interface Model {
   readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   /** Layout of the state before the first token. */
   state(batch: Dim): TrunkState<StateSpec>;
+  /**
+   * The function itself: it writes the graph from tokens to what the family predicts. Throws SHAPE for tokens that do
+   * not fit.
+   */
   apply(weights: Weights, inputs: ModelInputs, options?: PassOptions): ModelResult;
   /** The output of a hidden layer [batch, length, dim], for those who want that of some tokens alone. */
   head(weights: Weights, hidden: Tensor): Tensor;
@@ -98,6 +105,7 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** What it is for, in a few words for the help. */
   readonly text: string;
   readonly schema: z.ZodType<C>;
+  /** The model of a config. */
   build(config: C, execution?: Execution): Model;
 }
 

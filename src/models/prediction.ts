@@ -6,11 +6,13 @@ import { type Targets, targetsOf } from './classifier.js';
 import type { LoadedModel } from './folder.js';
 import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
 
+/** Tells the class or the values of texts, by a compiled model. Free it with `dispose`. */
 export interface Predictor {
   /** The names of the numbers that are told of a text, and their kind. */
   readonly targets: Targets;
   /** For each text the probability of each class, or each value, in the order of the names. */
   predict(texts: readonly GivenTokens[]): Promise<Float32Array[]>;
+  /** Frees what was compiled. */
   dispose(): Promise<void>;
 }
 

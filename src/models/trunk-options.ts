@@ -41,6 +41,7 @@ export const trunkFields = {
   tokenShift: option(z.boolean().default(true), 'half of the channels look at the token before'),
 };
 
+/** The options that every family shares. */
 export type TrunkConfig = z.output<z.ZodObject<typeof trunkFields>>;
 
 type Problem = readonly [path: readonly (string | number)[], message: string];

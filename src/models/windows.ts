@@ -32,6 +32,7 @@ import { checkLength, initialState, type Model, type ModelInputs, type ModelResu
 import type { TrunkState } from './trunk.js';
 import { attentionKinds } from './trunk-options.js';
 
+/** How a text is read window by window. */
 export interface WindowOptions {
   /** Tokens that are read at once, rounded up to whole chunks of the model; 2,048 unless given. */
   readonly window?: number | undefined;

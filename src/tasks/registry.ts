@@ -16,12 +16,14 @@ interface TaskRecord<K extends string, D> {
   readonly data: K;
   /** The family of models that it trains. */
   readonly model: string;
+  /** The task of a model on these data. */
   build(model: Model, size: BatchSize, data: D): Task;
 }
 
 /** A task on running text. */
 export interface TextTaskFamily extends TaskRecord<'text', TextData> {}
 
+/** How targets are made from labelled texts. */
 export interface TargetOptions {
   /** Names of values. */
   readonly names?: readonly string[] | undefined;

@@ -30,6 +30,7 @@ export interface BatchSize {
   readonly seed: number;
 }
 
+/** The loss of a batch as a total and a count. */
 export interface TaskLoss {
   /** The sum of the losses of all targets that count, in nats or squared units: a scalar. */
   readonly total: Tensor;
@@ -54,6 +55,7 @@ export interface TaskEvaluation {
   readonly batch: number;
   readonly carriesState: boolean;
   readonly specs: Batch<TensorSpec<Dtype>>;
+  /** The batches of what is held out, in their order; each call begins anew. */
   batches(): AsyncIterable<Batch>;
 }
 
@@ -64,6 +66,7 @@ export interface EvaluationSums {
   readonly sums: Readonly<Record<string, Float64Array>>;
 }
 
+/** What a model learns from what: batches as functions of seed and step, a loss, and evaluations. */
 export interface Task {
   readonly name: string;
   readonly model: Model;

@@ -33,7 +33,9 @@ export interface StepValues {
 }
 
 export interface CompiledStep {
+  /** Runs the step: what is placed is read and written where it is. */
   run(args: StepArguments): Promise<StepValues>;
+  /** Frees what was compiled. */
   dispose(): Promise<void>;
 }
 
@@ -224,6 +226,7 @@ export interface CompiledEvaluation {
     readonly sums: Batch<HostTensor>;
     readonly states: States;
   }>;
+  /** Frees what was compiled. */
   dispose(): Promise<void>;
 }
 

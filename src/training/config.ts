@@ -60,6 +60,7 @@ const fields = {
   keep: option(count.default(2), 'checkpoints to keep beside the best'),
 };
 
+/** The options of a training, with their bounds, defaults and help. */
 export const trainingSchema = z
   .strictObject(fields)
   .superRefine(({ batch, window }, context) => {
@@ -74,6 +75,7 @@ export const trainingSchema = z
     checkpointInterval: checkpointInterval ?? Math.ceil(config.steps / 10),
   }));
 
+/** Every option of a training, with defaults filled in. */
 export type TrainingConfig = z.output<typeof trainingSchema>;
 /** What may be given: steps, batch, window and learning rate must be, all else has a default. */
 export interface TrainingOptions extends z.input<typeof trainingSchema> {}

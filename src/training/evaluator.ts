@@ -6,6 +6,7 @@ import { initialState, type TrunkState } from '../models/index.js';
 import type { EvaluationSums, Task, TaskEvaluation } from '../tasks/index.js';
 import { type CompiledEvaluation, compileEvaluation } from './compiled.js';
 
+/** What was measured on what is held out. */
 export interface Evaluation {
   /** The loss of the task's first evaluation, by which the best model is chosen. */
   readonly chosen: number;
@@ -13,6 +14,7 @@ export interface Evaluation {
   readonly measures: Readonly<Record<string, number>>;
 }
 
+/** The weights that are measured, placed where the engine computes. */
 export interface EvaluatedWeights {
   readonly params: object;
   readonly buffers: object;
@@ -43,6 +45,7 @@ export class Evaluator {
     return { chosen, measures };
   }
 
+  /** Frees what was compiled. */
   async dispose(): Promise<void> {
     for (const compiled of this.#compiled.values()) await compiled.dispose();
     this.#compiled.clear();

@@ -133,9 +133,11 @@ async function clearDrafts(path: string): Promise<void> {
   }
 }
 
+/** A lock on the folder of a run. */
 export interface FolderLock {
   /** Whether the path of the folder still leads to this lock: the folder may have been removed or renamed, or the lock removed. */
   isHeld(): Promise<boolean>;
+  /** Gives the lock back; what is no longer held is left alone. */
   release(): Promise<void>;
 }
 

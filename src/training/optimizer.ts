@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from '../graph/index.js';
 
+/** AdamW (Loshchilov & Hutter 2019): decays, the clipping of gradients, and weight decay. */
 export interface OptimizerConfig {
   readonly beta1: number;
   readonly beta2: number;
@@ -27,6 +28,7 @@ export interface OptimizerConfig {
   readonly clipNorm: number;
 }
 
+/** AdamW as trainings have it unless told otherwise. */
 export const defaultOptimizer: OptimizerConfig = {
   beta1: 0.9,
   beta2: 0.98,
@@ -41,11 +43,13 @@ export interface Moments<P> {
   readonly secondMoment: P;
 }
 
+/** Moments of zeros, in the form of the parameters. */
 export function initMoments<P>(params: P): Moments<MapLeaves<P, HostTensor>> {
   const empty = () => mapTree(params, ({ shape }: HostTensor) => zeros('float32', shape));
   return { firstMoment: empty(), secondMoment: empty() };
 }
 
+/** Scalars that change from update to update. */
 export interface UpdateInputs {
   /** float32 scalar */
   readonly learningRate: Tensor;
@@ -53,6 +57,7 @@ export interface UpdateInputs {
   readonly update: Tensor;
 }
 
+/** What an update gives. */
 export interface Updated<P> {
   readonly params: P;
   readonly moments: Moments<P>;

@@ -10,11 +10,13 @@ export interface CheckpointStore {
   save(snapshot: Snapshot): Promise<string>;
 }
 
+/** What a training tells: a step done, an evaluation made, a checkpoint saved. */
 export type RunEvent =
   | ({ readonly kind: 'step' } & StepReport)
   | ({ readonly kind: 'evaluation'; readonly step: number; readonly isBest: boolean } & Evaluation)
   | { readonly kind: 'checkpoint'; readonly step: number; readonly location: string };
 
+/** Where a training saves, and what ends it early. */
 export interface RunOptions {
   readonly store?: CheckpointStore | undefined;
   /** Ends the run after the step that is under way, with a checkpoint. An evaluation is left, and made when the run goes on. */

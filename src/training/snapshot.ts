@@ -8,6 +8,7 @@ import { buffersDigest, type ModelConfig, modelOf, type TrunkState } from '../mo
 import type { TrainingConfig } from './config.js';
 import { initMoments, type Moments } from './optimizer.js';
 
+/** The evaluation with the least loss so far. */
 export interface BestResult {
   readonly step: number;
   /** The loss by which it was chosen. */

@@ -17,6 +17,7 @@ export interface UpdateScalars<T = Tensor> {
   readonly update: T;
 }
 
+/** The loss of a batch and its gradient. */
 export interface GradientResult {
   /** Scalars: see `TaskLoss`. */
   readonly total: Tensor;
@@ -37,6 +38,7 @@ export function lossGradient(
   return { total, count, gradients: gradient(total, weights.params), state: result.state };
 }
 
+/** What a step gives: the loss, and all that it updated. */
 export interface StepResult extends Updated<object> {
   /** The mean over the targets: a scalar. */
   readonly loss: Tensor;

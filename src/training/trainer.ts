@@ -20,6 +20,7 @@ import type { Moments } from './optimizer.js';
 import { learningRateAt } from './schedule.js';
 import { checkStates, type Snapshot } from './snapshot.js';
 
+/** What is told of a step. */
 export interface StepReport {
   /** Steps done, this one counted. */
   readonly step: number;
@@ -38,6 +39,7 @@ interface TensorSet {
   readonly states: readonly TrunkState<EngineTensor>[];
 }
 
+/** What a trainer computes with, and on what. */
 export interface TrainerOptions {
   readonly engine: Engine;
   readonly task: Task;

@@ -25,5 +25,7 @@ function bitwise(
   return (a, b) => apply(op, [a, typeof b === 'number' ? scalar(b, 'uint32') : b], null);
 }
 
+/** a ⊕ b, bit for bit. Uint32, without a gradient; shapes broadcast. */
 export const bitwiseXor = bitwise('bitwiseXor', 'BitwiseXor', {}, (a, b) => a ^ b);
+/** a shifted right by b bits, with zeros from the left. Uint32, without a gradient; shapes broadcast. */
 export const shiftRight = bitwise('shiftRight', 'BitShift', { direction: 'RIGHT' }, (a, b) => a >>> b);

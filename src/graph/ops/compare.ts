@@ -29,10 +29,15 @@ function comparison<C extends Dtype>(
   return (a, b) => apply(op, toTensors(a, b), null);
 }
 
+/** a = b as bool; shapes broadcast. No gradient passes through comparisons. */
 export const equal = comparison('equal', 'Equal', numbers, (a, b) => a === b);
+/** a < b as bool; shapes broadcast. */
 export const less = comparison('less', 'Less', numbers, (a, b) => a < b);
+/** a ≤ b as bool; shapes broadcast. */
 export const lessOrEqual = comparison('lessOrEqual', 'LessOrEqual', numbers, (a, b) => a <= b);
+/** Whether both hold; shapes broadcast. */
 export const and = comparison('and', 'And', ['bool'], (a, b) => a !== 0 && b !== 0);
+/** Whether one of two holds, or both; shapes broadcast. */
 export const or = comparison('or', 'Or', ['bool'], (a, b) => a !== 0 || b !== 0);
 
 const notOp: Op<null, 'bool'> = {
@@ -46,6 +51,7 @@ const notOp: Op<null, 'bool'> = {
   lower: (emitter, inputs) => [emitter.emit('Not', inputs)],
 };
 
+/** Whether it does not hold. */
 export function not(x: Tensor<'bool'>): Tensor<'bool'> {
   return apply(notOp, [x], null);
 }

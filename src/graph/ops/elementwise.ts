@@ -30,23 +30,33 @@ function unary(name: string, rules: UnaryRules): <D extends Dtype>(x: Tensor<D>)
   return <D extends Dtype>(x: Tensor<D>) => apply(op, [x], null) as Tensor<D>;
 }
 
+/** −x */
 export const negate = unary('negate', { onnx: 'Neg', evaluate: (x) => -x, gradient: (g) => negate(g) });
+/** eˣ */
 export const exp = unary('exp', { onnx: 'Exp', evaluate: Math.exp, gradient: (g, _, y) => multiply(g, y) });
+/** The natural logarithm: −∞ of 0, and NaN below. */
 export const log = unary('log', { onnx: 'Log', evaluate: Math.log, gradient: (g, x) => divide(g, x) });
+/** √x, NaN below 0; the gradient is infinite at 0. */
 export const sqrt = unary('sqrt', {
   onnx: 'Sqrt',
   evaluate: Math.sqrt,
   gradient: (g, _, y) => divide(multiply(g, 0.5), y),
 });
+/** 1/x */
 export const reciprocal = unary('reciprocal', {
   onnx: 'Reciprocal',
   evaluate: (x) => 1 / x,
   gradient: (g, _, y) => negate(multiply(g, multiply(y, y))),
 });
+/** |x|; the gradient is 0 at 0. */
 export const abs = unary('abs', { onnx: 'Abs', evaluate: Math.abs, gradient: (g, x) => multiply(g, sign(x)) });
+/** −1, 0 or 1, with a gradient of zero. */
 export const sign = unary('sign', { onnx: 'Sign', evaluate: Math.sign, gradient: () => undefined });
+/** The greatest integer that is not above x, with a gradient of zero. */
 export const floor = unary('floor', { onnx: 'Floor', evaluate: Math.floor, gradient: () => undefined });
+/** The sine of x in radians. */
 export const sin = unary('sin', { onnx: 'Sin', evaluate: Math.sin, gradient: (g, x) => multiply(g, cos(x)) });
+/** The cosine of x in radians. */
 export const cos = unary('cos', { onnx: 'Cos', evaluate: Math.cos, gradient: (g, x) => negate(multiply(g, sin(x))) });
 /** The angle from 0 to π; the gradient is infinite at ±1. */
 export const acos = unary('acos', {
@@ -54,21 +64,25 @@ export const acos = unary('acos', {
   evaluate: Math.acos,
   gradient: (g, x) => negate(divide(g, sqrt(subtract(1, multiply(x, x))))),
 });
+/** The hyperbolic tangent. */
 export const tanh = unary('tanh', {
   onnx: 'Tanh',
   evaluate: Math.tanh,
   gradient: (g, _, y) => multiply(g, subtract(1, multiply(y, y))),
 });
+/** 1/(1 + e⁻ˣ) */
 export const sigmoid = unary('sigmoid', {
   onnx: 'Sigmoid',
   evaluate: (x) => 1 / (1 + Math.exp(-x)),
   gradient: (g, _, y) => multiply(g, multiply(y, subtract(1, y))),
 });
+/** log(1 + eˣ), without overflow. */
 export const softplus = unary('softplus', {
   onnx: 'Softplus',
   evaluate: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
   gradient: (g, x) => multiply(g, sigmoid(x)),
 });
+/** max(x, 0); the gradient is 0 at 0. */
 export const relu = unary('relu', {
   onnx: 'Relu',
   evaluate: (x) => Math.max(x, 0),
@@ -120,21 +134,25 @@ function binary(name: string, rules: BinaryRules): Binary {
     apply(op, toTensors(a, b), null) as Tensor<D>;
 }
 
+/** a + b; shapes broadcast. */
 export const add = binary('add', {
   onnx: 'Add',
   evaluate: (a, b) => a + b,
   gradient: (g) => [() => g, () => g],
 });
+/** a − b; shapes broadcast. */
 export const subtract = binary('subtract', {
   onnx: 'Sub',
   evaluate: (a, b) => a - b,
   gradient: (g) => [() => g, () => negate(g)],
 });
+/** a · b, element by element; shapes broadcast. */
 export const multiply = binary('multiply', {
   onnx: 'Mul',
   evaluate: (a, b) => a * b,
   gradient: (g, a, b) => [() => multiply(g, b), () => multiply(g, a)],
 });
+/** a / b; shapes broadcast. Integers are divided without a rest, towards zero. */
 export const divide = binary('divide', {
   onnx: 'Div',
   evaluate: (a, b) => a / b,
@@ -149,11 +167,13 @@ export const power = binary('power', {
     () => multiply(g, multiply(y, log(a))),
   ],
 });
+/** The greater of a and b; shapes broadcast. */
 export const maximum = binary('maximum', {
   onnx: 'Max',
   evaluate: Math.max,
   gradient: (g, a, b) => [() => where(less(a, b), scalar(0), g), () => where(less(a, b), g, scalar(0))],
 });
+/** The smaller of a and b; shapes broadcast. */
 export const minimum = binary('minimum', {
   onnx: 'Min',
   evaluate: Math.min,

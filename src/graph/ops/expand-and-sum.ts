@@ -28,6 +28,7 @@ export function broadcastTo<D extends Dtype>(x: Tensor<D>, shape: Shape): Tensor
   return sameShape(x.shape, shape) ? x : (apply(broadcastToOp, [x], { shape }) as Tensor<D>);
 }
 
+/** The sum over axes, over all unless given; they stay with size 1 where `keep` is set. */
 export const sum = reduction('sum', {
   onnx: 'ReduceSum',
   fold: foldWith(0, (a, b) => a + b),

@@ -23,6 +23,7 @@ function slope(x: Tensor): Tensor {
   return add(multiply(add(erf(u), 1), 0.5), multiply(density, 1 / Math.sqrt(Math.PI)));
 }
 
+/** x·Φ(x) with the exact normal distribution function Φ, not its approximation by tanh (Hendrycks & Gimpel 2016). */
 export function gelu(x: Tensor): Tensor {
   return apply(geluOp, [x], null);
 }

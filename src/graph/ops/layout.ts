@@ -113,6 +113,7 @@ const concatenateOp: Op<{ axis: number }, Dtype> = {
   lower: (emitter, inputs, { axis }) => [emitter.emit('Concat', inputs, { axis })],
 };
 
+/** The parts one behind another along an axis. Throws SHAPE unless all other axes are equal. */
 export function concatenate<D extends Dtype>(parts: readonly Tensor<D>[], axis: number): Tensor<D> {
   const [first] = parts;
   if (first === undefined) throw new PerformerError('SHAPE', `${here('concatenate')}: expected at least one tensor.`);

@@ -6,6 +6,7 @@ import { broadcastOffsets } from './broadcast.js';
 import { sumTo } from './expand-and-sum.js';
 import { reshape } from './layout.js';
 
+/** Which sides are transposed in their last two axes, and what the product is multiplied by. */
 export interface MatmulAttributes {
   readonly transposeLeft: boolean;
   readonly transposeRight: boolean;

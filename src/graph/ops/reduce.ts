@@ -28,6 +28,7 @@ function countOf(x: AnyTensor, axes: readonly number[]): Dim[] {
   return axes.map((axis) => x.dim(axis));
 }
 
+/** The mean over axes, over all unless given; they stay with size 1 where `keep` is set. */
 export function mean(x: Tensor, axes?: Axes, keep = false): Tensor {
   const list = sortedAxes('mean', x, axes);
   const counts = countOf(x, list).map((dim) => size(dim));

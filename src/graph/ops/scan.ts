@@ -73,6 +73,7 @@ function itemOf({ shape, data }: DenseArray, step: number): DenseArray {
   return { shape: shape.slice(1), data: data.subarray(step * size, (step + 1) * size) };
 }
 
+/** What the body of a loop gives for an item: the next states, and what is collected of it. */
 export interface ScanStep<
   S extends readonly AnyTensor[] = readonly Tensor[],
   I extends readonly AnyTensor[] = readonly Tensor[],

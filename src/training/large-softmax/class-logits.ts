@@ -29,6 +29,7 @@ export function boundedRows(x: Tensor): Tensor {
   return divide(x, sqrt(add(sum(square(x), -1, true), 1)));
 }
 
+/** The logits of all classes, and those of the targets. */
 export interface TargetLogits {
   /** Of every class in the table: [rows, classes]. */
   readonly all: Tensor;

@@ -7,6 +7,7 @@
 import { PerformerError } from '../../base/errors.js';
 import type { Random } from '../../base/random.js';
 
+/** Classes that were drawn as negatives. */
 export interface Draws {
   /** The distinct classes that were drawn. */
   readonly classes: Int32Array;

@@ -18,6 +18,10 @@ import { PerformerError } from '../../base/errors.js';
 import type { Random } from '../../base/random.js';
 import { type Draws, expectCount, uniforms } from './draws.js';
 
+/**
+ * A binary tree of sums of class features: it draws a class in proportion to its kernel with a query, in steps of the
+ * logarithm of the number of classes.
+ */
 export class FeatureTree {
   readonly classCount: number;
   readonly featureCount: number;

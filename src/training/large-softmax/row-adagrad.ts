@@ -17,6 +17,7 @@ export function initRowSquares<P>(tables: P): P {
   return mapTree(tables, ({ shape }: HostTensor) => zeros('float32', shape.slice(0, 1))) as P;
 }
 
+/** The rows and their sums of squares after an update. */
 export interface RowUpdate<P> {
   readonly rows: P;
   readonly squares: P;

@@ -28,6 +28,7 @@ import { classFeatures } from './proposal.js';
 import { initRowSquares, updateRows } from './row-adagrad.js';
 import { type TableState, type TouchedClasses, touchClasses } from './touched.js';
 
+/** The sizes of the head, and how its negatives are drawn. */
 export interface SampledSoftmaxOptions {
   /** The number of classes, more than `samples`. */
   readonly classes: number;
