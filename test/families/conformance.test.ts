@@ -18,6 +18,8 @@ const cases = modelNames().flatMap((family) =>
   Object.entries(mixers).map(([mixer, options]) => ({ family, mixer, options })),
 );
 
-describe.each(cases)('$family with $mixer', ({ family, options }) => {
-  conforms(randomModel(family, options));
+describe.each(cases)('$family with $mixer', ({ family, mixer, options }) => {
+  // The gradient takes the bound of a guarded denominator as given, and finite differences move it: test/attention has
+  // gradients of signed features where no denominator is guarded.
+  conforms(randomModel(family, options), { hasExactGradient: !mixer.includes('signed') });
 });
