@@ -45,7 +45,7 @@ async function fittedCurve(...words: string[]): Promise<string> {
 }
 
 describe('fit, predict and evaluate', () => {
-  test('agree on numbers, whatever the order of the columns', async () => {
+  test('agree on numbers, whatever the order of the columns', { timeout: 60_000 }, async () => {
     const out = await fittedCurve();
     const rows = curveRows(80, 7);
     // Columns in another order, one more that is text, and CRLF.
