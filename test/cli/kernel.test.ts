@@ -34,18 +34,20 @@ async function fileWith(text: string): Promise<string> {
 }
 
 const kernel = (...words: string[]) => performer(['kernel', ...words]);
+/** What was told beside the progress, which work of more than two seconds tells. */
+const withoutProgress = (told: string) => told.replaceAll(/^[\w ]+: [\d,]+ rows\n/gm, '');
 const few = ['--feature-count', '128', '--threads', '1'];
 
 async function fittedCurve(...words: string[]): Promise<string> {
   const data = await fileWith(csv([['a', 'b', 'c', 'y', 'z'], ...curveRows(300)]));
   const out = join(await temporaryFolder(), 'machine');
   const ran = await kernel('fit', data, '--target', 'y', '--target', 'z', '--out', out, ...few, ...words);
-  expect(ran.err).toBe('');
+  expect(withoutProgress(ran.err)).toBe('');
   return out;
 }
 
 describe('fit, predict and evaluate', () => {
-  test('agree on numbers, whatever the order of the columns', { timeout: 60_000 }, async () => {
+  test('agree on numbers, whatever the order of the columns', async () => {
     const out = await fittedCurve();
     const rows = curveRows(80, 7);
     // Columns in another order, one more that is text, and CRLF.
@@ -153,7 +155,7 @@ test('predictions that differ in the tenth digit are told apart, and their file 
   const rows = curveRows(300).map(([a, b, c, y]) => [a, b, c, 1.7e9 + Number(y)]);
   const data = await fileWith(csv([['a', 'b', 'c', 'y'], ...rows]));
   const out = join(await temporaryFolder(), 'machine');
-  expect((await kernel('fit', data, '--target', 'y', '--out', out, ...few)).err).toBe('');
+  expect(withoutProgress((await kernel('fit', data, '--target', 'y', '--out', out, ...few)).err)).toBe('');
   const lines = (await kernel('predict', out, data, '--threads', '1')).out.trimEnd().split('\n').slice(1);
   expect(new Set(lines).size).toBeGreaterThan(290);
   for (const line of lines) expect(String(Number(line))).toBe(line);
