@@ -20,6 +20,9 @@ const engineSuite = [
   'test/graph/{bodies,ops}.test.ts',
 ];
 
+/** Every family with every mixer: in WebAssembly too, and not once more in Chromium, where it would be the same code. */
+const familySuite = 'test/families/{conformance,options}.test.ts';
+
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
 const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
 
@@ -108,7 +111,10 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { resolve: { alias }, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
-      { plugins: [engineOf('web-wasm-node')], test: { ...common, name: 'web-wasm', include: engineSuite, setupFiles } },
+      {
+        plugins: [engineOf('web-wasm-node')],
+        test: { ...common, name: 'web-wasm', include: [...engineSuite, familySuite], setupFiles },
+      },
       ...(existsSync(chromium) ? browsers : []),
     ],
   },
