@@ -7,7 +7,7 @@ export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/ind
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
 export type { Classification, Classifier, Regressor } from './door/classifier.js';
 export type { Encoder } from './door/encoder.js';
-export type { Loaded, Local, TextModel } from './door/host.js';
+export type { BasicModel, Loaded, Local, TextModel } from './door/host.js';
 export type { AnyModel, ModelsByKind } from './door/kinds.js';
 export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
 export { createModel, loadModel, saveModel } from './door/model.js';
@@ -21,12 +21,15 @@ export type {
   LanguageModelOptions,
   ModelOptions,
   NormOption,
+  PerformerOptions,
   PositionsOption,
   QueryKeyNormOption,
   RegressorOptions,
   TextModelOptions,
   TokenModelOptions,
+  TrunkOptions,
 } from './door/options.js';
+export type { EmbeddingRows, Performer } from './door/performer.js';
 export type {
   CreateModel,
   CreateModelOptions,

@@ -3,7 +3,7 @@ import { Random } from '../base/random.js';
 import { tokensSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
-import { buffersDigest, type LoadedModel, type Model } from '../models/index.js';
+import { buffersDigest, type LoadedModel, type Model, tokenConfig } from '../models/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
 import { textTaskOfModel } from './text-task.js';
 
@@ -31,7 +31,8 @@ export function readingOf({ maxLength = Number.POSITIVE_INFINITY }: Model, lengt
   return { prompt: Math.max(1, Math.min(length, maxLength - decoded)), decoded };
 }
 
-function randomTokens({ config: { vocabularySize } }: Model, count: number): Int32Array {
+function randomTokens({ config }: Model, count: number): Int32Array {
+  const { vocabularySize } = tokenConfig(config);
   const words = Random.fromSeed(1).split('tokens').bits(count);
   return Int32Array.from(words, (word) => (word >>> 24) % vocabularySize);
 }

@@ -11,13 +11,22 @@ import {
   type GivenTokens,
   type LoadedModel,
   type ModelConfig,
+  tokenConfig,
 } from '../models/index.js';
 
 /** What every model has, whatever its kind. */
-export interface TextModel {
+export interface BasicModel {
   /** All options of the model, those that were not given among them. */
   readonly config: ModelConfig;
   readonly parameterCount: number;
+  /** The files of its model folder by name: see `saveModel`. */
+  files(): Promise<Map<string, Uint8Array>>;
+  /** Frees what was compiled, once calls that are under way have ended. The model must not be used again. */
+  dispose(): Promise<void>;
+}
+
+/** What every model that reads texts has. */
+export interface TextModel extends BasicModel {
   /**
    * One vector [dim] for each text, in their order: its tokens' last hidden layer, pooled. Texts are read in batches of
    * about one length, and a text has the same vector, up to rounding, whatever stands beside it.
@@ -26,10 +35,6 @@ export interface TextModel {
    *   are not.
    */
   embed(texts: readonly GivenTokens[], options?: EmbeddingOptions): Promise<Float32Array[]>;
-  /** The files of its model folder by name: see `saveModel`. */
-  files(): Promise<Map<string, Uint8Array>>;
-  /** Frees what was compiled, once calls that are under way have ended. The model must not be used again. */
-  dispose(): Promise<void>;
 }
 
 /** What models of this thread have beside. */
@@ -39,7 +44,7 @@ export interface Loaded {
 }
 
 /** A model of this thread, and not of a worker. */
-export type Local<M extends TextModel> = M & Loaded;
+export type Local<M extends BasicModel> = M & Loaded;
 
 interface Disposable {
   dispose(): Promise<void>;
@@ -85,23 +90,30 @@ export class Host {
 }
 
 /** What every model of this thread has. */
-export function textModel(host: Host): Local<TextModel> {
-  const { engine, loaded } = host;
-  const { config } = loaded.model;
+export function basicModel(host: Host): Local<BasicModel> {
+  const { loaded } = host;
   return {
     loaded,
-    config,
+    config: loaded.model.config,
     parameterCount: leavesOf(loaded.params).reduce(
       (total, [, leaf]) => total + elementCount((leaf as HostTensor).shape),
       0,
     ),
+    files: async () => encodeModel(loaded),
+    dispose: () => host.dispose(),
+  };
+}
+
+/** What every model of this thread that reads texts has. */
+export function textModel(host: Host): Local<TextModel> {
+  const { engine, loaded } = host;
+  return {
+    ...basicModel(host),
     async embed(texts, options = {}) {
-      const checked = checkTexts('embed', texts, config);
+      const checked = checkTexts('embed', texts, loaded.model.config);
       const make = () => createEmbedder(engine, loaded, options);
       return host.use(`embed ${JSON.stringify(options)}`, make, (embedder) => embedder.embed(checked));
     },
-    files: async () => encodeModel(loaded),
-    dispose: () => host.dispose(),
   };
 }
 
@@ -116,7 +128,8 @@ export function checkTexts(where: string, texts: readonly GivenTokens[], config:
 }
 
 /** Throws DATA for tokens that the model does not have. */
-export function checkTokens(where: string, tokens: ArrayLike<number>, { vocabularySize }: ModelConfig): void {
+export function checkTokens(where: string, tokens: ArrayLike<number>, config: ModelConfig): void {
+  const { vocabularySize } = tokenConfig(config);
   for (const token of Array.from(tokens)) {
     if (Number.isInteger(token) && token >= 0 && token < vocabularySize) continue;
     throw new PerformerError('DATA', `${where}: expected tokens from 0 to ${vocabularySize - 1}, got ${token}.`);

@@ -6,6 +6,7 @@ import { type Classifier, classifier, type Regressor, regressor } from './classi
 import { type Encoder, encoder } from './encoder.js';
 import { Host, type Local } from './host.js';
 import { type LanguageModel, languageModel } from './language-model.js';
+import { type Performer, performer } from './performer.js';
 
 /** The model of each kind. */
 export interface ModelsByKind {
@@ -13,6 +14,7 @@ export interface ModelsByKind {
   encoder: Encoder;
   classifier: Classifier;
   regressor: Regressor;
+  performer: Performer;
 }
 
 /** A model of any kind; `kind` tells which: `if (model.kind === 'classifier') await model.classify(texts)`. */
@@ -23,6 +25,7 @@ const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]>
   encoder,
   classifier,
   regressor,
+  performer,
 };
 
 /** The methods that tell a text piece by piece (`GeneratedText`); all others answer once. */

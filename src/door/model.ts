@@ -8,7 +8,7 @@ import type { Engine } from '../engine/index.js';
 import { decodeModel, type LoadedModel, type ModelKind, modelConfig, modelOf } from '../models/index.js';
 import { breathingEngine } from './breathing-engine.js';
 import { fetchModel } from './fetch-model.js';
-import type { Loaded, Local, TextModel } from './host.js';
+import type { BasicModel, Loaded, Local } from './host.js';
 import { type AnyModel, expectKind, modelOn } from './kinds.js';
 import { type EngineOption, withPreset } from './options.js';
 import type { CreateModel, CreateModelOptions, LoadModel, ModelSource } from './signatures.js';
@@ -52,10 +52,10 @@ async function loadedFrom(source: ModelSource): Promise<LoadedModel> {
 }
 
 /** The files of a model by name: config.json, model.safetensors, tokenizer.json and generation_config.json. */
-export function saveModel(model: TextModel): Promise<Map<string, Uint8Array>>;
+export function saveModel(model: BasicModel): Promise<Map<string, Uint8Array>>;
 /** Writes the files of a model into a folder, in Node, which is made where there is none; files of these names are replaced. */
-export function saveModel(model: TextModel, folder: string): Promise<Map<string, Uint8Array>>;
-export async function saveModel(model: TextModel, folder?: string): Promise<Map<string, Uint8Array>> {
+export function saveModel(model: BasicModel, folder: string): Promise<Map<string, Uint8Array>>;
+export async function saveModel(model: BasicModel, folder?: string): Promise<Map<string, Uint8Array>> {
   const files = await model.files();
   if (folder !== undefined) await platform.save(folder, files);
   return files;

@@ -89,7 +89,7 @@ export type QueryKeyNormOption =
     };
 
 /** What every model has. What is not given is the preset's. */
-export interface ModelOptions {
+export interface TrunkOptions {
   /** Sizes with a name: tiny (1.4 M parameters, unless given), small (19 M) or base (85 M). */
   readonly preset?: PresetName | undefined;
   /** Width of the residual stream. */
@@ -119,6 +119,10 @@ export interface ModelOptions {
   readonly positions?: PositionsOption | undefined;
   /** Whether half of the channels come from the token before. */
   readonly tokenShift?: boolean | undefined;
+}
+
+/** What every model that reads texts has. */
+export interface ModelOptions extends TrunkOptions {
   /** How texts become tokens: bytes, unless given, or the name of a tokenizer that `registerTokenizer` was given. */
   readonly tokenizer?: string | undefined;
   /** Tokens that there are; as many as the tokenizer and the family need unless given. With others, the model takes tokens and no texts. */
@@ -145,6 +149,13 @@ export interface LanguageModelOptions extends ModelOptions, TokenModelOptions {
 /** A model that reads in both directions, and guesses masked tokens. */
 export interface EncoderOptions extends ModelOptions, TokenModelOptions {
   readonly model: 'encoder';
+}
+
+/** The Performer alone, from embeddings to hidden layers. */
+export interface PerformerOptions extends TrunkOptions {
+  readonly model: 'performer';
+  /** Whether a row sees those before it and itself alone; false unless given. */
+  readonly isCausal?: boolean | undefined;
 }
 
 /** A model that tells the class of a text. */

@@ -7,7 +7,14 @@ import type { Classifier, Regressor } from './classifier.js';
 import type { Encoder } from './encoder.js';
 import type { AnyModel, ModelsByKind } from './kinds.js';
 import type { LanguageModel } from './language-model.js';
-import type { ClassifierOptions, EncoderOptions, LanguageModelOptions, RegressorOptions } from './options.js';
+import type {
+  ClassifierOptions,
+  EncoderOptions,
+  LanguageModelOptions,
+  PerformerOptions,
+  RegressorOptions,
+} from './options.js';
+import type { Performer } from './performer.js';
 import type { LabelledExamples, TrainingText } from './training-data.js';
 import type {
   ClassifierTraining,
@@ -23,7 +30,13 @@ export interface FreshWeights {
 }
 
 /** The options of `createModel`. */
-export type CreateModelOptions = (LanguageModelOptions | EncoderOptions | ClassifierOptions | RegressorOptions) &
+export type CreateModelOptions = (
+  | LanguageModelOptions
+  | EncoderOptions
+  | ClassifierOptions
+  | RegressorOptions
+  | PerformerOptions
+) &
   FreshWeights;
 
 /** The function `createModel`: the kind of the model follows from the options. */
@@ -37,6 +50,7 @@ export interface CreateModel<Where, Here> {
   (options: EncoderOptions & FreshWeights & Where): Promise<Encoder & Here>;
   (options: ClassifierOptions & FreshWeights & Where): Promise<Classifier & Here>;
   (options: RegressorOptions & FreshWeights & Where): Promise<Regressor & Here>;
+  (options: PerformerOptions & FreshWeights & Where): Promise<Performer & Here>;
   (options: CreateModelOptions & Where): Promise<AnyModel & Here>;
 }
 

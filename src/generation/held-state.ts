@@ -5,7 +5,7 @@
 import type { HostTensor } from '../base/array.js';
 import { leavesOf } from '../base/tree.js';
 import type { Engine } from '../engine/index.js';
-import { hasGrowingState, type LoadedModel, type ModelWeights } from '../models/index.js';
+import { hasGrowingState, type LoadedModel, type ModelWeights, tokenConfig } from '../models/index.js';
 import { Compiled } from './compiled.js';
 import { DeferredTokens } from './deferral.js';
 import { compileReader, type HeldReading, type Reader, type ReaderInputs, type ReaderOptions } from './reader.js';
@@ -144,7 +144,7 @@ export class HeldState {
 
   /** Gives idle rows the logits that they had. */
   #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
-    const { vocabularySize } = this.#loaded.model.config;
+    const { vocabularySize } = tokenConfig(this.#loaded.model.config);
     const logits = this.#current.logits.data;
     rows.forEach((row, index) => {
       if (row.length > 0) return;

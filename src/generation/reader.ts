@@ -10,7 +10,7 @@ import { type StateSpec, shapeAfter } from '../base/layout.js';
 import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { reshape, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
-import type { LoadedModel, TrunkRows, TrunkState } from '../models/index.js';
+import { type LoadedModel, type TrunkRows, type TrunkState, tokenConfig } from '../models/index.js';
 
 /** What a model says after some tokens. */
 export interface Reading {
@@ -84,7 +84,7 @@ export async function compileReader(
   { batch, weightsAs }: ReaderOptions,
   { form, hasLengths }: { readonly form: ReaderForm; readonly hasLengths: boolean },
 ): Promise<Reader> {
-  const { vocabularySize } = model.config;
+  const { vocabularySize } = tokenConfig(model.config);
   const rows = form === 'beside' ? model.deferral?.rows(batch, rowWindow) : undefined;
   const tokens: ReaderInputs<TensorSpec<'int32'>> = {
     tokens: spec('int32', [batch, form === 'piece' ? symbol('length') : 1]),

@@ -18,6 +18,7 @@ import {
   type Model,
   type TrunkRows,
   tensorsOf,
+  tokenConfig,
 } from '../models/index.js';
 import { type Reading, rowWindow } from './reader.js';
 import { longestRow } from './token-rows.js';
@@ -54,7 +55,7 @@ export const noTokens = int32([0], []);
 
 /** The memory of a session that has read nothing, as a layout. */
 function memoryLayout(model: Model, batch: number): MapLeaves<Memory, StateSpec> {
-  const { vocabularySize, tokenizer } = model.config;
+  const { vocabularySize, tokenizer } = tokenConfig(model.config);
   return {
     logits: { dtype: 'float32', shape: [batch, vocabularySize], initial: 0 },
     seen: { dtype: 'bool', shape: [batch, vocabularySize], initial: 0 },

@@ -1,7 +1,7 @@
 /** Rows of tokens: what a session is given to read, checked, and as the inputs of a reader. */
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { isRagged, type Model } from '../models/index.js';
+import { isRagged, type Model, tokenConfig } from '../models/index.js';
 import type { ReaderForm, ReaderInputs } from './reader.js';
 import { nameOfValue } from './value-name.js';
 
@@ -32,7 +32,7 @@ export function expectTokens(where: string, tokens: unknown): asserts tokens is 
 
 /** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens. */
 export function checkRows(where: string, rows: readonly Int32Array[], position: Int32Array, model: Model): void {
-  const { vocabularySize } = model.config;
+  const { vocabularySize } = tokenConfig(model.config);
   const refuse = (code: 'SHAPE' | 'DATA' | 'CONFIG', expected: string, got: number | string, advice = '') => {
     throw new PerformerError(code, `${where}: expected ${expected}, got ${got}.${advice}`);
   };

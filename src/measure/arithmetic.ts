@@ -6,7 +6,7 @@ import { type Leaf, leavesOf } from '../base/tree.js';
 
 /** What is counted of a model. */
 export interface MeasuredModel {
-  readonly config: { readonly dim: number; readonly vocabularySize: number };
+  readonly config: { readonly dim: number; readonly vocabularySize?: number | undefined };
   readonly params: object;
   readonly buffers: object;
   /** Parameters of which a token takes a row, and which it is not multiplied by, by their paths. */
@@ -40,7 +40,7 @@ function shapesRead({ params, tables }: MeasuredModel): (readonly number[])[] {
  * whole square.
  */
 export function forwardOperations(model: MeasuredModel, length: number, predicted = length): number {
-  const { dim, vocabularySize } = model.config;
+  const { dim, vocabularySize = 0 } = model.config;
   const matrices = shapesRead(model)
     .filter(({ length: rank }) => rank === 2)
     .reduce((total, shape) => total + elementCount(shape), 0);

@@ -18,6 +18,7 @@ import {
   linearLayout,
 } from '../blocks/index.js';
 import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
+import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import {
@@ -150,8 +151,11 @@ export const classifier: ModelFamily<ClassifierConfig> = {
       mixers: trunk.mixers,
       // The head is multiplied once for a text, and not for each token.
       tables: [...positionTables, 'embedding.weight', 'pooling.query', 'head.weight'],
+      inputs: tokenInputs,
       state: trunk.state,
-      apply(weights, { tokens, lengths: given }, { dropout, recompute } = {}) {
+      apply(weights, inputs, { dropout, recompute } = {}) {
+        const tokens = inputOf('classifier', inputs, 'tokens');
+        const { lengths: given } = inputs;
         const lengths = given === undefined || before === 0 ? given : add(given, before);
         const whole = pad(tokens, 1, before, 0, classToken);
         const [batch, length] = whole.shape as [Dim, Dim];

@@ -7,7 +7,8 @@ import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
-import { checkLength, type Model, type ModelFamily } from './model.js';
+import { inputOf, tokenInputs } from './inputs.js';
+import { checkLength, type Model, type ModelFamily, tokenConfig } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
@@ -15,7 +16,7 @@ import { maxLengthOf } from './trunk-options.js';
 
 /** The token that stands for a masked one: the last, which no tokenizer gives. */
 export function maskTokenOf({ config }: Pick<Model, 'config'>): number {
-  return config.vocabularySize - 1;
+  return tokenConfig(config).vocabularySize - 1;
 }
 
 /** The options of encoders, with their bounds, defaults and help. */
@@ -49,8 +50,11 @@ export const encoder: ModelFamily<EncoderConfig> = {
       ...tokenModelLayout(config, trunk.params),
       buffers: trunk.buffers,
       mixers: trunk.mixers,
+      inputs: tokenInputs,
       state: trunk.state,
-      apply(weights, { tokens, lengths }, { dropout, recompute } = {}) {
+      apply(weights, inputs, { dropout, recompute } = {}) {
+        const tokens = inputOf('encoder', inputs, 'tokens');
+        const { lengths } = inputs;
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('encoder', { maxLength }, length);
         const { embedding, ...params } = weights.params as TokenModelParams;

@@ -104,11 +104,9 @@ export function weightsOf(
 
 /** The other files of a model folder, as values of JSON. */
 export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknown>> {
-  return {
-    [tokenizerFile]: tokenizerNamed(config.tokenizer).json(),
-    'generation_config.json': { temperature: 0.8, top_p: 0.95 },
-    [configFile]: config,
-  };
+  const { tokenizer } = config;
+  const ofTokens = tokenizer === undefined ? {} : { [tokenizerFile]: tokenizerNamed(tokenizer).json() };
+  return { ...ofTokens, 'generation_config.json': { temperature: 0.8, top_p: 0.95 }, [configFile]: config };
 }
 
 /** SHA-256 of tensors in the order of their names, and of a configuration with its keys in the order of its file. */
@@ -162,6 +160,7 @@ function jsonOf(where: string, bytes: Uint8Array): unknown {
 
 /** Throws CHECKPOINT unless the content of a tokenizer.json is that of the tokenizer which the config names. */
 export function checkTokenizer(where: string, { tokenizer }: ModelConfig, content: unknown): void {
+  if (tokenizer === undefined) return;
   if (sortedJson(content) === sortedJson(tokenizerNamed(tokenizer).json())) return;
   const advice = `Get the whole folder again, or register the ${tokenizer} with which it was saved.`;
   throw new PerformerError(

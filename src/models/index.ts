@@ -23,6 +23,7 @@ export {
   type ReadOptions,
   tensorsOf,
 } from './folder.js';
+export { type InputName, type InputSpecs, inputOf, type ModelInputs } from './inputs.js';
 export {
   type LanguageModelConfig,
   type LanguageModelOptions,
@@ -40,13 +41,15 @@ export {
   type Model,
   type ModelConfig,
   type ModelFamily,
-  type ModelInputs,
   type ModelKind,
   type ModelResult,
   type ModelWeights,
   mapMixerBuffers,
   type PassOptions,
+  type TokenConfig,
+  tokenConfig,
 } from './model.js';
+export { type PerformerConfig, type PerformerOptions, performerConfig } from './performer.js';
 export { createPredictor, type Predictor, predict } from './prediction.js';
 export { type PresetName, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';

@@ -9,6 +9,7 @@ import type { Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
+import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
@@ -47,8 +48,11 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       deferral: trunk.deferral,
+      inputs: tokenInputs,
       state: trunk.state,
-      apply(weights, { tokens, lengths }, { dropout, ...options } = {}) {
+      apply(weights, inputs, { dropout, ...options } = {}) {
+        const tokens = inputOf('language model', inputs, 'tokens');
+        const { lengths } = inputs;
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('language model', { maxLength }, length);
         const { embedding, ...params } = weights.params as TokenModelParams;

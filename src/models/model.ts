@@ -14,6 +14,7 @@ import type { Deferral, Dropout, Weights } from '../blocks/index.js';
 import { projectionDigest } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
+import type { InputSpecs, ModelInputs } from './inputs.js';
 import type { TrunkResult, TrunkRows, TrunkState } from './trunk.js';
 import type { TrunkConfig } from './trunk-options.js';
 
@@ -22,18 +23,22 @@ export interface ModelConfig extends TrunkConfig {
   /** The family. */
   readonly model: string;
   readonly version: 2;
-  /** The name of a tokenizer that is registered. */
-  readonly tokenizer: string;
+  /** The name of a tokenizer that is registered; of models that read tokens. */
+  readonly tokenizer?: string | undefined;
   /** Tokens that there are: those of the tokenizer, and those that the family adds. */
+  readonly vocabularySize?: number | undefined;
+}
+
+/** The config of a model that reads tokens. */
+export interface TokenConfig extends ModelConfig {
+  readonly tokenizer: string;
   readonly vocabularySize: number;
 }
 
-/** What a model reads. */
-export interface ModelInputs {
-  /** [batch, length] int32 */
-  readonly tokens: Tensor<'int32'>;
-  /** How many tokens of each row are real, [batch] int32; all unless given. */
-  readonly lengths?: Tensor<'int32'> | undefined;
+/** The config of a model that must read tokens. Throws CONFIG for others. */
+export function tokenConfig(config: ModelConfig): TokenConfig {
+  if (config.tokenizer !== undefined && config.vocabularySize !== undefined) return config as TokenConfig;
+  throw new PerformerError('CONFIG', `${config.model}: expected a model that reads tokens, got one that reads none.`);
 }
 
 /** How a pass is made. */
@@ -55,10 +60,10 @@ export interface ModelResult extends TrunkResult {
 }
 
 /**
- * What a model does with a text, whatever its family: it continues it, tells what stands in the place of masked tokens, tells
- * its class, or tells numbers of it.
+ * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
+ * of a text, tells numbers of it, or turns embeddings into hidden layers.
  */
-export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor';
+export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor' | 'performer';
 
 /** A model as layouts and one function: what it learns, draws and keeps, and `apply` over symbolic tensors. */
 export interface Model {
@@ -75,6 +80,8 @@ export interface Model {
   readonly chunk: number;
   /** Parameters of which a token takes a row, and which it is not multiplied by, by their paths. */
   readonly tables: readonly string[];
+  /** What it reads, as specifications of a batch; of a source and the text after it, both of this length. */
+  inputs(batch: Dim, length: Dim): InputSpecs;
   readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   /** Layout of the state before the first token. */
   state(batch: Dim): TrunkState<StateSpec>;

@@ -9,11 +9,15 @@ const count = z
   .min(1)
   .max(2 ** 24);
 
-/** What stands in every config.json: the family, the version of the format, the tokens, and the trunk. */
+/** What stands in every config.json: the family, the version of the format, and the trunk. */
+export function anyModelFields<const N extends string>(name: N) {
+  return { model: z.literal(name).default(name as never), version: z.literal(2).default(2), ...trunkFields };
+}
+
+/** The same with the tokens, of models that read them. */
 export function modelFields<const N extends string>(name: N) {
   return {
-    model: z.literal(name).default(name as never),
-    version: z.literal(2).default(2),
+    ...anyModelFields(name),
     tokenizer: z
       .string()
       .default('bytes')
@@ -22,36 +26,44 @@ export function modelFields<const N extends string>(name: N) {
         if (message !== undefined) context.addIssue({ code: 'custom', message });
       }),
     vocabularySize: option(count.optional(), 'tokens that there are', { fallback: 'as many as the tokenizer needs' }),
-    ...trunkFields,
   };
 }
 
-interface GivenModel extends TrunkConfig {
+interface GivenTokens {
   readonly tokenizer: string;
   readonly vocabularySize?: number | undefined;
 }
 
-type Whole<C extends GivenModel> = Omit<C, 'vocabularySize'> & { readonly vocabularySize: number };
+type Whole<C> = C extends GivenTokens ? Omit<C, 'vocabularySize'> & { readonly vocabularySize: number } : C;
 
-export interface FamilyTraits {
-  readonly isCausal: boolean;
-  /** How many tokens it adds to those of the tokenizer, such as one that masks. */
-  readonly specialTokens: number;
+export interface FamilyTraits<C = TrunkConfig> {
+  readonly isCausal: boolean | ((config: C) => boolean);
+  /** How many tokens it adds to those of the tokenizer, such as one that masks; 0 unless given. */
+  readonly specialTokens?: number | undefined;
 }
 
 /** The schema with the checks that span several options, and with what follows from them filled in. */
-export function withTrunk<S extends z.ZodType<GivenModel>>(schema: S, { isCausal, specialTokens }: FamilyTraits) {
+export function withTrunk<S extends z.ZodType<TrunkConfig>>(
+  schema: S,
+  { isCausal, specialTokens = 0 }: FamilyTraits<z.output<S>>,
+) {
   return schema
-    .superRefine((config, context) => {
-      for (const [path, message] of trunkProblems(config, isCausal)) {
+    .superRefine((given, context) => {
+      const config = given as z.output<S>;
+      for (const [path, message] of trunkProblems(
+        config,
+        typeof isCausal === 'boolean' ? isCausal : isCausal(config),
+      )) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
     })
     .transform((config) => completeModel(completeTrunk(config as z.output<S>), specialTokens));
 }
 
-function completeModel<C extends GivenModel>(config: C, specialTokens: number): Whole<C> {
-  const { model, version, tokenizer, vocabularySize, ...rest } = config as C & Record<'model' | 'version', unknown>;
+function completeModel<C extends TrunkConfig>(config: C, specialTokens: number): Whole<C> {
+  const given = config as C & Record<'model' | 'version', unknown> & Partial<GivenTokens>;
+  const { model, version, tokenizer, vocabularySize, ...rest } = given;
+  if (tokenizer === undefined) return config as Whole<C>;
   const tokens = vocabularySize ?? tokenizerNamed(tokenizer).vocabularySize + specialTokens;
   return { model, version, tokenizer, vocabularySize: tokens, ...rest } as unknown as Whole<C>; // in the order of the files
 }

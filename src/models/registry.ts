@@ -6,8 +6,9 @@ import { classifier } from './classifier.js';
 import { encoder } from './encoder.js';
 import { languageModel } from './language-model.js';
 import type { Execution, Model, ModelConfig, ModelFamily } from './model.js';
+import { performer } from './performer.js';
 
-const families: readonly ModelFamily[] = [languageModel, encoder, classifier] as unknown as readonly ModelFamily[];
+const families = [languageModel, encoder, classifier, performer] as unknown as readonly ModelFamily[];
 
 /** The names of all families. */
 export function modelNames(): readonly string[] {

@@ -2,7 +2,7 @@
 import type { ParameterSpec } from '../base/layout.js';
 import { type EmbeddingParams, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { matmul, scope, type Tensor } from '../graph/index.js';
-import type { ModelConfig } from './model.js';
+import type { TokenConfig } from './model.js';
 import { positionTables } from './positions.js';
 import type { TrunkParams } from './trunk.js';
 
@@ -12,7 +12,7 @@ export interface TokenModelParams<T = Tensor> extends TrunkParams<T> {
   readonly logits?: LinearParams<T> | undefined;
 }
 
-type TokenModelConfig = ModelConfig & { readonly tiedEmbedding: boolean };
+type TokenModelConfig = TokenConfig & { readonly tiedEmbedding: boolean };
 
 /** The parameters around those of the trunk, and the tables among them. */
 export function tokenModelLayout(

@@ -1,27 +1,28 @@
 /** The tokenizer of a model, for all that gives it texts or takes texts from it. */
 import { PerformerError } from '../base/errors.js';
 import { type Tokenizer, tokenizerNamed } from '../data/index.js';
-import type { ModelConfig } from './model.js';
+import { type ModelConfig, tokenConfig } from './model.js';
 import { modelConfig } from './registry.js';
 
 /** The tokens that a model must have: those of its tokenizer, and those that its family adds. */
 export function neededTokens(config: ModelConfig): number {
-  return modelConfig({ ...config, vocabularySize: undefined }).vocabularySize;
+  return tokenConfig(modelConfig({ ...config, vocabularySize: undefined })).vocabularySize;
 }
 
 /**
  * The tokenizer that the config of a model names.
  *
- * @throws CONFIG where none of that name is registered, and for a model with more or fewer tokens than it needs, which can
+ * @throws CONFIG for a model that reads no tokens, where none of that name is registered, and for a model with more or fewer tokens than it needs, which can
  *   be given tokens alone.
  */
 export function tokenizerOf(config: ModelConfig): Tokenizer {
-  const tokenizer = tokenizerNamed(config.tokenizer);
+  const { vocabularySize, ...own } = tokenConfig(config);
+  const tokenizer = tokenizerNamed(own.tokenizer);
   const needed = neededTokens(config);
-  if (config.vocabularySize === needed) return tokenizer;
+  if (vocabularySize === needed) return tokenizer;
   throw new PerformerError(
     'CONFIG',
     `${config.model}: expected a vocabularySize of ${needed} for the tokenizer ${tokenizer.name}, got ` +
-      `${config.vocabularySize}. Leave vocabularySize out, or give tokens in the place of texts.`,
+      `${vocabularySize}. Leave vocabularySize out, or give tokens in the place of texts.`,
   );
 }

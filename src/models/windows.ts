@@ -28,7 +28,8 @@ import {
   transpose,
   where,
 } from '../graph/index.js';
-import { checkLength, initialState, type Model, type ModelInputs, type ModelResult } from './model.js';
+import { inputOf, type ModelInputs } from './inputs.js';
+import { checkLength, initialState, type Model, type ModelResult } from './model.js';
 import type { TrunkState } from './trunk.js';
 import { attentionKinds } from './trunk-options.js';
 
@@ -64,7 +65,8 @@ export function readInWindows(
   if (!Number.isSafeInteger(asked) || asked < 1) {
     throw new PerformerError('CONFIG', `readInWindows: expected a positive integer as window, got ${asked}.`);
   }
-  const { tokens, lengths } = inputs;
+  const tokens = inputOf('readInWindows', inputs, 'tokens');
+  const { lengths } = inputs;
   const [batch, length] = tokens.shape as [Dim, Dim];
   checkLength('readInWindows', model, length);
   const window = Math.ceil(asked / model.chunk) * model.chunk;
