@@ -7,25 +7,26 @@ import { expect, it } from 'vitest';
 import {
   type AnyHostTensor,
   drawBuffers,
+  elementCount,
+  float32,
   type HostTensor,
+  hostTensor,
   initialize,
   int32,
   leavesOf,
   mapTree,
   Random,
-  type StateSpec,
-  symbol,
 } from '../../src/base/index.js';
-import { shapeAfter } from '../../src/base/layout.js';
 import { type Engine, referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { gradient, multiply, spec, specsOf, sum, type Tensor } from '../../src/graph/index.js';
+import { gradient, multiply, specsOf, sum, type Tensor, type TensorSpec } from '../../src/graph/index.js';
 import {
   decodeModel,
   encodeModel,
   initialState,
   isRagged,
   type LoadedModel,
+  type ModelInputs,
   modelConfig,
   modelOf,
   type TrunkState,
@@ -53,7 +54,42 @@ export function randomModel(family: string, options: object): LoadedModel {
   return { model, params, buffers: drawBuffers<object>(model.buffers, Random.fromSeed(2)) };
 }
 
-const drawn = (count: number, seed = 3) => Int32Array.from(Random.fromSeed(seed).bits(count), (word) => word % 256);
+type Inputs = ModelInputs<HostTensor<'int32'>, HostTensor>;
+type GivenInputs = ModelInputs;
+
+/** Random inputs of every kind that the model reads, of rows that are all real. */
+function drawn({ model }: LoadedModel, batch: number, length: number, seed = 3): Inputs {
+  const { lengths: _, sourceLengths: __, ...specs } = model.inputs(batch, length);
+  return mapTree<object, TensorSpec<'int32' | 'float32'>, object>(specs, ({ dtype, shape }, path) => {
+    const random = Random.fromSeed(seed);
+    const words = (path === 'tokens' ? random : random.split(path)).bits(elementCount(shape as readonly number[]));
+    if (dtype === 'int32')
+      return int32(
+        shape as number[],
+        Int32Array.from(words, (word) => word % 256),
+      );
+    return float32(
+      shape as number[],
+      Float32Array.from(words, (word) => word / 2 ** 32),
+    );
+  }) as Inputs;
+}
+
+/** Some rows, and a part of their length. */
+function partOf(inputs: Inputs, rows: number, start: number, end: number): Inputs {
+  return mapTree<object, AnyHostTensor, AnyHostTensor>(inputs, ({ dtype, shape, data }) => {
+    const [, length, ...rest] = shape as [number, number, ...number[]];
+    const size = rest.reduce((a, b) => a * b, 1);
+    const own = Array.from({ length: rows }, (_, row) =>
+      Array.from((data as Float32Array).subarray((row * length + start) * size, (row * length + end) * size)),
+    ).flat();
+    return hostTensor(
+      dtype,
+      [rows, end - start, ...rest],
+      (data.constructor as typeof Float32Array).from(own) as never,
+    );
+  }) as Inputs;
+}
 
 async function run<R>(on: Engine, build: (...all: never[]) => R, specs: readonly object[], given: readonly object[]) {
   const executable = await on.compile(build as never, specs as never);
@@ -64,23 +100,11 @@ async function run<R>(on: Engine, build: (...all: never[]) => R, specs: readonly
   }
 }
 
-/** The output of tokens [batch, length], of which each row has as many as `lengths` says. */
-function outputOf(
-  on: Engine,
-  { model, params, buffers }: LoadedModel,
-  rows: readonly Int32Array[],
-  lengths?: number[],
-) {
-  const longest = Math.max(...rows.map(({ length }) => length));
-  const tokens = new Int32Array(rows.length * longest).fill(99);
-  rows.forEach((row, at) => tokens.set(row, at * longest));
-  const inputs = {
-    tokens: int32([rows.length, longest], tokens),
-    ...(lengths === undefined ? {} : { lengths: int32([rows.length], lengths) }),
-  };
+/** What the model makes of inputs. */
+function outputOf(on: Engine, { model, params, buffers }: LoadedModel, inputs: Inputs) {
   return run(
     on,
-    (learned: object, fixed: object, given: { tokens: Tensor<'int32'>; lengths?: Tensor<'int32'> }) => {
+    (learned: object, fixed: object, given: GivenInputs) => {
       const { output, hidden } = model.apply({ params: learned, buffers: fixed }, given);
       return { output, hidden };
     },
@@ -94,20 +118,21 @@ export function conforms(loaded: LoadedModel, { hasExactGradient = true } = {}):
   const { model, params, buffers } = loaded;
 
   it('gives on the engine what the oracle gives', async () => {
-    const rows = [drawn(10, 4), drawn(10, 5)];
-    const [fast, slow] = [await outputOf(engine, loaded, rows), await outputOf(oracle, loaded, rows)];
+    const inputs = drawn(loaded, 2, 10, 4);
+    const [fast, slow] = [await outputOf(engine, loaded, inputs), await outputOf(oracle, loaded, inputs)];
     expect(largestError(fast.output, slow.output)).toBeLessThan(2e-4);
   });
 
   it.runIf(hasExactGradient)('has the gradient of finite differences in every kind of parameter', async () => {
-    const shape = (await outputOf(oracle, loaded, [drawn(6)])).output.shape;
-    const given = { tokens: int32([1, 6], drawn(6)), direction: normal('direction', shape) };
-    const lossOf = (learned: object, fixed: object, own: { tokens: Tensor<'int32'>; direction: Tensor }) =>
-      sum(multiply(model.apply({ params: learned, buffers: fixed }, own).output, own.direction));
+    const inputs = drawn(loaded, 1, 6);
+    const shape = (await outputOf(oracle, loaded, inputs)).output.shape;
+    const given = { inputs, direction: normal('direction', shape) };
+    const lossOf = (learned: object, fixed: object, own: { inputs: GivenInputs; direction: Tensor }) =>
+      sum(multiply(model.apply({ params: learned, buffers: fixed }, own.inputs).output, own.direction));
     const specs = [specsOf(params), specsOf(buffers), specsOf(given)];
     const gradients = await run(
       oracle,
-      (learned: object, fixed: object, own: { tokens: Tensor<'int32'>; direction: Tensor }) =>
+      (learned: object, fixed: object, own: { inputs: GivenInputs; direction: Tensor }) =>
         gradient(lossOf(learned, fixed, own), learned),
       specs,
       [params, buffers, given],
@@ -139,19 +164,38 @@ export function conforms(loaded: LoadedModel, { hasExactGradient = true } = {}):
     await loss.dispose();
   });
 
-  it.runIf(isRagged(model))('gives a padded row what it gives the row alone', async () => {
-    const rows = [drawn(5, 6), drawn(11, 7)];
-    const both = await outputOf(engine, loaded, rows, [5, 11]);
-    const alone = await outputOf(engine, loaded, [rows[0]!]);
+  const { lengths, sourceLengths } = model.inputs(1, 1);
+
+  it.runIf(lengths ?? sourceLengths)('gives a padded row what it gives the row alone', async () => {
+    const inputs = drawn(loaded, 2, 11, 6);
+    const counts = int32([2], [5, 11]);
+    const ragged = {
+      ...inputs,
+      // Exact attention of one direction keeps no mask, and does not see what stands behind a row.
+      ...(lengths && isRagged(model) ? { lengths: counts } : {}),
+      ...(sourceLengths && { sourceLengths: counts }),
+    };
+    const both = await outputOf(engine, loaded, ragged);
+    const alone = await outputOf(engine, loaded, partOf(inputs, 1, 0, 5));
     const own = values(alone.hidden);
     const difference = own.map((value, at) => Math.abs(value - values(both.hidden)[at]!));
     expect(Math.max(...difference)).toBeLessThan(2e-5);
   });
 
   it.runIf(model.isCausal)('lets no token see those after it', async () => {
-    const tokens = drawn(11, 8);
-    const changed = Int32Array.from(tokens, (token, at) => (at < 6 ? token : (token + 1) % 256));
-    const [before, after] = [await outputOf(engine, loaded, [tokens]), await outputOf(engine, loaded, [changed])];
+    const inputs = drawn(loaded, 1, 11, 8);
+    const { tokens, embeddings } = inputs;
+    const size = (embeddings?.shape[2] ?? 1) as number;
+    const changed = {
+      ...inputs,
+      ...(tokens && {
+        tokens: { ...tokens, data: tokens.data.map((token, at) => (at < 6 ? token : (token + 1) % 256)) },
+      }),
+      ...(embeddings && {
+        embeddings: { ...embeddings, data: embeddings.data.map((value, at) => (at < 6 * size ? value : 1 - value)) },
+      }),
+    };
+    const [before, after] = [await outputOf(engine, loaded, inputs), await outputOf(engine, loaded, changed)];
     const seen = 6 * before.hidden.shape.at(-1)!;
     const difference = values(before.hidden).map((value, at) => Math.abs(value - values(after.hidden)[at]!));
     expect(Math.max(...difference.slice(0, seen))).toBeLessThan(1e-5);
@@ -159,40 +203,29 @@ export function conforms(loaded: LoadedModel, { hasExactGradient = true } = {}):
   });
 
   it.runIf(model.isCausal)('reads on as it reads at once', async () => {
-    const tokens = drawn(13);
-    const whole = await outputOf(engine, loaded, [tokens]);
-    const states = mapTree<object, StateSpec, object>(model.state(1), (part) =>
-      spec(part.dtype, shapeAfter(part, symbol('past'))),
-    );
-    const build = (
-      learned: object,
-      fixed: object,
-      { state }: { state: TrunkState },
-      given: { tokens: Tensor<'int32'> },
-    ) => {
+    const inputs = drawn(loaded, 1, 13);
+    const whole = await outputOf(engine, loaded, inputs);
+    const build = (learned: object, fixed: object, { state }: { state: TrunkState }, given: GivenInputs) => {
       const result = model.apply({ params: learned, buffers: fixed }, given, { state });
       return { output: result.output, state: result.state };
     };
-    const reader = await engine.compile(
-      build as never,
-      [specsOf(params), specsOf(buffers), { state: states }, { tokens: spec('int32', [1, symbol('length')]) }] as never,
-    );
-    let state: object = initialState(model, 1);
+    const { source: _, ...read } = inputs;
+    let state: object = await stateBefore(loaded, inputs);
     const outputs: number[] = [];
     for (const [start, end] of [
       [0, 6],
       [6, 7],
       [7, 13],
     ] as const) {
-      const given = { tokens: int32([1, end - start], tokens.slice(start, end)) };
-      const result = (await reader.run([params, buffers, { state }, given] as never)) as never as {
+      const given = partOf(read, 1, start, end);
+      const specs = [specsOf(params), specsOf(buffers), { state: specsOf(state) }, specsOf(given)];
+      const result = (await run(engine, build, specs, [params, buffers, { state }, given])) as never as {
         output: HostTensor;
         state: object;
       };
       outputs.push(...values(result.output));
       state = result.state;
     }
-    await reader.dispose();
     const difference = values(whole.output).map((value, at) => Math.abs(value - outputs[at]!));
     expect(Math.max(...difference)).toBeLessThan(2e-4);
   });
@@ -201,9 +234,14 @@ export function conforms(loaded: LoadedModel, { hasExactGradient = true } = {}):
     const decoded = decodeModel(encodeModel(loaded));
     expect(decoded.model.config).toEqual(model.config);
     const again = { ...decoded, model: modelOf(decoded.model.config, { chunk: 4 }) };
-    const rows = [drawn(9)];
-    expect(values((await outputOf(engine, again, rows)).output)).toEqual(
-      values((await outputOf(engine, loaded, rows)).output),
+    const inputs = drawn(loaded, 1, 9);
+    expect(values((await outputOf(engine, again, inputs)).output)).toEqual(
+      values((await outputOf(engine, loaded, inputs)).output),
     );
   });
+}
+
+/** The state before the first token: after the source, where there is one. */
+async function stateBefore({ model, params, buffers }: LoadedModel, { source }: Inputs): Promise<object> {
+  return initialState(model, 1);
 }
