@@ -103,6 +103,7 @@ const performer = block({
   slots: [
     {
       name: 'attention',
+      rate: 'attention',
       branch: buildMixer(
         {
           kind: 'favor+',
@@ -111,7 +112,11 @@ const performer = block({
         { dim, heads, keyHeads: heads, headDim, isCausal: true, outputGain, chunk: 64 },
       ),
     },
-    { name: 'feedForward', branch: feedForwardBranch({ dim, hidden: 4 * dim, activation: 'gelu', outputGain }) },
+    {
+      name: 'feedForward',
+      branch: feedForwardBranch({ dim, hidden: 4 * dim, activation: 'gelu', outputGain }),
+      rate: 'feedForward',
+    },
   ],
 });
 const layout: Body<ParameterSpec> = {

@@ -5,8 +5,21 @@
 export { type ErrorCode, PerformerError } from './base/errors.js';
 export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
+export {
+  type AttentionLayer,
+  type AttentionLayerOptions,
+  type CrossAttention,
+  crossAttention,
+  type FastAttention,
+  type FastAttentionOptions,
+  fastAttention,
+  type Rows,
+  type SelfAttention,
+  selfAttention,
+} from './door/attention-layers.js';
 export type { Classification, Classifier, Regressor } from './door/classifier.js';
 export type { Encoder } from './door/encoder.js';
+export type { EncoderDecoder } from './door/encoder-decoder.js';
 export type { BasicModel, Loaded, Local, TextModel } from './door/host.js';
 export type { AnyModel, ModelsByKind } from './door/kinds.js';
 export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
@@ -14,6 +27,7 @@ export { createModel, loadModel, saveModel } from './door/model.js';
 export type {
   AttentionOption,
   ClassifierOptions,
+  EncoderDecoderOptions,
   EncoderOptions,
   EngineOption,
   FeatureOptions,
@@ -41,10 +55,11 @@ export type {
 } from './door/signatures.js';
 export type { Tokens } from './door/token-logits.js';
 export { trainModel } from './door/train.js';
-export type { LabelledExample, LabelledExamples, TextPiece, TrainingText } from './door/training-data.js';
+export type { LabelledExample, LabelledExamples, PairExamples, TextPiece, TrainingText } from './door/training-data.js';
 export type {
   AnyTraining,
   ClassifierTraining,
+  EncoderDecoderTraining,
   EncoderTraining,
   LanguageModelTraining,
   RegressorTraining,

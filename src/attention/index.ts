@@ -28,5 +28,6 @@ export {
 } from './recommend.js';
 export { recurrentAttention, recurrentTerms } from './recurrent.js';
 export type { AttentionSamples } from './samples.js';
+export { readSource, type SourceInputs, sourceState } from './source.js';
 export { type AttentionState, attentionStateLayout, mergeStates } from './state.js';
 export { type AttentionTerms, divideTerms } from './terms.js';

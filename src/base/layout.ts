@@ -37,6 +37,8 @@ export interface StateSpec {
   readonly initial: number;
   /** The axis that is as long as the text that was read; none where the size is fixed. */
   readonly growing?: number | undefined;
+  /** The axis that is as long as the source that was read; 0 before. */
+  readonly ofSource?: number | undefined;
 }
 
 /** Values drawn from N(0, deviation²). */
@@ -97,9 +99,9 @@ export function emptyState<T>(layout: T): MapLeaves<T, AnyHostTensor> {
   });
 }
 
-/** The shape of a part of a state after `past` tokens. */
-export function shapeAfter({ shape, growing }: StateSpec, past: Dim): Shape {
-  return growing === undefined ? shape : shape.map((size, axis) => (axis === growing ? past : size));
+/** The shape of a part of a state after `past` tokens, and after a source of so many. */
+export function shapeAfter({ shape, growing, ofSource }: StateSpec, past: Dim, source: Dim = past): Shape {
+  return shape.map((size, axis) => (axis === growing ? past : axis === ofSource ? source : size));
 }
 
 function staticShape(shape: Shape): number[] {

@@ -13,8 +13,10 @@ import { shiftTokens, shiftWidth } from './token-shift.js';
 
 /** A place for a branch: `attention` has the parameters `attention` and `attentionNorm`, and the state `attentionShift`. */
 export interface Slot {
-  readonly name: keyof DropoutRates & string;
+  readonly name: string;
   readonly branch: Branch;
+  /** How much of its output is dropped in training. */
+  readonly rate: keyof DropoutRates;
 }
 
 export interface BlockOptions {
@@ -74,7 +76,7 @@ export function block(options: BlockOptions): Branch<Parts<object>, Parts<object
 
 /** x + dropout(branch(shift(norm(x)))) with pre-norm, and the last shifted channels. */
 function applySlot(
-  { name, branch }: Slot,
+  { name, branch, rate }: Slot,
   { path, tokenShift, around }: Pick<BlockOptions, 'path' | 'tokenShift'> & { readonly around: Residual },
   { params, buffers }: Weights<Parts<object>, Parts<object>>,
   x: Tensor,
@@ -95,7 +97,7 @@ function applySlot(
     memory && { state: memory.state[name] ?? {}, rows: memory.rows && (memory.rows[name] ?? {}) },
   );
   const { rates, key } = context.dropout ?? {};
-  const output = around.leave(step, x, dropout(result.output, rates?.[name] ?? 0, `${path}.${name}`, key));
+  const output = around.leave(step, x, dropout(result.output, rates?.[rate] ?? 0, `${path}.${name}`, key));
   return { ...result, output, last };
 }
 

@@ -19,6 +19,16 @@ export interface Weights<P extends object = object, B extends object = object> {
   readonly buffers: B;
 }
 
+/** What another model has read, for cross-attention. */
+export interface SourceContext {
+  /** Hidden layers [batch, source, dim]. */
+  readonly hidden: Tensor;
+  /** bool [batch, source], true for real tokens; absent where all are. */
+  readonly mask?: Tensor<'bool'> | undefined;
+  /** uint32 [batch, source] */
+  readonly positions: Tensor<'uint32'>;
+}
+
 /** What is known of the tokens that a pass reads, the same for every branch. */
 export interface TokenContext {
   /** Tokens of a pass without the padding to whole chunks. */
@@ -31,6 +41,8 @@ export interface TokenContext {
   readonly angles?: RotaryAngles | undefined;
   /** Given in training alone. */
   readonly dropout?: Dropout | undefined;
+  /** What cross-attention looks at, where it was not kept in the state before. */
+  readonly source?: SourceContext | undefined;
   /** The last real token of each row: [batch, length, ·] → [batch, 1, ·]. Of a row without one, `before` or zeros. */
   takeLast(x: Tensor, before?: Tensor): Tensor;
 }

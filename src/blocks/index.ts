@@ -1,6 +1,15 @@
 /** The parts that models are built of. */
 export { type BlockOptions, block, type Slot } from './block.js';
-export type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
+export type {
+  AttendedRows,
+  Branch,
+  BranchResult,
+  Deferral,
+  Memory,
+  SourceContext,
+  TokenContext,
+  Weights,
+} from './branch.js';
 export { type Dropout, type DropoutKey, type DropoutRates, dropout } from './dropout.js';
 export { type EmbeddingParams, embed, embeddingDeviation, embeddingLayout } from './embedding.js';
 export {

@@ -25,7 +25,10 @@ export interface Stack extends Branch<List, List, List, List> {
   apply(...given: [...Parameters<Branch<List, List, List, List>['apply']>, boolean?]): StackResult;
 }
 
-type BlockInputs = RecomputedInputs<{ readonly x: Tensor; readonly key: DropoutKey | undefined }, object>;
+type BlockInputs = RecomputedInputs<
+  { readonly x: Tensor; readonly key: DropoutKey | undefined; readonly source: Tensor | undefined },
+  object
+>;
 
 /** Blocks called `<path>.0`, `<path>.1`, … */
 export function stack(path: string, blocks: readonly Branch[]): Stack {
@@ -43,10 +46,11 @@ export function stack(path: string, blocks: readonly Branch[]): Stack {
           block.apply(
             { params: learned, buffers: buffers[layer] ?? {} },
             activations.x,
-            withKey(context, activations.key),
+            withActivations(context, activations),
             own,
           );
-        const inputs = { activations: { x: stream, key: context.dropout?.key }, params: params[layer] ?? {} };
+        const activations = { x: stream, key: context.dropout?.key, source: context.source?.hidden };
+        const inputs = { activations, params: params[layer] ?? {} };
         const result = scope(`${path}.${layer}`, () => (recompute ? recomputed(inputs, run) : run(inputs)));
         results.push(result);
         return result.output;
@@ -61,10 +65,14 @@ export function stack(path: string, blocks: readonly Branch[]): Stack {
   };
 }
 
-/** The context with a key of dropout that waits for the gradient, where it is recomputed. */
-function withKey(context: TokenContext, key: DropoutKey | undefined): TokenContext {
-  if (context.dropout === undefined || key === undefined) return context;
-  return { ...context, dropout: { ...context.dropout, key } };
+/** The context with a key of dropout and a source that wait for the gradient, where they are recomputed. */
+function withActivations(context: TokenContext, { key, source: hidden }: BlockInputs['activations']): TokenContext {
+  const { dropout, source } = context;
+  return {
+    ...context,
+    dropout: dropout && key && { ...dropout, key },
+    source: source && hidden && { ...source, hidden },
+  };
 }
 
 function deferralOf(blocks: readonly Branch[]): Deferral<List, List> | undefined {

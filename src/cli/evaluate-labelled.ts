@@ -1,22 +1,21 @@
-/** `performer evaluate` of a classifier: its measures on labelled texts, and which classes it takes for which. */
-import { encodeTexts } from '../data/index.js';
-import { type LoadedModel, targetsOf, tokenizerOf } from '../models/index.js';
-import type { LabelledTaskFamily, Task } from '../tasks/index.js';
+/** `performer evaluate` on labelled texts or pairs: a model's measures, and which classes a classifier takes for which. */
+import { type LoadedModel, targetsOf } from '../models/index.js';
+import type { Task, TaskFamily, TextTaskFamily } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { runNoteOf } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { EvaluateOptions } from './evaluate.js';
 import { expectFinite } from './finite.js';
 import { formatCount, formatMeasures } from './format.js';
-import { type LabelledFlags, labelledKeys } from './labelled-flags.js';
-import { openLabelled } from './run-data.js';
+import { expectColumns, type LabelledFlags, labelledKeys } from './labelled-flags.js';
+import { openRunData, wholeTask } from './run-data.js';
 
 /** Texts that are read at once. */
 const batch = 8;
 
 /** What is printed. The columns are those of the training, unless others are named. */
 export async function evaluateLabelled(
-  family: LabelledTaskFamily,
+  family: Exclude<TaskFamily, TextTaskFamily>,
   loaded: LoadedModel,
   folder: string,
   files: readonly string[],
@@ -25,18 +24,20 @@ export async function evaluateLabelled(
   const note = await runNoteOf(folder);
   const given = labelledKeys.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]);
   const columns: LabelledFlags = { ...note?.labelled, ...Object.fromEntries(given) };
-  const { text, ...texts } = await openLabelled(files, family.kind, columns);
+  expectColumns(family, columns);
+  const data = await openRunData(files, family, columns);
   try {
     const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
     const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
-    const tokens = await encodeTexts(texts, tokenizerOf(loaded.model.config));
-    const task = family.build(loaded.model, size, { train: tokens, heldOut: tokens });
+    const { task, count, unit } = await wholeTask(family, loaded.model, size, data);
     const { measures, confusion } = await measure(task, loaded, options);
-    const report = { texts: texts.length, window, measures, confusion };
-    return options.json ? `${JSON.stringify(report)}\n` : textOf(report);
+    const report = { [unit]: count, window, measures, confusion };
+    return options.json
+      ? `${JSON.stringify(report)}\n`
+      : textOf({ count: `${formatCount(count)} ${unit}`, measures, confusion });
   } finally {
-    await text.close();
+    await data.text.close();
   }
 }
 
@@ -70,8 +71,8 @@ async function measure(task: Task, { model, ...weights }: LoadedModel, options: 
   }
 }
 
-function textOf({ texts, measures, confusion }: Measured & { readonly texts: number }): string {
-  const lines = [`${formatCount(texts)} texts`, formatMeasures(measures)];
+function textOf({ count, measures, confusion }: Measured & { readonly count: string }): string {
+  const lines = [count, formatMeasures(measures)];
   if (confusion === undefined) return `${lines.join('\n')}\n`;
   const { names, counts } = confusion;
   const rows = [['', ...names], ...counts.map((row, index) => [names[index] as string, ...row.map(formatCount)])];

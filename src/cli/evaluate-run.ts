@@ -10,7 +10,7 @@ import type { EvaluateOptions } from './evaluate.js';
 import { expectFinite } from './finite.js';
 import { bitsPerByte, formatCount, formatLoss, formatMeasures } from './format.js';
 import type { Io } from './io.js';
-import { labelledKeys } from './labelled-flags.js';
+import { expectColumns } from './labelled-flags.js';
 import { readModel } from './read-model.js';
 import { openTexts } from './standard-input.js';
 
@@ -23,13 +23,12 @@ export async function runEvaluate(
 ): Promise<void> {
   const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
-  if (family.data === 'labelled') {
+  if (family.data !== 'text') {
     const { evaluateLabelled } = await import('./evaluate-labelled.js');
     io.stdout.write(await evaluateLabelled(family, loaded, folder as string, words as readonly string[], options));
     return;
   }
-  const own = labelledKeys.find((key) => options[key] !== undefined);
-  if (own !== undefined) throw usageError(`--${own}: ${family.name} does not have it.`);
+  expectColumns(family, options);
   const files = await openTexts(words as readonly string[], io);
   try {
     const text = await tokenSource(tokenizerOf(loaded.model.config), files);

@@ -24,10 +24,19 @@ export async function runGenerate(
   }
   if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState);
   const model = await readModel(folder as string, io);
+  const readsSource = model.model.readSource !== undefined;
+  if (!readsSource && flags.source !== undefined) {
+    throw usageError(`--source: expected a model that reads a source, got a ${model.model.config.model}.`);
+  }
   const options = await generateOptions(folder as string, model, flags, io);
   const prompt = await openPrompt(flags, io);
   try {
-    await goOn(model, prompt, options, flags, io);
+    const isWhole = !readsSource || flags.source !== undefined || flags.loadState !== undefined;
+    if (isWhole) await goOn(model, prompt, { ...options, source: flags.source }, flags, io);
+    else {
+      const source = await prompt.read(0, prompt.length);
+      await goOn(model, bytesSource(new Uint8Array(0)), { ...options, source }, flags, io);
+    }
   } finally {
     await prompt.close();
   }

@@ -18,6 +18,11 @@ const ownSchema = z.strictObject({
   promptFile: option(path.optional(), 'a file with the prompt, taken byte for byte; - for standard input', {
     value: 'file',
   }),
+  source: option(
+    z.string().optional(),
+    'the text that another is written of, by models that read one; their prompt is what that begins with',
+    { fallback: 'the prompt' },
+  ),
   maxTokens: option(z.int().min(1).optional(), 'tokens to generate at most', fallback('200')),
   temperature: option(
     temperature.optional(),
@@ -59,6 +64,7 @@ Examples:
   performer generate runs/book --prompt "Call me " --max-tokens 500 --temperature 0.7
   performer generate runs/book --prompt "Once" --save-state memory.safetensors
   echo -n "Call me " | performer generate runs/book > text.txt
+  performer generate runs/reverse --source "some text" --temperature 0
   performer generate runs/book --load-state memory.safetensors --prompt " more" --no-echo`;
 
 export const generateCommand: CommandWords<typeof generateSchema> = {

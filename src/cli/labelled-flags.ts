@@ -2,6 +2,8 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import { encodings } from '../data/encoding.js';
+import type { TaskFamily } from '../tasks/index.js';
+import { usageError } from './command.js';
 import { flagsOf } from './flags.js';
 
 const word = z.string().min(1);
@@ -15,6 +17,11 @@ export const labelledSchema = z.strictObject({
     value: 'name',
     fallback: 'label',
   }),
+  source: option(word.optional(), 'of pairs: that of the text which another is written of', {
+    value: 'name',
+    fallback: 'source',
+  }),
+  target: option(word.optional(), 'of pairs: that of what is to be written', { value: 'name', fallback: 'target' }),
   delimiter: option(word.optional(), 'what separates the columns: a character, or tab', {
     value: 'character',
     fallback: 'tab in .tsv, else ,',
@@ -25,5 +32,18 @@ export const labelledSchema = z.strictObject({
 export type LabelledFlags = z.output<typeof labelledSchema>;
 
 export const labelledKeys = Object.keys(labelledSchema.shape) as (keyof LabelledFlags)[];
+
+/** The flags that tasks on such data do not have. */
+const foreign = {
+  text: labelledKeys,
+  labelled: ['source', 'target'],
+  pairs: ['text', 'label'],
+} as const;
+
+/** Throws USAGE for the first of these flags that a task does not have. */
+export function expectColumns({ name, data }: Pick<TaskFamily, 'name' | 'data'>, flags: object): void {
+  const own = foreign[data].find((key) => (flags as Readonly<Record<string, unknown>>)[key] !== undefined);
+  if (own !== undefined) throw usageError(`--${own}: ${name} does not have it.`);
+}
 
 export const labelledFlags = flagsOf('Labelled texts:', labelledSchema);

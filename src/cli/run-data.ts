@@ -3,17 +3,20 @@ import { stat } from 'node:fs/promises';
 import { Random } from '../base/random.js';
 import {
   type ByteSource,
+  encodePairs,
   encodeTexts,
   joinSources,
   joinTexts,
   type LabelledTexts,
   type SplitTokens,
   splitCorpus,
+  splitItems,
   splitTexts,
+  type TextPair,
 } from '../data/index.js';
-import { type OpenSource, openFiles, openLabelledFolder, readLabelledFile } from '../data/node.js';
-import { modelOf, type Targets, tokenizerOf } from '../models/index.js';
-import { type Task, type TaskFamily, taskOfModel } from '../tasks/index.js';
+import { type OpenSource, openFiles, openLabelledFolder, readLabelledFile, readPairs } from '../data/node.js';
+import { type Model, modelOf, type Targets, tokenizerOf } from '../models/index.js';
+import { type BatchSize, type Task, type TaskFamily, type TextTaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
 import { formatCount } from './format.js';
@@ -25,6 +28,8 @@ export interface RunData {
   readonly text: OpenSource;
   /** For tasks on labelled texts. */
   readonly labelled?: LabelledTexts | undefined;
+  /** For tasks on pairs of texts. */
+  readonly pairs?: readonly TextPair[] | undefined;
 }
 
 /** The files of a run, for what it learns. */
@@ -34,6 +39,18 @@ export async function openRunData(
   columns: LabelledFlags,
 ): Promise<RunData> {
   if (task.data === 'text') return { text: await openFiles(files) };
+  if (task.data === 'pairs') {
+    const { source, target, delimiter, encoding } = columns;
+    const options = {
+      source,
+      target,
+      encoding,
+      delimiter: delimiter === undefined ? undefined : delimiterOf(delimiter),
+    };
+    const pairs: TextPair[] = [];
+    for (const file of files) pairs.push(...(await readPairs(file, options)));
+    return { text: await openFiles(files), pairs };
+  }
   const { text, ...labelled } = await openLabelled(files, task.kind, columns);
   return { text, labelled };
 }
@@ -84,7 +101,7 @@ export interface RunTask {
 /** The task of a run: its model learns from a part of the data, and is measured on the part that is held out. */
 export async function runTask(
   { model, training }: Pick<Snapshot, 'model' | 'training'>,
-  { text, labelled }: RunData,
+  { text, labelled, pairs = [] }: RunData,
 ): Promise<RunTask> {
   const built = modelOf(model, training);
   const family = taskOfModel(built);
@@ -97,6 +114,26 @@ export async function runTask(
     return { task: family.build(built, training, data), told, text: data };
   }
   const random = Random.fromSeed(training.seed).split('held out');
+  if (family.data === 'pairs') {
+    const data = splitItems(encodePairs(pairs, tokenizer), training.heldOut, random);
+    return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'pairs') };
+  }
   const data = splitTexts(await encodeTexts(labelled ?? joinTexts([]), tokenizer), training.heldOut, random);
   return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
+}
+
+/** The task on all of the data, for evaluation, and how many texts or pairs they are. */
+export async function wholeTask(
+  family: Exclude<TaskFamily, TextTaskFamily>,
+  model: Model,
+  size: BatchSize,
+  { labelled = joinTexts([]), pairs = [] }: RunData,
+): Promise<{ readonly task: Task; readonly count: number; readonly unit: string }> {
+  const tokenizer = tokenizerOf(model.config);
+  if (family.data === 'pairs') {
+    const all = encodePairs(pairs, tokenizer);
+    return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'pairs' };
+  }
+  const all = await encodeTexts(labelled, tokenizer);
+  return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'texts' };
 }

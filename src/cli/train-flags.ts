@@ -1,9 +1,9 @@
 /** The flags of `performer train`: every option of the model and of the training, and where the run lives. */
 import * as z from 'zod';
 import { option, optionNames } from '../base/options.js';
-import { modelNames as familyNames, type ModelConfig, modelFamily, type PresetName, presets } from '../models/index.js';
+import { type ModelConfig, modelFamily, type PresetName, presets } from '../models/index.js';
 import { languageModelSchema } from '../models/language-model.js';
-import { taskNames } from '../tasks/index.js';
+import { taskFamily, taskNames } from '../tasks/index.js';
 import { trainingSchema } from '../training/config.js';
 import { engineSchema } from './engine-flags.js';
 import { type Flag, flagsOf } from './flags.js';
@@ -63,8 +63,8 @@ export function modelNamesOf(family: string): readonly string[] {
 export const optionFlags: readonly Flag[] = [...modelFlags, ...flagsOf('Training:', trainingSchema)];
 
 /** Those that language models do not have. */
-export const otherModelFlags: readonly Flag[] = familyNames()
-  .flatMap((name) => flagsOf('Model:', modelFamily(name).schema))
+export const otherModelFlags: readonly Flag[] = taskNames()
+  .flatMap((name) => flagsOf('Model:', modelFamily(taskFamily(name).model).schema))
   .filter(({ key }, at, all) => all.findIndex((flag) => flag.key === key) === at)
   .filter(({ key }) => optionFlags.every((flag) => flag.key !== key));
 

@@ -11,7 +11,7 @@ import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatDuration, formatLoss, formatMillions } from './format.js';
 import { type Io, shellWord } from './io.js';
-import { type LabelledFlags, labelledKeys } from './labelled-flags.js';
+import { expectColumns, type LabelledFlags, labelledKeys } from './labelled-flags.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
 import { openRunData, type RunData, type RunTask, runTask } from './run-data.js';
@@ -82,9 +82,9 @@ async function begin(
   if (files.length === 0)
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
   const task = taskFamily(options.task ?? 'language-modelling');
-  if (task.data === 'text') {
-    const own = [...labelledKeys, 'classWeights'].find((key) => key in flags);
-    if (own !== undefined) throw usageError(`--${flagName(own)}: ${task.name} does not have it.`);
+  expectColumns(task, flags);
+  if (task.data !== 'labelled') {
+    if ('classWeights' in flags) throw usageError(`--class-weights: ${task.name} does not have it.`);
     freshOptions(asked); // before files are opened
   }
   const columns = columnsOf(options);
@@ -99,7 +99,7 @@ async function begin(
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
-  await noteRun(out, files, data.text, training.window, undefined, labelled && columns);
+  await noteRun(out, files, data.text, training.window, undefined, task.data === 'text' ? undefined : columns);
   return { store, snapshot: initialSnapshot(model, training), run };
 }
 
@@ -188,7 +188,8 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
 }
 
 /** What can be done with a model. */
-function tryNext({ isCausal, config }: Model, out: string): string {
+function tryNext({ isCausal, config, readSource }: Model, out: string): string {
+  if (readSource !== undefined) return `generate ${out} --source "some text"`;
   if (isCausal) return `generate ${out} --prompt "The "`;
   return targetsOf({ config }) === undefined ? `embed ${out} texts.csv` : `predict ${out} texts.csv`;
 }

@@ -40,6 +40,7 @@ export {
   textBatches,
   textRows,
 } from './labelled-batches.js';
+export { encodePairs, type PairData, splitItems, type TextPair, type TokenPair } from './pairs.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
 export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js';
 export { type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';

@@ -7,4 +7,5 @@ export {
   openLabelledFolder,
   readLabelledFile,
 } from './node-labelled.js';
+export { type PairColumns, readPairs } from './node-pairs.js';
 export { type FileRecord, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';

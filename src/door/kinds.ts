@@ -4,6 +4,7 @@ import type { Engine } from '../engine/index.js';
 import type { LoadedModel, ModelKind } from '../models/index.js';
 import { type Classifier, classifier, type Regressor, regressor } from './classifier.js';
 import { type Encoder, encoder } from './encoder.js';
+import { type EncoderDecoder, encoderDecoder } from './encoder-decoder.js';
 import { Host, type Local } from './host.js';
 import { type LanguageModel, languageModel } from './language-model.js';
 import { type Performer, performer } from './performer.js';
@@ -15,6 +16,7 @@ export interface ModelsByKind {
   classifier: Classifier;
   regressor: Regressor;
   performer: Performer;
+  'encoder-decoder': EncoderDecoder;
 }
 
 /** A model of any kind; `kind` tells which: `if (model.kind === 'classifier') await model.classify(texts)`. */
@@ -26,6 +28,7 @@ const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]>
   classifier,
   regressor,
   performer,
+  'encoder-decoder': encoderDecoder,
 };
 
 /** The methods that tell a text piece by piece (`GeneratedText`); all others answer once. */

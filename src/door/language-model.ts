@@ -51,11 +51,14 @@ export function languageModel(host: Host): Local<LanguageModel> {
     kind: 'language-model',
     ...textModel(host),
     logits: (tokens) => tokenLogits(host, tokens),
-    generate(prompt, options = {}) {
-      const given = Object.entries(options).filter(([, value]) => value !== undefined);
-      return new GeneratedText(() => pieces(host, prompt, { ...defaults, ...Object.fromEntries(given) }));
-    },
+    generate: (prompt, options = {}) => generated(host, prompt, options),
   };
+}
+
+/** The text after a prompt, as it is generated. */
+export function generated(host: Host, prompt: string | Uint8Array, options: GenerationOptions): GeneratedText {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return new GeneratedText(() => pieces(host, prompt, { ...defaults, ...Object.fromEntries(given) }));
 }
 
 async function* pieces(

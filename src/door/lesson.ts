@@ -1,11 +1,11 @@
 /** What a task makes of the data of a training: its model's targets, and the task itself. */
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { encodeTexts, splitCorpus, splitTexts } from '../data/index.js';
+import { encodePairs, encodeTexts, splitCorpus, splitItems, splitTexts } from '../data/index.js';
 import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
 import type { Task, TaskFamily } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
-import { labelledSource, type TrainingData, textSource } from './training-data.js';
+import { labelledSource, pairList, type TrainingData, textSource } from './training-data.js';
 import type { TaskOptions } from './training-options.js';
 
 export interface Lesson {
@@ -37,6 +37,17 @@ export async function lessonOf(
       model: {},
       taskFor: async (model) =>
         family.build(model, training, await splitCorpus(text, tokenizerOf(model.config), training)),
+    };
+  }
+  if (family.data === 'pairs') {
+    const pairs = await pairList(data);
+    return {
+      model: {},
+      async taskFor(model) {
+        const random = Random.fromSeed(training.seed).split('held out');
+        const items = encodePairs(pairs, tokenizerOf(model.config));
+        return family.build(model, training, splitItems(items, training.heldOut, random));
+      },
     };
   }
   const texts = await labelledSource(data);

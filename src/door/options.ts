@@ -151,6 +151,13 @@ export interface EncoderOptions extends ModelOptions, TokenModelOptions {
   readonly model: 'encoder';
 }
 
+/** A model that reads a source and writes a text of it. */
+export interface EncoderDecoderOptions extends ModelOptions, TokenModelOptions {
+  readonly model: 'encoder-decoder';
+  /** Blocks of the encoder; as many as `depth` unless given. */
+  readonly encoderDepth?: number | undefined;
+}
+
 /** The Performer alone, from embeddings to hidden layers. */
 export interface PerformerOptions extends TrunkOptions {
   readonly model: 'performer';

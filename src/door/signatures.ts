@@ -5,19 +5,22 @@
 import type { ModelKind } from '../models/index.js';
 import type { Classifier, Regressor } from './classifier.js';
 import type { Encoder } from './encoder.js';
+import type { EncoderDecoder } from './encoder-decoder.js';
 import type { AnyModel, ModelsByKind } from './kinds.js';
 import type { LanguageModel } from './language-model.js';
 import type {
   ClassifierOptions,
+  EncoderDecoderOptions,
   EncoderOptions,
   LanguageModelOptions,
   PerformerOptions,
   RegressorOptions,
 } from './options.js';
 import type { Performer } from './performer.js';
-import type { LabelledExamples, TrainingText } from './training-data.js';
+import type { LabelledExamples, PairExamples, TrainingText } from './training-data.js';
 import type {
   ClassifierTraining,
+  EncoderDecoderTraining,
   EncoderTraining,
   LanguageModelTraining,
   RegressorTraining,
@@ -36,6 +39,7 @@ export type CreateModelOptions = (
   | ClassifierOptions
   | RegressorOptions
   | PerformerOptions
+  | EncoderDecoderOptions
 ) &
   FreshWeights;
 
@@ -50,6 +54,7 @@ export interface CreateModel<Where, Here> {
   (options: EncoderOptions & FreshWeights & Where): Promise<Encoder & Here>;
   (options: ClassifierOptions & FreshWeights & Where): Promise<Classifier & Here>;
   (options: RegressorOptions & FreshWeights & Where): Promise<Regressor & Here>;
+  (options: EncoderDecoderOptions & FreshWeights & Where): Promise<EncoderDecoder & Here>;
   (options: PerformerOptions & FreshWeights & Where): Promise<Performer & Here>;
   (options: CreateModelOptions & Where): Promise<AnyModel & Here>;
 }
@@ -101,4 +106,8 @@ export interface TrainModel<Where, Here> {
     examples: LabelledExamples<number | readonly number[]>,
     options: RegressorTraining & From<(Regressor | Encoder) & Here> & Where,
   ): Promise<Regressor & Here>;
+  (
+    pairs: PairExamples,
+    options: EncoderDecoderTraining & From<EncoderDecoder & Here> & Where,
+  ): Promise<EncoderDecoder & Here>;
 }

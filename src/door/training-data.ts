@@ -1,6 +1,13 @@
 /** What the front door's trainings learn from: in memory, as it comes, or in sources that are read in pieces. */
 import { PerformerError } from '../base/errors.js';
-import { type ByteSource, bytesSource, joinSources, type LabelledTexts, labelledTexts } from '../data/index.js';
+import {
+  type ByteSource,
+  bytesSource,
+  joinSources,
+  type LabelledTexts,
+  labelledTexts,
+  type TextPair,
+} from '../data/index.js';
 
 /** A text, or its bytes. */
 export type TextPiece = string | Uint8Array;
@@ -20,7 +27,10 @@ export type LabelledExamples<L = string | number | readonly number[]> =
   | AsyncIterable<LabelledExample<L>>
   | LabelledTexts;
 
-export type TrainingData = TrainingText | LabelledExamples;
+/** Texts with what is to be written of them, as a list or one by one. */
+export type PairExamples = readonly TextPair[] | AsyncIterable<TextPair>;
+
+export type TrainingData = TrainingText | LabelledExamples | PairExamples;
 
 /** Running text as one source. Throws DATA for what is no text. */
 export async function textSource(given: TrainingData): Promise<ByteSource> {
@@ -48,6 +58,17 @@ export async function labelledSource(given: TrainingData): Promise<LabelledTexts
     }),
     'trainModel',
   );
+}
+
+/** Pairs of texts. Throws DATA for what is none. */
+export async function pairList(given: TrainingData): Promise<readonly TextPair[]> {
+  const isText = (value: unknown) => typeof value === 'string' || value instanceof Uint8Array;
+  const items = isByteSource(given) || isLabelled(given) ? [given] : await listOf(given);
+  for (const item of items) {
+    const { source, target } = Object(item) as Partial<TextPair>;
+    if (!isText(source) || !isText(target)) throw refused('a list of { source, target }', item);
+  }
+  return items as readonly TextPair[];
 }
 
 /** The same data without iterators and functions, as messages carry them. */

@@ -94,8 +94,20 @@ export interface RegressorTraining extends AnyTraining, TextModelOptions {
   readonly names?: readonly string[] | undefined;
 }
 
+/** An encoder-decoder learns to write a text of another. */
+export interface EncoderDecoderTraining extends AnyTraining, TokenModelOptions {
+  readonly task: 'sequence-to-sequence';
+  /** Blocks of the encoder; as many as `depth` unless given. */
+  readonly encoderDepth?: number | undefined;
+}
+
 /** The training of any task. */
-export type TrainModelOptions = LanguageModelTraining | EncoderTraining | ClassifierTraining | RegressorTraining;
+export type TrainModelOptions =
+  | LanguageModelTraining
+  | EncoderTraining
+  | ClassifierTraining
+  | RegressorTraining
+  | EncoderDecoderTraining;
 
 const trainingKeys = new Set(optionFields(trainingSchema).map(({ path }) => path[0]));
 

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { type ByteSource, bytesSource, tokenSource, tokensSource, Utf8Stream } from '../data/index.js';
+import { type ByteSource, bytesSource, tokenSource, Utf8Stream } from '../data/index.js';
 import { tokenizerOf } from '../models/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import { GenerationSession } from './session.js';
@@ -18,6 +18,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: readonly (string | Uint8Array)[] | undefined;
   /** Tokens that end the generation; they are not part of it. */
   readonly endTokens?: readonly number[] | undefined;
+  /** The text that the model writes from, which is read first; what was read before is forgotten. Of models that read one. */
+  readonly source?: string | Uint8Array | undefined;
   /** Ends the generation between two tokens, or two pieces of the prompt, by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -36,6 +38,7 @@ const generateSchema = z.strictObject({
   seed: z.int().min(0),
   stop: z.array(z.union([z.string().min(1), z.instanceof(Uint8Array).refine(({ length }) => length > 0)])).optional(),
   endTokens: z.array(z.int().min(0)).optional(),
+  source: z.union([z.string(), z.instanceof(Uint8Array)]).optional(),
   signal: z.instanceof(AbortSignal).optional(),
 });
 
@@ -60,17 +63,21 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
-  const { maxTokens, seed, stop = [], endTokens = [], signal, ...sampling } = options;
+  const { maxTokens, seed, stop = [], endTokens = [], source: written, signal, ...sampling } = options;
   if (!(session instanceof GenerationSession)) {
     throw new PerformerError('CONFIG', `generate: expected a GenerationSession, got ${nameOfValue(session)}.`);
   }
   const text = sourceOf(prompt);
   expectOneRow(session);
   const tokenizer = tokenizerOf(session.config);
-  const given = await tokenSource(tokenizer, text);
-  const isBlank = given.length === 0 && session.position[0] === 0;
-  const source = isBlank ? tokensSource(Int32Array.of(tokenizer.documentStart), 0) : given;
-  expectRoom(session, source.length + maxTokens);
+  const { boundary } = session;
+  if (written !== undefined) await session.readSource(tokenizer.encode(written));
+  const source = await tokenSource(tokenizer, text);
+  // A text that has a beginning always begins with it; others where there is nothing else to begin with.
+  const begin = boundary ?? (source.length === 0 ? tokenizer.documentStart : undefined);
+  const isBegun = begin === undefined || session.position[0] !== 0;
+  expectRoom(session, source.length + maxTokens + (isBegun ? 0 : 1));
+  if (!isBegun) await session.step(Int32Array.of(begin));
   for (let start = 0; start < source.length; start += session.readChunk) {
     signal?.throwIfAborted();
     await session.read(await source.read(start, Math.min(session.readChunk, source.length - start)));
@@ -79,7 +86,7 @@ export async function* generate(
   const { withheld } = session;
   const characters = new Utf8Stream();
   const decoder = tokenizer.decoder();
-  const recent = decoder.push(session.recentTokens());
+  const recent = decoder.push(session.recentTokens().filter((token) => token < tokenizer.vocabularySize));
   characters.push(recent.subarray(0, Math.max(0, recent.length - withheld.length)));
   const random = Random.fromSeed(seed);
   const stops = new StopStrings(stop.map(binaryOf), binaryOf(withheld));
@@ -88,7 +95,7 @@ export async function* generate(
     const seen = sampling.repetitionPenalty === undefined ? [] : session.seenTokens();
     const token = chooseToken(session.logits, sampling, seen, random.split(session.position[0] as number));
     await session.step(Int32Array.of(token));
-    const isEnd = endTokens.includes(token);
+    const isEnd = endTokens.includes(token) || token >= tokenizer.vocabularySize;
     const { text: freed, isStopped } = isEnd ? stops.end() : stops.push(binaryOf(decoder.push([token])));
     session.withhold(bytesOf(stops.held));
     const bytes = bytesOf(freed);

@@ -10,6 +10,7 @@ import { Compiled } from './compiled.js';
 import { DeferredTokens } from './deferral.js';
 import { compileReader, type HeldReading, type Reader, type ReaderInputs, type ReaderOptions } from './reader.js';
 import { emptyMemory, type History, type Memory } from './saved-state.js';
+import { compileSourceReader, type SourceReader } from './source-reader.js';
 import { type RowsForm, readerInputs } from './token-rows.js';
 
 type PlacedWeights = readonly [params: object, buffers: object];
@@ -20,6 +21,7 @@ export class HeldState {
   readonly #options: ReaderOptions;
   #weights: PlacedWeights;
   readonly #readers = new Map<string, Compiled<Reader>>();
+  #sourceReader: Compiled<SourceReader> | undefined;
   #current: HeldReading;
   readonly #sets: readonly HeldReading[];
   /** The set that holds the parts of the current state which rows go into; none after loading. */
@@ -84,6 +86,14 @@ export class HeldState {
     this.#keepIdle(rows, logits);
   }
 
+  /** Forgets all that was read, and reads a source for each row. */
+  async readSource(rows: readonly Int32Array[]): Promise<void> {
+    this.#sourceReader ??= new Compiled(() => compileSourceReader(this.#engine, this.#loaded, this.#options));
+    const reader = await this.#sourceReader.get();
+    const memory = emptyMemory(this.#loaded.model, this.#options.batch);
+    this.resume({ ...memory, state: await reader.run(this.#weights, memory.state, rows) });
+  }
+
   /** Brings all that was read into the state. */
   async settle(): Promise<void> {
     if (this.#deferred === undefined || this.#deferred.isEmpty) return;
@@ -110,6 +120,7 @@ export class HeldState {
   async dispose(): Promise<void> {
     for (const reader of this.#readers.values()) await reader.dispose();
     await this.#deferred?.dispose();
+    await this.#sourceReader?.dispose();
     this.#engine.free(this.#sets);
     if (this.#options.weightsAs === 'inputs') this.#engine.free(this.#weights);
   }

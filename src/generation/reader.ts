@@ -73,7 +73,7 @@ const constants = {};
 
 function stateSpecs(layout: object): TrunkState<TensorSpec<'int32'>> {
   return mapTree<object, StateSpec, TensorSpec<Dtype>>(layout, (part) =>
-    spec(part.dtype, shapeAfter(part, symbol('past'))),
+    spec(part.dtype, shapeAfter(part, symbol('past'), symbol('source'))),
   ) as TrunkState<TensorSpec<'int32'>>;
 }
 
@@ -128,6 +128,6 @@ export async function compileReader(
 export const rowWindow = 16;
 
 /** The float32 of a result, which the oracle gives in float64. */
-function inSinglePrecision(tensor: AnyHostTensor): AnyHostTensor {
+export function inSinglePrecision(tensor: AnyHostTensor): AnyHostTensor {
   return tensor.dtype === 'float64' ? float32(tensor.shape, tensor.data as Float64Array) : tensor;
 }

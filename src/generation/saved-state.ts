@@ -173,7 +173,8 @@ function growingParts(model: Model): readonly (readonly [path: string, axis: num
 function layoutAfter(model: Model, batch: number, saved: ReadonlyMap<string, HostLeaf>): MapLeaves<Memory, HostLeaf> {
   const sizeOf = (path: string, axis: number) => saved.get(path)?.shape[axis] ?? 0;
   return mapTree(memoryLayout(model, batch), (part: StateSpec, path): HostLeaf => {
-    const shape = shapeAfter(part, part.growing === undefined ? 0 : sizeOf(path, part.growing)) as readonly number[];
+    const along = (axis: number | undefined) => (axis === undefined ? 0 : sizeOf(path, axis));
+    const shape = shapeAfter(part, along(part.growing), along(part.ofSource)) as readonly number[];
     if (path === 'withheld') return { dtype: part.dtype, shape: [sizeOf(path, 0)] };
     if (!path.startsWith('deferred.')) return { dtype: part.dtype, shape };
     return { dtype: part.dtype, shape: shape.with(2, Math.min(sizeOf(path, 2), rowWindow)) };

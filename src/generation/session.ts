@@ -44,6 +44,7 @@ export class GenerationSession {
   #identity: Readonly<Record<string, string>> | undefined;
   readonly #held: HeldState;
   #history: TokenHistory;
+  #hasSource = false;
   readonly #calls = new OneAtATime('GenerationSession', 'session');
 
   private constructor(
@@ -139,6 +140,32 @@ export class GenerationSession {
   }
 
   /**
+   * Forgets all that was read, and reads a source for each row, of which as much is kept as the model needs to write from
+   * it. Rows may have sources of different lengths.
+   *
+   * @throws CONFIG for a model that reads no source; DTYPE for tokens that are no Int32Array; SHAPE unless there is one list
+   *   for each row; DATA for a token outside of the vocabulary, and for more tokens than the model's positions know.
+   */
+  async readSource(tokens: TokenRows): Promise<void> {
+    const rows = rowsOf('readSource', tokens);
+    this.#calls.expectIdle();
+    checkRows('readSource', rows, new Int32Array(this.batch), this.#loaded.model, true);
+    await this.#calls.run(() => this.#held.readSource(rows));
+    this.#history = new TokenHistory(emptyMemory(this.#loaded.model, this.batch));
+    this.#hasSource = true;
+  }
+
+  /** The token that the model begins and ends its texts with; none where they have neither. */
+  get boundary(): number | undefined {
+    return this.#loaded.model.boundary;
+  }
+
+  /** Whether the model writes from a source. */
+  get readsSource(): boolean {
+    return this.#loaded.model.readSource !== undefined;
+  }
+
+  /**
    * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens is idle: it stays as it was, and
    * costs the others nothing. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
@@ -150,6 +177,9 @@ export class GenerationSession {
   async read(tokens: TokenRows): Promise<Float32Array> {
     const rows = rowsOf('read', tokens);
     this.#calls.expectIdle();
+    if (this.readsSource && !this.#hasSource) {
+      throw new PerformerError('USAGE', 'read: expected a source before the text, got none. Call readSource first.');
+    }
     checkRows('read', rows, this.position, this.#loaded.model);
     const longest = Math.max(...rows.map(({ length }) => length));
     return this.#calls.run(async () => {
@@ -172,6 +202,7 @@ export class GenerationSession {
   reset(): void {
     this.#calls.expectIdle();
     this.#resume(emptyMemory(this.#loaded.model, this.batch));
+    this.#hasSource = false;
   }
 
   /** Forgets what one row has read; the others go on. Throws CONFIG with exact softmax attention. */
@@ -198,6 +229,7 @@ export class GenerationSession {
     try {
       single.#resume(own);
       await this.#changeRow('loadRow', row, await single.#settledMemory('loadRow'));
+      this.#hasSource = true;
     } finally {
       await single.dispose();
     }
@@ -234,6 +266,7 @@ export class GenerationSession {
   loadState(saved: SavedState, where = 'loadState'): void {
     this.#calls.expectIdle();
     this.#resume(decodeMemory(where, saved, this.#loaded.model, this.batch, this.#identify()));
+    this.#hasSource = true;
   }
 
   /** Frees what was compiled. The session must not be used again. */

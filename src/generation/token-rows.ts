@@ -30,8 +30,14 @@ export function expectTokens(where: string, tokens: unknown): asserts tokens is 
   );
 }
 
-/** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens. */
-export function checkRows(where: string, rows: readonly Int32Array[], position: Int32Array, model: Model): void {
+/** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens, or sources. */
+export function checkRows(
+  where: string,
+  rows: readonly Int32Array[],
+  position: Int32Array,
+  model: Model,
+  isSource = false,
+): void {
   const { vocabularySize } = tokenConfig(model.config);
   const refuse = (code: 'SHAPE' | 'DATA' | 'CONFIG', expected: string, got: number | string, advice = '') => {
     throw new PerformerError(code, `${where}: expected ${expected}, got ${got}.${advice}`);
@@ -50,7 +56,7 @@ export function checkRows(where: string, rows: readonly Int32Array[], position: 
       refuse('DATA', `at most ${longest} tokens in a row, its maxLength`, read + row.length, advice);
     }
   });
-  if (!isRagged(model) && rows.some(({ length }) => length !== rows[0]?.length)) {
+  if (!isSource && !isRagged(model) && rows.some(({ length }) => length !== rows[0]?.length)) {
     const lengths = rows.map(({ length }) => length).join(', ');
     refuse('CONFIG', 'rows of one length, as exact attention needs them', lengths, ' Use a session for each row.');
   }

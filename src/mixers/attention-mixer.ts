@@ -53,23 +53,31 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
   ): CoreResult<S, R>;
 }
 
-/** The mixer around a core. */
-export function attentionMixer<F extends object, B extends object, S extends object, R extends object>(
-  sizes: MixerSizes,
-  { features, attend, ...core }: AttentionCore<F, B, S, R>,
-): Mixer<AttentionParams<F>, B, S, R> {
-  const { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm } = sizes;
+/** The parameters around a core. */
+export function attentionLayout<F extends object>(
+  { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm }: MixerSizes,
+  features: MapLeaves<F, ParameterSpec> | undefined,
+) {
   const inner = heads * headDim;
   const branch = (count: number) => linearLayout(dim, count * headDim, { bias: qkvBias });
-  const layout = {
+  return {
     ...{ query: branch(heads), key: branch(keyHeads), value: branch(keyHeads) },
     output: linearLayout(inner, dim, { bias: outputBias, gain: outputGain }),
     queryKeyScale: queryKeyNorm && queryKeyScaleLayout(queryKeyNorm, keyHeads),
     features,
   };
+}
+
+/** The mixer around a core. */
+export function attentionMixer<F extends object, B extends object, S extends object, R extends object>(
+  sizes: MixerSizes,
+  { features, attend, ...core }: AttentionCore<F, B, S, R>,
+): Mixer<AttentionParams<F>, B, S, R> {
+  const { heads, keyHeads, headDim } = sizes;
+  const inner = heads * headDim;
   return {
     ...core,
-    params: layout as Mixer<AttentionParams<F>, B, S, R>['params'],
+    params: attentionLayout(sizes, features) as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = attentionInputs(params, x, { heads, keyHeads, headDim }, context);
       const result = attend(inputs, { features: params.features, buffers }, memory, context.length);

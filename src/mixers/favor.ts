@@ -14,7 +14,9 @@ import {
   deferredAttention,
   largestDeferredWeight,
   type RecentTokens,
+  readSource,
   recurrentAttention,
+  sourceState,
   stateFeatureCount,
 } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
@@ -42,6 +44,7 @@ import {
 } from '../features/index.js';
 import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
+import { type CrossCore, crossMixer } from './cross-mixer.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
 
 const own = {
@@ -89,6 +92,9 @@ export const favorMixer = mixerFamily({
     const options = featureOptions(features, sizes.headDim);
     return attentionMixer(sizes, favorCore(options, sizes));
   },
+  cross({ features }, sizes) {
+    return crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes));
+  },
 });
 
 type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
@@ -125,6 +131,24 @@ function favorCore(
       if (memory !== undefined && inputs.query.dim(1) === 1) return recurrentAttention(inputs, map, memory.state);
       return causalAttention(inputs, map, { chunk, state: memory?.state });
     },
+  };
+}
+
+/** A source of any length is kept as sums of one size. */
+function favorCross(
+  options: FeatureMapOptions,
+  { heads, keyHeads, headDim }: MixerSizes,
+): CrossCore<LearnedFeatureParams, Buffers, AttentionState> {
+  type Parts = { readonly features: LearnedFeatureParams | undefined; readonly buffers: Buffers };
+  const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
+  const map = ({ features, buffers }: Parts) => featureMap(options, { ...buffers, learned: features });
+  return {
+    features: learnedLayout(options, heads, keyHeads),
+    buffers: bufferParts(options, keyHeads),
+    state: (batch) => attentionStateLayout({ batch, keyHeads, featureCount, valueDim: headDim }),
+    attend: (inputs, weights) => bidirectionalAttention(inputs, map(weights)),
+    keep: (source, weights) => sourceState(source, map(weights)),
+    read: (query, weights, state) => readSource(query, map(weights), state),
   };
 }
 

@@ -1,7 +1,19 @@
 /** Mixers: what lets the tokens of a text see each other. */
+export {
+  type AttentionLayerOptions,
+  type CrossAttentionLayer,
+  crossAttentionLayer,
+  type FastAttentionLayer,
+  type FastAttentionOptions,
+  fastAttentionLayer,
+  type SelfAttentionLayer,
+  selfAttentionLayer,
+} from './attention-layers.js';
 export { type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
+export { type CrossCore, crossMixer } from './cross-mixer.js';
 export { featureOptions } from './favor.js';
 export {
+  type CrossMixer,
   type MeasuredBuffers,
   type Mixer,
   type MixerFamily,
@@ -13,4 +25,13 @@ export {
   type Problem,
 } from './mixer.js';
 export { type QueryKeyNorm, queryKeyNormChoice } from './query-key-norm.js';
-export { buildMixer, completeMixer, type MixerChoice, mixerChoice, mixerProblems, registerMixer } from './registry.js';
+export {
+  buildCrossMixer,
+  buildMixer,
+  completeMixer,
+  hasCross,
+  type MixerChoice,
+  mixerChoice,
+  mixerProblems,
+  registerMixer,
+} from './registry.js';

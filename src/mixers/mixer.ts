@@ -4,7 +4,7 @@
  */
 import type * as z from 'zod';
 import type { HostTensor } from '../base/array.js';
-import type { AttendedRows, Branch } from '../blocks/index.js';
+import type { AttendedRows, Branch, SourceContext, Weights } from '../blocks/index.js';
 import type { FeatureMoments } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { QueryKeyNorm } from './query-key-norm.js';
@@ -77,6 +77,13 @@ export interface Mixer<
 }
 
 /** What is wrong with an option, and where it stands. */
+/** A branch whose tokens look at a source (`cross-mixer.ts`). */
+export interface CrossMixer<P extends object = object, B extends object = object, S extends object = object>
+  extends Branch<P, B, S> {
+  /** What is kept of a source. */
+  keep(weights: Weights<P, B>, source: SourceContext): S;
+}
+
 export type Problem = readonly [path: readonly string[], message: string];
 
 /** A kind of mixer as one record: its options, and how the mixer of a layer is built. */
@@ -92,6 +99,8 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   complete?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim'>): MixerOptionsOf<O>;
   /** The mixer of one layer, for options that were checked and the sizes of the model. */
   build(options: MixerOptionsOf<O>, sizes: MixerSizes): Mixer;
+  /** How tokens look at a source by it; absent where they cannot. */
+  cross?(options: MixerOptionsOf<O>, sizes: MixerSizes): CrossMixer;
 }
 
 /** The options of a mixer, with defaults filled in. */

@@ -2,6 +2,7 @@
 import { repeatTokenHeads } from '../attention/heads.js';
 import { add, multiply, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
+import { crossMixer } from './cross-mixer.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 
 type None = Record<never, never>;
@@ -23,4 +24,13 @@ export const noMixer = mixerFamily({
   text: 'the values pass, for measuring what attention costs',
   own: {},
   build: (_, sizes) => attentionMixer(sizes, coreOf(sizes)),
+  // There is no value for each query: the queries pass.
+  cross: (_, sizes) =>
+    crossMixer<None, None, None>(sizes, {
+      buffers: {},
+      state: () => ({}),
+      attend: ({ query }) => query,
+      keep: () => ({}),
+      read: ({ query }) => query,
+    }),
 });

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
 import { favorMixer } from './favor.js';
-import type { AnyMixerFamily, Mixer, MixerFamily, MixerSizes } from './mixer.js';
+import type { AnyMixerFamily, CrossMixer, Mixer, MixerFamily, MixerSizes } from './mixer.js';
 import { noMixer } from './none.js';
 import { softmaxMixer } from './softmax.js';
 
@@ -67,4 +67,16 @@ export function completeMixer(chosen: MixerChoice, sizes: Pick<MixerSizes, 'head
 /** The mixer of a layer, as options choose it. */
 export function buildMixer(chosen: MixerChoice, sizes: MixerSizes): Mixer {
   return familyOf(chosen).build(chosen, sizes);
+}
+
+/** Whether tokens can look at a source by a mixer. */
+export function hasCross(chosen: MixerChoice): boolean {
+  return familyOf(chosen).cross !== undefined;
+}
+
+/** How tokens look at a source. Throws CONFIG where the mixer has no way to. */
+export function buildCrossMixer(chosen: MixerChoice, sizes: MixerSizes): CrossMixer {
+  const built = familyOf(chosen).cross?.(chosen, sizes);
+  if (built !== undefined) return built;
+  throw new PerformerError('CONFIG', `attention: expected one that can look at a source, got ${chosen.kind}.`);
 }

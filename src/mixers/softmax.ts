@@ -2,8 +2,9 @@
 import { type ExactState, exactAttention } from '../attention/index.js';
 import { sameDim, subtractDims } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
-import { pad, slice, type Tensor } from '../graph/index.js';
+import { broadcastTo, cast, less, pad, scalar, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
+import { type CrossCore, crossMixer } from './cross-mixer.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 
 export const softmaxMixer = mixerFamily({
@@ -11,6 +12,7 @@ export const softmaxMixer = mixerFamily({
   text: 'exact attention, quadratic in the length, for comparison',
   own: {},
   build: (_, sizes) => attentionMixer(sizes, softmaxCore(sizes)),
+  cross: (_, sizes) => crossMixer(sizes, softmaxCross(sizes)),
 });
 
 type None = Record<never, never>;
@@ -34,5 +36,28 @@ function softmaxCore({ heads, keyHeads, headDim, isCausal }: MixerSizes): Attent
       const { output, state } = exactAttention(own, { isCausal, state: memory?.state });
       return { output: pad(output, 1, 0, subtractDims(whole, length)), state };
     },
+  };
+}
+
+interface SourceRows<T = Tensor> extends ExactState<T> {
+  /** [batch, source], 1 for real tokens. */
+  readonly isReal: T;
+}
+
+/** All keys and values of the source are kept, and which of them are real. */
+function softmaxCross({ keyHeads, headDim }: MixerSizes): CrossCore<None, None, SourceRows> {
+  return {
+    buffers: {},
+    state(batch) {
+      const part = { dtype: 'float32', shape: [batch, 0, keyHeads, headDim], initial: 0, ofSource: 1 } as const;
+      return { key: part, value: part, isReal: { dtype: 'float32', shape: [batch, 0], initial: 0, ofSource: 1 } };
+    },
+    attend: (inputs) => exactAttention(inputs, { isCausal: false }).output,
+    keep({ key, value, keyMask }) {
+      const all = broadcastTo(scalar(1), key.shape.slice(0, 2));
+      return { key, value, isReal: keyMask === undefined ? all : cast(keyMask, 'float32') };
+    },
+    read: ({ query }, _, { key, value, isReal }) =>
+      exactAttention({ query, key, value, keyMask: less(0, isReal) }, { isCausal: false }).output,
   };
 }

@@ -14,6 +14,12 @@ export {
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskTokenOf } from './encoder.js';
 export {
+  type EncoderDecoderConfig,
+  type EncoderDecoderOptions,
+  encoderDecoderConfig,
+  encoderDecoderSchema,
+} from './encoder-decoder.js';
+export {
   arrangeTensors,
   checkListed,
   decodeModel,

@@ -61,9 +61,10 @@ export interface ModelResult extends TrunkResult {
 
 /**
  * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
- * of a text, tells numbers of it, or turns embeddings into hidden layers.
+ * of a text, tells numbers of it, turns embeddings
+ * into hidden layers, or writes a text of a source.
  */
-export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor' | 'performer';
+export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor' | 'performer' | 'encoder-decoder';
 
 /** A model as layouts and one function: what it learns, draws and keeps, and `apply` over symbolic tensors. */
 export interface Model {
@@ -90,6 +91,10 @@ export interface Model {
    * not fit.
    */
   apply(weights: Weights, inputs: ModelInputs, options?: PassOptions): ModelResult;
+  /** A state with what is kept of the source, in the place of the source itself; of models that read one. */
+  readSource?(weights: Weights, inputs: ModelInputs, state: TrunkState): TrunkState;
+  /** The token that begins and ends what it writes; of models whose texts have a beginning and an end. */
+  readonly boundary?: number | undefined;
   /** The output of a hidden layer [batch, length, dim], for those who want that of some tokens alone. */
   head(weights: Weights, hidden: Tensor): Tensor;
 }
@@ -127,9 +132,11 @@ export function canCarryState({ isCausal, mixers, maxLength }: Model): boolean {
   return isCausal && maxLength === undefined && mixers.every(({ traits }) => traits.state === 'fixed');
 }
 
-/** Whether the state grows with the text. */
-export function hasGrowingState({ mixers }: Model): boolean {
-  return mixers.some(({ traits }) => traits.state === 'growing');
+/** Whether the state grows with the text, or with a source. */
+export function hasGrowingState(model: Model): boolean {
+  return leavesOf<object, StateSpec>(model.state(1)).some(
+    ([, { growing, ofSource }]) => growing !== undefined || ofSource !== undefined,
+  );
 }
 
 /** Whether rows of different lengths can be read after a state. */

@@ -13,12 +13,14 @@ import {
   feedForwardBranch,
   lastNormLayout,
   type NormParams,
+  type Slot,
+  type SourceContext,
   type Stack,
   stack,
   type Weights,
 } from '../blocks/index.js';
 import { add, scope, slice, type Tensor } from '../graph/index.js';
-import { buildMixer, type Mixer } from '../mixers/index.js';
+import { buildCrossMixer, buildMixer, type CrossMixer, type Mixer } from '../mixers/index.js';
 import { type FrameInputs, frameOf, type TokenFrame } from './frame.js';
 import { type PositionParams, positionLayout, withPositions } from './positions.js';
 import { keyHeadsOf, mixersByLayer, type TrunkConfig } from './trunk-options.js';
@@ -51,6 +53,8 @@ export interface TrunkInputs {
   readonly frame: TokenFrame;
   readonly state?: TrunkState | undefined;
   readonly rows?: TrunkRows | undefined;
+  /** What cross-attention looks at, unless the state has it. */
+  readonly source?: SourceContext | undefined;
   /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there. */
   readonly recompute?: boolean | undefined;
 }
@@ -77,6 +81,8 @@ export interface Trunk {
   state(batch: Dim): TrunkState<StateSpec>;
   /** What is known of the tokens of a pass. Throws CONFIG for lengths where the mixers keep no mask. */
   frame(where: string, inputs: FrameInputs): TokenFrame;
+  /** The state with what cross-attention keeps of a source. */
+  after(weights: Weights<TrunkParams, TrunkBuffers>, source: SourceContext, state: TrunkState): TrunkState;
   /** Embeddings [batch, whole, dim] → hidden layers. */
   apply(weights: Weights<TrunkParams, TrunkBuffers>, embedded: Tensor, inputs: TrunkInputs): TrunkResult;
 }
@@ -85,25 +91,40 @@ export interface TrunkOptions {
   readonly isCausal: boolean;
   /** Tokens that causal attention takes at once; changes the speed alone. */
   readonly chunk: number;
+  /** Blocks; as many as the config says unless given. */
+  readonly depth?: number | undefined;
+  /** What stands before the names of its blocks, where a model has several trunks: `encoder.`. */
+  readonly prefix?: string | undefined;
+  /** Whether its blocks look at a source; not unless given. */
+  readonly hasSource?: boolean | undefined;
 }
 
-export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOptions): Trunk {
-  const { dim, depth, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
+export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
+  const { isCausal, chunk, depth = config.depth, prefix = '', hasSource = false } = options;
+  const { dim, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
   const outputGain = 1 / Math.sqrt(2 * depth);
   const hidden = Math.round(dim * config.feedForwardMultiplier);
   const sizes = {
     ...{ dim, heads, keyHeads: keyHeadsOf(config), headDim, isCausal },
     ...{ outputGain, chunk, qkvBias, outputBias, queryKeyNorm },
   };
-  const mixers = mixersByLayer(config).map((chosen) => buildMixer(chosen, sizes));
+  const mixers = mixersByLayer({ ...config, depth }).map((chosen) => buildMixer(chosen, sizes));
+  const crossed = mixersByLayer({ ...config, depth }).map((chosen) =>
+    hasSource ? buildCrossMixer(chosen, sizes) : undefined,
+  );
   const blocks = mixers.map((mixer, layer) =>
     block({
-      path: `blocks.${layer}`,
+      path: `${prefix}blocks.${layer}`,
       ...{ dim, norm },
       tokenShift: config.tokenShift,
       slots: [
-        { name: 'attention', branch: mixer },
-        { name: 'feedForward', branch: feedForwardBranch({ dim, hidden, activation, outputGain }) },
+        { name: 'attention', branch: mixer, rate: 'attention' },
+        ...crossSlot(crossed[layer]),
+        {
+          name: 'feedForward',
+          branch: feedForwardBranch({ dim, hidden, activation, outputGain }),
+          rate: 'feedForward',
+        },
       ],
     }),
   );
@@ -123,8 +144,27 @@ export function buildTrunk(config: TrunkConfig, { isCausal, chunk }: TrunkOption
       blocks: own.state(batch) as readonly object[],
     }),
     frame: (where, inputs) => frameOf(where, config, mixers, chunk, inputs),
-    apply: (weights, embedded, inputs) => applyTrunk(own, config, weights, embedded, inputs),
+    after: ({ params, buffers }, source, state) => ({
+      ...state,
+      blocks: state.blocks.map((before, layer) => {
+        const own = { params: partAt(params.blocks, layer), buffers: partAt(buffers.blocks, layer) };
+        const kept = crossed[layer]?.keep(own, source);
+        return kept === undefined ? before : { ...before, [crossName]: kept };
+      }),
+    }),
+    apply: (weights, embedded, inputs) => applyTrunk(own, { config, prefix }, weights, embedded, inputs),
   };
+}
+
+const crossName = 'crossAttention';
+
+function crossSlot(branch: CrossMixer | undefined): readonly Slot[] {
+  return branch === undefined ? [] : [{ name: crossName, branch, rate: 'attention' }];
+}
+
+/** What the cross-attention of a block has of a tree of weights. */
+function partAt(blocks: readonly object[], layer: number): object {
+  return (blocks[layer] as { readonly [crossName]?: object })[crossName] ?? {};
 }
 
 function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): Deferral<TrunkRows, TrunkRows> {
@@ -138,17 +178,18 @@ function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): 
 
 function applyTrunk(
   own: Stack,
-  config: TrunkConfig,
+  { config, prefix }: { readonly config: TrunkConfig; readonly prefix: string },
   { params, buffers }: Weights<TrunkParams, TrunkBuffers>,
   embedded: Tensor,
-  { frame, state, rows, recompute = false }: TrunkInputs,
+  { frame, state, rows, source, recompute = false }: TrunkInputs,
 ): TrunkResult {
-  const { context, length, start, counts } = frame;
+  const { length, start, counts } = frame;
+  const context = { ...frame.context, source };
   const { rates, key } = context.dropout ?? {};
   const placed = scope('embedding', () =>
     withPositions(config.positions, params.positions, embedded, { at: context.positions, mask: context.mask }),
   );
-  const x = dropout(placed, rates?.embedding ?? 0, 'embedding', key);
+  const x = dropout(placed, rates?.embedding ?? 0, `${prefix}embedding`, key);
   const memory = state && { state: state.blocks, rows: rows?.blocks };
   const result = own.apply({ params: params.blocks, buffers: buffers.blocks }, x, context, memory, recompute);
   const normed = (x: Tensor) => (params.norm === undefined ? x : scope('norm', () => applyNorm(params.norm!, x)));

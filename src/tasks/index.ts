@@ -5,6 +5,7 @@ export { carryingProblem, checkLanes, languageModelling } from './language-model
 export { maskedLanguageModelling } from './masked-language-modelling.js';
 export {
   type LabelledTaskFamily,
+  type PairTaskFamily,
   type TargetOptions,
   type TaskFamily,
   type TextTaskFamily,
@@ -13,6 +14,7 @@ export {
   taskOfModel,
 } from './registry.js';
 export { regression, valueTargets } from './regression.js';
+export { sequenceToSequence } from './sequence-to-sequence.js';
 export type {
   Batch,
   BatchSize,

@@ -1,11 +1,12 @@
 /** The tasks by name. `performer train --task` chooses among these. */
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, TargetList } from '../data/index.js';
+import type { LabelledData, PairData, TargetList } from '../data/index.js';
 import { type Model, type Targets, targetsOf } from '../models/index.js';
 import { classification, classTargets } from './classification.js';
 import { languageModelling } from './language-modelling.js';
 import { maskedLanguageModelling } from './masked-language-modelling.js';
 import { regression, valueTargets } from './regression.js';
+import { sequenceToSequence } from './sequence-to-sequence.js';
 import type { BatchSize, Task, TextData } from './task.js';
 
 interface TaskRecord<K extends string, D> {
@@ -38,8 +39,11 @@ export interface LabelledTaskFamily extends TaskRecord<'labelled', LabelledData>
   targets(texts: TargetList, options?: TargetOptions): Targets;
 }
 
-/** A kind of task as one record; `data` tells the two apart. */
-export type TaskFamily = TextTaskFamily | LabelledTaskFamily;
+/** A task on pairs of texts, of which the second is written of the first. */
+export interface PairTaskFamily extends TaskRecord<'pairs', PairData> {}
+
+/** A kind of task as one record; `data` tells them apart. */
+export type TaskFamily = TextTaskFamily | LabelledTaskFamily | PairTaskFamily;
 
 const families: readonly TaskFamily[] = [
   {
@@ -74,6 +78,13 @@ const families: readonly TaskFamily[] = [
     targets: (texts, { names } = {}) => valueTargets(texts, names),
     build: regression,
   },
+  {
+    name: 'sequence-to-sequence',
+    text: 'write a text of another',
+    data: 'pairs',
+    model: 'encoder-decoder',
+    build: sequenceToSequence,
+  },
 ];
 
 /** The names of all tasks. */
@@ -92,7 +103,7 @@ export function taskFamily(name: string): TaskFamily {
 export function taskOfModel(model: Model): TaskFamily {
   const kind = targetsOf(model)?.kind;
   const family = families.find(
-    (each) => each.model === model.config.model && (each.data === 'text' || each.kind === kind),
+    (each) => each.model === model.config.model && (each.data !== 'labelled' || each.kind === kind),
   );
   if (family !== undefined) return family;
   throw new PerformerError('CONFIG', `task: expected a model that some task trains, got ${model.config.model}.`);

@@ -68,12 +68,18 @@ it('an encoder learns to guess masked tokens', async () => {
 
 it('every task of the registry is trained by its name', async () => {
   const kinds: string[] = [];
+  const pairs = classified.map(({ text, label }) => ({ source: text, target: label }));
+  const dataOf: Readonly<Record<string, unknown>> = {
+    classification: classified,
+    regression: counted,
+    'sequence-to-sequence': pairs,
+  };
   for (const task of taskNames()) {
-    const data = task === 'classification' ? classified : task === 'regression' ? counted : running;
+    const data = dataOf[task] ?? running;
     const model = await trainModel(data as never, { ...short, steps: 1, task } as never);
     kinds.push((model as { readonly kind: string }).kind);
   }
-  expect(kinds).toEqual(['language-model', 'encoder', 'classifier', 'regressor']);
+  expect(kinds).toEqual(['language-model', 'encoder', 'classifier', 'regressor', 'encoder-decoder']);
 });
 
 it('data that come one by one, and sources, give what lists give', async () => {

@@ -5,7 +5,7 @@ import { conforms, randomModel } from '../support/model-conformance.js';
 
 const mixers: Readonly<Record<string, object>> = {
   'FAVOR+': { attention: { features: { featureCount: 8 } } },
-  'FAVOR+ with signed features': { attention: { features: { name: 'trigonometric', featureCount: 8 } } },
+  'FAVOR+ with signed features': { attention: { features: { name: 'trigonometric', featureCount: 64 } } },
   'FAVOR+ with learned features': { attention: { features: 'hedgehog' } },
   'FAVOR+ with one key head': { attention: { features: 'hedgehog' }, keyHeads: 1 },
   'exact attention': { attention: 'softmax' },

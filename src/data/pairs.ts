@@ -1,0 +1,41 @@
+/** Pairs of texts: a source, and what is to be written of it. They are encoded once and kept in memory. */
+import { PerformerError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
+import type { Tokenizer } from './tokenizer.js';
+
+export interface TextPair {
+  readonly source: string | Uint8Array;
+  readonly target: string | Uint8Array;
+}
+
+export interface TokenPair {
+  readonly source: Int32Array;
+  readonly target: Int32Array;
+}
+
+/** What is learned from, and what is evaluated on. */
+export interface PairData {
+  readonly train: readonly TokenPair[];
+  readonly heldOut: readonly TokenPair[];
+}
+
+export function encodePairs(pairs: readonly TextPair[], tokenizer: Tokenizer): readonly TokenPair[] {
+  return pairs.map(({ source, target }) => ({ source: tokenizer.encode(source), target: tokenizer.encode(target) }));
+}
+
+/** Holds out a part of items, chosen at random: one at least. Throws DATA for fewer than two. */
+export function splitItems<T>(
+  items: readonly T[],
+  heldOut: number,
+  random: Random,
+): { readonly train: readonly T[]; readonly heldOut: readonly T[] } {
+  if (items.length < 2) {
+    throw new PerformerError('DATA', `splitItems: expected two items at least, got ${items.length}. Give more.`);
+  }
+  const count = Math.min(items.length - 1, Math.max(1, Math.round(items.length * heldOut)));
+  const chosen = new Set(random.permutation(items.length).subarray(0, count));
+  return {
+    train: items.filter((_, index) => !chosen.has(index)),
+    heldOut: items.filter((_, index) => chosen.has(index)),
+  };
+}
