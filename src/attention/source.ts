@@ -32,6 +32,7 @@ import { type AttentionInputs, positionsOf, swapHeads, withOnes, withoutHidden }
 import { type AttentionState, emptyLogScale, maskedLogScale, seesKeys } from './state.js';
 import { divideTerms } from './terms.js';
 
+/** The keys and values of a source. */
 export type SourceInputs = Pick<AttentionInputs, 'key' | 'value' | 'keyMask' | 'keyPosition'>;
 
 /** What is kept of a source. Throws CONFIG for features that depend on the whole sequence. */

@@ -3,11 +3,13 @@ import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import type { Tokenizer } from './tokenizer.js';
 
+/** A text, and what is to be written of it. */
 export interface TextPair {
   readonly source: string | Uint8Array;
   readonly target: string | Uint8Array;
 }
 
+/** The same as tokens. */
 export interface TokenPair {
   readonly source: Int32Array;
   readonly target: Int32Array;
@@ -19,6 +21,7 @@ export interface PairData {
   readonly heldOut: readonly TokenPair[];
 }
 
+/** Pairs as tokens. */
 export function encodePairs(pairs: readonly TextPair[], tokenizer: Tokenizer): readonly TokenPair[] {
   return pairs.map(({ source, target }) => ({ source: tokenizer.encode(source), target: tokenizer.encode(target) }));
 }

@@ -16,6 +16,7 @@ import type { Numbers } from './attention.js';
 import { chosenEngine } from './model.js';
 import type { AttentionOption, EngineOption, FeaturesOption } from './options.js';
 
+/** What every layer takes. */
 export interface Seeded extends EngineOption {
   /** Of the weights and the random features; 0 unless given. */
   readonly seed?: number | undefined;
@@ -37,25 +38,30 @@ export interface AttentionLayer {
   dispose(): Promise<void>;
 }
 
+/** FAVOR+ on queries, keys and values, without projections. */
 export interface FastAttention extends AttentionLayer {
   /** [batch, queries, heads, headDim] of queries, keys and values. Throws SHAPE for numbers that are none. */
   apply(query: Numbers, key: Numbers, value: Numbers, batch?: number): Promise<Float32Array>;
 }
 
+/** Attention of rows to each other, with its weights. */
 export interface SelfAttention extends AttentionLayer {
   /** [batch, length, dim] of rows. Throws SHAPE for numbers that are none. */
   apply(given: Rows): Promise<Float32Array>;
 }
 
+/** Attention of rows to those of a source, with its weights. */
 export interface CrossAttention extends AttentionLayer {
   /** [batch, length, dim] of rows that look at a source; `lengths` are those of the source. Throws SHAPE for numbers that are none. */
   apply(rows: Numbers, source: Rows): Promise<Float32Array>;
 }
 
+/** The options of `fastAttention`. */
 export interface FastAttentionOptions extends Omit<FastOptions, 'features'>, Seeded {
   readonly features?: FeaturesOption | undefined;
 }
 
+/** The options of `selfAttention` and `crossAttention`. */
 export interface AttentionLayerOptions extends Omit<LayerOptions, 'attention'>, Seeded {
   readonly attention?: AttentionOption | undefined;
 }
@@ -74,7 +80,7 @@ export async function fastAttention(options: FastAttentionOptions): Promise<Fast
     float32([batch, lengthOf(name, numbers, batch * heads * headDim), heads, headDim], numbers);
   return {
     ...hosted,
-    apply: (query, key, value, batch = 1) =>
+    apply: async (query, key, value, batch = 1) =>
       hosted.run({
         query: shaped('query', query, batch),
         key: shaped('key', key, batch),
@@ -92,7 +98,7 @@ export async function selfAttention(options: AttentionLayerOptions): Promise<Sel
     const { x, lengths } = inputs as unknown as { x: Tensor; lengths: Tensor<'int32'> };
     return layer.apply(weights, x, lengths);
   });
-  return { ...hosted, apply: (given) => hosted.run(named('x', arraysOf(given, dim))) };
+  return { ...hosted, apply: async (given) => hosted.run(named('x', arraysOf(given, dim))) };
 }
 
 /** Attention of rows to those of a source, with projections and heads. Throws CONFIG for options that do not fit. */
@@ -110,7 +116,7 @@ export async function crossAttention(options: AttentionLayerOptions): Promise<Cr
   });
   return {
     ...hosted,
-    apply: (rows, source) => {
+    apply: async (rows, source) => {
       const { rows: x } = arraysOf({ rows, batch: source.batch }, dim);
       return hosted.run({ x, ...named('source', arraysOf(source, dim)) });
     },

@@ -23,9 +23,11 @@ interface Layouts {
 
 /** Attention through a feature map, without projections. */
 export interface FastAttentionLayer extends Layouts {
+  /** [batch, queries, heads, headDim] of queries, keys and values. Throws SHAPE for inputs that do not fit. */
   apply(weights: Weights, inputs: AttentionInputs): Tensor;
 }
 
+/** The options of `fastAttentionLayer`. */
 export interface FastAttentionOptions {
   readonly heads: number;
   readonly headDim: number;
@@ -50,6 +52,7 @@ export function fastAttentionLayer(given: FastAttentionOptions): FastAttentionLa
   };
 }
 
+/** The options of `selfAttentionLayer` and `crossAttentionLayer`. */
 export interface AttentionLayerOptions {
   /** Width of the rows. */
   readonly dim: number;
@@ -64,15 +67,16 @@ export interface AttentionLayerOptions {
   readonly qkvBias?: boolean | undefined;
 }
 
-/** How many rows of a batch are real, [batch] int32; all unless given. */
-type Lengths = Tensor<'int32'> | undefined;
-
+/** Attention of rows to each other, with projections and heads. */
 export interface SelfAttentionLayer extends Layouts {
-  apply(weights: Weights, x: Tensor, lengths?: Lengths): Tensor;
+  /** x [batch, length, dim] → [batch, length, dim]; `lengths` [batch] says how many rows are real, all unless given. */
+  apply(weights: Weights, x: Tensor, lengths?: Tensor<'int32'>): Tensor;
 }
 
+/** Attention of rows to those of a source, with projections and heads. */
 export interface CrossAttentionLayer extends Layouts {
-  apply(weights: Weights, x: Tensor, source: Tensor, sourceLengths?: Lengths): Tensor;
+  /** x [batch, length, dim], source [batch, source, dim] → [batch, length, dim]. */
+  apply(weights: Weights, x: Tensor, source: Tensor, sourceLengths?: Tensor<'int32'>): Tensor;
 }
 
 function sizesOf({ dim, heads, headDim = dim / heads, isCausal = false, qkvBias }: AttentionLayerOptions): MixerSizes {
@@ -109,7 +113,7 @@ export function crossAttentionLayer(options: AttentionLayerOptions): CrossAttent
 }
 
 /** What is known of rows that begin at position 0. */
-function contextOf(x: Tensor, lengths: Lengths): TokenContext {
+function contextOf(x: Tensor, lengths: Tensor<'int32'> | undefined): TokenContext {
   const [batch, length] = x.shape as [Dim, Dim];
   return {
     length,

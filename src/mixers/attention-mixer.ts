@@ -11,6 +11,7 @@ import { reshape, rotary, type Tensor } from '../graph/index.js';
 import type { MeasuredBuffers, Mixer, MixerOperations, MixerSizes, MixerTraits } from './mixer.js';
 import { normalizeHeads, queryKeyScaleLayout } from './query-key-norm.js';
 
+/** What is learned around a core, and by it. */
 export interface AttentionParams<F extends object = object, T = Tensor> {
   /** [dim, heads·headDim] */
   readonly query: LinearParams<T>;
@@ -25,6 +26,7 @@ export interface AttentionParams<F extends object = object, T = Tensor> {
   readonly features?: F | undefined;
 }
 
+/** What a core gives. */
 export interface CoreResult<S extends object, R extends object> {
   /** [batch, length, heads, headDim] */
   readonly output: Tensor;

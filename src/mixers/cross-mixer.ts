@@ -16,7 +16,8 @@ import { type AttentionParams, attentionLayout } from './attention-mixer.js';
 import type { CrossMixer, MixerSizes } from './mixer.js';
 import { normalizeHeads } from './query-key-norm.js';
 
-interface CoreWeights<F, B> {
+/** What a core has of the weights: what it learns, and what is drawn. */
+export interface CoreWeights<F, B> {
   readonly features: F | undefined;
   readonly buffers: B;
 }

@@ -10,7 +10,7 @@ export {
   selfAttentionLayer,
 } from './attention-layers.js';
 export { type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
-export { type CrossCore, crossMixer } from './cross-mixer.js';
+export { type CoreWeights, type CrossCore, crossMixer } from './cross-mixer.js';
 export { featureOptions } from './favor.js';
 export {
   type CrossMixer,

@@ -76,7 +76,6 @@ export interface Mixer<
   operations(length: number): MixerOperations;
 }
 
-/** What is wrong with an option, and where it stands. */
 /** A branch whose tokens look at a source (`cross-mixer.ts`). */
 export interface CrossMixer<P extends object = object, B extends object = object, S extends object = object>
   extends Branch<P, B, S> {
@@ -84,6 +83,7 @@ export interface CrossMixer<P extends object = object, B extends object = object
   keep(weights: Weights<P, B>, source: SourceContext): S;
 }
 
+/** What is wrong with an option, and where it stands. */
 export type Problem = readonly [path: readonly string[], message: string];
 
 /** A kind of mixer as one record: its options, and how the mixer of a layer is built. */

@@ -19,6 +19,7 @@ import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-he
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { attentionKinds, maxLengthOf, mixersByLayer } from './trunk-options.js';
 
+/** The schema of the options. */
 export const encoderDecoderSchema = withTrunk(
   z
     .strictObject({
@@ -38,6 +39,7 @@ export const encoderDecoderSchema = withTrunk(
   { isCausal: true, specialTokens: 1 },
 );
 
+/** Every option, with defaults filled in. */
 export type EncoderDecoderConfig = z.output<typeof encoderDecoderSchema>;
 /** What may be given: sizes must be, all else has a default. */
 export interface EncoderDecoderOptions extends z.input<typeof encoderDecoderSchema> {}

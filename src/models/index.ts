@@ -55,7 +55,7 @@ export {
   type TokenConfig,
   tokenConfig,
 } from './model.js';
-export { type PerformerConfig, type PerformerOptions, performerConfig } from './performer.js';
+export { type PerformerConfig, type PerformerOptions, performerConfig, performerSchema } from './performer.js';
 export { createPredictor, type Predictor, predict } from './prediction.js';
 export { type PresetName, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';

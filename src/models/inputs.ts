@@ -6,6 +6,7 @@ import type { Dim } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { spec, type Tensor, type TensorSpec } from '../graph/index.js';
 
+/** What models read, by name; a model reads some of it. */
 export interface ModelInputs<I = Tensor<'int32'>, F = Tensor> {
   /** [batch, length] int32 */
   readonly tokens?: I | undefined;
@@ -21,6 +22,7 @@ export interface ModelInputs<I = Tensor<'int32'>, F = Tensor> {
   readonly sourceLengths?: I | undefined;
 }
 
+/** The name of an input. */
 export type InputName = keyof ModelInputs;
 
 /** Inputs as specifications. */

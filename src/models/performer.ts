@@ -16,7 +16,8 @@ import { positionTables } from './positions.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
-const schema = withTrunk(
+/** The schema of the options. */
+export const performerSchema = withTrunk(
   z.strictObject({
     ...anyModelFields('performer'),
     isCausal: option(z.boolean().default(false), 'a row sees those before it and itself alone'),
@@ -24,19 +25,20 @@ const schema = withTrunk(
   { isCausal: ({ isCausal }) => isCausal },
 );
 
-export type PerformerConfig = z.output<typeof schema>;
+/** Every option, with defaults filled in. */
+export type PerformerConfig = z.output<typeof performerSchema>;
 /** What may be given: sizes must be, all else has a default. */
-export interface PerformerOptions extends z.input<typeof schema> {}
+export interface PerformerOptions extends z.input<typeof performerSchema> {}
 
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
 export function performerConfig(options: PerformerOptions): PerformerConfig {
-  return parseOptions('performerConfig', schema, options);
+  return parseOptions('performerConfig', performerSchema, options);
 }
 
 export const performer: ModelFamily<PerformerConfig> = {
   name: 'performer',
   text: 'turns embeddings into hidden layers, as a part of other models',
-  schema,
+  schema: performerSchema,
   build(config, { chunk = 64 } = {}): Model {
     const { dim, isCausal } = config;
     const trunk = buildTrunk(config, { isCausal, chunk });
