@@ -19,7 +19,7 @@ export default {
   intentionallyNotExported: [
     ...['Schemas', 'NameOf', 'GivenVariant', 'Flat', 'Symbol', 'CeilQuotient', 'Binary', 'Name', 'Layout', 'List'],
     ...['RunArgument', 'PartialTree', 'IsConstant', 'OwnOf', 'Every', 'BuiltIn'],
-    ...['trunkFields', 'targetChoice', 'machineSchema', 'storedDtypes', 'rotationKinds', 'States', 'Whole'],
+    ...['trunkFields', 'targetChoice', 'machineSchema', 'storedDtypes', 'rotationKinds', 'States'],
   ],
   requiredToBeDocumented: ['Function', 'Class', 'Interface', 'TypeAlias', 'Variable'],
   validation: { invalidLink: true, notExported: true, notDocumented: true },

@@ -90,8 +90,9 @@ async function printed(text: string): Promise<string[]> {
 test('the code in it runs, each block after those before it (that of a worker in the test of built pages)', {
   timeout: 240_000,
 }, async () => {
-  const [attention, logits, training, classes, generation] = await printed(readme);
+  const [attention, layers, logits, training, classes, generation] = await printed(readme);
   expect(attention).toBe('2097152\n');
+  expect(layers).toBe('6400\n6400\n6400\n');
   expect(logits).toBe('[ 9, 256 ] 2304\n');
   expect(training?.trim().split('\n')).toHaveLength(20);
   expect(classes).toMatch(/^((praise|blame) 0\.\d+\n){2}2\n$/);
