@@ -206,19 +206,23 @@ describe('more gradients', () => {
   it.each([
     { std: 4, wideDim: 64, isLossy: false },
     { std: 8, wideDim: 256, isLossy: true },
-  ])('stay right on ONNX Runtime at std $std and dim $wideDim', async ({ std, wideDim, isLossy }) => {
-    const sizes = { batch, heads, length: 40, dim: wideDim, std };
-    const wide = {
-      ...drawAttention(sizes),
-      projection: projectionOf(64, wideDim),
-      lossWeight: normal('loss', [batch, 40, heads, wideDim]),
-    };
-    for (const attend of [bidirectional, causal(16)]) {
-      const branch = (inputs: Arguments) => ({ lossy: lossCondition(attend(inputs)) });
-      const { lossy } = (await runOnce(native, branch as never, wide)) as unknown as { lossy: HostTensor };
-      expect(Number(lossy.data[0])).toBe(Number(isLossy));
-      // Exponents of some 150 are off by 2e-5, and gradients of size 10 as much relative to them.
-      expectSame(await gradientsOf(native, attend, wide), await gradientsOf(oracle, attend, wide), 1e-3);
-    }
-  });
+  ])(
+    'stay right on ONNX Runtime at std $std and dim $wideDim',
+    { timeout: 180_000 },
+    async ({ std, wideDim, isLossy }) => {
+      const sizes = { batch, heads, length: 40, dim: wideDim, std };
+      const wide = {
+        ...drawAttention(sizes),
+        projection: projectionOf(64, wideDim),
+        lossWeight: normal('loss', [batch, 40, heads, wideDim]),
+      };
+      for (const attend of [bidirectional, causal(16)]) {
+        const branch = (inputs: Arguments) => ({ lossy: lossCondition(attend(inputs)) });
+        const { lossy } = (await runOnce(native, branch as never, wide)) as unknown as { lossy: HostTensor };
+        expect(Number(lossy.data[0])).toBe(Number(isLossy));
+        // Exponents of some 150 are off by 2e-5, and gradients of size 10 as much relative to them.
+        expectSame(await gradientsOf(native, attend, wide), await gradientsOf(oracle, attend, wide), 1e-3);
+      }
+    },
+  );
 });
