@@ -22,6 +22,7 @@ export {
   feedForwardLayout,
 } from './feed-forward.js';
 export { type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
+export { maskOfLengths } from './mask.js';
 export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
 export { positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
 export { lastNormLayout, type NormOptions, normChoice } from './residual.js';

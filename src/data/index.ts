@@ -32,7 +32,7 @@ export {
   type TokenText,
 } from './labelled.js';
 export {
-  byLength,
+  batchesByLength,
   type LabelledRows,
   readTexts,
   type TextBatches,

@@ -33,8 +33,14 @@ export function textRows(rows: readonly ArrayLike<number>[], window: number): Te
 }
 
 /** Numbers of items by the length of each, the shortest first and otherwise in their order. */
-export function byLength(indices: ArrayLike<number>, lengthOf: (index: number) => number): number[] {
+function byLength(indices: ArrayLike<number>, lengthOf: (index: number) => number): number[] {
   return Array.from(indices).sort((a, b) => lengthOf(a) - lengthOf(b));
+}
+
+/** The places of all items in batches of about one length, by the length of each; the last may be smaller. */
+export function batchesByLength(lengths: readonly number[], batch: number): readonly (readonly number[])[] {
+  const order = byLength([...lengths.keys()], (index) => lengths[index] as number);
+  return Array.from({ length: Math.ceil(order.length / batch) }, (_, at) => order.slice(at * batch, (at + 1) * batch));
 }
 
 /** Which texts are in which batch, as a function of the seed. */

@@ -155,6 +155,11 @@ export function pickTexts<Text>(texts: Labelled<Text>, indices: readonly number[
   };
 }
 
+/** The places of those held out of `count` items, chosen at random: one at least, and never all. */
+export function heldOutOf(count: number, heldOut: number, random: Random): Uint32Array {
+  return random.permutation(count).subarray(0, Math.min(count - 1, Math.max(1, Math.round(count * heldOut))));
+}
+
 /**
  * Holds out a part of the texts, chosen at random: of each class the same part, and one text at least of a class that has
  * two. Of values, the part of them all.
@@ -174,9 +179,7 @@ export function splitTexts<Text>(texts: Labelled<Text>, heldOut: number, random:
   }
   const isHeldOut = new Set<number>();
   for (const [name, own] of members) {
-    const count = Math.min(own.length - 1, Math.max(1, Math.round(own.length * heldOut)));
-    const order = random.split(name).permutation(own.length);
-    for (const at of order.subarray(0, count)) isHeldOut.add(own[at] as number);
+    for (const at of heldOutOf(own.length, heldOut, random.split(name))) isHeldOut.add(own[at] as number);
   }
   const all = Array.from({ length: texts.length }, (_, index) => index);
   const train = all.filter((index) => !isHeldOut.has(index));

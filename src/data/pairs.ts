@@ -1,6 +1,7 @@
 /** Pairs of texts: a source, and what is to be written of it. They are encoded once and kept in memory. */
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
+import { heldOutOf } from './labelled.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** A text, and what is to be written of it. */
@@ -35,8 +36,7 @@ export function splitItems<T>(
   if (items.length < 2) {
     throw new PerformerError('DATA', `splitItems: expected two items at least, got ${items.length}. Give more.`);
   }
-  const count = Math.min(items.length - 1, Math.max(1, Math.round(items.length * heldOut)));
-  const chosen = new Set(random.permutation(items.length).subarray(0, count));
+  const chosen = new Set(heldOutOf(items.length, heldOut, random));
   return {
     train: items.filter((_, index) => !chosen.has(index)),
     heldOut: items.filter((_, index) => chosen.has(index)),

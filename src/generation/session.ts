@@ -9,7 +9,7 @@
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import type { Engine } from '../engine/index.js';
-import { attentionKinds, isRagged, type LoadedModel, type ModelConfig, type ModelWeights } from '../models/index.js';
+import type { LoadedModel, ModelConfig, ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
 import type { ReaderOptions, WeightsAs } from './reader.js';
 import {
@@ -28,7 +28,15 @@ import {
 } from './saved-state.js';
 import { checkSession, type GenerationSessionOptions } from './session-options.js';
 import { TokenHistory } from './token-history.js';
-import { checkRows, expectTokens, longestRow, rowsOf, type TokenRows } from './token-rows.js';
+import {
+  checkRows,
+  expectOwnStates,
+  expectRow,
+  expectTokens,
+  longestRow,
+  rowsOf,
+  type TokenRows,
+} from './token-rows.js';
 
 /**
  * A model that reads tokens and remembers: rows side by side, each with the state of what it read. Free it with
@@ -116,13 +124,13 @@ export class GenerationSession {
 
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
-    this.#expectRow('seenTokens', row);
+    expectRow('seenTokens', row, this.batch);
     return this.#history.seenTokens(row);
   }
 
   /** The last tokens of a row, in the order in which they were read: at most as many as the tokenizer looks back at. */
   recentTokens(row = 0): Int32Array {
-    this.#expectRow('recentTokens', row);
+    expectRow('recentTokens', row, this.batch);
     return this.#history.recentTokens(row);
   }
 
@@ -212,7 +220,7 @@ export class GenerationSession {
 
   /** What one row has read, as the state of a session of one row. Throws CONFIG with exact softmax attention. */
   async saveRow(row: number): Promise<SavedState> {
-    this.#expectRow('saveRow', row);
+    expectRow('saveRow', row, this.batch);
     const identity = this.#identify();
     return this.#calls.run(async () => encodeMemory(rowOf(await this.#settledMemory('saveRow'), row), identity));
   }
@@ -288,21 +296,13 @@ export class GenerationSession {
 
   /** The memory with every token in the state, so that rows can be told apart. */
   async #settledMemory(where: string): Promise<Memory> {
-    if (!isRagged(this.#loaded.model)) {
-      const got = `attention: '${attentionKinds(this.config)}', whose rows grow together. Use a session for each row.`;
-      throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
-    }
+    expectOwnStates(where, this.#loaded.model);
     await this.#held.settle();
     return this.#held.memory(this.#history.tensors);
   }
 
   async #changeRow(where: string, row: number, own: Memory): Promise<void> {
-    this.#expectRow(where, row);
+    expectRow(where, row, this.batch);
     await this.#calls.run(async () => this.#resume(withRow(await this.#settledMemory(where), row, own)));
-  }
-
-  #expectRow(where: string, row: number): void {
-    if (Number.isInteger(row) && row >= 0 && row < this.batch) return;
-    throw new PerformerError('SHAPE', `${where}: expected a row from 0 to ${this.batch - 1}, got ${row}.`);
   }
 }

@@ -9,9 +9,9 @@ import type * as z from 'zod';
 import { type AttentionInputs, bidirectionalAttention, causalAttention } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
 import { parseOptions } from '../base/options.js';
-import { positionsFrom, type TokenContext, type Weights } from '../blocks/index.js';
+import { maskOfLengths, positionsFrom, type TokenContext, type Weights } from '../blocks/index.js';
 import { bufferParts, featureMap, featureMapChoice, learnedLayout } from '../features/index.js';
-import { broadcastTo, less, range, reshape, scalar, type Tensor } from '../graph/index.js';
+import { broadcastTo, scalar, type Tensor } from '../graph/index.js';
 import { featureOptions } from './favor.js';
 import type { MixerSizes } from './mixer.js';
 import { buildCrossMixer, buildMixer, completeMixer, mixerChoice } from './registry.js';
@@ -118,7 +118,7 @@ function contextOf(x: Tensor, lengths: Tensor<'int32'> | undefined): TokenContex
   return {
     length,
     positions: positionsFrom(broadcastTo(scalar(0, 'int32'), [batch]), length),
-    mask: lengths && less(range(length), reshape(lengths, [batch, 1])),
+    mask: maskOfLengths(lengths, length),
     takeLast: (rows) => rows,
   };
 }

@@ -2,7 +2,7 @@
 import type { Dtype } from '../base/array.js';
 import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
-import { type Dropout, positionsFrom, type TokenContext } from '../blocks/index.js';
+import { type Dropout, maskOfLengths, positionsFrom, type TokenContext } from '../blocks/index.js';
 import {
   broadcastTo,
   equal,
@@ -76,7 +76,7 @@ export function frameOf(
     context: {
       length,
       positions,
-      mask: column === undefined ? undefined : less(range(whole), column), // [batch, whole]
+      mask: maskOfLengths(masked, whole), // [batch, whole]
       angles: scope('positions', () => anglesOf(config.positions, positions, config.headDim)),
       dropout: given,
       takeLast: lastTaker(batch, whole, column),

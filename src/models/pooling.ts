@@ -1,12 +1,12 @@
 /** Pooling: one vector for each text from the hidden layers of its tokens. Padding counts nothing. */
 import type { Dim } from '../base/dimension.js';
 import { filled, type ParameterSpec } from '../base/layout.js';
+import { maskOfLengths } from '../blocks/index.js';
 import {
   broadcastTo,
   cast,
   divide,
   equal,
-  less,
   matmul,
   maximum,
   multiply,
@@ -44,7 +44,7 @@ export function attentionPoolingLayout(dim: number): AttentionPoolingParams<Para
 export function meanPooling({ hidden, lengths }: PooledInputs): Tensor {
   const [batch, length] = hidden.shape as [Dim, Dim];
   const counts = cast(maximum(countsOf(hidden, lengths), 1), 'float32');
-  const total = sum(realTokens(hidden, maskOf(lengths, batch, length)), 1);
+  const total = sum(realTokens(hidden, maskOfLengths(lengths, length)), 1);
   return divide(total, reshape(counts, [batch, 1]));
 }
 
@@ -65,16 +65,11 @@ export function lastPooling({ hidden, lengths }: PooledInputs): Tensor {
 /** Σ softmax(hidden·query/√dim)·hidden over the real tokens: [batch, dim]; zeros for a text without tokens. */
 export function attentionPooling({ query }: AttentionPoolingParams, { hidden, lengths }: PooledInputs): Tensor {
   const [batch, length, dim] = hidden.shape as [Dim, Dim, number];
-  const mask = maskOf(lengths, batch, length);
+  const mask = maskOfLengths(lengths, length);
   const scores = reshape(matmul(hidden, query, { scale: dim ** -0.5 }), [batch, length]);
   const weights = softmax(mask === undefined ? scores : where(mask, scores, scalar(-1e30)));
   const column = reshape(weights, [batch, length, 1]);
   return sum(multiply(realTokens(hidden, mask), column), 1);
-}
-
-/** [batch, length], true for real tokens; absent where all are. */
-function maskOf(lengths: Tensor<'int32'> | undefined, batch: Dim, length: Dim): Tensor<'bool'> | undefined {
-  return lengths && less(range(length), reshape(lengths, [batch, 1]));
 }
 
 function realTokens(hidden: Tensor, mask: Tensor<'bool'> | undefined): Tensor {

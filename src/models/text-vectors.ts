@@ -3,7 +3,7 @@ import type { HostTensor } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Weights } from '../blocks/index.js';
-import { byLength, textRows } from '../data/index.js';
+import { batchesByLength, textRows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { spec, specsOf, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
@@ -55,16 +55,14 @@ export async function compileTextVectors(
   return {
     async of(texts) {
       const rows = tokenRows(texts, model.config);
-      const lengthOf = (index: number) => Math.min((rows[index] as ArrayLike<number>).length, window);
-      const order = byLength([...rows.keys()], lengthOf);
-      const longest = order.length === 0 ? 0 : lengthOf(order.at(-1) as number);
+      const lengths = rows.map(({ length }) => Math.min(length, window));
+      const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
       if (longest > maxLength) {
         const advice = 'Cut texts with window.';
         throw new PerformerError('CONFIG', `${where}: expected at most ${maxLength} tokens, got ${longest}. ${advice}`);
       }
       const vectors: Float32Array[] = [];
-      for (let at = 0; at < order.length; at += batch) {
-        const own = order.slice(at, at + batch);
+      for (const own of batchesByLength(lengths, batch)) {
         const given = textRows(
           own.map((index) => rows[index] as ArrayLike<number>),
           window,

@@ -4,7 +4,7 @@ import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import {
-  byLength,
+  batchesByLength,
   type LabelledData,
   type LabelledTokens,
   readTexts,
@@ -63,11 +63,7 @@ export function labelledBatches(
       {
         ...{ name: 'texts', batch, carriesState: false, specs },
         async *batches() {
-          const order = byLength(
-            heldOut.sizes.map((_, index) => index),
-            (index) => heldOut.sizes[index] as number,
-          );
-          for (let at = 0; at < order.length; at += batch) yield await read(heldOut, order.slice(at, at + batch));
+          for (const indices of batchesByLength(heldOut.sizes, batch)) yield await read(heldOut, indices);
         },
       },
     ],

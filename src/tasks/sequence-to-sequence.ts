@@ -9,7 +9,7 @@ import { float32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { byLength, type PairData, type TokenPair, textBatches, textRows } from '../data/index.js';
+import { batchesByLength, type PairData, type TokenPair, textBatches, textRows } from '../data/index.js';
 import {
   argMax,
   cast,
@@ -98,9 +98,7 @@ export function sequenceToSequence(model: Model, size: BatchSize, { train, heldO
       {
         ...{ name: 'pairs', batch, carriesState: false, specs },
         async *batches() {
-          const own = sizes(heldOut);
-          const order = byLength([...own.keys()], (index) => own[index] as number);
-          for (let at = 0; at < order.length; at += batch) yield read(heldOut, order.slice(at, at + batch));
+          for (const indices of batchesByLength(sizes(heldOut), batch)) yield read(heldOut, indices);
         },
       },
     ],

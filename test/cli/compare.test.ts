@@ -162,17 +162,19 @@ describe('a comparison', () => {
   });
 });
 
+/** What the tests of the ranking do not look at. */
+const run = {
+  seed: 1,
+  step: 2,
+  steps: 2,
+  isDiverged: false,
+  parameters: 9,
+  bytesPerToken: 1,
+  tokensPerSecond: 5,
+  train: [],
+};
+
 test('a kernel that was run once has no deviation', () => {
-  const run = {
-    seed: 1,
-    step: 2,
-    steps: 2,
-    isDiverged: false,
-    parameters: 9,
-    bytesPerToken: 1,
-    tokensPerSecond: 5,
-    train: [],
-  };
   const [first, second] = rankKernels([
     { ...run, kernel: 'a', heldOut: [{ step: 2, loss: 2 }] },
     {
@@ -190,16 +192,6 @@ test('a kernel that was run once has no deviation', () => {
 });
 
 test('a kernel that diverged comes after those that did not, by what is left of it', () => {
-  const run = {
-    seed: 1,
-    step: 2,
-    steps: 2,
-    isDiverged: false,
-    parameters: 9,
-    bytesPerToken: 1,
-    tokensPerSecond: 5,
-    train: [],
-  };
   const at = (loss: number) => ({ heldOut: [{ step: 2, loss }] });
   const ranking = rankKernels([
     { ...run, ...at(0.5), kernel: 'all', isDiverged: true },
