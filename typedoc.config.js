@@ -10,6 +10,7 @@ export default {
   out: 'dist-docs',
   readme: 'none',
   githubPages: false,
+  disableSources: true, // a link to a line needs a public address of the repository
   excludePrivate: true,
   excludeInternal: true,
   skipErrorChecking: true, // `npm run types` does that.
