@@ -30,6 +30,7 @@ test('a byte that is changed in place keeps a run from going on, and the file is
 async function noted(limit?: number) {
   const folder = await temporaryFolder();
   const path = await textFile(folder, 'text.txt', 20_000);
+  await utimes(path, 2, 2); // the clock of a file moves in steps, within which a later write would not be seen
   const text = await openFiles([path]);
   await noteRun(folder, [path], text, 16, limit);
   const note = (await readRunNote(folder)) as RunNote;
