@@ -3,6 +3,7 @@ export { bidirectionalAttention, bidirectionalTerms } from './bidirectional.js';
 export { type CausalOptions, causalAttention, causalTerms, defaultChunk, largestChunk } from './causal.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export {
+  addRecent,
   type DeferredState,
   deferredAttention,
   deferredTerms,
@@ -29,5 +30,5 @@ export {
 export { recurrentAttention, recurrentTerms } from './recurrent.js';
 export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';
-export { type AttentionState, attentionStateLayout, mergeStates } from './state.js';
+export { type AttentionState, attentionStateLayout, emptyLogScale, mergeStates } from './state.js';
 export { type AttentionTerms, divideTerms } from './terms.js';

@@ -5,24 +5,20 @@
  * recurrent form, and one token beside the state in the deferred form: the same function.
  */
 import type * as z from 'zod';
-import { addRecent } from '../attention/deferred.js';
 import {
   type AttentionState,
   attentionStateLayout,
   bidirectionalAttention,
   causalAttention,
   deferredAttention,
-  largestDeferredWeight,
   type RecentTokens,
   readSource,
   recurrentAttention,
   sourceState,
   stateFeatureCount,
 } from '../attention/index.js';
-import type { Dim } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
-import type { Deferral } from '../blocks/index.js';
 import {
   bufferParts,
   type FeatureMapOptions,
@@ -45,6 +41,7 @@ import {
 import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type CrossCore, crossMixer } from './cross-mixer.js';
+import { attentionDeferral } from './deferral.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
 
 const own = {
@@ -104,7 +101,7 @@ function favorCore(
   { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
-  const stateOf = (batch: Dim) => attentionStateLayout({ batch, keyHeads, featureCount, valueDim: headDim });
+  const sizes = { keyHeads, featureCount, valueDim: headDim };
   return {
     features: learnedLayout(options, heads, keyHeads),
     buffers: bufferParts(options, keyHeads),
@@ -115,9 +112,9 @@ function favorCore(
       isFlat: isFlatMap(options.name),
       featureCount: options.featureCount,
     },
-    deferral: isCausal ? favorDeferral(stateOf, keyHeads, featureCount, headDim) : undefined,
+    deferral: isCausal ? attentionDeferral(sizes) : undefined,
     measured: measuredShape(options, keyHeads),
-    state: (batch) => (isCausal ? stateOf(batch) : ({} as AttentionState<StateSpec>)),
+    state: (batch) => (isCausal ? attentionStateLayout({ batch, ...sizes }) : ({} as AttentionState<StateSpec>)),
     operations: (length) => favorOperations(options, { heads, keyHeads }, length),
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });
@@ -149,32 +146,6 @@ function favorCross(
     attend: (inputs, weights) => bidirectionalAttention(inputs, map(weights)),
     keep: (source, weights) => sourceState(source, map(weights)),
     read: (query, weights, state) => readSource(query, map(weights), state),
-  };
-}
-
-function favorDeferral(
-  state: (batch: Dim) => AttentionState<StateSpec>,
-  keyHeads: number,
-  features: number,
-  headDim: number,
-): Deferral<AttentionState, RecentTokens> {
-  return {
-    state,
-    rows(batch, window) {
-      const row = (size: number): StateSpec => ({
-        dtype: 'float32',
-        shape: [batch, keyHeads, window, size],
-        initial: 0,
-      });
-      return { weight: row(features), value: row(headDim + 1) };
-    },
-    settle: (state, recent) => addRecent({ ...state, recent }),
-    isTaken: ({ weight: { data } }) => {
-      for (let at = 0; at < data.length; at++) {
-        if (!(Math.abs(data[at] as number) <= largestDeferredWeight)) return false;
-      }
-      return true;
-    },
   };
 }
 

@@ -11,6 +11,7 @@ export {
 } from './attention-layers.js';
 export { type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
 export { type CoreWeights, type CrossCore, crossMixer } from './cross-mixer.js';
+export { attentionDeferral } from './deferral.js';
 export { featureOptions } from './favor.js';
 export {
   type CrossMixer,

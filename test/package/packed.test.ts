@@ -1,77 +1,45 @@
 /** The file that npm would publish: what is in it, and that it works where it is installed. */
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { manifest, type PackedProject, packedProject, root } from './packed-project.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const execute = promisify(execFile);
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-
-let paths: readonly string[] = [];
-/** A project with the packed files and the packages that they depend on, but without an engine. */
-let project = '';
+let project: PackedProject;
 
 beforeAll(async () => {
-  project = await mkdtemp(join(tmpdir(), 'performer-packed-'));
-  const { stdout } = await execute('npm', ['pack', '--json', '--pack-destination', project], { cwd: root });
-  const packed = JSON.parse(stdout);
-  const { filename, files } = Array.isArray(packed) ? packed[0] : packed[manifest.name];
-  paths = (files as { path: string }[]).map(({ path }) => path);
-  await execute('tar', ['-xzf', join(project, filename), '-C', project]);
-  await mkdir(join(project, 'node_modules'));
-  await rename(join(project, 'package'), join(project, 'node_modules', manifest.name));
-  for (const name of Object.keys(manifest.dependencies)) await provide(name);
-  await writeFile(join(project, 'package.json'), '{ "type": "module", "private": true }');
+  project = await packedProject();
 });
 
-afterAll(() => rm(project, { recursive: true }));
-
-/** Puts an installed package at the project's disposal. */
-async function provide(name: string): Promise<void> {
-  const place = join(project, 'node_modules', name);
-  await mkdir(dirname(place), { recursive: true });
-  await symlink(join(root, 'node_modules', name), place);
-}
-
-async function runCode(code: string): Promise<string> {
-  const file = join(project, 'code.mjs');
-  await writeFile(file, code);
-  return (await execute(process.execPath, ['--preserve-symlinks', file], { cwd: project })).stdout.trim();
-}
+afterAll(() => project.remove());
 
 const importRoom = (path: string) => `import '${manifest.name}${path.slice(1)}';`;
 
 it('it holds what is built, the documents and the changes, and publint finds nothing to say', async () => {
-  expect(paths).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/engines.md']));
+  expect(project.paths).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/engines.md']));
   expect(
-    paths.filter(
+    project.paths.filter(
       (path) => !/^(dist|docs)\/|^(README|CHANGELOG|CONTRIBUTING)\.md$|^LICENSE$|^package\.json$/.test(path),
     ),
   ).toEqual([]);
-  const { messages, pkg } = await publint({ pkgDir: join(project, 'node_modules', manifest.name), pack: false });
+  const { messages, pkg } = await publint({ pkgDir: join(project.folder, 'node_modules', manifest.name), pack: false });
   expect(messages.map((message) => formatMessage(message, pkg ?? manifest))).toEqual([]);
 });
 
 it('the relative links of its documents lead to files in it', async () => {
-  const documents = paths.filter((path) => path.endsWith('.md'));
+  const documents = project.paths.filter((path) => path.endsWith('.md'));
   for (const path of documents) {
     const text = (await readFile(join(root, path), 'utf8')).replaceAll(/```.*?```|`[^`]*`/gs, '');
     for (const [, target] of text.matchAll(/\]\((?!https?:|#|mailto:)([\w./-]+)/g)) {
-      expect(paths, `${path} links to ${target}`).toContain(join(dirname(path), target!));
+      expect(project.paths, `${path} links to ${target}`).toContain(join(dirname(path), target!));
     }
   }
 });
 
 it('every room loads without an engine, and an engine that is not installed is an error with the command', async () => {
   const rooms = Object.keys(manifest.exports).filter((path) => path !== './package.json');
-  const written = await runCode(`
+  const written = await project.run(`
     ${rooms.map(importRoom).join('\n')}
     import { nodeEngine } from '${manifest.name}/engine/node';
     import { webEngine } from '${manifest.name}/engine/web';
@@ -94,25 +62,12 @@ it('its declarations need neither an engine nor the types of Node, under either 
   timeout: 240_000,
 }, async () => {
   const rooms = Object.keys(manifest.exports).filter((path) => !/node$|package\.json$/.test(path));
-  await writeFile(join(project, 'all.ts'), `${rooms.map(importRoom).join('\n')}\n`);
-  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  await writeFile(join(project.folder, 'all.ts'), `${rooms.map(importRoom).join('\n')}\n`);
   for (const [module, moduleResolution] of [
     ['NodeNext', 'NodeNext'],
     ['ESNext', 'Bundler'],
   ]) {
-    const common = {
-      strict: true,
-      noEmit: true,
-      target: 'ES2023',
-      lib: ['ES2023', 'DOM'],
-      types: [],
-      skipLibCheck: false,
-    };
-    const config = { compilerOptions: { ...common, module, moduleResolution }, files: ['all.ts'] };
-    await writeFile(join(project, 'tsconfig.json'), JSON.stringify(config));
-    const { stdout } = await execute(process.execPath, [tsc], { cwd: project }).catch(
-      (cause) => cause as { stdout: string },
-    );
-    expect(stdout, moduleResolution).toBe('');
+    const options = { noEmit: true, lib: ['ES2023', 'DOM'], module, moduleResolution };
+    expect(await project.complaints(['all.ts'], options), moduleResolution).toBe('');
   }
 });
