@@ -9,7 +9,7 @@ import type { Dim } from './dimension.js';
 import { PerformerError } from './errors.js';
 import type { Random } from './random.js';
 import { elementCount, type Shape } from './shape.js';
-import { type MapLeaves, mapTree } from './tree.js';
+import { leavesOf, type MapLeaves, mapTree } from './tree.js';
 
 /** A float32 parameter and the normal distribution of its first values. */
 export interface ParameterSpec {
@@ -54,6 +54,14 @@ export function filled(shape: readonly number[], value: number): ParameterSpec {
 /** Square matrices in the two trailing axes with the same value on each diagonal and zeros beside it. */
 export function diagonal(shape: readonly number[], value: number): ParameterSpec {
   return { ...filled(shape, 0), diagonal: value };
+}
+
+/** How many numbers the arrays of a tree hold: the parameters of a model, given what it learns. */
+export function parameterCount(tree: object): number {
+  return leavesOf<object, { readonly shape: readonly number[] }>(tree).reduce(
+    (total, [, { shape }]) => total + elementCount(shape),
+    0,
+  );
 }
 
 /** First values for every parameter of a tree; each draws from a generator named by its path. */

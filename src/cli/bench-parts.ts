@@ -1,11 +1,12 @@
 /** What `performer bench` times: a training step, a prompt, and tokens after it, each to be run again and again. */
+import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { tokensSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
 import { buffersDigest, type LoadedModel, type Model, tokenConfig } from '../models/index.js';
+import { taskOfModel } from '../tasks/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
-import { textTaskOfModel } from './text-task.js';
 
 export const partNames = ['training', 'prompt', 'decoding'] as const;
 export type PartName = (typeof partNames)[number];
@@ -68,7 +69,12 @@ export async function prepareTraining(plain: Engine, { loaded, length, batch }: 
     statesDigest: buffersDigest(buffers),
   };
   const text = tokensSource(randomTokens(model, length + 1), length + 1);
-  const task = textTaskOfModel(model).build(model, training, { train: text, heldOut: text });
+  const family = taskOfModel(model);
+  if (family.data !== 'text') {
+    const expected = 'a model that learns from running text';
+    throw new PerformerError('CONFIG', `${family.name}: expected ${expected}, got another.`);
+  }
+  const task = family.build(model, training, { train: text, heldOut: text });
   const trainer = await Trainer.create(snapshot, { engine, task });
   return { run: () => trainer.step(), dispose: () => trainer.dispose(), creation: taken };
 }

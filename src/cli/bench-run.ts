@@ -1,7 +1,6 @@
 /** `performer bench` at work. */
 import { availableParallelism, cpus } from 'node:os';
-import { elementCount } from '../base/shape.js';
-import { type Leaf, leavesOf } from '../base/tree.js';
+import { parameterCount } from '../base/layout.js';
 import { writeFileAtomic } from '../interop/node.js';
 import { type Profile, profileJson } from '../measure/index.js';
 import { modelConfig, modelOf, presets } from '../models/index.js';
@@ -93,10 +92,6 @@ function subjectOf(
   source: string,
   { threads, provider }: BenchOptions,
 ): BenchSubject {
-  const parameters = leavesOf(loaded.params).reduce(
-    (total, [, leaf]) => total + elementCount((leaf as Leaf).shape as readonly number[]),
-    0,
-  );
   const machine = {
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores: cpus().length,
@@ -104,7 +99,7 @@ function subjectOf(
     node: process.version,
     provider,
   };
-  return { model: source, parameters, length, batch, machine };
+  return { model: source, parameters: parameterCount(loaded.params), length, batch, machine };
 }
 
 function reportJson(

@@ -2,7 +2,7 @@
 import { type Profile, profileText, readable, type Timing } from '../measure/index.js';
 import type { BenchResult, Computed, Measured } from './bench-measure.js';
 import { type PartName, partNames } from './bench-parts.js';
-import { formatBytes, formatCount, formatMillions } from './format.js';
+import { alignedLines, formatBytes, formatCount, formatMillions } from './format.js';
 
 /** What was measured, and where. */
 export interface BenchSubject {
@@ -58,18 +58,12 @@ export function benchText(subject: BenchSubject, { reference, training, prompt, 
       `${readable(decoding.gigabytesPerSecond)} GB/s of weights and state`,
     ],
   ];
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)));
   const creation = [training, prompt, decoding].map((part) => `${readable(part.creationMilliseconds / 1000)} s`);
   return [
     `${model}: ${formatMillions(parameters)} parameters`,
     `${processor}, ${cores} cores, ${threads} threads, Node ${node}, ${provider}`,
     '',
-    ...rows.map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    ),
+    ...alignedLines(rows, { left: 4 }),
     '',
     `peak memory of training: ${formatBytes(training.peakBytes)}`,
     `session creation: training ${creation[0]}, prompt ${creation[1]}, decoding ${creation[2]}`,

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { flagName } from '../base/options.js';
-import { type ByteSource, bytesPerToken } from '../data/index.js';
-import { openFiles } from '../data/node.js';
+import { bytesPerToken } from '../data/index.js';
+import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
@@ -23,9 +23,9 @@ import { keyOf } from './flags.js';
 import { type Io, shellWord } from './io.js';
 import { MetricsFile, readCurve, readSpeed } from './metrics.js';
 import { type OptionValues, pickValues } from './option-values.js';
+import { runTask } from './run-data.js';
 import { expectOurs } from './run-folder.js';
 import { expectStored } from './standard-input.js';
-import { textTask } from './text-task.js';
 import { kernelChoices, optionFlag } from './train-flags.js';
 import { trainLoop } from './train-loop.js';
 import { type AskedOptions, askedOptions, freshOptions, type RunOptions } from './train-options.js';
@@ -67,7 +67,7 @@ interface Beginning {
 }
 
 interface Prepared {
-  readonly text: ByteSource;
+  readonly text: OpenSource;
   readonly runs: readonly PlannedRun[];
 }
 
@@ -91,7 +91,7 @@ async function begin(
   const { training } = first;
   const text = await openFiles(files);
   closers.push(() => text.close());
-  await textTask(first, text); // throws where the text does not suit it
+  await runTask(first, { text }); // throws where the text does not suit it
   await makeFolder(out).catch((cause: unknown) => {
     throw folderError(out, cause);
   });
@@ -172,8 +172,8 @@ async function resume(
 }
 
 /** How many steps of a model take so many seconds, by a few steps whose result is thrown away. */
-async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSource, engine: Engine): Promise<number> {
-  const trainer = await Trainer.create(snapshot, { engine, task: (await textTask(snapshot, text)).task });
+async function stepsThatFit(seconds: number, snapshot: Snapshot, text: OpenSource, engine: Engine): Promise<number> {
+  const trainer = await Trainer.create(snapshot, { engine, task: (await runTask(snapshot, { text })).task });
   try {
     const step = () => trainer.step().catch(divergenceOf); // which takes as long as any other
     for (let i = 0; i < 4; i++) await step();
@@ -194,7 +194,7 @@ async function stepsThatFit(seconds: number, snapshot: Snapshot, text: ByteSourc
 async function compare(
   out: string,
   runs: readonly PlannedRun[],
-  text: ByteSource,
+  text: OpenSource,
   around: { readonly engine: Engine; readonly io: Io },
 ): Promise<void> {
   const { io } = around;
@@ -230,7 +230,7 @@ function divergenceOf(cause: unknown): PerformerError {
 /** Takes a run up where it is, and trains until it is done, it diverges or the user asks to stop. */
 async function finish(
   { kernel, seed, folder, snapshot: fresh }: PlannedRun,
-  text: ByteSource,
+  text: OpenSource,
   { engine, io }: { readonly engine: Engine; readonly io: Io },
 ): Promise<{ readonly result: ComparedRun; readonly isDone: boolean }> {
   const { store, snapshot } = (await holdsRun(folder))
@@ -244,15 +244,15 @@ async function finish(
   let features: number | undefined;
   let bytes: number;
   try {
-    const { task, ...data } = await textTask(snapshot, text);
-    bytes = bytesPerToken(data.heldOut);
+    const { task, text: split } = await runTask(snapshot, { text });
+    bytes = split === undefined ? Number.NaN : bytesPerToken(split.heldOut);
     features = task.model.mixers[0]?.traits.featureCount;
     trainer = await Trainer.create(snapshot, { engine, task });
     closers.push(() => trainer.dispose());
     if (!isFinished(snapshot)) {
       const metrics = await MetricsFile.open(metricsPath, snapshot.step);
       closers.push(() => metrics.close());
-      await trainLoop(trainer, { store, metrics, io, text: data }).catch((cause: unknown) => {
+      await trainLoop(trainer, { store, metrics, io, text: split }).catch((cause: unknown) => {
         divergence = divergenceOf(cause);
         io.stderr.write(`note: ${kernel}, seed ${seed} diverged: ${divergence.message}\n`);
       });

@@ -1,13 +1,12 @@
 /** `performer embed` and `performer predict`: what they are called with. */
 import * as z from 'zod';
 import { option } from '../base/options.js';
-import { encodings } from '../data/encoding.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
+import { labelledSchema } from './labelled-flags.js';
 import { isStandardOutput } from './output-file.js';
 
-const word = z.string().min(1);
 const count = z
   .int()
   .min(1)
@@ -15,7 +14,7 @@ const count = z
 
 /** What both take. */
 const rowsSchema = z.strictObject({
-  out: option(word.optional(), 'the file to write, whole or not at all', {
+  out: option(z.string().min(1).optional(), 'the file to write, whole or not at all', {
     value: 'file',
     fallback: 'standard output',
   }),
@@ -24,16 +23,7 @@ const rowsSchema = z.strictObject({
   window: option(count.optional(), 'tokens at which a text is cut', { fallback: 'none' }),
 });
 
-const dataSchema = z.strictObject({
-  text: option(word.default('text'), 'the column of a table, or the key of JSON lines, that holds the text', {
-    value: 'name',
-  }),
-  delimiter: option(word.optional(), 'what separates the columns: a character, or tab', {
-    value: 'character',
-    fallback: 'tab in .tsv, else ,',
-  }),
-  encoding: option(z.enum(encodings).optional(), 'the encoding of tables', { fallback: 'utf-8' }),
-});
+const dataSchema = labelledSchema.pick({ text: true, delimiter: true, encoding: true });
 
 const ofBoth = { ...rowsSchema.shape, ...dataSchema.shape, ...engineSchema.shape };
 const predictSchema = z.strictObject(ofBoth);

@@ -6,7 +6,7 @@ import { runNoteOf } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { EvaluateOptions } from './evaluate.js';
 import { expectFinite } from './finite.js';
-import { formatCount, formatMeasures } from './format.js';
+import { alignedLines, formatCount, formatMeasures } from './format.js';
 import { expectColumns, type LabelledFlags, labelledKeys } from './labelled-flags.js';
 import { openRunData, wholeTask } from './run-data.js';
 
@@ -76,12 +76,6 @@ function textOf({ count, measures, confusion }: Measured & { readonly count: str
   if (confusion === undefined) return `${lines.join('\n')}\n`;
   const { names, counts } = confusion;
   const rows = [['', ...names], ...counts.map((row, index) => [names[index] as string, ...row.map(formatCount)])];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length))) ?? [];
-  const table = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padStart(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
+  const table = alignedLines(rows, { left: 0 });
   return `${[...lines, 'texts of each class, by the class that they were taken for:', ...table].join('\n')}\n`;
 }

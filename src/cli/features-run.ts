@@ -20,7 +20,7 @@ import { attentionSamples, tokenizerOf } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import type { FeaturesOptions } from './features.js';
-import { formatCount } from './format.js';
+import { alignedLines, formatCount } from './format.js';
 import type { Io } from './io.js';
 import { readModel } from './read-model.js';
 import { openTexts } from './standard-input.js';
@@ -183,15 +183,7 @@ function tableOf(candidates: readonly CandidateReport[]): string[] {
       return found === undefined ? '' : `${errorText(found.predicted)} / ${errorText(found.measured)}`;
     }),
   ]);
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => (row[column] as string).length)));
-  return [header, ...rows].map((row) =>
-    row
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
+  return alignedLines([header, ...rows]);
 }
 
 function textOf(report: LayerReport): string {

@@ -22,6 +22,14 @@ export function formatBytes(bytes: number): string {
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
+/** Rows of cells as lines: each column as wide as its widest cell, the first ones flush left and the others flush right. */
+export function alignedLines(rows: readonly (readonly string[])[], { left = 1 } = {}): string[] {
+  const widths: number[] = [];
+  for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
+  const padded = (cell: string, at: number) => cell[at < left ? 'padEnd' : 'padStart'](widths[at] ?? 0);
+  return rows.map((row) => row.map(padded).join('  ').trimEnd());
+}
+
 /** `1.4 M` parameters. */
 export function formatMillions(count: number): string {
   return count < 1e5 ? formatCount(count) : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} M`;

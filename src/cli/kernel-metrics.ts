@@ -1,6 +1,6 @@
 /** What was measured, as text and as JSON. */
 import type { Metrics, TableNames } from '../machines/index.js';
-import { formatCount } from './format.js';
+import { alignedLines, formatCount } from './format.js';
 
 /** Classes of which the table of counts is shown; wider ones do not fit on a line. */
 const widest = 12;
@@ -16,7 +16,7 @@ export function metricsText(metrics: Metrics, { targets, classes = [] }: TableNa
   }
   const { accuracy, rows, confusion } = metrics;
   const right = confusion.reduce((count, row, index) => count + (row[index] ?? 0), 0);
-  const lines = [`accuracy ${(100 * accuracy).toFixed(2)} % (${formatCount(right)} of ${formatCount(rows)})`];
+  const headline = `accuracy ${(100 * accuracy).toFixed(2)} % (${formatCount(right)} of ${formatCount(rows)})`;
   const isNarrow = classes.length <= widest;
   const header = ['class', 'rows', 'right', ...(isNarrow ? classes.map((name) => `as ${name}`) : [])];
   const table = classes.map((name, index) => {
@@ -25,11 +25,7 @@ export function metricsText(metrics: Metrics, { targets, classes = [] }: TableNa
     return [name, total, row[index] ?? 0, ...(isNarrow ? row : [])].map(String);
   });
   table.sort(([left = ''], [right = '']) => left.localeCompare(right, 'en', { numeric: true }));
-  const widths = header.map((cell, column) => Math.max(cell.length, ...table.map((row) => row[column]?.length ?? 0)));
-  for (const row of [header, ...table]) {
-    lines.push(row.map((cell, column) => cell[column === 0 ? 'padEnd' : 'padStart'](widths[column] ?? 0)).join('  '));
-  }
-  return `${lines.join('\n')}\n`;
+  return `${[headline, ...alignedLines([header, ...table])].join('\n')}\n`;
 }
 
 export function metricsJson(metrics: Metrics, { targets, classes }: TableNames): string {

@@ -72,7 +72,7 @@ function lineOf({ file, line }: TextPlace, vector: Float32Array, rows: VectorRow
 }
 
 async function* textsOf(files: readonly string[], options: TextVectorOptions): AsyncGenerator<PlacedText> {
-  const { text: name, encoding } = options;
+  const { text: name = 'text', encoding } = options;
   const delimiter = options.delimiter === undefined ? undefined : delimiterOf(options.delimiter);
   for (const file of files) {
     if (recordFormatOf(file) === undefined) yield { file, text: await wholeFile(file) };

@@ -6,7 +6,7 @@ import { bitsPerByte, formatLoss, formatMeasures } from './format.js';
 import type { Io } from './io.js';
 import type { MetricsFile } from './metrics.js';
 import { Pace } from './pace.js';
-import { type Progress, trainingProgress } from './progress.js';
+import { trainingProgress } from './progress.js';
 import { kernelText } from './train-flags.js';
 
 export interface LoopOptions {
@@ -50,15 +50,12 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io, text }: 
     const time = new Date().toISOString();
     if (event.kind === 'step') {
       pace.noteStep(seconds, event.tokens);
-      await tellStep(event, {
-        pace,
-        bitsPerByte: text && bitsPerByte(event.loss, bytesPerToken(text.train)),
-        seconds,
-        time,
-        progress,
-        metrics,
-        secondsLeft: pace.secondsLeft(event.step, training),
-      });
+      const { step, loss, gradientNorm, learningRate } = event;
+      const bits = text && bitsPerByte(loss, bytesPerToken(text.train));
+      const speed = { tokensPerSecond: Math.round(pace.tokensPerSecond), memory: process.memoryUsage.rss() };
+      const figures = { loss, bitsPerByte: bits, gradientNorm, learningRate, ...speed };
+      await metrics.append({ kind: 'step', step, ...figures, seconds, time });
+      progress.step({ step, loss, bitsPerByte: bits, ...speed, secondsLeft: pace.secondsLeft(step, training) });
     } else if (event.kind === 'evaluation') {
       pace.noteEvaluation(seconds);
       const { step, isBest, chosen, measures } = event;
@@ -71,23 +68,4 @@ export async function trainLoop(trainer: Trainer, { store, metrics, io, text }: 
       );
     }
   }
-}
-
-interface StepSurroundings {
-  readonly pace: Pace;
-  readonly bitsPerByte: number | undefined;
-  readonly seconds: number;
-  readonly secondsLeft: number;
-  readonly time: string;
-  readonly progress: Progress;
-  readonly metrics: MetricsFile;
-}
-
-async function tellStep(event: RunEvent & { kind: 'step' }, around: StepSurroundings): Promise<void> {
-  const { pace, bitsPerByte, seconds, secondsLeft, time, progress, metrics } = around;
-  const { step, loss, gradientNorm, learningRate } = event;
-  const speed = { tokensPerSecond: Math.round(pace.tokensPerSecond), memory: process.memoryUsage.rss() };
-  const figures = { loss, bitsPerByte, gradientNorm, learningRate, ...speed };
-  await metrics.append({ kind: 'step', step, ...figures, seconds, time });
-  progress.step({ step, loss, bitsPerByte, ...speed, secondsLeft });
 }

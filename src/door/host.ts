@@ -1,8 +1,6 @@
 /** What the models of the front door have in common: what they compile and keep, embeddings, files, and their end. */
-import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { elementCount } from '../base/shape.js';
-import { leavesOf } from '../base/tree.js';
+import { parameterCount } from '../base/layout.js';
 import type { Engine } from '../engine/index.js';
 import {
   createEmbedder,
@@ -95,10 +93,7 @@ export function basicModel(host: Host): Local<BasicModel> {
   return {
     loaded,
     config: loaded.model.config,
-    parameterCount: leavesOf(loaded.params).reduce(
-      (total, [, leaf]) => total + elementCount((leaf as HostTensor).shape),
-      0,
-    ),
+    parameterCount: parameterCount(loaded.params),
     files: async () => encodeModel(loaded),
     dispose: () => host.dispose(),
   };

@@ -61,8 +61,7 @@ export interface ModelResult extends TrunkResult {
 
 /**
  * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
- * of a text, tells numbers of it, turns embeddings
- * into hidden layers, or writes a text of a source.
+ * of a text, tells numbers of it, turns embeddings into hidden layers, or writes a text of a source.
  */
 export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor' | 'performer' | 'encoder-decoder';
 
@@ -103,12 +102,6 @@ export interface Model {
 export interface Execution {
   /** Tokens that causal attention takes at once; 64 unless given. */
   readonly chunk?: number | undefined;
-}
-
-/** Options of a run that suit the sizes of a preset. */
-export interface Preset {
-  readonly model: Readonly<Record<string, unknown>>;
-  readonly training: Readonly<Record<string, unknown>>;
 }
 
 /** A kind of model as one record; `registry.ts` has them all. */

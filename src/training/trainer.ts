@@ -4,11 +4,10 @@
  */
 import { type AnyHostTensor, float32Scalar, type HostTensor, uint32, zeros } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { drawBuffers } from '../base/layout.js';
+import { drawBuffers, parameterCount } from '../base/layout.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import { Random } from '../base/random.js';
-import { elementCount } from '../base/shape.js';
-import { type Leaf, leavesOf, mapTree } from '../base/tree.js';
+import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { buffersDigest, hasBuffers, initialState, type TrunkState } from '../models/index.js';
 import type { Task } from '../tasks/index.js';
@@ -90,10 +89,7 @@ export class Trainer {
     this.#next = next;
     this.#buffers = buffers;
     this.#evaluator = new Evaluator(options.engine, options.task);
-    this.parameterCount = leavesOf(snapshot.params).reduce(
-      (total, [, leaf]) => total + elementCount((leaf as Leaf).shape as readonly number[]),
-      0,
-    );
+    this.parameterCount = parameterCount(snapshot.params);
   }
 
   /**
