@@ -51,8 +51,6 @@ Examples:
   performer bench --preset small --batch 4 --out small.json`;
 
 export const benchCommand: CommandWords<typeof benchSchema> = {
-  name: 'bench',
-  text: 'measure how fast a model is on this machine',
   arguments: [{ name: '[folder]', text: 'the folder of a model; --preset without one' }],
   options: benchSchema,
   flags: [...flagsOf('Benchmark:', ownSchema), ...engineFlags],

@@ -24,8 +24,6 @@ export interface Given<O = object> {
 
 /** What a command is called with. */
 export interface CommandWords<S extends z.ZodObject = z.ZodObject> {
-  readonly name: string;
-  readonly text: string;
   readonly arguments: readonly CommandArgument[];
   /** Its own options. */
   readonly options: S;
@@ -37,23 +35,41 @@ export interface CommandWords<S extends z.ZodObject = z.ZodObject> {
   isReport?(options: z.output<S>): boolean;
 }
 
+/** What a command does. */
+export type CommandRun<S extends z.ZodObject> = (given: Given<z.output<S>>, io: Io) => Promise<void>;
+
 export interface Command extends CommandWords {
+  readonly name: string;
+  readonly text: string;
   run(given: Given, io: Io): Promise<void>;
 }
 
-/** A command with what it does, which is loaded when it runs. */
-export function command<S extends z.ZodObject>(
-  words: CommandWords<S>,
-  run: (given: Given<z.output<S>>, io: Io) => Promise<void>,
-): Command {
-  return { ...words, run } as unknown as Command;
+/** A command by its name: what it is called with is loaded when that is typed, since it takes a moment. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly text: string;
+  load(): Promise<Command>;
+}
+
+/** A command, whose words are loaded when it is named, and what it does when it runs. */
+export function commandEntry<S extends z.ZodObject>(
+  name: string,
+  text: string,
+  words: () => Promise<CommandWords<S>>,
+  run: () => Promise<CommandRun<S>>,
+): CommandEntry {
+  const load = async () => {
+    const does: CommandRun<S> = async (given, io) => (await run())(given, io);
+    return { name, text, ...(await words()), run: does } as unknown as Command;
+  };
+  return { name, text, load };
 }
 
 /** Commands under a word of their own: `performer kernel fit`. */
 export interface CommandGroup {
   readonly name: string;
   readonly text: string;
-  readonly commands: readonly Command[];
+  readonly commands: readonly CommandEntry[];
 }
 
 /** What every command takes beside its own flags and --help. */

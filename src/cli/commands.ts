@@ -1,36 +1,85 @@
 /** All commands, each with the module that does its work, which is loaded when it runs. */
-import { benchCommand } from './bench.js';
-import { type Command, type CommandGroup, command } from './command.js';
-import { compareCommand } from './compare.js';
-import { completionCommand } from './completion.js';
-import { embedCommand, predictTextsCommand } from './embed.js';
-import { evaluateCommand } from './evaluate.js';
-import { featuresCommand } from './features.js';
-import { generateCommand } from './generate.js';
-import { evaluateMachineCommand, fitCommand, predictCommand } from './kernel.js';
-import { trainCommand } from './train.js';
+import { type CommandEntry, type CommandGroup, commandEntry } from './command.js';
 
 const kernelCommands: CommandGroup = {
   name: 'kernel',
   text: 'kernel machines on tables: random features and ridge regression',
   commands: [
-    command(fitCommand, async (given, io) => (await import('./kernel-fit.js')).runFit(given, io)),
-    command(predictCommand, async (given, io) => (await import('./kernel-predict.js')).runPredict(given, io)),
-    command(evaluateMachineCommand, async (given, io) =>
-      (await import('./kernel-predict.js')).runEvaluateMachine(given, io),
+    commandEntry(
+      'fit',
+      'fit a kernel machine to the rows of a CSV file of any size',
+      async () => (await import('./kernel.js')).fitCommand,
+      async () => (await import('./kernel-fit.js')).runFit,
+    ),
+    commandEntry(
+      'predict',
+      'predict the rows of a CSV file',
+      async () => (await import('./kernel.js')).predictCommand,
+      async () => (await import('./kernel-predict.js')).runPredict,
+    ),
+    commandEntry(
+      'evaluate',
+      'measure how well a machine predicts a CSV file whose targets are known',
+      async () => (await import('./kernel.js')).evaluateMachineCommand,
+      async () => (await import('./kernel-predict.js')).runEvaluateMachine,
     ),
   ],
 };
 
-export const commands: readonly (Command | CommandGroup)[] = [
-  command(trainCommand, async (given, io) => (await import('./train-run.js')).runTrain(given, io)),
-  command(generateCommand, async (given, io) => (await import('./generate-run.js')).runGenerate(given, io)),
-  command(evaluateCommand, async (given, io) => (await import('./evaluate-run.js')).runEvaluate(given, io)),
-  command(predictTextsCommand, async (given, io) => (await import('./embed-run.js')).runPredictTexts(given, io)),
-  command(embedCommand, async (given, io) => (await import('./embed-run.js')).runEmbed(given, io)),
-  command(compareCommand, async (given, io) => (await import('./compare-run.js')).runCompare(given, io)),
-  command(featuresCommand, async (given, io) => (await import('./features-run.js')).runFeatures(given, io)),
-  command(benchCommand, async (given, io) => (await import('./bench-run.js')).runBench(given, io)),
+export const commands: readonly (CommandEntry | CommandGroup)[] = [
+  commandEntry(
+    'train',
+    'train a model on files: a language model, unless another task is named',
+    async () => (await import('./train.js')).trainCommand,
+    async () => (await import('./train-run.js')).runTrain,
+  ),
+  commandEntry(
+    'generate',
+    'generate text with a model',
+    async () => (await import('./generate.js')).generateCommand,
+    async () => (await import('./generate-run.js')).runGenerate,
+  ),
+  commandEntry(
+    'evaluate',
+    'measure how well a model predicts files',
+    async () => (await import('./evaluate.js')).evaluateCommand,
+    async () => (await import('./evaluate-run.js')).runEvaluate,
+  ),
+  commandEntry(
+    'predict',
+    'tell the class of texts, or their values, with a classifier',
+    async () => (await import('./embed.js')).predictTextsCommand,
+    async () => (await import('./embed-run.js')).runPredictTexts,
+  ),
+  commandEntry(
+    'embed',
+    'turn texts into vectors with any model',
+    async () => (await import('./embed.js')).embedCommand,
+    async () => (await import('./embed-run.js')).runEmbed,
+  ),
+  commandEntry(
+    'compare',
+    'train equal models that differ in the kernel of attention alone, and rank the kernels',
+    async () => (await import('./compare.js')).compareCommand,
+    async () => (await import('./compare-run.js')).runCompare,
+  ),
+  commandEntry(
+    'features',
+    'tell the error of feature maps, and recommend one',
+    async () => (await import('./features.js')).featuresCommand,
+    async () => (await import('./features-run.js')).runFeatures,
+  ),
+  commandEntry(
+    'bench',
+    'measure how fast a model is on this machine',
+    async () => (await import('./bench.js')).benchCommand,
+    async () => (await import('./bench-run.js')).runBench,
+  ),
   kernelCommands,
-  completionCommand(() => commands),
+  commandEntry(
+    'completion',
+    'print what a shell needs to complete commands and flags',
+    async () => (await import('./completion.js')).completionCommand,
+    async () => (await import('./completion.js')).runCompletion(commands),
+  ),
 ];

@@ -45,8 +45,6 @@ Examples:
   performer compare --out runs/kernels --resume`;
 
 export const compareCommand: CommandWords<typeof compareSchema> = {
-  name: 'compare',
-  text: 'train equal models that differ in the kernel of attention alone, and rank the kernels',
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   options: compareSchema,
   flags: [

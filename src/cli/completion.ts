@@ -1,6 +1,13 @@
 /** `performer completion`: what a shell needs to complete the words of the other commands, made from their data. */
 import * as z from 'zod';
-import { type Command, type CommandGroup, command, commonSwitches } from './command.js';
+import {
+  type Command,
+  type CommandEntry,
+  type CommandGroup,
+  type CommandRun,
+  type CommandWords,
+  commonSwitches,
+} from './command.js';
 import { type CompletedCommand, type CompletedFlag, scripts } from './completion-scripts.js';
 import type { Flag } from './flags.js';
 
@@ -9,25 +16,29 @@ const notes = `Once, for the shell that you use:
   performer completion zsh > "\${fpath[1]}/_performer"
   performer completion fish > ~/.config/fish/completions/performer.fish`;
 
-/** The command, for these and itself. */
-export function completionCommand(commands: () => readonly (Command | CommandGroup)[]): Command {
-  const words = {
-    name: 'completion',
-    text: 'print what a shell needs to complete commands and flags',
-    arguments: [{ name: '<shell>', text: 'the shell', choices: Object.keys(scripts) }],
-    options: z.strictObject({}),
-    flags: [],
-    notes,
+const noOptions = z.strictObject({});
+
+export const completionCommand: CommandWords<typeof noOptions> = {
+  arguments: [{ name: '<shell>', text: 'the shell', choices: Object.keys(scripts) }],
+  options: noOptions,
+  flags: [],
+  notes,
+};
+
+/** What it does, for these commands. */
+export function runCompletion(commands: readonly (CommandEntry | CommandGroup)[]): CommandRun<typeof noOptions> {
+  return async ({ arguments: [shell] }, io) => {
+    const all = await Promise.all(commands.map(completed));
+    io.stdout.write(scripts[shell as keyof typeof scripts](all.flat()));
   };
-  return command(words, async ({ arguments: [shell] }, io) => {
-    io.stdout.write(scripts[shell as keyof typeof scripts](commands().flatMap(completed)));
-  });
 }
 
-function completed(command: Command | CommandGroup): CompletedCommand[] {
-  if (!('commands' in command)) return [own(command)];
-  const parts = command.commands.map((part) => ({ ...own(part), words: [command.name, part.name] }));
-  return [{ words: [command.name], text: command.text, flags: [], choices: command.commands.map(own) }, ...parts];
+async function completed(command: CommandEntry | CommandGroup): Promise<CompletedCommand[]> {
+  if (!('commands' in command)) return [own(await command.load())];
+  const { name, text } = command;
+  const parts = (await Promise.all(command.commands.map((part) => part.load()))).map(own);
+  const below = parts.map((part) => ({ ...part, words: [name, ...part.words] }));
+  return [{ words: [name], text, flags: [], choices: parts }, ...below];
 }
 
 function own({ name, text, flags, arguments: taken }: Command): CompletedCommand {

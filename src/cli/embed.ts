@@ -45,8 +45,6 @@ const rowsNotes = `Rows come in the order of the texts, with the file and the li
 stream, so that files may be of any length.`;
 
 export const embedCommand: CommandWords<typeof embedSchema> = {
-  name: 'embed',
-  text: 'turn texts into vectors with any model',
   arguments: [{ name: '<folder>', text: 'the folder of a model' }, files],
   options: embedSchema,
   flags: [
@@ -64,8 +62,6 @@ Examples:
 };
 
 export const predictTextsCommand: CommandWords<typeof predictSchema> = {
-  name: 'predict',
-  text: 'tell the class of texts, or their values, with a classifier',
   arguments: [{ name: '<folder>', text: 'the folder of a classifier' }, files],
   options: predictSchema,
   flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...engineFlags],

@@ -34,8 +34,6 @@ Examples:
   zcat other.txt.gz | performer evaluate runs/book -`;
 
 export const evaluateCommand: CommandWords<typeof evaluateSchema> = {
-  name: 'evaluate',
-  text: 'measure how well a model predicts files',
   arguments: [
     { name: '<folder>', text: 'the folder of a model' },
     { name: '<files...>', text: 'the text, read one file after another; - for standard input' },

@@ -69,8 +69,6 @@ Examples:
   performer features --dim 64 --std 0.5 --length 1024 --json`;
 
 export const featuresCommand: CommandWords<typeof featuresSchema> = {
-  name: 'features',
-  text: 'tell the error of feature maps, and recommend one',
   arguments: [
     { name: '[folder]', text: 'the folder of a model' },
     { name: '[files...]', text: 'the text that it reads; - for standard input' },

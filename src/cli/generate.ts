@@ -68,8 +68,6 @@ Examples:
   performer generate runs/book --load-state memory.safetensors --prompt " more" --no-echo`;
 
 export const generateCommand: CommandWords<typeof generateSchema> = {
-  name: 'generate',
-  text: 'generate text with a model',
   arguments: [{ name: '<folder>', text: 'the folder of a model' }],
   options: generateSchema,
   flags: [...flagsOf('Generation:', ownSchema), ...engineFlags],

@@ -41,8 +41,6 @@ const kernelTable = Object.entries(mapsOfKernel)
   .join('\n');
 
 export const fitCommand: CommandWords<typeof fitFlagsSchema> = {
-  name: 'fit',
-  text: 'fit a kernel machine to the rows of a CSV file of any size',
   arguments: [{ name: '<file>', text: 'the CSV file; every column but the target must hold numbers' }],
   options: fitFlagsSchema,
   flags: [...flagsOf('Data:', tableSchema), ...flagsOf('Machine:', fitSchema), ...engineFlags],
@@ -71,8 +69,6 @@ const predictFlagsSchema = z.strictObject({ ...predictSchema.shape, ...formatSch
 export type PredictFlags = z.output<typeof predictFlagsSchema>;
 
 export const predictCommand: CommandWords<typeof predictFlagsSchema> = {
-  name: 'predict',
-  text: 'predict the rows of a CSV file',
   arguments: [
     { name: '<folder>', text: 'the folder of a machine' },
     { name: '<file>', text: 'the CSV file, with the columns of the fit by their names; others are passed over' },
@@ -91,8 +87,6 @@ const evaluateFlagsSchema = z.strictObject({ ...evaluateSchema.shape, ...formatS
 export type EvaluateMachineFlags = z.output<typeof evaluateFlagsSchema>;
 
 export const evaluateMachineCommand: CommandWords<typeof evaluateFlagsSchema> = {
-  name: 'evaluate',
-  text: 'measure how well a machine predicts a CSV file whose targets are known',
   arguments: [
     { name: '<folder>', text: 'the folder of a machine' },
     { name: '<file>', text: 'the CSV file, with the columns of the fit' },

@@ -17,7 +17,7 @@ import { filteredIo } from './terminal.js';
 /** Runs the words of a command line and returns the exit code. It never throws and never exits. */
 export async function run(words: readonly string[], world: Io): Promise<number> {
   const io = filteredIo(world);
-  const program = buildProgram(io);
+  const program = await buildProgram(words, io);
   try {
     await program.parseAsync([...words], { from: 'user' }).catch(expectHelp);
     await io.flush();
@@ -48,7 +48,8 @@ function stackOf(error: Error): string {
   return `${error.stack}${cause instanceof Error ? `\ncaused by ${stackOf(cause)}` : ''}`;
 }
 
-function buildProgram(io: Io): CommanderCommand {
+/** The program with the command that is named first; with all where none is, as for the help, which tells what each takes. */
+async function buildProgram(words: readonly string[], io: Io): Promise<CommanderCommand> {
   const program = new CommanderCommand('performer')
     .description(packageJson.description)
     .version(packageJson.version, '-V, --version', 'print the version')
@@ -73,16 +74,17 @@ function buildProgram(io: Io): CommanderCommand {
       '\nExit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Each command has its own --help.',
     );
   const debug = () => program.setOptionValue('debug', true);
-  for (const command of commands) {
-    if ('commands' in command) addGroup(program, command, io, debug);
-    else addCommand(program, command, io, debug);
+  const named = commands.filter(({ name }) => name === words[0]);
+  for (const command of named.length > 0 ? named : commands) {
+    if ('commands' in command) await addGroup(program, command, io, debug);
+    else addCommand(program, await command.load(), io, debug);
   }
   return program;
 }
 
-function addGroup(program: CommanderCommand, group: CommandGroup, io: Io, debug: () => void): void {
+async function addGroup(program: CommanderCommand, group: CommandGroup, io: Io, debug: () => void): Promise<void> {
   const added = program.command(group.name).description(group.text).helpOption('-h, --help', 'print this help');
-  for (const command of group.commands) addCommand(added, command, io, debug);
+  for (const entry of group.commands) addCommand(added, await entry.load(), io, debug);
 }
 
 function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug: () => void): void {

@@ -35,8 +35,6 @@ Examples:
   performer train mails.csv --out runs/spam --task classification --text body --label folder`;
 
 export const trainCommand: CommandWords<typeof trainSchema> = {
-  name: 'train',
-  text: 'train a model on files: a language model, unless another task is named',
   arguments: [
     {
       name: '[files...]',

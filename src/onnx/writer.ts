@@ -32,6 +32,13 @@ function rawBytes(dtype: Dtype, values: ArrayLike<number>): Uint8Array<ArrayBuff
   return new Uint8Array(array.buffer);
 }
 
+/** Equal for equal constants, of which the text of a number tells all but the sign of zero. */
+function constantKey(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): string {
+  const stored = dtype === 'float32' ? Float32Array.from(values) : values;
+  const told = Array.from(stored, (value) => (Object.is(value, -0) ? '-0' : value));
+  return `${dtype}[${shape}]${told}`;
+}
+
 export function valueInfo(name: string, dtype: Dtype, shape: Shape): ValueInfoProto {
   const dim = shape.map((size) => ({
     value:
@@ -126,15 +133,12 @@ export class GraphWriter implements Emitter {
   }
 
   constant(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): string {
-    const raw = rawBytes(dtype, values);
-    const key = raw.length <= 4096 ? `${dtype}[${shape}]${raw}` : undefined;
+    const key = values.length <= 1024 ? constantKey(dtype, shape, values) : undefined;
     const known = key === undefined ? undefined : this.#shared.constants.get(key);
     if (known !== undefined) return known;
     const name = `constant/${this.#shared.initializers.length}`;
-    const dims = shape.map(BigInt);
-    this.#shared.initializers.push(
-      create(TensorProtoSchema, { name, dataType: onnxDtypes[dtype], dims, rawData: raw }),
-    );
+    const [dims, rawData] = [shape.map(BigInt), rawBytes(dtype, values)];
+    this.#shared.initializers.push(create(TensorProtoSchema, { name, dataType: onnxDtypes[dtype], dims, rawData }));
     if (key !== undefined) this.#shared.constants.set(key, name);
     return name;
   }

@@ -25,6 +25,7 @@ import {
 } from '../../src/graph/index.js';
 import { languageModelConfig, modelOf } from '../../src/models/index.js';
 import { encodeModel } from '../../src/onnx/index.js';
+import { GraphWriter } from '../../src/onnx/writer.js';
 import { largestError } from '../support/compare.js';
 import { tinyModel } from '../support/tiny.js';
 
@@ -139,4 +140,12 @@ describe('an ONNX model', () => {
     expect(paths).toContain('blocks.1.attention');
     expect(paths).toContain('blocks.0.feedForward.gradient');
   });
+});
+
+it('constants are written once where they are equal as they are stored, zeros of both signs being two', () => {
+  const writer = new GraphWriter('standard');
+  const constant = (value: number) => writer.constant('float32', [1], [value]);
+  expect(constant(0.1)).toBe(constant(Math.fround(0.1)));
+  expect(constant(0)).not.toBe(constant(-0));
+  expect(writer.initializers).toHaveLength(3);
 });
