@@ -1,11 +1,12 @@
 /**
  * The residual block: x + branch(shift(norm(x))), or another step of `residual.ts`, for each of its slots in turn, usually
- * attention and the feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one.
+ * attention and the feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one, or takes
+ * its steps one by one.
  */
 import type { Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
-import { scope, slice, type Tensor } from '../graph/index.js';
-import type { AttendedRows, Branch, BranchResult, Deferral, Memory, TokenContext, Weights } from './branch.js';
+import { add, scope, slice, type Tensor } from '../graph/index.js';
+import type { Branch, BranchResult, Deferral } from './branch.js';
 import { type DropoutRates, dropout } from './dropout.js';
 import type { NormParams } from './normalization.js';
 import { type NormOptions, type Residual, residual } from './residual.js';
@@ -37,16 +38,28 @@ function partsOf<T>(slots: readonly Slot[], build: (slot: Slot) => Parts<T | und
   return Object.fromEntries(entries.filter(([, part]) => part !== undefined)) as Parts<T>;
 }
 
+/** One slot: what it adds to a stream, dropout(branch(shift(norm(x)))). Its state and its row are parts of the block's. */
+export interface Step extends Pick<Branch, 'apply'> {
+  readonly name: string;
+}
+
+type Trees = Branch<Parts<object>, Parts<object>, Parts<object>, Parts<object>>;
+
 /** The slots as one branch: x [batch, length, dim] → [batch, length, dim], the residual stream included. */
-export function block(options: BlockOptions): Branch<Parts<object>, Parts<object>, Parts<object>, Parts<object>> {
-  const { path, dim, slots, tokenShift } = options;
+export interface Block extends Branch {
+  readonly steps: readonly Step[];
+}
+
+export function block(options: BlockOptions): Block {
+  const { dim, slots, tokenShift } = options;
   const around = residual(options.norm, dim);
   const shift = (batch: Dim): StateSpec => ({ dtype: 'float32', shape: [batch, 1, shiftWidth(dim)], initial: 0 });
   const params = partsOf<object>(slots, ({ name, branch }) => ({
     [`${name}${around.part}`]: around.params,
     [name]: branch.params,
   }));
-  return {
+  const steps = slots.map((slot) => stepOf(slot, options, around));
+  const own: Trees = {
     params: params as Parts<ParameterSpec>,
     buffers: partsOf<object>(slots, ({ name, branch }) => ({ [name]: branch.buffers })) as Parts<BufferSpec>,
     state: (batch) =>
@@ -56,49 +69,57 @@ export function block(options: BlockOptions): Branch<Parts<object>, Parts<object
       })) as Parts<StateSpec>,
     deferral: deferralOf(slots),
     apply(weights, x, context, memory) {
-      const states: Record<string, object> = {};
-      const rows: Record<string, object> = {};
-      let attended: AttendedRows | undefined;
-      const output = slots.reduce((stream, slot) => {
-        const result = scope(slot.name, () =>
-          applySlot(slot, { path, tokenShift, around }, weights, stream, context, memory),
-        );
-        states[slot.name] = result.state;
-        if (result.row !== undefined) rows[slot.name] = result.row;
-        if (result.last !== undefined) states[`${slot.name}Shift`] = result.last;
-        attended ??= result.attended;
-        return result.output;
-      }, x);
-      return { output, state: states, row: memory?.rows === undefined ? undefined : rows, attended };
+      let output = x;
+      const results = steps.map((step) =>
+        scope(step.name, () => {
+          const result = step.apply(weights, output, context, memory);
+          const own = weights.params[`${step.name}${around.part}`] as NormParams;
+          output = around.leave(own, add(output, result.output));
+          return result;
+        }),
+      );
+      return { ...joinSteps(results), output } as BranchResult<Parts<object>, Parts<object>>;
     },
   };
+  return { ...own, steps };
 }
 
-/** x + dropout(branch(shift(norm(x)))) with pre-norm, and the last shifted channels. */
-function applySlot(
-  { name, branch, rate }: Slot,
-  { path, tokenShift, around }: Pick<BlockOptions, 'path' | 'tokenShift'> & { readonly around: Residual },
-  { params, buffers }: Weights<Parts<object>, Parts<object>>,
-  x: Tensor,
-  context: TokenContext,
-  memory: Memory<Parts<object>, Parts<object>> | undefined,
-): BranchResult & { readonly last?: Tensor | undefined } {
-  const step = params[`${name}${around.part}`] as NormParams;
-  const entered = around.enter(step, x);
-  const before = memory?.state[`${name}Shift`] as Tensor | undefined;
-  const shifted = tokenShift ? shiftTokens(entered, before) : entered;
-  const half = shiftWidth(entered.staticDim(-1));
-  const last = tokenShift ? context.takeLast(slice(entered, -1, 0, half), before) : undefined;
-  const own = { params: params[name] ?? {}, buffers: buffers[name] ?? {} };
-  const result = branch.apply(
-    own,
-    shifted,
-    context,
-    memory && { state: memory.state[name] ?? {}, rows: memory.rows && (memory.rows[name] ?? {}) },
-  );
-  const { rates, key } = context.dropout ?? {};
-  const output = around.leave(step, x, dropout(result.output, rates?.[rate] ?? 0, `${path}.${name}`, key));
-  return { ...result, output, last };
+/** What the steps of a block give beside their outputs. */
+export function joinSteps<R extends Omit<BranchResult, 'output'>>(results: readonly R[]): Omit<R, 'output'> {
+  const rows = results.flatMap(({ row }) => row ?? []);
+  return {
+    state: Object.assign({}, ...results.map(({ state }) => state)),
+    row: rows.length === 0 ? undefined : Object.assign({}, ...rows),
+    attended: results.find(({ attended }) => attended !== undefined)?.attended,
+  } as R;
+}
+
+function stepOf({ name, branch, rate }: Slot, { path, tokenShift }: BlockOptions, around: Residual): Step {
+  const own: Pick<Trees, 'apply'> = {
+    apply({ params, buffers }, x, context, memory) {
+      const step = params[`${name}${around.part}`] as NormParams;
+      const entered = around.enter(step, x);
+      const before = memory?.state[`${name}Shift`] as Tensor | undefined;
+      const shifted = tokenShift ? shiftTokens(entered, before) : entered;
+      const half = shiftWidth(entered.staticDim(-1));
+      const last = tokenShift ? context.takeLast(slice(entered, -1, 0, half), before) : undefined;
+      const own = { params: params[name] ?? {}, buffers: buffers[name] ?? {} };
+      const result = branch.apply(
+        own,
+        shifted,
+        context,
+        memory && { state: memory.state[name] ?? {}, rows: memory.rows && (memory.rows[name] ?? {}) },
+      );
+      const { rates, key } = context.dropout ?? {};
+      return {
+        ...result,
+        output: around.scale(step, dropout(result.output, rates?.[rate] ?? 0, `${path}.${name}`, key)),
+        state: { [name]: result.state, ...(last && { [`${name}Shift`]: last }) },
+        row: memory?.rows && (result.row === undefined ? {} : { [name]: result.row }),
+      };
+    },
+  };
+  return { ...own, name };
 }
 
 /** Tokens can be read beside the state of a block where they can beside that of each branch that has one. */

@@ -1,5 +1,5 @@
 /** The parts that models are built of. */
-export { type BlockOptions, block, type Slot } from './block.js';
+export { type Block, type BlockOptions, block, type Slot, type Step } from './block.js';
 export type {
   AttendedRows,
   Branch,
@@ -26,5 +26,5 @@ export { maskOfLengths } from './mask.js';
 export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
 export { positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
 export { lastNormLayout, type NormOptions, normChoice } from './residual.js';
-export { type Stack, type StackResult, stack } from './stack.js';
+export { type Kept, type Stack, type StackOptions, type StackResult, stack } from './stack.js';
 export { shiftTokens, shiftWidth } from './token-shift.js';

@@ -8,7 +8,7 @@
 import * as z from 'zod';
 import { filled, type ParameterSpec } from '../base/layout.js';
 import { choice, option } from '../base/options.js';
-import { add, multiply, type Tensor } from '../graph/index.js';
+import { multiply, type Tensor } from '../graph/index.js';
 import { applyNorm, type NormParams, normLayout } from './normalization.js';
 
 const placement = option(
@@ -32,31 +32,27 @@ export const normChoice = choice(
 /** The norm of a model, and where it stands. */
 export type NormOptions = z.output<typeof normChoice>;
 
-/** The step around a branch: `leave(x, branch(enter(x)))`. */
+/** The step around a branch: `leave(x + scale(branch(enter(x))))`. */
 export interface Residual {
   /** The name of its parameters behind that of the branch. */
   readonly part: 'Norm' | 'Gain';
   readonly params: NormParams<ParameterSpec>;
   enter(params: NormParams, x: Tensor): Tensor;
-  leave(params: NormParams, x: Tensor, branch: Tensor): Tensor;
+  scale(params: NormParams, branch: Tensor): Tensor;
+  leave(params: NormParams, sum: Tensor): Tensor;
 }
 
 export function residual(norm: NormOptions, dim: number): Residual {
+  const same = (_: NormParams, x: Tensor) => x;
   if (norm.kind === 'rezero') {
     return {
       part: 'Gain',
       params: { weight: filled([1], 0) },
-      enter: (_, x) => x,
-      leave: ({ weight }, x, branch) => add(x, multiply(branch, weight)),
+      ...{ enter: same, leave: same, scale: ({ weight }, branch) => multiply(branch, weight) },
     };
   }
-  const isBefore = norm.placement === 'pre';
-  return {
-    part: 'Norm',
-    params: normLayout(norm.kind, dim),
-    enter: (params, x) => (isBefore ? applyNorm(params, x) : x),
-    leave: (params, x, branch) => (isBefore ? add(x, branch) : applyNorm(params, add(x, branch))),
-  };
+  const [enter, leave] = norm.placement === 'pre' ? [applyNorm, same] : [same, applyNorm];
+  return { part: 'Norm', params: normLayout(norm.kind, dim), enter, scale: same, leave };
 }
 
 /** The norm behind the last block: none after post-norm, and LayerNorm for ReZero, whose stream has no scale of its own. */

@@ -1,10 +1,23 @@
 /**
  * A stack: blocks one after another, as one branch. It decides what is kept for the gradient: all, or the inputs of each
  * block alone, from which the rest is computed again (docs/memory.md).
+ *
+ * A reversible stack has two streams, both of which begin as x, and each step of a block reads the one and adds to the
+ * other: (a, b) → (b, a + f(b)). With attention f and feed-forward layer g that is y₁ = x₁ + f(x₂), y₂ = x₂ + g(y₁) for
+ * each block (Reformer, Kitaev et al. 2020). It gives the sum of both. Its gradient may keep the last streams alone.
  */
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import { branchBuffers } from '../base/layout.js';
-import { type RecomputedInputs, recomputed, scope, type Tensor } from '../graph/index.js';
+import {
+  add,
+  type Coupling,
+  type RecomputedInputs,
+  recomputed,
+  reversedSum,
+  scope,
+  type Tensor,
+} from '../graph/index.js';
+import { type Block, joinSteps } from './block.js';
 import type { AttendedRows, Branch, BranchResult, Deferral, TokenContext } from './branch.js';
 import type { DropoutKey } from './dropout.js';
 
@@ -17,56 +30,90 @@ export interface StackResult extends BranchResult<List, List> {
 }
 
 /**
- * Blocks one after another, as one branch. The last argument of `apply` says whether they are computed again for the
- * gradient.
+ * What is kept for the gradient: all intermediate values, the inputs of each block or of each reversible step, or the
+ * last streams of a reversible stack.
  */
+export type Kept = 'all' | 'inputs' | 'last';
+
+/** Blocks one after another, as one branch. The last argument of `apply` says what is kept for the gradient: all unless given. */
 export interface Stack extends Branch<List, List, List, List> {
-  readonly blocks: readonly Branch[];
-  apply(...given: [...Parameters<Branch<List, List, List, List>['apply']>, boolean?]): StackResult;
+  readonly blocks: readonly Block[];
+  apply(...given: [...Parameters<Branch<List, List, List, List>['apply']>, Kept?]): StackResult;
 }
 
-type BlockInputs = RecomputedInputs<
-  { readonly x: Tensor; readonly key: DropoutKey | undefined; readonly source: Tensor | undefined },
-  object
->;
+interface Activations {
+  readonly x: Tensor;
+  readonly key: DropoutKey | undefined;
+  readonly source: Tensor | undefined;
+}
+
+/** What is computed again as a whole: a block, or a step of a reversible one. */
+interface Unit {
+  readonly layer: number;
+  readonly path: string;
+  readonly apply: Branch['apply'];
+}
+
+export interface StackOptions {
+  /** Whether there are two streams; not unless given. */
+  readonly isReversible?: boolean | undefined;
+}
 
 /** Blocks called `<path>.0`, `<path>.1`, … */
-export function stack(path: string, blocks: readonly Branch[]): Stack {
+export function stack(path: string, blocks: readonly Block[], { isReversible = false }: StackOptions = {}): Stack {
+  const units = blocks.flatMap((block, layer) => unitsOf(block, layer, path, isReversible));
   return {
     blocks,
     params: blocks.map(({ params }) => params) as readonly ParameterSpec[],
     buffers: blocks.map(({ buffers }, layer) => branchBuffers(buffers, layer)) as readonly BufferSpec[],
     state: (batch) => blocks.map((block) => block.state(batch)) as readonly StateSpec[],
     deferral: deferralOf(blocks),
-    apply({ params, buffers }, x, context, memory, recompute = false) {
-      const results: BranchResult[] = [];
-      const output = blocks.reduce((stream, block, layer) => {
-        const own = memory && { state: memory.state[layer] ?? {}, rows: memory.rows?.[layer] };
-        const run = ({ activations, params: learned }: BlockInputs) =>
-          block.apply(
-            { params: learned, buffers: buffers[layer] ?? {} },
-            activations.x,
-            withActivations(context, activations),
-            own,
-          );
-        const activations = { x: stream, key: context.dropout?.key, source: context.source?.hidden };
-        const inputs = { activations, params: params[layer] ?? {} };
-        const result = scope(`${path}.${layer}`, () => (recompute ? recomputed(inputs, run) : run(inputs)));
-        results.push(result);
-        return result.output;
-      }, x);
+    apply(weights, x, context, memory, kept = 'all') {
+      const layers: BranchResult[][] = blocks.map(() => []);
+      const couplings: Coupling<Activations, object>[] = [];
+      let [first, second] = [x, x]; // one and the same unless reversible
+      for (const { layer, path, apply } of units) {
+        const before = memory && { state: memory.state[layer] ?? {}, rows: memory.rows?.[layer] };
+        const build = ({ activations, params }: RecomputedInputs<Activations, object>) =>
+          scope(path, () => {
+            const own = { params, buffers: weights.buffers[layer] ?? {} };
+            return apply(own, activations.x, withActivations(context, activations), before);
+          });
+        const activations = { x: second, key: context.dropout?.key, source: context.source?.hidden };
+        const inputs = { activations, params: weights.params[layer] ?? {} };
+        const result = kept === 'inputs' ? recomputed(inputs, build) : build(inputs);
+        layers[layer]!.push(result);
+        couplings.push({ inputs, build, result });
+        [first, second] = isReversible ? [second, add(first, result.output)] : [result.output, result.output];
+      }
+      const joined = layers.map(joinSteps);
       return {
-        output,
-        state: results.map(({ state }) => state),
-        row: memory?.rows && results.map(({ row = {} }) => row),
-        attendedByBlock: results.map(({ attended }) => attended),
+        output: isReversible ? sumOf(x, couplings, [first, second], kept) : second,
+        state: joined.map(({ state }) => state),
+        row: memory?.rows && joined.map(({ row = {} }) => row),
+        attendedByBlock: joined.map(({ attended }) => attended),
       };
     },
   };
 }
 
+function unitsOf(block: Block, layer: number, path: string, isReversible: boolean): readonly Unit[] {
+  const name = `${path}.${layer}`;
+  if (!isReversible) return [{ layer, path: name, apply: block.apply }];
+  return block.steps.map(({ name: step, apply }) => ({ layer, path: `${name}.${step}`, apply }));
+}
+
+function sumOf(
+  x: Tensor,
+  couplings: readonly Coupling<Activations, object>[],
+  streams: readonly [Tensor, Tensor],
+  kept: Kept,
+): Tensor {
+  return kept === 'last' ? reversedSum(x, couplings, streams) : add(...streams);
+}
+
 /** The context with a key of dropout and a source that wait for the gradient, where they are recomputed. */
-function withActivations(context: TokenContext, { key, source: hidden }: BlockInputs['activations']): TokenContext {
+function withActivations(context: TokenContext, { key, source: hidden }: Activations): TokenContext {
   const { dropout, source } = context;
   return {
     ...context,
@@ -75,7 +122,7 @@ function withActivations(context: TokenContext, { key, source: hidden }: BlockIn
   };
 }
 
-function deferralOf(blocks: readonly Branch[]): Deferral<List, List> | undefined {
+function deferralOf(blocks: readonly Block[]): Deferral<List, List> | undefined {
   if (blocks.some(({ deferral }) => deferral === undefined)) return undefined;
   const each = blocks.map(({ deferral }) => deferral as Deferral);
   return {

@@ -4,7 +4,8 @@ export { evaluate } from './evaluate.js';
 export { gradient, pullback } from './gradient.js';
 export * from './ops/index.js';
 export { printGraph } from './print.js';
-export { type RecomputedInputs, recomputed } from './recompute.js';
+export { type Recomputable, type RecomputedInputs, recomputed } from './recompute.js';
+export { type Coupling, reversedSum } from './reversible.js';
 export {
   type AnyTensor,
   apply,

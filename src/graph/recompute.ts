@@ -7,7 +7,7 @@
  * than the gradient is there, and its elimination of common subexpressions cannot merge it with the first.
  */
 import { elementCount } from '../base/shape.js';
-import { leavesOf, mapTree } from '../base/tree.js';
+import { flattenTree, leavesOf, mapTree } from '../base/tree.js';
 import { pullback } from './gradient.js';
 import { add, cast, less, reshape, slice, withGradient } from './ops/index.js';
 import { scope, type Tensor } from './tensor.js';
@@ -20,33 +20,46 @@ export interface RecomputedInputs<A, P> {
   readonly params: P;
 }
 
+/** What such a part gives that others use. */
+export interface Recomputable {
+  readonly output: Tensor;
+  /** Further float32 tensors that other parts use, if any. */
+  readonly shared?: object | undefined;
+}
+
 /**
- * `build(inputs)`, of which `output` keeps nothing but its inputs for its gradient. The rest of the result is what it
- * would be without, its gradient included. What `build` uses beside its inputs gets no gradient through `output`.
+ * `build(inputs)`, of which `output` and what is `shared` keep nothing but the inputs for their gradient. The rest of the
+ * result is what it would be without, its gradient included. What `build` uses beside its inputs gets no gradient through them.
  */
-export function recomputed<A, P, R extends { readonly output: Tensor }>(
+export function recomputed<A, P, R extends Recomputable>(
   inputs: RecomputedInputs<A, P>,
   build: (inputs: RecomputedInputs<A, P>) => R,
 ): R {
-  const result = build(inputs);
+  const { output, shared, ...rest } = build(inputs);
+  const { leaves, restore } = flattenTree<object>({ output, shared });
   const given = differentiable(inputs);
-  const [output] = withGradient(given, [result.output], ([g]) =>
+  const outputs = withGradient(given, leaves as readonly Tensor[], (gradients) =>
     scope('recomputed', () => {
-      const activations = mapTree(inputs.activations, (leaf: Tensor) => waitFor(g!, leaf)) as A;
+      const first = gradients.find((g) => g !== undefined) as Tensor;
+      const activations = mapTree(inputs.activations, (leaf: Tensor) => waitFor(first, leaf)) as A;
       const again = { activations, params: inputs.params };
-      return pullback([[build(again).output, g!]], differentiable(again));
+      const result = build(again);
+      const own = differentiable({ output: result.output, shared: result.shared });
+      const known = own.flatMap((leaf, at) => (gradients[at] === undefined ? [] : [[leaf, gradients[at]] as const]));
+      return pullback(known, differentiable(again));
     }),
   );
-  return { ...result, output: output! };
+  return { ...rest, ...restore(outputs) } as R;
 }
 
-function differentiable(inputs: unknown): Tensor[] {
+/** The leaves that have gradients, in the order of the keys. */
+export function differentiable(inputs: unknown): readonly Tensor[] {
   const leaves = leavesOf<unknown, Tensor>(inputs).map(([, leaf]) => leaf);
   return leaves.filter(({ dtype }) => dtype === 'float32');
 }
 
 /** x, but not before g is there. */
-function waitFor(g: Tensor, x: Tensor): Tensor {
+export function waitFor(g: Tensor, x: Tensor): Tensor {
   const first = reshape(slice(reshape(g, [elementCount(g.shape)]), 0, 0, 1), []);
   // Nothing is less than −∞, NaN included; the engine does not know that and cannot fold it.
   const zero = cast(less(first, Number.NEGATIVE_INFINITY), x.dtype);

@@ -38,6 +38,10 @@ export const trunkFields = {
     'queries and keys are normalised to one length, which each head learns: bounds the norms that random features fail at',
   ),
   positions: option(positionChoice, 'how positions enter'),
+  reversible: option(
+    z.boolean().default(false),
+    'two streams, whose layers are computed backwards for the gradient: memory does not grow with the depth',
+  ),
   tokenShift: option(z.boolean().default(true), 'half of the channels look at the token before'),
 };
 
@@ -80,6 +84,12 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
     problems.push([
       ['attention'],
       `expected a list whose length divides the depth, ${depth}, got one of ${list.length}`,
+    ]);
+  }
+  if (config.reversible && config.norm.kind !== 'rezero' && config.norm.placement === 'post') {
+    problems.push([
+      ['reversible'],
+      'norms behind the layers cannot be computed backwards: expected norm.placement "pre"',
     ]);
   }
   problems.push(...positionProblems(config.positions, config));

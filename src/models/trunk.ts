@@ -55,7 +55,7 @@ export interface TrunkInputs {
   readonly rows?: TrunkRows | undefined;
   /** What cross-attention looks at, unless the state has it. */
   readonly source?: SourceContext | undefined;
-  /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there. */
+  /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there; so do steps of reversible ones. */
   readonly recompute?: boolean | undefined;
 }
 
@@ -128,7 +128,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
       ],
     }),
   );
-  const own = stack('blocks', blocks);
+  const own = stack('blocks', blocks, { isReversible: config.reversible });
   return {
     mixers,
     stack: own,
@@ -191,7 +191,8 @@ function applyTrunk(
   );
   const x = dropout(placed, rates?.embedding ?? 0, `${prefix}embedding`, key);
   const memory = state && { state: state.blocks, rows: rows?.blocks };
-  const result = own.apply({ params: params.blocks, buffers: buffers.blocks }, x, context, memory, recompute);
+  const kept = recompute ? 'inputs' : config.reversible ? 'last' : 'all';
+  const result = own.apply({ params: params.blocks, buffers: buffers.blocks }, x, context, memory, kept);
   const normed = (x: Tensor) => (params.norm === undefined ? x : scope('norm', () => applyNorm(params.norm!, x)));
   return {
     hidden: normed(slice(result.output, 1, 0, length)),

@@ -7,7 +7,7 @@ import { conforms, randomModel } from '../support/model-conformance.js';
 
 const favor = { features: { featureCount: 8 } };
 const axial = { kind: 'axial', maxLength: 24, columns: 4 };
-const [text, encoder, classifier] = ['causal-language-model', 'encoder', 'classifier'];
+const [text, encoder, classifier, pairs] = ['causal-language-model', 'encoder', 'classifier', 'encoder-decoder'];
 
 const cases = [
   [text, { norm: 'rms', activation: 'swiglu', qkvBias: true, positions: axial, attention: favor }],
@@ -34,6 +34,12 @@ const cases = [
   [encoder, { norm: { kind: 'scale', placement: 'post' }, activation: 'glu', positions: 'sinusoidal' }],
   [classifier, { norm: { kind: 'scale', placement: 'post' }, queryKeyNorm: 'unit', positions: axial }],
   [classifier, { norm: 'rms', activation: 'reglu', positions: { scaling: { kind: 'linear', factor: 2 } } }],
+  [text, { reversible: true, attention: favor, qkvBias: true }],
+  [text, { reversible: true, attention: ['softmax', favor], keyHeads: 1, norm: 'rezero', activation: 'swiglu' }],
+  [encoder, { reversible: true, attention: favor, norm: 'rms', queryKeyNorm: 'unit' }],
+  [classifier, { reversible: true, attention: [favor, 'softmax'], norm: 'scale', tokenShift: false }],
+  [pairs, { reversible: true, attention: [favor, 'softmax'], norm: 'rms' }],
+  ['performer', { reversible: true, attention: favor }],
 ] as const;
 
 describe.each(cases.map(([family, options]) => ({ family, options, told: JSON.stringify(options) })))(

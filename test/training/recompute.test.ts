@@ -104,6 +104,14 @@ const cases: readonly (readonly [string, Partial<LanguageModelOptions>, Partial<
     {},
   ],
   ['features of positions', { attention: { features: 'cosformer' }, positions: 'none' }, {}],
+  // Without recomputation reversible layers are computed backwards, with it from the inputs of each.
+  ['reversible layers', { reversible: true, depth: 4 }, {}],
+  [
+    'reversible layers with dropout and ReZero',
+    { reversible: true, norm: 'rezero', attention: ['softmax', 'favor+'] },
+    { embeddingDropout: 0.1, attentionDropout: 0.2, feedForwardDropout: 0.2 },
+  ],
+  ['reversible layers with a carried state and one key head', { reversible: true, keyHeads: 1 }, { carryState: true }],
 ];
 
 describe('recomputation of blocks', () => {
