@@ -10,10 +10,11 @@ export interface MemoryStepOptions {
   readonly depth: number;
   readonly length: number;
   readonly recompute: boolean;
+  readonly reversible?: boolean | undefined;
 }
 
-const { depth, length, recompute } = JSON.parse(process.argv[2] as string) as MemoryStepOptions;
-const train = await preparedStep(length, { of: modelOf({ ...config, depth }), recompute });
+const { depth, length, recompute, reversible = false } = JSON.parse(process.argv[2] as string) as MemoryStepOptions;
+const train = await preparedStep(length, { of: modelOf({ ...config, depth, reversible }), recompute });
 const before = process.memoryUsage.rss();
 await train();
 const bytes = peakBytes() - before;

@@ -1,4 +1,4 @@
-/** The memory of a training step: against the formula of docs/memory.md, and what recomputation saves and costs. */
+/** The memory of a training step: against the formula of docs/memory.md, and what recomputation and reversible layers save and cost. */
 import { modelOf, presets } from '../src/models/index.js';
 import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
@@ -43,14 +43,34 @@ async function againstFormula(recompute: boolean, [short, long]: readonly [numbe
   );
 }
 
-/** Steps with recomputation and without, in turns, on the same parameters: milliseconds. */
+/** Steps that keep all, that recompute and of reversible layers, in turns, on the same parameters: milliseconds. */
 async function timesOf(depth: number, length: number, isQuick: boolean) {
   const of = modelOf({ ...config, depth });
   const weights = someWeights(of);
   const plain = await preparedStep(length, { of, weights });
   const recomputed = await preparedStep(length, { of, weights, recompute: true });
+  const reversible = await preparedStep(length, { of: modelOf({ ...config, depth, reversible: true }), weights });
   const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
-  return inTurns({ plain, recomputed }, rounds);
+  return inTurns({ plain, recomputed, reversible }, rounds);
+}
+
+/** What each token adds to the peak of reversible layers, at a depth against a quarter of it. */
+async function acrossDepths(depth: number, [short, long]: readonly [number, number]): Promise<Row> {
+  const of = async (own: number) => {
+    const peak = (length: number) => peakOf({ depth: own, length, recompute: false, reversible: true });
+    return ((await peak(long)) - (await peak(short))) / (long - short) / 1e3;
+  };
+  return comparison(
+    {
+      what: `reversible, ${depth} layers, each token from ${short} to ${long}`,
+      ours: await of(depth),
+      theirs: await of(Math.ceil(depth / 4)),
+      unit: 'kB',
+      opponent: 'a quarter of the layers',
+      ratio: 'ours/theirs',
+    },
+    { atMost: 1.3 },
+  );
 }
 
 export const memory: Benchmark = {
@@ -81,21 +101,27 @@ export const memory: Benchmark = {
         { atMost: 24 },
       ),
     ];
+    rows.push(await acrossDepths(depth, isQuick ? [128, 256] : [2048, 4096]));
     const times = await timesOf(depth, length, isQuick);
-    return [
-      ...rows,
-      comparison(
-        {
-          what: `${depth} layers, length ${length}, recomputed: time of the step`,
-          ours: times.recomputed.median,
-          theirs: times.plain.median,
-          spread: spreadOf(times.recomputed, times.plain),
-          unit: 'ms',
-          opponent: 'the plain step',
-          ratio: 'ours/theirs',
-        },
-        { atMost: 1.35 },
-      ),
-    ];
+    for (const [what, atMost] of [
+      ['recomputed', 1.35],
+      ['reversible', 1.5],
+    ] as const) {
+      rows.push(
+        comparison(
+          {
+            what: `${depth} layers, length ${length}, ${what}: time of the step`,
+            ours: times[what].median,
+            theirs: times.plain.median,
+            spread: spreadOf(times[what], times.plain),
+            unit: 'ms',
+            opponent: 'the plain step',
+            ratio: 'ours/theirs',
+          },
+          { atMost },
+        ),
+      );
+    }
+    return rows;
   },
 };

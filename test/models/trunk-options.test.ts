@@ -191,6 +191,11 @@ describe('combinations that cannot be are one clear error', () => {
       { norm: { kind: 'rezero', placement: 'post' } },
       /norm: Unrecognized key: "placement"/,
     ],
+    [
+      'reversible layers with norms behind them',
+      { reversible: true, norm: { placement: 'post' } },
+      /reversible: norms behind the layers cannot be computed backwards: expected norm\.placement "pre"/,
+    ],
     ['rotary positions of an odd head', { headDim: 7 }, /headDim: rotary positions need it even/],
     ['sinusoidal positions of an odd dim', { dim: 47, positions: 'sinusoidal' }, /dim: sinusoidal positions need/],
     [
