@@ -86,11 +86,14 @@ export function block(options: BlockOptions): Block {
 
 /** What the steps of a block give beside their outputs. */
 export function joinSteps<R extends Omit<BranchResult, 'output'>>(results: readonly R[]): Omit<R, 'output'> {
+  const sharing = results.find(({ shared }) => shared !== undefined);
   const rows = results.flatMap(({ row }) => row ?? []);
   return {
     state: Object.assign({}, ...results.map(({ state }) => state)),
     row: rows.length === 0 ? undefined : Object.assign({}, ...rows),
     attended: results.find(({ attended }) => attended !== undefined)?.attended,
+    shared: sharing?.shared,
+    sharedWeights: sharing?.sharedWeights,
   } as R;
 }
 
@@ -115,6 +118,7 @@ function stepOf({ name, branch, rate }: Slot, { path, tokenShift }: BlockOptions
         ...result,
         output: around.scale(step, dropout(result.output, rates?.[rate] ?? 0, `${path}.${name}`, key)),
         state: { [name]: result.state, ...(last && { [`${name}Shift`]: last }) },
+        sharedWeights: result.shared && own,
         row: memory?.rows && (result.row === undefined ? {} : { [name]: result.row }),
       };
     },
@@ -122,10 +126,10 @@ function stepOf({ name, branch, rate }: Slot, { path, tokenShift }: BlockOptions
   return { ...own, name };
 }
 
-/** Tokens can be read beside the state of a block where they can beside that of each branch that has one. */
+/** Tokens can be read beside the state of a block where they can beside that of each branch that has one, if any. */
 function deferralOf(slots: readonly Slot[]): Deferral<Parts<object>, Parts<object>> | undefined {
   const stateful = slots.filter(({ branch }) => Object.keys(branch.state(1)).length > 0);
-  if (stateful.length === 0 || stateful.some(({ branch }) => branch.deferral === undefined)) return undefined;
+  if (stateful.some(({ branch }) => branch.deferral === undefined)) return undefined;
   const each = stateful.map(({ name, branch }) => [name, branch.deferral as Deferral] as const);
   return {
     state: (batch) =>

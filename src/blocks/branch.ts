@@ -29,6 +29,21 @@ export interface SourceContext {
   readonly positions: Tensor<'uint32'>;
 }
 
+/** What attention hands on to later layers, whose tokens may look where its tokens looked. */
+export interface SharedAttention {
+  readonly rows: SharedRows;
+  /** What the layer learned and drew. */
+  readonly weights: Weights;
+}
+
+/** Queries and outputs [batch, length, heads, headDim] of attention, and its keys [batch, length, keyHeads, headDim]. */
+export interface SharedRows {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  /** Before the output projection. */
+  readonly output: Tensor;
+}
+
 /** What is known of the tokens that a pass reads, the same for every branch. */
 export interface TokenContext {
   /** Tokens of a pass without the padding to whole chunks. */
@@ -43,6 +58,8 @@ export interface TokenContext {
   readonly dropout?: Dropout | undefined;
   /** What cross-attention looks at, where it was not kept in the state before. */
   readonly source?: SourceContext | undefined;
+  /** The attention of the nearest earlier layer that hands on its own. */
+  readonly shared?: SharedAttention | undefined;
   /** The last real token of each row: [batch, length, ·] → [batch, 1, ·]. Of a row without one, `before` or zeros. */
   takeLast(x: Tensor, before?: Tensor): Tensor;
 }
@@ -70,6 +87,10 @@ export interface BranchResult<S extends object = object, R extends object = obje
   /** The token that was read, where rows stand beside the state. */
   readonly row?: R | undefined;
   readonly attended?: AttendedRows | undefined;
+  /** What it hands on to later layers. */
+  readonly shared?: SharedRows | undefined;
+  /** What the branch that hands on learned and drew, as a block tells it. */
+  readonly sharedWeights?: Weights | undefined;
 }
 
 /**

@@ -6,6 +6,8 @@ export type {
   BranchResult,
   Deferral,
   Memory,
+  SharedAttention,
+  SharedRows,
   SourceContext,
   TokenContext,
   Weights,

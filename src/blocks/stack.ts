@@ -8,6 +8,7 @@
  */
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import { branchBuffers } from '../base/layout.js';
+import { leavesOf } from '../base/tree.js';
 import {
   add,
   type Coupling,
@@ -18,7 +19,16 @@ import {
   type Tensor,
 } from '../graph/index.js';
 import { type Block, joinSteps } from './block.js';
-import type { AttendedRows, Branch, BranchResult, Deferral, TokenContext } from './branch.js';
+import type {
+  AttendedRows,
+  Branch,
+  BranchResult,
+  Deferral,
+  SharedAttention,
+  SharedRows,
+  TokenContext,
+  Weights,
+} from './branch.js';
 import type { DropoutKey } from './dropout.js';
 
 type List = readonly object[];
@@ -45,6 +55,13 @@ interface Activations {
   readonly x: Tensor;
   readonly key: DropoutKey | undefined;
   readonly source: Tensor | undefined;
+  readonly shared: SharedRows | undefined;
+}
+
+interface Learned {
+  readonly own: object;
+  /** Of the layer whose attention is shared. */
+  readonly lent: object | undefined;
 }
 
 /** What is computed again as a whole: a block, or a step of a reversible one. */
@@ -70,20 +87,26 @@ export function stack(path: string, blocks: readonly Block[], { isReversible = f
     deferral: deferralOf(blocks),
     apply(weights, x, context, memory, kept = 'all') {
       const layers: BranchResult[][] = blocks.map(() => []);
-      const couplings: Coupling<Activations, object>[] = [];
+      const couplings: Coupling<Activations, Learned>[] = [];
+      let handedOn: SharedAttention | undefined;
       let [first, second] = [x, x]; // one and the same unless reversible
       for (const { layer, path, apply } of units) {
         const before = memory && { state: memory.state[layer] ?? {}, rows: memory.rows?.[layer] };
-        const build = ({ activations, params }: RecomputedInputs<Activations, object>) =>
+        const lender = handedOn?.weights;
+        const build = ({ activations, params }: RecomputedInputs<Activations, Learned>) =>
           scope(path, () => {
-            const own = { params, buffers: weights.buffers[layer] ?? {} };
-            return apply(own, activations.x, withActivations(context, activations), before);
+            const own = { params: params.own, buffers: weights.buffers[layer] ?? {} };
+            const lent = lender && { params: params.lent ?? {}, buffers: lender.buffers };
+            return apply(own, activations.x, withActivations(context, activations, lent), before);
           });
-        const activations = { x: second, key: context.dropout?.key, source: context.source?.hidden };
-        const inputs = { activations, params: weights.params[layer] ?? {} };
+        const [key, source] = [context.dropout?.key, context.source?.hidden];
+        const activations = { x: second, key, source, shared: handedOn?.rows };
+        const inputs = { activations, params: { own: weights.params[layer] ?? {}, lent: lender?.params } };
         const result = kept === 'inputs' ? recomputed(inputs, build) : build(inputs);
         layers[layer]!.push(result);
         couplings.push({ inputs, build, result });
+        const { shared, sharedWeights } = result;
+        if (shared !== undefined && sharedWeights !== undefined) handedOn = { rows: shared, weights: sharedWeights };
         [first, second] = isReversible ? [second, add(first, result.output)] : [result.output, result.output];
       }
       const joined = layers.map(joinSteps);
@@ -105,26 +128,33 @@ function unitsOf(block: Block, layer: number, path: string, isReversible: boolea
 
 function sumOf(
   x: Tensor,
-  couplings: readonly Coupling<Activations, object>[],
+  couplings: readonly Coupling<Activations, Learned>[],
   streams: readonly [Tensor, Tensor],
   kept: Kept,
 ): Tensor {
   return kept === 'last' ? reversedSum(x, couplings, streams) : add(...streams);
 }
 
-/** The context with a key of dropout and a source that wait for the gradient, where they are recomputed. */
-function withActivations(context: TokenContext, { key, source: hidden }: Activations): TokenContext {
+/** The context with what waits for the gradient where it is computed again, and what an earlier layer hands on. */
+function withActivations(
+  context: TokenContext,
+  { key, source: hidden, shared: rows }: Activations,
+  lent: Weights | undefined,
+): TokenContext {
   const { dropout, source } = context;
   return {
     ...context,
     dropout: dropout && key && { ...dropout, key },
     source: source && hidden && { ...source, hidden },
+    shared: rows && lent && { rows, weights: lent },
   };
 }
 
 function deferralOf(blocks: readonly Block[]): Deferral<List, List> | undefined {
   if (blocks.some(({ deferral }) => deferral === undefined)) return undefined;
   const each = blocks.map(({ deferral }) => deferral as Deferral);
+  // Where no block has rows, there is nothing to put off.
+  if (leavesOf(each.map((deferral) => deferral.rows(1, 1))).length === 0) return undefined;
   return {
     state: (batch) => each.map((deferral) => deferral.state(batch)) as readonly StateSpec[],
     rows: (batch, window) => each.map((deferral) => deferral.rows(batch, window)) as readonly StateSpec[],

@@ -55,6 +55,9 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
   ): CoreResult<S, R>;
 }
 
+/** A core whose trees are not known to the type checker. */
+export type AnyAttentionCore = AttentionCore<object, object, object, object>;
+
 /** The parameters around a core. */
 export function attentionLayout<F extends object>(
   { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm }: MixerSizes,
@@ -73,12 +76,14 @@ export function attentionLayout<F extends object>(
 /** The mixer around a core. */
 export function attentionMixer<F extends object, B extends object, S extends object, R extends object>(
   sizes: MixerSizes,
-  { features, attend, ...core }: AttentionCore<F, B, S, R>,
+  core: AttentionCore<F, B, S, R>,
 ): Mixer<AttentionParams<F>, B, S, R> {
   const { heads, keyHeads, headDim } = sizes;
   const inner = heads * headDim;
+  const { features, attend, ...known } = core;
   return {
-    ...core,
+    ...known,
+    core: core as unknown as AnyAttentionCore,
     params: attentionLayout(sizes, features) as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = attentionInputs(params, x, { heads, keyHeads, headDim }, context);
@@ -89,6 +94,7 @@ export function attentionMixer<F extends object, B extends object, S extends obj
         ...result,
         output: linear(params.output, reshape(result.output, [batch, length, inner])),
         attended: { query, key, value },
+        shared: { query, key, output: result.output },
       };
     },
   };

@@ -9,7 +9,7 @@ export {
   type SelfAttentionLayer,
   selfAttentionLayer,
 } from './attention-layers.js';
-export { type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
+export { type AnyAttentionCore, type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
 export { type CoreWeights, type CrossCore, crossMixer } from './cross-mixer.js';
 export { attentionDeferral } from './deferral.js';
 export { featureOptions } from './favor.js';
@@ -28,9 +28,12 @@ export {
 export { type QueryKeyNorm, queryKeyNormChoice } from './query-key-norm.js';
 export {
   buildCrossMixer,
+  buildCrossMixers,
   buildMixer,
+  buildMixers,
   completeMixer,
   hasCross,
+  isShared,
   type MixerChoice,
   mixerChoice,
   mixerProblems,

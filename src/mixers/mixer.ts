@@ -7,6 +7,7 @@ import type { HostTensor } from '../base/array.js';
 import type { AttendedRows, Branch, SourceContext, Weights } from '../blocks/index.js';
 import type { FeatureMoments } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
+import type { AnyAttentionCore } from './attention-mixer.js';
 import type { QueryKeyNorm } from './query-key-norm.js';
 
 /** What a mixer is built for. */
@@ -72,6 +73,8 @@ export interface Mixer<
 > extends Branch<P, B, S, R> {
   readonly traits: MixerTraits;
   readonly measured?: MeasuredBuffers | undefined;
+  /** What later layers may share; absent where there is nothing of its own to be shared. */
+  readonly core?: AnyAttentionCore | undefined;
   /** Floating-point operations over so many tokens. */
   operations(length: number): MixerOperations;
 }
@@ -91,14 +94,19 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   readonly kind: K;
   /** What it is for, in a few words for the help. */
   readonly text: string;
+  /** Whether it looks where an earlier layer looked, which must be there. */
+  readonly isShared?: boolean | undefined;
   /** Its options, each with its help. */
   readonly own: O;
   /** What is wrong with options for these sizes, which their schema alone cannot see. */
   problems?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>): readonly Problem[];
   /** The options with all that follows from the sizes filled in. */
   complete?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim'>): MixerOptionsOf<O>;
-  /** The mixer of one layer, for options that were checked and the sizes of the model. */
-  build(options: MixerOptionsOf<O>, sizes: MixerSizes): Mixer;
+  /**
+   * The mixer of one layer, for options that were checked and the sizes of the model. `source` is that of the nearest
+   * earlier layer that is not shared, if any.
+   */
+  build(options: MixerOptionsOf<O>, sizes: MixerSizes, source?: Mixer): Mixer;
   /** How tokens look at a source by it; absent where they cannot. */
   cross?(options: MixerOptionsOf<O>, sizes: MixerSizes): CrossMixer;
 }

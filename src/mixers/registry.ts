@@ -5,9 +5,10 @@ import { choice } from '../base/options.js';
 import { favorMixer } from './favor.js';
 import type { AnyMixerFamily, CrossMixer, Mixer, MixerFamily, MixerSizes } from './mixer.js';
 import { noMixer } from './none.js';
+import { sharedMixer } from './shared.js';
 import { softmaxMixer } from './softmax.js';
 
-const builtIn = [favorMixer, softmaxMixer, noMixer] as const;
+const builtIn = [favorMixer, softmaxMixer, sharedMixer, noMixer] as const;
 type BuiltIn = (typeof builtIn)[number];
 
 const families = new Map<string, AnyMixerFamily>(
@@ -64,14 +65,38 @@ export function completeMixer(chosen: MixerChoice, sizes: Pick<MixerSizes, 'head
   return { ...chosen, ...familyOf(chosen).complete?.(chosen, sizes) };
 }
 
-/** The mixer of a layer, as options choose it. */
+/** Whether a mixer looks where an earlier layer looked. */
+export function isShared(chosen: MixerChoice): boolean {
+  return familyOf(chosen).isShared === true;
+}
+
+/** The mixers of the layers, as options choose them. Throws CONFIG for shared attention without an earlier layer to share. */
+export function buildMixers(chosen: readonly MixerChoice[], sizes: MixerSizes): readonly Mixer[] {
+  let source: Mixer | undefined;
+  return chosen.map((each) => {
+    const mixer = familyOf(each).build(each, sizes, source);
+    if (!isShared(each)) source = mixer;
+    return mixer;
+  });
+}
+
+/** The mixer of a layer that has attention of its own. Throws CONFIG for shared attention. */
 export function buildMixer(chosen: MixerChoice, sizes: MixerSizes): Mixer {
-  return familyOf(chosen).build(chosen, sizes);
+  return buildMixers([chosen], sizes)[0] as Mixer;
 }
 
 /** Whether tokens can look at a source by a mixer. */
 export function hasCross(chosen: MixerChoice): boolean {
   return familyOf(chosen).cross !== undefined;
+}
+
+/** How the tokens of each layer look at a source: those of shared attention by the kind that it shares. */
+export function buildCrossMixers(chosen: readonly MixerChoice[], sizes: MixerSizes): readonly CrossMixer[] {
+  let own: MixerChoice | undefined;
+  return chosen.map((each) => {
+    if (own === undefined || !isShared(each)) own = each;
+    return buildCrossMixer(own, sizes);
+  });
 }
 
 /** How tokens look at a source. Throws CONFIG where the mixer has no way to. */

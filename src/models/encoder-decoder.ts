@@ -11,7 +11,7 @@ import { branchBuffers } from '../base/layout.js';
 import { option, parseOptions } from '../base/options.js';
 import { embed, type SourceContext, type Weights } from '../blocks/index.js';
 import { scope, spec, type Tensor } from '../graph/index.js';
-import { hasCross } from '../mixers/index.js';
+import { hasCross, isShared } from '../mixers/index.js';
 import { inputOf, type ModelInputs, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily, type PassOptions } from './model.js';
 import { modelFields, withTrunk } from './options.js';
@@ -28,7 +28,7 @@ export const encoderDecoderSchema = withTrunk(
       tiedEmbedding: option(z.boolean().default(true), 'the logits use the embedding'),
     })
     .superRefine((config, context) => {
-      if (mixersByLayer(config).every(hasCross)) return;
+      if (mixersByLayer(config).every((chosen) => isShared(chosen) || hasCross(chosen))) return;
       context.addIssue({
         code: 'custom',
         path: ['attention'],

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { choices, option } from '../base/options.js';
 import { activationNames, normChoice } from '../blocks/index.js';
-import { completeMixer, type MixerChoice, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
+import { completeMixer, isShared, type MixerChoice, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
 import { longestOf, positionChoice, positionProblems } from './positions.js';
 
 const width = z
@@ -91,6 +91,10 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
       ['reversible'],
       'norms behind the layers cannot be computed backwards: expected norm.placement "pre"',
     ]);
+  }
+  if (list.length > 0 && isShared(list[0]!)) {
+    const path = isList(attention) ? ['attention', 0] : ['attention'];
+    problems.push([path, `the first layer has none to share, expected attention of its own before ${list[0]!.kind}`]);
   }
   problems.push(...positionProblems(config.positions, config));
   if (config.heads % keyHeadsOf(config) !== 0) {

@@ -20,7 +20,7 @@ import {
   type Weights,
 } from '../blocks/index.js';
 import { add, scope, slice, type Tensor } from '../graph/index.js';
-import { buildCrossMixer, buildMixer, type CrossMixer, type Mixer } from '../mixers/index.js';
+import { buildCrossMixers, buildMixers, type CrossMixer, type Mixer } from '../mixers/index.js';
 import { type FrameInputs, frameOf, type TokenFrame } from './frame.js';
 import { type PositionParams, positionLayout, withPositions } from './positions.js';
 import { keyHeadsOf, mixersByLayer, type TrunkConfig } from './trunk-options.js';
@@ -108,10 +108,9 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
     ...{ dim, heads, keyHeads: keyHeadsOf(config), headDim, isCausal },
     ...{ outputGain, chunk, qkvBias, outputBias, queryKeyNorm },
   };
-  const mixers = mixersByLayer({ ...config, depth }).map((chosen) => buildMixer(chosen, sizes));
-  const crossed = mixersByLayer({ ...config, depth }).map((chosen) =>
-    hasSource ? buildCrossMixer(chosen, sizes) : undefined,
-  );
+  const chosen = mixersByLayer({ ...config, depth });
+  const mixers = buildMixers(chosen, sizes);
+  const crossed = hasSource ? buildCrossMixers(chosen, sizes) : [];
   const blocks = mixers.map((mixer, layer) =>
     block({
       path: `${prefix}blocks.${layer}`,

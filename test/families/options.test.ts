@@ -6,6 +6,9 @@ import { describe } from 'vitest';
 import { conforms, randomModel } from '../support/model-conformance.js';
 
 const favor = { features: { featureCount: 8 } };
+const hedgehog = { features: 'hedgehog' };
+const shared = { kind: 'shared' };
+const output = { kind: 'shared', part: 'output' };
 const axial = { kind: 'axial', maxLength: 24, columns: 4 };
 const [text, encoder, classifier, pairs] = ['causal-language-model', 'encoder', 'classifier', 'encoder-decoder'];
 
@@ -40,6 +43,14 @@ const cases = [
   [classifier, { reversible: true, attention: [favor, 'softmax'], norm: 'scale', tokenShift: false }],
   [pairs, { reversible: true, attention: [favor, 'softmax'], norm: 'rms' }],
   ['performer', { reversible: true, attention: favor }],
+  [text, { attention: [favor, shared] }],
+  [text, { attention: ['softmax', output], norm: 'rms', keyHeads: 1 }],
+  [text, { attention: [hedgehog, shared, output, 'softmax', shared, output], depth: 6, reversible: true }],
+  [encoder, { attention: [favor, shared], queryKeyNorm: 'unit', qkvBias: true }],
+  [encoder, { attention: ['softmax', output], reversible: true }],
+  [classifier, { attention: ['softmax', shared], norm: 'rezero' }],
+  [pairs, { attention: [hedgehog, shared], keyHeads: 1 }],
+  [pairs, { attention: ['softmax', output], reversible: true }],
 ] as const;
 
 describe.each(cases.map(([family, options]) => ({ family, options, told: JSON.stringify(options) })))(

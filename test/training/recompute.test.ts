@@ -27,6 +27,8 @@ import {
 import { largestError } from '../support/compare.js';
 import { corpus, engine, tinyModel, tinyTraining } from '../support/tiny.js';
 
+const shared = { kind: 'shared' } as const;
+const output = { kind: 'shared', part: 'output' } as const;
 const random = Random.fromSeed(5);
 
 interface Run {
@@ -112,6 +114,10 @@ const cases: readonly (readonly [string, Partial<LanguageModelOptions>, Partial<
     { embeddingDropout: 0.1, attentionDropout: 0.2, feedForwardDropout: 0.2 },
   ],
   ['reversible layers with a carried state and one key head', { reversible: true, keyHeads: 1 }, { carryState: true }],
+  ['attention that is shared', { depth: 6, attention: ['favor+', shared, output] }, { attentionDropout: 0.2 }],
+  ['exact attention that is shared', { depth: 4, attention: ['softmax', output, 'softmax', shared] }, {}],
+  ['learned features that are shared', { attention: [{ features: 'hedgehog' }, shared] }, { carryState: true }],
+  ['reversible layers that share attention', { reversible: true, depth: 6, attention: ['favor+', shared, output] }, {}],
 ];
 
 describe('recomputation of blocks', () => {
