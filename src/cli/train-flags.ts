@@ -1,6 +1,7 @@
 /** The flags of `performer train`: every option of the model and of the training, and where the run lives. */
 import * as z from 'zod';
 import { option, optionNames } from '../base/options.js';
+import { isShared } from '../mixers/index.js';
 import { type ModelConfig, modelFamily, type PresetName, presets } from '../models/index.js';
 import { languageModelSchema } from '../models/language-model.js';
 import { taskFamily, taskNames } from '../tasks/index.js';
@@ -72,10 +73,10 @@ export function optionFlag(key: string): Flag | undefined {
   return [...optionFlags, ...otherModelFlags].find((flag) => flag.key === key);
 }
 
-/** The options that choose the kernel of attention: its kind, and what that kind chooses. */
-export const kernelChoices: readonly Flag[] = optionFlags.filter(
-  ({ path: [top], isVariant }) => isVariant && top === 'attention',
-);
+/** The options that choose the kernel of attention: its kind, where that can stand alone, and what that kind chooses. */
+export const kernelChoices: readonly Flag[] = optionFlags
+  .filter(({ path: [top], isVariant }) => isVariant && top === 'attention')
+  .map((flag) => ({ ...flag, choices: flag.choices.filter((kind) => !isShared({ kind })) }));
 
 /** The kernel of a model in words: `relu features`, or `softmax attention`. */
 export function kernelText(config: ModelConfig): string {

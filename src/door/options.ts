@@ -30,10 +30,12 @@ export interface FeatureOptions {
 
 /** Attention by its kind, or with options. A kind that was registered by `registerMixer` may be named, too. */
 export type AttentionOption =
-  | Name<'favor+' | 'softmax' | 'none'>
+  | Name<'favor+' | 'softmax' | 'shared' | 'none'>
   | {
-      /** favor+ (linear in the length), softmax (exact), none, or a registered kind; favor+ unless given. */
-      readonly kind?: Name<'favor+' | 'softmax' | 'none'> | undefined;
+      /** favor+ (linear in the length), softmax (exact), shared (with an earlier layer), none, or a registered kind; favor+ unless given. */
+      readonly kind?: Name<'favor+' | 'softmax' | 'shared' | 'none'> | undefined;
+      /** What a shared kind reuses of the nearest earlier attention of its own: its weights, unless given, or its whole output. */
+      readonly part?: 'weights' | 'output' | undefined;
       /** The feature map of favor+. */
       readonly features?: FeaturesOption | undefined;
       /** Options of a registered kind. */

@@ -55,9 +55,6 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
   ): CoreResult<S, R>;
 }
 
-/** A core whose trees are not known to the type checker. */
-export type AnyAttentionCore = AttentionCore<object, object, object, object>;
-
 /** The parameters around a core. */
 export function attentionLayout<F extends object>(
   { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm }: MixerSizes,
@@ -83,7 +80,7 @@ export function attentionMixer<F extends object, B extends object, S extends obj
   const { features, attend, ...known } = core;
   return {
     ...known,
-    core: core as unknown as AnyAttentionCore,
+    core,
     params: attentionLayout(sizes, features) as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = attentionInputs(params, x, { heads, keyHeads, headDim }, context);

@@ -9,7 +9,12 @@ export {
   type SelfAttentionLayer,
   selfAttentionLayer,
 } from './attention-layers.js';
-export { type AnyAttentionCore, type AttentionCore, type AttentionParams, attentionMixer, type CoreResult } from './attention-mixer.js';
+export {
+  type AttentionCore,
+  type AttentionParams,
+  attentionMixer,
+  type CoreResult,
+} from './attention-mixer.js';
 export { type CoreWeights, type CrossCore, crossMixer } from './cross-mixer.js';
 export { attentionDeferral } from './deferral.js';
 export { featureOptions } from './favor.js';

@@ -7,7 +7,6 @@ import type { HostTensor } from '../base/array.js';
 import type { AttendedRows, Branch, SourceContext, Weights } from '../blocks/index.js';
 import type { FeatureMoments } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
-import type { AnyAttentionCore } from './attention-mixer.js';
 import type { QueryKeyNorm } from './query-key-norm.js';
 
 /** What a mixer is built for. */
@@ -73,8 +72,8 @@ export interface Mixer<
 > extends Branch<P, B, S, R> {
   readonly traits: MixerTraits;
   readonly measured?: MeasuredBuffers | undefined;
-  /** What later layers may share; absent where there is nothing of its own to be shared. */
-  readonly core?: AnyAttentionCore | undefined;
+  /** What later layers may share, an `AttentionCore`; absent where there is nothing of its own to be shared. */
+  readonly core?: object | undefined;
   /** Floating-point operations over so many tokens. */
   operations(length: number): MixerOperations;
 }

@@ -66,8 +66,8 @@ export function completeMixer(chosen: MixerChoice, sizes: Pick<MixerSizes, 'head
 }
 
 /** Whether a mixer looks where an earlier layer looked. */
-export function isShared(chosen: MixerChoice): boolean {
-  return familyOf(chosen).isShared === true;
+export function isShared({ kind }: { readonly kind: string }): boolean {
+  return families.get(kind)?.isShared === true;
 }
 
 /** The mixers of the layers, as options choose them. Throws CONFIG for shared attention without an earlier layer to share. */

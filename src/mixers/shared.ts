@@ -15,7 +15,7 @@ import type { ParameterSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
 import { type LinearParams, linear, type SharedAttention, type TokenContext } from '../blocks/index.js';
 import { reshape, type Tensor } from '../graph/index.js';
-import { type AttentionParams, attentionLayout } from './attention-mixer.js';
+import { type AttentionCore, type AttentionParams, attentionLayout } from './attention-mixer.js';
 import { type Mixer, type MixerSizes, mixerFamily } from './mixer.js';
 
 const own = {
@@ -32,7 +32,8 @@ export const sharedMixer = mixerFamily({
   isShared: true,
   own,
   build: ({ part }, sizes, source) => {
-    if (source?.core !== undefined) return part === 'weights' ? sharedWeights(sizes, source) : sharedOutput(sizes);
+    if (source?.core !== undefined)
+      return part === 'weights' ? sharedWeights(sizes, source.core as Core) : sharedOutput(sizes);
     throw new PerformerError(
       'CONFIG',
       'attention: expected an earlier layer with attention of its own, got shared attention alone. Name another kind before it.',
@@ -40,15 +41,18 @@ export const sharedMixer = mixerFamily({
   },
 });
 
+/** That of another layer, whose trees only that layer knows. */
+type Core = AttentionCore<object, object, object, object>;
+
 interface ValueParams<T = Tensor> {
   readonly value: LinearParams<T>;
   readonly output: LinearParams<T>;
 }
 
 /** Values of its own, seen by the weights of the source. */
-function sharedWeights(sizes: MixerSizes, { core }: Mixer): Mixer<ValueParams> {
+function sharedWeights(sizes: MixerSizes, core: Core): Mixer<ValueParams> {
   const { keyHeads, headDim } = sizes;
-  const { attend, traits, deferral, state, operations } = core!;
+  const { attend, traits, deferral, state, operations } = core;
   const { value, output } = attentionLayout(sizes, undefined);
   return {
     params: { value, output },

@@ -2,7 +2,14 @@
 import * as z from 'zod';
 import { choices, option } from '../base/options.js';
 import { activationNames, normChoice } from '../blocks/index.js';
-import { completeMixer, isShared, type MixerChoice, mixerChoice, mixerProblems, queryKeyNormChoice } from '../mixers/index.js';
+import {
+  completeMixer,
+  isShared,
+  type MixerChoice,
+  mixerChoice,
+  mixerProblems,
+  queryKeyNormChoice,
+} from '../mixers/index.js';
 import { longestOf, positionChoice, positionProblems } from './positions.js';
 
 const width = z

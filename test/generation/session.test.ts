@@ -22,6 +22,10 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
     queryKeyNorm: 'unit',
     norm: { kind: 'rms', placement: 'post' },
   },
+  'attention that is shared, in reversible layers': {
+    ...{ depth: 3, reversible: true },
+    attention: [{ features: { featureCount: 32 } }, { kind: 'shared' }, { kind: 'shared', part: 'output' }],
+  },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
 };
 

@@ -196,6 +196,13 @@ describe('combinations that cannot be are one clear error', () => {
       { reversible: true, norm: { placement: 'post' } },
       /reversible: norms behind the layers cannot be computed backwards: expected norm\.placement "pre"/,
     ],
+    [
+      'a first layer that shares attention',
+      { attention: 'shared' },
+      /attention: the first layer has none to share, expected attention of its own before shared/,
+    ],
+    ['a first layer of a list that shares attention', { attention: ['shared', 'softmax'] }, /attention\.0: the first/],
+    ['another part of attention', { attention: ['softmax', { kind: 'shared', part: 'keys' }] }, /attention\.1\.part/],
     ['rotary positions of an odd head', { headDim: 7 }, /headDim: rotary positions need it even/],
     ['sinusoidal positions of an odd dim', { dim: 47, positions: 'sinusoidal' }, /dim: sinusoidal positions need/],
     [
