@@ -3,7 +3,17 @@
  * (`performer-ts/attention`, `performer-ts/training`, …) are for those who build.
  */
 export { type ErrorCode, PerformerError } from './base/errors.js';
-export { registerTokenizer, type TokenDecoder, type Tokenizer } from './data/index.js';
+export {
+  decodeImage,
+  encodePng,
+  type Image,
+  type ImageSet,
+  type ImageSize,
+  type LabelledImage,
+  registerTokenizer,
+  type TokenDecoder,
+  type Tokenizer,
+} from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
 export {
   type AttentionLayer,
@@ -21,6 +31,13 @@ export type { Classification, Classifier, Regressor } from './door/classifier.js
 export type { Encoder } from './door/encoder.js';
 export type { EncoderDecoder } from './door/encoder-decoder.js';
 export type { BasicModel, Loaded, Local, TextModel } from './door/host.js';
+export type {
+  ImageBatchOptions,
+  ImageClassifier,
+  ImageEmbeddingOptions,
+  PaintingOptions,
+  PixelModel,
+} from './door/images.js';
 export type { AnyModel, ModelsByKind } from './door/kinds.js';
 export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
 export { createModel, loadModel, saveModel } from './door/model.js';
@@ -32,10 +49,14 @@ export type {
   EngineOption,
   FeatureOptions,
   FeaturesOption,
+  ImageClassifierOptions,
+  ImagePositionsOption,
   LanguageModelOptions,
   ModelOptions,
   NormOption,
+  PatchOptions,
   PerformerOptions,
+  PixelModelOptions,
   PositionsOption,
   QueryKeyNormOption,
   RegressorOptions,
@@ -55,13 +76,23 @@ export type {
 } from './door/signatures.js';
 export type { Tokens } from './door/token-logits.js';
 export { trainModel } from './door/train.js';
-export type { LabelledExample, LabelledExamples, PairExamples, TextPiece, TrainingText } from './door/training-data.js';
+export type {
+  LabelledExample,
+  LabelledExamples,
+  LabelledImages,
+  PairExamples,
+  TextPiece,
+  TrainingImages,
+  TrainingText,
+} from './door/training-data.js';
 export type {
   AnyTraining,
   ClassifierTraining,
   EncoderDecoderTraining,
   EncoderTraining,
+  ImageClassifierTraining,
   LanguageModelTraining,
+  PixelModelTraining,
   RegressorTraining,
   TrainingProgress,
   TrainingRunOptions,

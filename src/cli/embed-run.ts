@@ -1,18 +1,24 @@
 /** `performer embed` and `performer predict` at work. */
-import { createEmbedder, createPredictor, type Targets } from '../models/index.js';
-import type { Given } from './command.js';
+import { createEmbedder, createPredictor, type LoadedModel, type Targets } from '../models/index.js';
+import { type Given, usageError } from './command.js';
 import type { EmbedOptions, TextVectorOptions } from './embed.js';
 import { chooseEngine } from './engine-flags.js';
+import type { FlagValues } from './flags.js';
 import type { Io } from './io.js';
 import { readModel } from './read-model.js';
 import { expectOutput, type VectorRows, writeVectors } from './text-vectors.js';
 
-export async function runEmbed({ arguments: [folder, files], options }: Given<EmbedOptions>, io: Io): Promise<void> {
+export async function runEmbed(
+  { arguments: [folder, files], options, flags }: Given<EmbedOptions>,
+  io: Io,
+): Promise<void> {
   await expectOutput(options);
   const loaded = await readModel(folder as string, io);
+  expectFlags(loaded, flags);
   const { pooling, normalize, batch, window } = options;
   const embedder = await createEmbedder(await chooseEngine(options), loaded, { pooling, normalize, batch, window });
   const rows: VectorRows = {
+    image: loaded.model.image,
     columns: Array.from({ length: loaded.model.config.dim }, (_, index) => String(index + 1)),
     vectors: embedder.embed,
     fields: (vector) => Array.from(vector, String),
@@ -26,18 +32,26 @@ export async function runEmbed({ arguments: [folder, files], options }: Given<Em
 }
 
 export async function runPredictTexts(
-  { arguments: [folder, files], options }: Given<TextVectorOptions>,
+  { arguments: [folder, files], options, flags }: Given<TextVectorOptions>,
   io: Io,
 ): Promise<void> {
   await expectOutput(options);
   const loaded = await readModel(folder as string, io);
+  expectFlags(loaded, flags);
   const { batch, window } = options;
   const predictor = await createPredictor(await chooseEngine(options), loaded, { batch, window });
   try {
-    await writeVectors(files as readonly string[], options, predictedRows(predictor.targets, predictor.predict), io);
+    const rows = { image: loaded.model.image, ...predictedRows(predictor.targets, predictor.predict) };
+    await writeVectors(files as readonly string[], options, rows, io);
   } finally {
     await predictor.dispose();
   }
+}
+
+/** Throws USAGE for flags of texts where the model reads images. */
+function expectFlags({ model }: LoadedModel, flags: FlagValues): void {
+  const own = ['text', 'delimiter', 'encoding', 'window'].find((key) => key in flags);
+  if (model.image !== undefined && own !== undefined) throw usageError(`--${own}: images do not have it.`);
 }
 
 function predictedRows({ kind, names }: Targets, vectors: VectorRows['vectors']): VectorRows {

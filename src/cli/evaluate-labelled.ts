@@ -1,7 +1,8 @@
-/** `performer evaluate` on labelled texts or pairs: a model's measures, and which classes a classifier takes for which. */
+/** `performer evaluate` on labelled texts, pairs or images: a model's measures, and which classes a classifier takes for which. */
 import { type LoadedModel, targetsOf } from '../models/index.js';
 import type { Task, TaskFamily, TextTaskFamily } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
+import { usageError } from './command.js';
 import { runNoteOf } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import type { EvaluateOptions } from './evaluate.js';
@@ -25,17 +26,16 @@ export async function evaluateLabelled(
   const given = labelledKeys.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]);
   const columns: LabelledFlags = { ...note?.labelled, ...Object.fromEntries(given) };
   expectColumns(family, columns);
-  const data = await openRunData(files, family, columns);
+  const { maxLength = Number.POSITIVE_INFINITY, image } = loaded.model;
+  if (image !== undefined && options.window !== undefined) throw usageError('--window: images are read whole.');
+  const data = await openRunData(files, family, columns, image);
   try {
-    const { maxLength = Number.POSITIVE_INFINITY } = loaded.model;
     const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
     const { task, count, unit } = await wholeTask(family, loaded.model, size, data);
     const { measures, confusion } = await measure(task, loaded, options);
     const report = { [unit]: count, window, measures, confusion };
-    return options.json
-      ? `${JSON.stringify(report)}\n`
-      : textOf({ count: `${formatCount(count)} ${unit}`, measures, confusion });
+    return options.json ? `${JSON.stringify(report)}\n` : textOf({ count, unit, measures, confusion });
   } finally {
     await data.text.close();
   }
@@ -71,11 +71,16 @@ async function measure(task: Task, { model, ...weights }: LoadedModel, options: 
   }
 }
 
-function textOf({ count, measures, confusion }: Measured & { readonly count: string }): string {
-  const lines = [count, formatMeasures(measures)];
+function textOf({
+  count,
+  unit,
+  measures,
+  confusion,
+}: Measured & { readonly count: number; readonly unit: string }): string {
+  const lines = [`${formatCount(count)} ${unit}`, formatMeasures(measures)];
   if (confusion === undefined) return `${lines.join('\n')}\n`;
   const { names, counts } = confusion;
   const rows = [['', ...names], ...counts.map((row, index) => [names[index] as string, ...row.map(formatCount)])];
   const table = alignedLines(rows, { left: 0 });
-  return `${[...lines, 'texts of each class, by the class that they were taken for:', ...table].join('\n')}\n`;
+  return `${[...lines, `${unit} of each class, by the class that they were taken for:`, ...table].join('\n')}\n`;
 }

@@ -1,5 +1,6 @@
 /** `performer generate` at work. */
 import { stat } from 'node:fs/promises';
+import { flagName } from '../base/options.js';
 import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
@@ -8,7 +9,7 @@ import { type LoadedModel, tokenizerOf } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatCount } from './format.js';
-import type { GenerateFlags } from './generate.js';
+import { type GenerateFlags, imageFlags, textFlags } from './generate.js';
 import { readGenerationConfig } from './generation-config.js';
 import { type Io, writeAll } from './io.js';
 import { expectFile } from './output-file.js';
@@ -16,7 +17,7 @@ import { readModel } from './read-model.js';
 import { readPipe, readStream, standardInput } from './standard-input.js';
 
 export async function runGenerate(
-  { arguments: [folder], options: flags }: Given<GenerateFlags>,
+  { arguments: [folder], options: flags, flags: typed }: Given<GenerateFlags>,
   io: Io,
 ): Promise<void> {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
@@ -24,6 +25,16 @@ export async function runGenerate(
   }
   if (flags.saveState !== undefined) await expectFile('--save-state', flags.saveState);
   const model = await readModel(folder as string, io);
+  const { image, boundary } = model.model;
+  const paints = image !== undefined && boundary !== undefined;
+  const foreign = (paints ? textFlags : imageFlags).find((key) => key in typed);
+  if (foreign !== undefined) {
+    throw usageError(`--${flagName(foreign)}: a ${model.model.config.model} does not have it.`);
+  }
+  if (paints) {
+    const { generateImages } = await import('./generate-images.js');
+    return generateImages(folder as string, model, flags, io);
+  }
   const readsSource = model.model.readSource !== undefined;
   if (!readsSource && flags.source !== undefined) {
     throw usageError(`--source: expected a model that reads a source, got a ${model.model.config.model}.`);

@@ -51,7 +51,23 @@ const ownSchema = z.strictObject({
   loadState: option(path.optional(), 'go on from such a file', { value: 'file' }),
 });
 
-const generateSchema = ownSchema.extend(engineSchema.shape);
+/** Of models that paint. */
+const imageSchema = z.strictObject({
+  out: option(path.optional(), 'the PNG file to write', { value: 'file' }),
+  count: option(z.int().min(1).max(4096).default(1), 'images to paint, which stand side by side in the file'),
+  complete: option(path.optional(), 'a PNG or JPEG file whose upper rows are kept, and the others painted', {
+    value: 'file',
+  }),
+  keptRows: option(z.int().min(0).optional(), 'how many of its rows are kept', { fallback: 'the upper half' }),
+});
+
+/** What only models of images, and only those of texts, take. */
+export const imageFlags = Object.keys(imageSchema.shape);
+export const textFlags = Object.keys(ownSchema.shape).filter(
+  (key) => !['temperature', 'topK', 'topP', 'seed'].includes(key),
+);
+
+const generateSchema = z.strictObject({ ...ownSchema.shape, ...imageSchema.shape, ...engineSchema.shape });
 export type GenerateFlags = z.output<typeof generateSchema>;
 
 const notes = `The text goes to standard output as it comes, and the speed to standard error. Ctrl-C ends the text. A pipe or
@@ -60,16 +76,20 @@ a file gets the bytes as they are and nothing else; a terminal gets valid text, 
 A text that --max-tokens ends inside a --stop keeps that part back where --save-state keeps it for the next one.
 "do_sample": false in generation_config.json means --temperature 0.
 
+A model of images paints them, into the file --out: with --temperature 1 and without --top-p unless they are given.
+
 Examples:
   performer generate runs/book --prompt "Call me " --max-tokens 500 --temperature 0.7
   performer generate runs/book --prompt "Once" --save-state memory.safetensors
   echo -n "Call me " | performer generate runs/book > text.txt
   performer generate runs/reverse --source "some text" --temperature 0
-  performer generate runs/book --load-state memory.safetensors --prompt " more" --no-echo`;
+  performer generate runs/book --load-state memory.safetensors --prompt " more" --no-echo
+  performer generate runs/digits --out digits.png --count 16
+  performer generate runs/digits --out whole.png --complete half.png --count 4`;
 
 export const generateCommand: CommandWords<typeof generateSchema> = {
   arguments: [{ name: '<folder>', text: 'the folder of a model' }],
   options: generateSchema,
-  flags: [...flagsOf('Generation:', ownSchema), ...engineFlags],
+  flags: [...flagsOf('Generation:', ownSchema), ...flagsOf('Images:', imageSchema), ...engineFlags],
   notes,
 };

@@ -38,6 +38,7 @@ const foreign = {
   text: labelledKeys,
   labelled: ['source', 'target'],
   pairs: ['text', 'label'],
+  images: labelledKeys,
 } as const;
 
 /** Throws USAGE for the first of these flags that a task does not have. */

@@ -1,10 +1,14 @@
-/** What a run learns from: running text, or labelled texts, of the same files each time. */
+/** What a run learns from: running text, labelled texts, pairs or images, of the same files each time. */
 import { stat } from 'node:fs/promises';
 import { Random } from '../base/random.js';
 import {
   type ByteSource,
+  bytesSource,
+  byteTokenizer,
   encodePairs,
   encodeTexts,
+  type ImageSet,
+  type ImageSize,
   joinSources,
   joinTexts,
   type LabelledTexts,
@@ -14,7 +18,14 @@ import {
   splitTexts,
   type TextPair,
 } from '../data/index.js';
-import { type OpenSource, openFiles, openLabelledFolder, readLabelledFile, readPairs } from '../data/node.js';
+import {
+  type OpenSource,
+  openFiles,
+  openLabelledFolder,
+  readImages,
+  readLabelledFile,
+  readPairs,
+} from '../data/node.js';
 import { type Model, modelOf, type Targets, tokenizerOf } from '../models/index.js';
 import { type BatchSize, type Task, type TaskFamily, type TextTaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
@@ -30,13 +41,16 @@ export interface RunData {
   readonly labelled?: LabelledTexts | undefined;
   /** For tasks on pairs of texts. */
   readonly pairs?: readonly TextPair[] | undefined;
+  /** For tasks on images. */
+  readonly images?: ImageSet | undefined;
 }
 
-/** The files of a run, for what it learns. */
+/** The files of a run, for what it learns. Images must have the size of those that a model knows, or of the first of them. */
 export async function openRunData(
   files: readonly string[],
   task: TaskFamily,
   columns: LabelledFlags,
+  size?: ImageSize,
 ): Promise<RunData> {
   if (task.data === 'text') return { text: await openFiles(files) };
   if (task.data === 'pairs') {
@@ -50,6 +64,12 @@ export async function openRunData(
     const pairs: TextPair[] = [];
     for (const file of files) pairs.push(...(await readPairs(file, options)));
     return { text: await openFiles(files), pairs };
+  }
+  if (task.data === 'images') {
+    const images = await readImages(files, size);
+    const classes = bytesSource(new TextEncoder().encode(images.texts.targets.join('\n')));
+    const { close, ...pixels } = contentOf(images.texts);
+    return { text: { ...joinSources([pixels, ...(classes.length > 0 ? [classes] : [])]), close }, images };
   }
   const { text, ...labelled } = await openLabelled(files, task.kind, columns);
   return { text, labelled };
@@ -101,11 +121,11 @@ export interface RunTask {
 /** The task of a run: its model learns from a part of the data, and is measured on the part that is held out. */
 export async function runTask(
   { model, training }: Pick<Snapshot, 'model' | 'training'>,
-  { text, labelled, pairs = [] }: RunData,
+  { text, labelled, pairs = [], images }: RunData,
 ): Promise<RunTask> {
   const built = modelOf(model, training);
   const family = taskOfModel(built);
-  const tokenizer = tokenizerOf(model);
+  const tokenizer = family.data === 'images' ? byteTokenizer : tokenizerOf(model);
   const toldOf = (train: number, heldOut: number, unit: string) =>
     `${formatCount(train)} ${unit} to train on, ${formatCount(heldOut)} held out`;
   if (family.data === 'text') {
@@ -118,8 +138,17 @@ export async function runTask(
     const data = splitItems(encodePairs(pairs, tokenizer), training.heldOut, random);
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'pairs') };
   }
-  const data = splitTexts(await encodeTexts(labelled ?? joinTexts([]), tokenizer), training.heldOut, random);
-  return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
+  const examples = images?.texts ?? labelled ?? joinTexts([]);
+  const data = splitTexts(await encodeTexts(examples, tokenizer), training.heldOut, random);
+  return {
+    task: family.build(built, training, data),
+    told: toldOf(data.train.length, data.heldOut.length, unitOf(family)),
+  };
+}
+
+/** What examples of a task are called. */
+function unitOf({ data }: TaskFamily): string {
+  return data === 'labelled' ? 'texts' : data;
 }
 
 /** The task on all of the data, for evaluation, and how many texts or pairs they are. */
@@ -127,13 +156,13 @@ export async function wholeTask(
   family: Exclude<TaskFamily, TextTaskFamily>,
   model: Model,
   size: BatchSize,
-  { labelled = joinTexts([]), pairs = [] }: RunData,
+  { labelled = joinTexts([]), pairs = [], images }: RunData,
 ): Promise<{ readonly task: Task; readonly count: number; readonly unit: string }> {
-  const tokenizer = tokenizerOf(model.config);
+  const tokenizer = family.data === 'images' ? byteTokenizer : tokenizerOf(model.config);
   if (family.data === 'pairs') {
     const all = encodePairs(pairs, tokenizer);
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'pairs' };
   }
-  const all = await encodeTexts(labelled, tokenizer);
-  return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'texts' };
+  const all = await encodeTexts(images?.texts ?? labelled, tokenizer);
+  return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
 }

@@ -1,6 +1,7 @@
-/** `performer predict` and `performer embed` at work: a row for each text of files, written as it comes. */
+/** `performer predict` and `performer embed` at work: a row for each text or image of files, written as it comes. */
 import { readFile } from 'node:fs/promises';
-import { recordFormatOf, recordsOf, textOfRecord } from '../data/node.js';
+import { expectSize, type ImageSize } from '../data/index.js';
+import { imagesOf, placeInWords, recordFormatOf, recordsOf, textOfRecord } from '../data/node.js';
 import { openRegularFile, readError } from '../data/node-read.js';
 import { csvLine } from './csv-line.js';
 import type { TextVectorOptions } from './embed.js';
@@ -13,16 +14,19 @@ import { rowProgress } from './row-progress.js';
 /** Where a text stands. */
 export interface TextPlace {
   readonly file: string;
-  /** Absent where a text is the whole file. */
+  /** Of many images, the number of one of them. Absent where a text or an image is the whole file. */
   readonly line?: number | undefined;
 }
 
 interface PlacedText extends TextPlace {
+  /** The values of an image. */
   readonly text: string | Uint8Array;
 }
 
 /** What is written of each text. */
 export interface VectorRows {
+  /** The size of images, where files hold images. */
+  readonly image?: ImageSize | undefined;
   /** The names of what comes after the place, for the first line of CSV. */
   readonly columns: readonly string[];
   vectors(texts: readonly (string | Uint8Array)[]): Promise<Float32Array[]>;
@@ -42,15 +46,18 @@ export async function writeVectors(
   io: Io,
 ): Promise<void> {
   const { out = '-' } = options;
-  const progress = rowProgress(io.stderr, 'texts');
+  const { image } = rows;
+  const [unit, place] = image === undefined ? ['texts', 'line'] : ['images', 'image'];
+  const items = image === undefined ? textsOf(files, options) : pixelsOf(files, image);
+  const progress = rowProgress(io.stderr, unit);
   let count = 0;
   const watched = async function* () {
-    if (options.format === 'csv') yield csvLine(['file', 'line', ...rows.columns]);
-    for await (const pool of pools(textsOf(files, options), options.batch * poolBatches)) {
+    if (options.format === 'csv') yield csvLine(['file', place, ...rows.columns]);
+    for await (const pool of pools(items, options.batch * poolBatches)) {
       const vectors = await rows.vectors(pool.map(({ text }) => text));
       count += pool.length;
       progress.show('reading', count);
-      yield pool.map((place, at) => lineOf(place, vectors[at] as Float32Array, rows, options.format)).join('');
+      yield pool.map((item, at) => lineOf(item, vectors[at] as Float32Array, rows, options.format)).join('');
     }
   };
   try {
@@ -68,7 +75,15 @@ export async function expectOutput({ out = '-' }: Pick<TextVectorOptions, 'out'>
 
 function lineOf({ file, line }: TextPlace, vector: Float32Array, rows: VectorRows, format: string): string {
   if (format === 'csv') return csvLine([file, line === undefined ? '' : String(line), ...rows.fields(vector)]);
-  return `${JSON.stringify({ file, line, ...rows.object(vector) })}\n`;
+  const place = rows.image === undefined ? { line } : { image: line };
+  return `${JSON.stringify({ file, ...place, ...rows.object(vector) })}\n`;
+}
+
+async function* pixelsOf(files: readonly string[], size: ImageSize): AsyncGenerator<PlacedText> {
+  for await (const { image, ...place } of imagesOf(files)) {
+    expectSize(placeInWords(place), image, size);
+    yield { file: place.file, line: place.number, text: image.pixels };
+  }
 }
 
 async function* textsOf(files: readonly string[], options: TextVectorOptions): AsyncGenerator<PlacedText> {

@@ -64,10 +64,21 @@ export function modelNamesOf(family: string): readonly string[] {
 export const optionFlags: readonly Flag[] = [...modelFlags, ...flagsOf('Training:', trainingSchema)];
 
 /** Those that language models do not have. */
-export const otherModelFlags: readonly Flag[] = taskNames()
-  .flatMap((name) => flagsOf('Model:', modelFamily(taskFamily(name).model).schema))
-  .filter(({ key }, at, all) => all.findIndex((flag) => flag.key === key) === at)
-  .filter(({ key }) => optionFlags.every((flag) => flag.key !== key));
+export const otherModelFlags: readonly Flag[] = merged(
+  taskNames()
+    .flatMap((name) => flagsOf('Model:', modelFamily(taskFamily(name).model).schema))
+    .filter(({ key }) => optionFlags.every((flag) => flag.key !== key)),
+);
+
+/** Each flag once; one that several families have takes the choices of all. */
+function merged(flags: readonly Flag[]): readonly Flag[] {
+  const all = new Map<string, Flag>();
+  for (const flag of flags) {
+    const choices = new Set([...(all.get(flag.key)?.choices ?? []), ...flag.choices]);
+    all.set(flag.key, { ...flag, choices: [...choices] });
+  }
+  return [...all.values()];
+}
 
 export function optionFlag(key: string): Flag | undefined {
   return [...optionFlags, ...otherModelFlags].find((flag) => flag.key === key);

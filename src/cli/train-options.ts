@@ -6,7 +6,7 @@ import { optionNames } from '../base/options.js';
 import { readJson } from '../interop/node.js';
 import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presets } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
-import { type TrainingConfig, trainingSchema } from '../training/config.js';
+import { type TrainingConfig, trainingOf, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
 import { type FlagValues, keyOf } from './flags.js';
@@ -120,7 +120,7 @@ export function freshOptions({ own, preset, nameOf, family }: AskedOptions, whos
   }
   const problems = problemsOf({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
   if (misfits.length + problems.length > 0) throw usageError(`${[...misfits, ...problems].join('; ')}. See --help.`);
-  return { model, training };
+  return { model, training: trainingOf(modelOf(model), training) };
 }
 
 interface Parsed {
@@ -162,12 +162,14 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
   const problems: (readonly [string, string])[] = [];
   const carrying = training.carryState ? carryingProblem(built) : undefined;
   if (carrying !== undefined) problems.push(['carryState', carrying]);
-  const { maxLength = Number.POSITIVE_INFINITY } = built;
-  if (training.window > maxLength) {
+  const { maxLength = Number.POSITIVE_INFINITY, image } = built;
+  if (image !== undefined) {
+    if ('window' in own) problems.push(['window', 'images are read whole']);
+  } else if (training.window > maxLength) {
     const got = `got ${training.window}`;
     problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
-  const tokens = neededTokens(model);
+  const tokens = model.tokenizer === undefined ? undefined : neededTokens(model);
   if (model.vocabularySize !== tokens) {
     const got = `got ${model.vocabularySize}`;
     problems.push(['vocabularySize', `expected ${tokens}, which the tokenizer ${model.tokenizer} needs, ${got}`]);
@@ -197,7 +199,8 @@ export function resumedSnapshot(snapshot: Snapshot, asked: AskedOptions, folder:
   const fitting = pickValues(preset, (key) => variantProblem(key, all) === undefined);
   const { model } = parseFitting(family, all, fitting);
   const isSame = isDeepStrictEqual(model, snapshot.model);
-  const named = isPresetNamed ? pickValues(preset, suits) : {};
+  const isOfRun = (key: string) => key !== 'window' || modelOf(snapshot.model).image === undefined;
+  const named = isPresetNamed ? pickValues(preset, (key, value) => isOfRun(key) && suits(key, value)) : {};
   for (const [key, value] of Object.entries({ ...own, ...named, ...own })) {
     if (changeable.includes(key) || value === begun[key]) continue;
     if (isSame && modelNamesOf(family).includes(topOf(key))) continue;

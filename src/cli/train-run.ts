@@ -83,23 +83,30 @@ async function begin(
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
   const task = taskFamily(options.task ?? 'language-modelling');
   expectColumns(task, flags);
-  if (task.data !== 'labelled') {
-    if ('classWeights' in flags) throw usageError(`--class-weights: ${task.name} does not have it.`);
-    freshOptions(asked); // before files are opened
+  const targetsOf = 'targets' in task ? task.targets : undefined;
+  if (targetsOf === undefined && 'classWeights' in flags) {
+    throw usageError(`--class-weights: ${task.name} does not have it.`);
   }
+  if (task.data === 'text' || task.data === 'pairs') freshOptions(asked); // before files are opened
   const columns = columnsOf(options);
   const data = await open(files, task, columns, closers);
-  const { labelled } = data;
-  const targets =
-    task.data === 'labelled' && labelled !== undefined
-      ? { targets: task.targets(labelled, { names: columns.label, weights: options.classWeights }) }
-      : {};
-  const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...targets } });
+  const { labelled, images } = data;
+  const examples = images?.texts ?? labelled;
+  const targets = examples && targetsOf?.(examples, { names: columns.label, weights: options.classWeights });
+  const ofData = { ...(targets && { targets }), ...(images && { image: images.size }) };
+  const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...ofData } });
   const run = await runTask({ model, training }, data); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
-  await noteRun(out, files, data.text, training.window, undefined, task.data === 'text' ? undefined : columns);
+  await noteRun(
+    out,
+    files,
+    data.text,
+    training.window,
+    undefined,
+    task.data === 'text' || task.data === 'images' ? undefined : columns,
+  );
   return { store, snapshot: initialSnapshot(model, training), run };
 }
 
@@ -188,7 +195,8 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
 }
 
 /** What can be done with a model. */
-function tryNext({ isCausal, config, readSource }: Model, out: string): string {
+function tryNext({ isCausal, config, readSource, image }: Model, out: string): string {
+  if (image !== undefined) return isCausal ? `generate ${out} --out images.png` : `predict ${out} images/*.png`;
   if (readSource !== undefined) return `generate ${out} --source "some text"`;
   if (isCausal) return `generate ${out} --prompt "The "`;
   return targetsOf({ config }) === undefined ? `embed ${out} texts.csv` : `predict ${out} texts.csv`;

@@ -15,6 +15,19 @@ export {
 export { type ByteSource, bytesSource, joinSources, sliceSource } from './byte-source.js';
 export { byteTokenizer, byteTokens } from './byte-tokenizer.js';
 export { type Encoding, encodings } from './encoding.js';
+export { decodeIdx, type IdxArray, idxImages } from './idx.js';
+export {
+  expectSize,
+  type Image,
+  type ImageSet,
+  type ImageSize,
+  imageSet,
+  type LabelledImage,
+  sheetOf,
+  sizeInWords,
+  valueCount,
+} from './image.js';
+export { decodeImage, encodePng } from './image-codecs.js';
 export {
   encodeTexts,
   type GivenText,

@@ -1,6 +1,7 @@
 /** The part of the data room that reads files, for Node. */
 export { type CsvOptions, openCsv } from './node-csv.js';
 export { type OpenSource, openFiles } from './node-files.js';
+export { imagesOf, type PlacedImage, placeInWords, readImages } from './node-images.js';
 export {
   type LabelledColumns,
   type LabelledFileOptions,

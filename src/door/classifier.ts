@@ -45,10 +45,7 @@ export function classifier(host: Host): Local<Classifier> {
     ...textModel(host),
     classes: namesOf(host),
     classify: (texts, options) =>
-      told(host, 'classify', texts, options, (numbers, names) => ({
-        label: names[numbers.indexOf(Math.max(...numbers))] as string,
-        probabilities: byName(names, numbers),
-      })),
+      told(host, 'classify', texts, options, (numbers, names) => classificationOf(names, numbers)),
   };
 }
 
@@ -77,6 +74,11 @@ async function told<R>(
   const work = async ({ predict, targets: { names } }: Predictor) =>
     (await predict(checked)).map((numbers) => tell(numbers, names));
   return host.use(`${where} ${JSON.stringify(options)}`, () => createPredictor(engine, loaded, options), work);
+}
+
+/** The likeliest class, and the probability of each. */
+export function classificationOf(names: readonly string[], numbers: Float32Array): Classification {
+  return { label: names[numbers.indexOf(Math.max(...numbers))] as string, probabilities: byName(names, numbers) };
 }
 
 function byName(names: readonly string[], numbers: Float32Array): Readonly<Record<string, number>> {

@@ -6,6 +6,7 @@ import { type Classifier, classifier, type Regressor, regressor } from './classi
 import { type Encoder, encoder } from './encoder.js';
 import { type EncoderDecoder, encoderDecoder } from './encoder-decoder.js';
 import { Host, type Local } from './host.js';
+import { type ImageClassifier, imageClassifier, type PixelModel, pixelModel } from './images.js';
 import { type LanguageModel, languageModel } from './language-model.js';
 import { type Performer, performer } from './performer.js';
 
@@ -17,6 +18,8 @@ export interface ModelsByKind {
   regressor: Regressor;
   performer: Performer;
   'encoder-decoder': EncoderDecoder;
+  'image-classifier': ImageClassifier;
+  'pixel-model': PixelModel;
 }
 
 /** A model of any kind; `kind` tells which: `if (model.kind === 'classifier') await model.classify(texts)`. */
@@ -29,6 +32,8 @@ const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]>
   regressor,
   performer,
   'encoder-decoder': encoderDecoder,
+  'image-classifier': imageClassifier,
+  'pixel-model': pixelModel,
 };
 
 /** The methods that tell a text piece by piece (`GeneratedText`); all others answer once. */

@@ -1,17 +1,17 @@
 /** What a task makes of the data of a training: its model's targets, and the task itself. */
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { encodePairs, encodeTexts, splitCorpus, splitItems, splitTexts } from '../data/index.js';
-import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
+import { byteTokenizer, encodePairs, encodeTexts, splitCorpus, splitItems, splitTexts } from '../data/index.js';
+import { type Model, type Targets, targetsOf, tokenizerOf } from '../models/index.js';
 import type { Task, TaskFamily } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
-import { labelledSource, pairList, type TrainingData, textSource } from './training-data.js';
+import { imageSource, labelledSource, pairList, type TrainingData, textSource } from './training-data.js';
 import type { TaskOptions } from './training-options.js';
 
 export interface Lesson {
   /** The options of the model that follow from the data. */
   readonly model: object;
-  taskFor(model: Model): Promise<Task>;
+  taskFor(model: Model, training: TrainingConfig): Promise<Task>;
 }
 
 /**
@@ -22,11 +22,10 @@ export interface Lesson {
 export async function lessonOf(
   family: TaskFamily,
   data: TrainingData,
-  training: TrainingConfig,
   { names, classWeights: weights }: TaskOptions,
   from?: Model | undefined,
 ): Promise<Lesson> {
-  const kind = family.data === 'labelled' ? family.kind : undefined;
+  const kind = targetKind(family);
   const own = from && targetsOf(from);
   const known = own?.kind === kind ? own : undefined;
   refuse('names', names, kind !== 'values' || known !== undefined);
@@ -35,7 +34,7 @@ export async function lessonOf(
     const text = await textSource(data);
     return {
       model: {},
-      taskFor: async (model) =>
+      taskFor: async (model, training) =>
         family.build(model, training, await splitCorpus(text, tokenizerOf(model.config), training)),
     };
   }
@@ -43,22 +42,30 @@ export async function lessonOf(
     const pairs = await pairList(data);
     return {
       model: {},
-      async taskFor(model) {
+      async taskFor(model, training) {
         const random = Random.fromSeed(training.seed).split('held out');
         const items = encodePairs(pairs, tokenizerOf(model.config));
         return family.build(model, training, splitItems(items, training.heldOut, random));
       },
     };
   }
-  const texts = await labelledSource(data);
+  const images = family.data === 'images' ? await imageSource(data) : undefined;
+  const texts = images?.texts ?? (await labelledSource(data));
+  const targets = known ?? family.targets?.(texts, { names, weights });
   return {
-    model: { targets: known ?? family.targets(texts, { names, weights }) },
-    async taskFor(model) {
-      const tokens = await encodeTexts(texts, tokenizerOf(model.config));
+    model: { ...(images && { image: images.size }), ...(targets && { targets }) },
+    async taskFor(model, training) {
+      const tokens = await encodeTexts(texts, images ? byteTokenizer : tokenizerOf(model.config));
       const random = Random.fromSeed(training.seed).split('held out');
       return family.build(model, training, splitTexts(tokens, training.heldOut, random));
     },
   };
+}
+
+/** The kind of targets that a task learns; none where it learns none. */
+function targetKind(family: TaskFamily): Targets['kind'] | undefined {
+  if (family.data === 'labelled') return family.kind;
+  return family.data === 'images' && family.targets !== undefined ? 'classes' : undefined;
 }
 
 function refuse(name: string, value: unknown, isForeign: boolean): void {

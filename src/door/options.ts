@@ -4,6 +4,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import type { Activation } from '../blocks/index.js';
+import type { ImageSize } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import type { FeatureMapName, ProjectionKind } from '../features/index.js';
 import { type PresetName, presets } from '../models/index.js';
@@ -66,9 +67,21 @@ export type PositionsOption =
       readonly kind: 'axial';
       /** The longest text. */
       readonly maxLength: number;
-      /** Positions in a row, a divisor of it; 64 unless given. */
+      /** Places in a row; 64 unless given. */
       readonly columns?: number | undefined;
+      /** Tokens at each place, as the colours of a pixel; 1 unless given. */
+      readonly channels?: number | undefined;
     };
+
+/** How patches and pixels know where they stand: the sizes of tables follow from those of images. */
+export type ImagePositionsOption =
+  | 'axial'
+  | 'learned'
+  | 'rotary'
+  | 'sinusoidal'
+  | 'none'
+  | { readonly kind: 'axial' | 'learned' }
+  | Extract<PositionsOption, { readonly kind: 'rotary' | 'sinusoidal' | 'none' }>;
 
 /** What keeps the scale of layers: a norm before or behind them, or ReZero. */
 export type NormOption =
@@ -179,6 +192,33 @@ export interface ClassifierOptions extends ModelOptions, TextModelOptions {
     /** How much a text of each class counts in the loss of a training; 1 each unless given. */
     readonly weights?: readonly number[] | undefined;
   };
+}
+
+/** Of models that read images by their patches. */
+export interface PatchOptions {
+  /** Axial unless given: rows and columns of the patches. */
+  readonly positions?: ImagePositionsOption | undefined;
+  /** Width of the square patches, a divisor of the images' height and width; 4 unless given. */
+  readonly patch?: number | undefined;
+  /** How one vector is made of the patches; mean unless given. */
+  readonly pooling?: 'mean' | 'class-token' | 'attention' | undefined;
+}
+
+/** A model that tells the class of an image. */
+export interface ImageClassifierOptions extends Omit<TrunkOptions, 'positions'>, PatchOptions {
+  readonly model: 'image-classifier';
+  /** The size of every image. */
+  readonly image: ImageSize;
+  readonly targets: ClassifierOptions['targets'];
+}
+
+/** A model that paints images pixel by pixel. */
+export interface PixelModelOptions extends Omit<TrunkOptions, 'positions'>, TokenModelOptions {
+  readonly model: 'pixel-model';
+  /** The size of every image. */
+  readonly image: ImageSize;
+  /** Axial unless given: rows, columns and channels of the images. */
+  readonly positions?: ImagePositionsOption | undefined;
 }
 
 /** A model that tells numbers of a text. */

@@ -6,23 +6,28 @@ import type { ModelKind } from '../models/index.js';
 import type { Classifier, Regressor } from './classifier.js';
 import type { Encoder } from './encoder.js';
 import type { EncoderDecoder } from './encoder-decoder.js';
+import type { ImageClassifier, PixelModel } from './images.js';
 import type { AnyModel, ModelsByKind } from './kinds.js';
 import type { LanguageModel } from './language-model.js';
 import type {
   ClassifierOptions,
   EncoderDecoderOptions,
   EncoderOptions,
+  ImageClassifierOptions,
   LanguageModelOptions,
   PerformerOptions,
+  PixelModelOptions,
   RegressorOptions,
 } from './options.js';
 import type { Performer } from './performer.js';
-import type { LabelledExamples, PairExamples, TrainingText } from './training-data.js';
+import type { LabelledExamples, LabelledImages, PairExamples, TrainingImages, TrainingText } from './training-data.js';
 import type {
   ClassifierTraining,
   EncoderDecoderTraining,
   EncoderTraining,
+  ImageClassifierTraining,
   LanguageModelTraining,
+  PixelModelTraining,
   RegressorTraining,
 } from './training-options.js';
 
@@ -40,6 +45,8 @@ export type CreateModelOptions = (
   | RegressorOptions
   | PerformerOptions
   | EncoderDecoderOptions
+  | ImageClassifierOptions
+  | PixelModelOptions
 ) &
   FreshWeights;
 
@@ -56,6 +63,8 @@ export interface CreateModel<Where, Here> {
   (options: RegressorOptions & FreshWeights & Where): Promise<Regressor & Here>;
   (options: EncoderDecoderOptions & FreshWeights & Where): Promise<EncoderDecoder & Here>;
   (options: PerformerOptions & FreshWeights & Where): Promise<Performer & Here>;
+  (options: ImageClassifierOptions & FreshWeights & Where): Promise<ImageClassifier & Here>;
+  (options: PixelModelOptions & FreshWeights & Where): Promise<PixelModel & Here>;
   (options: CreateModelOptions & Where): Promise<AnyModel & Here>;
 }
 
@@ -87,7 +96,7 @@ export interface From<M> {
 /** The function `trainModel`: the kind of the model follows from the task. */
 export interface TrainModel<Where, Here> {
   /**
-   * Trains a model on texts, by the task that is named. It has the weights that did best on what was held out, or the last
+   * Trains a model on texts or images, by the task that is named. It has the weights that did best on what was held out, or the last
    * ones where it was stopped before the first evaluation. Equal seeds give equal models.
    *
    * @throws CONFIG for options that do not fit; DATA for too little text, and labels that do not fit; NUMERIC where the
@@ -110,4 +119,9 @@ export interface TrainModel<Where, Here> {
     pairs: PairExamples,
     options: EncoderDecoderTraining & From<EncoderDecoder & Here> & Where,
   ): Promise<EncoderDecoder & Here>;
+  (
+    images: LabelledImages,
+    options: ImageClassifierTraining & From<ImageClassifier & Here> & Where,
+  ): Promise<ImageClassifier & Here>;
+  (images: TrainingImages, options: PixelModelTraining & From<PixelModel & Here> & Where): Promise<PixelModel & Here>;
 }

@@ -4,7 +4,14 @@ import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import { type ModelConfig, type ModelWeights, modelConfig, modelOf } from '../models/index.js';
 import { type TaskFamily, taskFamily } from '../tasks/index.js';
-import { initialSnapshot, readTrainingConfig, runTraining, Trainer } from '../training/index.js';
+import {
+  initialSnapshot,
+  readTrainingConfig,
+  runTraining,
+  Trainer,
+  type TrainingConfig,
+  trainingOf,
+} from '../training/index.js';
 import { optionsFrom, snapshotFrom } from './from-model.js';
 import type { Loaded, Local } from './host.js';
 import { type AnyModel, modelOn } from './kinds.js';
@@ -22,20 +29,22 @@ export async function train(
 ): Promise<Local<AnyModel>> {
   const { task: name = 'language-modelling', onProgress, signal, engine: given, preset, from, ...own } = options;
   const split = splitOptions(own);
-  const training = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
+  const asked = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
   const family = taskFamily(name);
-  const lesson = await lessonOf(family, data, training, split.task, from?.loaded.model);
+  const lesson = await lessonOf(family, data, split.task, from?.loaded.model);
   const base: Given =
     from === undefined
       ? withPreset('trainModel', 'model', preset, split.model)
       : optionsFrom(from.loaded.model, family.model, split.model);
   const config: ModelConfig = modelConfig({ model: family.model, ...base, ...lesson.model }, 'trainModel');
   expectFamily(config, family);
-  const model = modelOf(config, { chunk: training.chunk });
+  const model = modelOf(config, { chunk: asked.chunk });
+  const training = trainingOf(model, asked);
+  expectWindow(training, split.training);
   const engine = await chosenEngine(given);
   const fresh = initialSnapshot(config, training);
   const snapshot = from === undefined ? fresh : snapshotFrom(fresh, from.loaded);
-  const trainer = await Trainer.create(snapshot, { engine, task: await lesson.taskFor(model) });
+  const trainer = await Trainer.create(snapshot, { engine, task: await lesson.taskFor(model, training) });
   try {
     let best: ModelWeights | undefined;
     for await (const event of runTraining(trainer, { signal })) {
@@ -55,6 +64,13 @@ export const trainModel = train as TrainModel<EngineOption, Loaded>;
 function expectFamily({ model: got }: ModelConfig, { name, model }: TaskFamily): void {
   if (got === model) return;
   throw new PerformerError('CONFIG', `trainModel: expected a ${model} for ${name}, got ${got}. Leave out model.`);
+}
+
+/** Throws CONFIG for another window than the only one. */
+function expectWindow({ window: expected }: TrainingConfig, { window: got = expected }: Given): void {
+  if (got === expected) return;
+  const message = `trainModel: expected a window of ${expected}, as images are read whole, got ${got}. Leave it out.`;
+  throw new PerformerError('CONFIG', message);
 }
 
 /** A copy of the weights, which later steps leave as they are. */

@@ -3,7 +3,11 @@ import { PerformerError } from '../base/errors.js';
 import {
   type ByteSource,
   bytesSource,
+  type Image,
+  type ImageSet,
+  imageSet,
   joinSources,
+  type LabelledImage,
   type LabelledTexts,
   labelledTexts,
   type TextPair,
@@ -30,7 +34,13 @@ export type LabelledExamples<L = string | number | readonly number[]> =
 /** Texts with what is to be written of them, as a list or one by one. */
 export type PairExamples = readonly TextPair[] | AsyncIterable<TextPair>;
 
-export type TrainingData = TrainingText | LabelledExamples | PairExamples;
+/** Images with their classes as a list or one by one, or a set of `readImages` of `performer-ts/data/node`. */
+export type LabelledImages = readonly Required<LabelledImage>[] | AsyncIterable<Required<LabelledImage>> | ImageSet;
+
+/** Images, with classes or without: as a list or one by one, or a set of `readImages` of `performer-ts/data/node`. */
+export type TrainingImages = readonly (Image | LabelledImage)[] | AsyncIterable<Image | LabelledImage> | ImageSet;
+
+export type TrainingData = TrainingText | LabelledExamples | PairExamples | TrainingImages;
 
 /** Running text as one source. Throws DATA for what is no text. */
 export async function textSource(given: TrainingData): Promise<ByteSource> {
@@ -71,8 +81,28 @@ export async function pairList(given: TrainingData): Promise<readonly TextPair[]
   return items as readonly TextPair[];
 }
 
+/** Images of one size. Throws DATA for what is none, and for those of other sizes. */
+export async function imageSource(given: TrainingData): Promise<ImageSet> {
+  if (isImageSet(given)) return given;
+  const items = isByteSource(given) || isLabelled(given) ? [given] : await listOf(given);
+  const images = items.map((item): LabelledImage => {
+    const { image = item as Image, label } = Object(item) as Partial<LabelledImage>;
+    if (Object(image).pixels instanceof Uint8Array) return { image, label };
+    throw refused('a list of images { height, width, channels, pixels }, or of { image, label }', item);
+  });
+  return imageSet(images, (index) => `trainModel, image ${index}`);
+}
+
 /** The same data without iterators and functions, as messages carry them. */
 export async function dataInMemory(given: TrainingData): Promise<TrainingData> {
+  if (isImageSet(given)) {
+    const { size, texts } = given;
+    const all = await Promise.all(texts.targets.map((_, index) => texts.read(index)));
+    return all.map(({ bytes: pixels, target }) => ({
+      image: { ...size, pixels },
+      label: target === '' ? undefined : `${target}`,
+    }));
+  }
   if (isByteSource(given)) return given.read(0, given.length);
   if (!isLabelled(given))
     return Symbol.asyncIterator in Object(given) ? ((await listOf(given)) as TrainingData) : given;
@@ -86,6 +116,10 @@ export async function dataInMemory(given: TrainingData): Promise<TrainingData> {
 
 function isLabelled(given: TrainingData): given is LabelledTexts {
   return 'targets' in Object(given);
+}
+
+function isImageSet(given: TrainingData): given is ImageSet {
+  return 'size' in Object(given) && 'texts' in Object(given);
 }
 
 function isByteSource(given: TrainingData): given is ByteSource {

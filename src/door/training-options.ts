@@ -1,7 +1,14 @@
 /** The options of the front door's trainings as types; the schema of `training` checks them, as those of `options.ts`. */
 import { optionFields } from '../base/options.js';
 import { type RunEvent, trainingSchema } from '../training/index.js';
-import type { Given, ModelOptions, TextModelOptions, TokenModelOptions } from './options.js';
+import type {
+  Given,
+  ImagePositionsOption,
+  ModelOptions,
+  PatchOptions,
+  TextModelOptions,
+  TokenModelOptions,
+} from './options.js';
 
 /** The training. What is not given is the preset's, or its default. */
 export interface TrainingRunOptions {
@@ -101,13 +108,29 @@ export interface EncoderDecoderTraining extends AnyTraining, TokenModelOptions {
   readonly encoderDepth?: number | undefined;
 }
 
+/** An image classifier learns the classes of images. Images are read whole: there is no window. */
+export interface ImageClassifierTraining extends Omit<AnyTraining, 'positions' | 'window'>, PatchOptions {
+  readonly task: 'image-classification';
+  /** Whether every image counts equally, unless given, or every class (balanced). */
+  readonly classWeights?: 'equal' | 'balanced' | undefined;
+}
+
+/** A pixel model learns to paint images. Images are read whole: there is no window. */
+export interface PixelModelTraining extends Omit<AnyTraining, 'positions' | 'window'>, TokenModelOptions {
+  readonly task: 'image-modelling';
+  /** Axial unless given: rows, columns and channels of the images. */
+  readonly positions?: ImagePositionsOption | undefined;
+}
+
 /** The training of any task. */
 export type TrainModelOptions =
   | LanguageModelTraining
   | EncoderTraining
   | ClassifierTraining
   | RegressorTraining
-  | EncoderDecoderTraining;
+  | EncoderDecoderTraining
+  | ImageClassifierTraining
+  | PixelModelTraining;
 
 const trainingKeys = new Set(optionFields(trainingSchema).map(({ path }) => path[0]));
 

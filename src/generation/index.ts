@@ -1,5 +1,6 @@
 /** Generation: sessions that read and remember, sampling, and text as a stream. */
 export { type GeneratedPiece, type GenerateOptions, generate } from './generate.js';
+export { type PaintOptions, paint, paintedSize } from './images.js';
 export type { WeightsAs } from './reader.js';
 export { chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 export type { HostLeaf, SavedState } from './saved-state.js';

@@ -8,6 +8,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
+import type { ImageSize } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import type { LoadedModel, ModelConfig, ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
@@ -166,6 +167,11 @@ export class GenerationSession {
   /** The token that the model begins and ends its texts with; none where they have neither. */
   get boundary(): number | undefined {
     return this.#loaded.model.boundary;
+  }
+
+  /** The size of the images that the model paints; none where it writes texts. */
+  get image(): ImageSize | undefined {
+    return this.#loaded.model.image;
   }
 
   /** Whether the model writes from a source. */

@@ -7,8 +7,7 @@
  */
 import * as z from 'zod';
 import { addDims, type Dim } from '../base/dimension.js';
-import { PerformerError } from '../base/errors.js';
-import { choice, option, parseOptions } from '../base/options.js';
+import { option, parseOptions } from '../base/options.js';
 import {
   type EmbeddingParams,
   embed,
@@ -21,55 +20,11 @@ import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import {
-  type AttentionPoolingParams,
-  attentionPooling,
-  attentionPoolingLayout,
-  firstPooling,
-  meanPooling,
-  type PooledInputs,
-} from './pooling.js';
+import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
 import { positionTables } from './positions.js';
+import { checkTargets, targetChoice } from './targets.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
-
-const names = z.array(z.string()).min(1);
-
-/** What is told of a text. It follows from the data, and has no flag. */
-const targetChoice = choice(
-  'kind',
-  [
-    z.strictObject({
-      kind: z.literal('classes'),
-      /** In the order of the logits. */
-      names: names.min(2),
-      /** How much a text of each class counts in the loss; 1 each unless given. */
-      weights: z.array(z.number().positive()).optional(),
-    }),
-    z.strictObject({
-      kind: z.literal('values'),
-      names,
-      /** The units in which the values are learned; 0 and 1 unless given. */
-      means: z.array(z.number()).optional(),
-      deviations: z.array(z.number().positive()).optional(),
-    }),
-  ],
-  'classes',
-);
-
-/** What is told of a text: its class, or one or more values. */
-export type Targets = z.output<typeof targetChoice>;
-/** The classes that a classifier tells apart. */
-export type ClassTargets = Extract<Targets, { kind: 'classes' }>;
-/** The values that a regressor tells, with their scale. */
-export type ValueTargets = Extract<Targets, { kind: 'values' }>;
-
-/** Every list must be as long as that of the names, whose names are each once. */
-function targetProblems({ names: own, ...lists }: Targets): readonly (readonly [string, string])[] {
-  const wrong = Object.entries(lists).filter(([, list]) => Array.isArray(list) && list.length !== own.length);
-  const problems = wrong.map(([key]) => [key, `expected ${own.length}, as many as names`] as const);
-  return new Set(own).size === own.length ? problems : [...problems, ['names', 'expected each name once']];
-}
 
 /** The options of classifiers and regressors, with their bounds, defaults and help. */
 export const classifierSchema = withTrunk(
@@ -82,11 +37,7 @@ export const classifierSchema = withTrunk(
       ),
       targets: targetChoice,
     })
-    .superRefine(({ targets }, context) => {
-      for (const [key, message] of targetProblems(targets)) {
-        context.addIssue({ code: 'custom', path: ['targets', key], message });
-      }
-    }),
+    .superRefine(checkTargets),
   { isCausal: false, specialTokens: 1 },
 );
 
@@ -98,23 +49,6 @@ export interface ClassifierOptions extends z.input<typeof classifierSchema> {}
 /** Checks options and fills in defaults. Throws CONFIG with every problem, unknown options among them. */
 export function classifierConfig(options: ClassifierOptions): ClassifierConfig {
   return parseOptions('classifierConfig', classifierSchema, options);
-}
-
-/** What a model tells of a text; nothing for models of other families. */
-export function targetsOf({ config }: Pick<Model, 'config'>): Targets | undefined {
-  return config.model === 'classifier' ? (config as ClassifierConfig).targets : undefined;
-}
-
-/** The targets of a model that tells of this kind. Throws CONFIG for other models. */
-export function expectTargets<const K extends Targets['kind']>(
-  where: string,
-  model: Pick<Model, 'config'>,
-  kind: K,
-): Extract<Targets, { kind: K }> {
-  const targets = targetsOf(model);
-  if (targets?.kind === kind) return targets as Extract<Targets, { kind: K }>;
-  const got = targets === undefined ? `a ${model.config.model}` : `one of ${targets.kind}`;
-  throw new PerformerError('CONFIG', `${where}: expected a classifier of ${kind}, got ${got}.`);
 }
 
 interface ClassifierParams extends TrunkParams {
@@ -165,19 +99,10 @@ export const classifier: ModelFamily<ClassifierConfig> = {
         const embedded = scope('embedding', () => embed(embedding, frame.pad(whole)));
         const buffers = weights.buffers as TrunkBuffers;
         const result = trunk.apply({ params, buffers }, embedded, { frame, recompute });
-        const pooled = scope('pooling', () => pool(own, pooling, { hidden: result.hidden, lengths }));
+        const pooled = scope('pooling', () => poolBy(pooling, own, { hidden: result.hidden, lengths }));
         const hidden = slice(result.hidden, 1, before, addDims(before, tokens.dim(1)));
         return { ...result, hidden, output: head(weights, pooled) }; // [batch, outputs]
       },
     };
   },
 };
-
-function pool(
-  params: AttentionPoolingParams | undefined,
-  pooling: ClassifierConfig['pooling'],
-  inputs: PooledInputs,
-): Tensor {
-  if (params !== undefined) return attentionPooling(params, inputs);
-  return pooling === 'first' ? firstPooling(inputs) : meanPooling(inputs);
-}

@@ -3,14 +3,8 @@ import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import { divide, maximum, sqrt, square, sum, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
-import { firstPooling, lastPooling, meanPooling, type PooledInputs } from './pooling.js';
+import { poolings } from './pooling.js';
 import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
-
-const poolings: Readonly<Record<string, (inputs: PooledInputs) => Tensor>> = {
-  mean: meanPooling,
-  last: lastPooling,
-  first: firstPooling,
-};
 
 /** How texts become vectors. */
 export interface EmbeddingOptions extends TextBatchOptions {
@@ -38,7 +32,7 @@ export async function createEmbedder(
   { pooling = 'mean', normalize = false, ...options }: EmbeddingOptions = {},
 ): Promise<Embedder> {
   const pool = poolings[pooling];
-  if (pool === undefined) {
+  if (!Object.hasOwn(poolings, pooling)) {
     const names = Object.keys(poolings).join(', ');
     throw new PerformerError('CONFIG', `embed: expected one of ${names} as pooling, got ${String(pooling)}.`);
   }

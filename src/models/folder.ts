@@ -105,8 +105,13 @@ export function weightsOf(
 /** The other files of a model folder, as values of JSON. */
 export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknown>> {
   const { tokenizer } = config;
-  const ofTokens = tokenizer === undefined ? {} : { [tokenizerFile]: tokenizerNamed(tokenizer).json() };
-  return { ...ofTokens, 'generation_config.json': { temperature: 0.8, top_p: 0.95 }, [configFile]: config };
+  if (tokenizer === undefined) return { [configFile]: config };
+  const sampling = 'image' in config ? { temperature: 1 } : { temperature: 0.8, top_p: 0.95 };
+  return {
+    [tokenizerFile]: tokenizerNamed(tokenizer).json(),
+    'generation_config.json': sampling,
+    [configFile]: config,
+  };
 }
 
 /** SHA-256 of tensors in the order of their names, and of a configuration with its keys in the order of its file. */

@@ -1,15 +1,11 @@
 /** Models: options, layouts, and functions from tokens to what a family predicts. */
 export { attentionSamples } from './attention-samples.js';
+export { rowInputs, rowSpecs } from './batch-inputs.js';
 export {
   type ClassifierConfig,
   type ClassifierOptions,
-  type ClassTargets,
   classifierConfig,
   classifierSchema,
-  expectTargets,
-  type Targets,
-  targetsOf,
-  type ValueTargets,
 } from './classifier.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskTokenOf } from './encoder.js';
@@ -29,6 +25,12 @@ export {
   type ReadOptions,
   tensorsOf,
 } from './folder.js';
+export {
+  type ImageClassifierConfig,
+  type ImageClassifierOptions,
+  imageClassifierConfig,
+  imageClassifierSchema,
+} from './image-classifier.js';
 export { type InputName, type InputSpecs, inputOf, type ModelInputs } from './inputs.js';
 export {
   type LanguageModelConfig,
@@ -56,9 +58,11 @@ export {
   tokenConfig,
 } from './model.js';
 export { type PerformerConfig, type PerformerOptions, performerConfig, performerSchema } from './performer.js';
+export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
 export { createPredictor, type Predictor, predict } from './prediction.js';
 export { type PresetName, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
+export { type ClassTargets, expectTargets, type Targets, targetsOf, type ValueTargets } from './targets.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';
 export type { TrunkRows, TrunkState } from './trunk.js';

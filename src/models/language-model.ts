@@ -10,9 +10,9 @@ import { option, parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
-import { checkLength, type Model, type ModelFamily } from './model.js';
+import { checkLength, type Execution, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { type TokenModelConfig, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -39,29 +39,32 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
   name: 'causal-language-model',
   text: 'predicts the next token, and generates',
   schema: languageModelSchema,
-  build(config, { chunk = 64 } = {}): Model {
-    const trunk = buildTrunk(config, { isCausal: true, chunk });
-    const maxLength = maxLengthOf(config);
-    return {
-      ...{ kind: 'language-model', config, chunk, maxLength, head: tokenLogits, isCausal: true },
-      ...tokenModelLayout(config, trunk.params),
-      buffers: trunk.buffers,
-      mixers: trunk.mixers,
-      deferral: trunk.deferral,
-      inputs: tokenInputs,
-      state: trunk.state,
-      apply(weights, inputs, { dropout, ...options } = {}) {
-        const tokens = inputOf('language model', inputs, 'tokens');
-        const { lengths } = inputs;
-        const [batch, length] = tokens.shape as [Dim, Dim];
-        checkLength('language model', { maxLength }, length);
-        const { embedding, ...params } = weights.params as TokenModelParams;
-        const frame = trunk.frame('language model', { batch, length, lengths, dropout, state: options.state });
-        const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
-        const own = { params, buffers: weights.buffers as TrunkBuffers };
-        const result = trunk.apply(own, embedded, { ...options, frame });
-        return { ...result, output: tokenLogits(weights, result.hidden) };
-      },
-    };
-  },
+  build: (config, execution) => causalModel('language model', config, execution),
 };
+
+/** A causal model of tokens with a name for errors: the next token of each is predicted from it and those before it. */
+export function causalModel(where: string, config: TokenModelConfig, { chunk = 64 }: Execution = {}): Model {
+  const trunk = buildTrunk(config, { isCausal: true, chunk });
+  const maxLength = maxLengthOf(config);
+  return {
+    ...{ kind: 'language-model', config, chunk, maxLength, head: tokenLogits, isCausal: true },
+    ...tokenModelLayout(config, trunk.params),
+    buffers: trunk.buffers,
+    mixers: trunk.mixers,
+    deferral: trunk.deferral,
+    inputs: tokenInputs,
+    state: trunk.state,
+    apply(weights, inputs, { dropout, ...options } = {}) {
+      const tokens = inputOf(where, inputs, 'tokens');
+      const { lengths } = inputs;
+      const [batch, length] = tokens.shape as [Dim, Dim];
+      checkLength(where, { maxLength }, length);
+      const { embedding, ...params } = weights.params as TokenModelParams;
+      const frame = trunk.frame(where, { batch, length, lengths, dropout, state: options.state });
+      const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
+      const own = { params, buffers: weights.buffers as TrunkBuffers };
+      const result = trunk.apply(own, embedded, { ...options, frame });
+      return { ...result, output: tokenLogits(weights, result.hidden) };
+    },
+  };
+}

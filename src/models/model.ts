@@ -11,6 +11,7 @@ import { PerformerError } from '../base/errors.js';
 import { emptyState, type StateSpec } from '../base/layout.js';
 import { leavesOf } from '../base/tree.js';
 import type { Deferral, Dropout, Weights } from '../blocks/index.js';
+import type { ImageSize } from '../data/index.js';
 import { projectionDigest } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
@@ -61,9 +62,18 @@ export interface ModelResult extends TrunkResult {
 
 /**
  * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
- * of a text, tells numbers of it, turns embeddings into hidden layers, or writes a text of a source.
+ * of a text, tells numbers of it, turns embeddings into hidden layers, writes a text of a source, tells the class of an image,
+ * or paints images pixel by pixel.
  */
-export type ModelKind = 'language-model' | 'encoder' | 'classifier' | 'regressor' | 'performer' | 'encoder-decoder';
+export type ModelKind =
+  | 'language-model'
+  | 'encoder'
+  | 'classifier'
+  | 'regressor'
+  | 'performer'
+  | 'encoder-decoder'
+  | 'image-classifier'
+  | 'pixel-model';
 
 /** A model as layouts and one function: what it learns, draws and keeps, and `apply` over symbolic tensors. */
 export interface Model {
@@ -92,6 +102,8 @@ export interface Model {
   apply(weights: Weights, inputs: ModelInputs, options?: PassOptions): ModelResult;
   /** A state with what is kept of the source, in the place of the source itself; of models that read one. */
   readSource?(weights: Weights, inputs: ModelInputs, state: TrunkState): TrunkState;
+  /** The size of every image; of models that read or paint images, of which each is `maxLength` tokens. */
+  readonly image?: ImageSize | undefined;
   /** The token that begins and ends what it writes; of models whose texts have a beginning and an end. */
   readonly boundary?: number | undefined;
   /** The output of a hidden layer [batch, length, dim], for those who want that of some tokens alone. */

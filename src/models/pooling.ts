@@ -40,6 +40,19 @@ export function attentionPoolingLayout(dim: number): AttentionPoolingParams<Para
   return { query: filled([dim, 1], 0) };
 }
 
+/** Poolings without parameters by name. */
+export const poolings = { mean: meanPooling, last: lastPooling, first: firstPooling } as const;
+
+/** Pooling by a name; `params` are those of attention. */
+export function poolBy(
+  name: keyof typeof poolings | 'attention',
+  params: AttentionPoolingParams | undefined,
+  inputs: PooledInputs,
+): Tensor {
+  if (name !== 'attention') return poolings[name](inputs);
+  return attentionPooling(params as AttentionPoolingParams, inputs);
+}
+
 /** The mean of the real tokens: [batch, dim]; zeros for a text without tokens. */
 export function meanPooling({ hidden, lengths }: PooledInputs): Tensor {
   const [batch, length] = hidden.shape as [Dim, Dim];

@@ -6,7 +6,8 @@
  * - sinusoidal (Vaswani et al. 2017): fixed waves [sin pθᵢ | cos pθᵢ], θᵢ = 10000^(−2i/dim), for texts of any length, as
  *   large as embeddings at their start;
  * - axial (Kitaev et al. 2020): positions stand in rows of `columns`, and position p has the sum of two learned vectors,
- *   that of its row, ⌊p/columns⌋, and that of its column: rows + columns vectors for rows·columns positions.
+ *   that of its row, ⌊p/columns⌋, and that of its column: rows + columns vectors for rows·columns positions. Where each
+ *   place has several channels, as the colours of pixels, ⌊p/channels⌋ stands for p, and a third vector is that of the channel.
  */
 import * as z from 'zod';
 import type { ParameterSpec } from '../base/layout.js';
@@ -46,19 +47,21 @@ const scaling = choice(
   'none',
 );
 
+export const rotaryPositions = z.strictObject({
+  kind: z.literal('rotary'),
+  base: option(z.number().min(1).max(1e12).default(10_000), 'the base of the angles: greater ones turn slower', {
+    flag: 'rotary-base',
+  }),
+  fraction: option(z.number().positive().max(1).default(1), 'the part of each head that turns', {
+    flag: 'rotary-fraction',
+  }),
+  scaling: option(scaling, 'how angles are slowed for longer texts', { flag: 'rotary-scaling' }),
+});
+
 export const positionChoice = choice(
   'kind',
   [
-    z.strictObject({
-      kind: z.literal('rotary'),
-      base: option(z.number().min(1).max(1e12).default(10_000), 'the base of the angles: greater ones turn slower', {
-        flag: 'rotary-base',
-      }),
-      fraction: option(z.number().positive().max(1).default(1), 'the part of each head that turns', {
-        flag: 'rotary-fraction',
-      }),
-      scaling: option(scaling, 'how angles are slowed for longer texts', { flag: 'rotary-scaling' }),
-    }),
+    rotaryPositions,
     z.strictObject({ kind: z.literal('learned'), maxLength }),
     z.strictObject({ kind: z.literal('sinusoidal') }),
     z.strictObject({
@@ -69,6 +72,13 @@ export const positionChoice = choice(
         'positions in a row of axial positions; it divides the longest text',
         {
           flag: 'axial-columns',
+        },
+      ),
+      channels: option(
+        z.int().min(1).default(1),
+        'tokens at each place of axial positions, as the colours of a pixel',
+        {
+          flag: 'axial-channels',
         },
       ),
     }),
@@ -83,14 +93,19 @@ export type PositionOptions = z.output<typeof positionChoice>;
 export interface PositionParams<T = Tensor> {
   /** [maxLength, dim], of learned positions. */
   readonly weight?: T | undefined;
-  /** [maxLength/columns, dim], of axial ones. */
+  /** [maxLength/(columns·channels), dim], of axial ones. */
   readonly rows?: EmbeddingParams<T> | undefined;
   /** [columns, dim] */
   readonly columns?: EmbeddingParams<T> | undefined;
+  /** [channels, dim]; absent where there is one. */
+  readonly channels?: EmbeddingParams<T> | undefined;
 }
 
 /** The paths of those parameters in a model. */
-export const positionTables = ['positions.weight', 'positions.rows.weight', 'positions.columns.weight'];
+export const positionTables = [
+  'positions.weight',
+  ...['rows', 'columns', 'channels'].map((axis) => `positions.${axis}.weight`),
+];
 
 type Problem = readonly [path: readonly string[], message: string];
 
@@ -100,9 +115,11 @@ export function positionProblems(
 ): readonly Problem[] {
   if (positions.kind === 'rotary' && headDim % 2 === 1) return [[['headDim'], 'rotary positions need it even']];
   if (positions.kind === 'sinusoidal' && dim % 2 === 1) return [[['dim'], 'sinusoidal positions need it even']];
-  if (positions.kind !== 'axial' || positions.maxLength % positions.columns === 0) return [];
-  const message = `expected a divisor of maxLength, ${positions.maxLength}, got ${positions.columns}`;
-  return [[['positions', 'columns'], message]];
+  if (positions.kind !== 'axial') return [];
+  const { maxLength, columns, channels } = positions;
+  if (maxLength % (columns * channels) === 0) return [];
+  const got = channels === 1 ? columns : `${columns} times ${channels} channels`;
+  return [[['positions', 'columns'], `expected a divisor of maxLength, ${maxLength}, got ${got}`]];
 }
 
 /** The longest text that they know; none where positions have no end. */
@@ -113,10 +130,11 @@ export function longestOf(positions: PositionOptions): number | undefined {
 export function positionLayout(positions: PositionOptions, dim: number): PositionParams<ParameterSpec> | undefined {
   if (positions.kind === 'learned') return embeddingLayout(positions.maxLength, dim);
   if (positions.kind !== 'axial') return undefined;
-  const { columns } = positions;
+  const { maxLength, columns, channels } = positions;
   return {
-    rows: embeddingLayout(positions.maxLength / columns, dim),
+    rows: embeddingLayout(maxLength / columns / channels, dim),
     columns: embeddingLayout(columns, dim),
+    channels: channels === 1 ? undefined : embeddingLayout(channels, dim),
   };
 }
 
@@ -141,7 +159,15 @@ export function withPositions(
   const signed = cast(at, 'int32');
   const known = mask === undefined ? signed : where(mask, signed, scalar(0, 'int32'));
   if (positions.kind !== 'axial') return add(embedded, embed(params as EmbeddingParams, known));
-  const row = divide(known, positions.columns);
-  const column = subtract(known, multiply(row, positions.columns));
-  return add(embedded, add(embed(params.rows!, row), embed(params.columns!, column)));
+  const { rows, columns, channels } = params;
+  const [place, channel] = positions.channels === 1 ? [known, known] : divided(known, positions.channels);
+  const [row, column] = divided(place, positions.columns);
+  const ofPlace = add(embed(rows!, row), embed(columns!, column));
+  return add(embedded, channels === undefined ? ofPlace : add(ofPlace, embed(channels, channel)));
+}
+
+/** Quotients and remainders. */
+function divided(numbers: Tensor<'int32'>, by: number): readonly [Tensor<'int32'>, Tensor<'int32'>] {
+  const quotient = divide(numbers, by);
+  return [quotient, subtract(numbers, multiply(quotient, by))];
 }

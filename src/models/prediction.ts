@@ -2,8 +2,8 @@
 import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import { add, constant, multiply, softmax, type Tensor } from '../graph/index.js';
-import { type Targets, targetsOf } from './classifier.js';
 import type { LoadedModel } from './folder.js';
+import { type Targets, targetsOf } from './targets.js';
 import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
 
 /** Tells the class or the values of texts, by a compiled model. Free it with `dispose`. */

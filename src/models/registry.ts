@@ -5,11 +5,21 @@ import { parseOptions } from '../base/options.js';
 import { classifier } from './classifier.js';
 import { encoder } from './encoder.js';
 import { encoderDecoder } from './encoder-decoder.js';
+import { imageClassifier } from './image-classifier.js';
 import { languageModel } from './language-model.js';
 import type { Execution, Model, ModelConfig, ModelFamily } from './model.js';
 import { performer } from './performer.js';
+import { pixelModel } from './pixel-model.js';
 
-const families = [languageModel, encoder, classifier, encoderDecoder, performer] as unknown as readonly ModelFamily[];
+const families = [
+  languageModel,
+  encoder,
+  classifier,
+  encoderDecoder,
+  performer,
+  imageClassifier,
+  pixelModel,
+] as unknown as readonly ModelFamily[];
 
 /** The names of all families. */
 export function modelNames(): readonly string[] {

@@ -5,8 +5,10 @@ import { PerformerError } from '../base/errors.js';
 import type { Weights } from '../blocks/index.js';
 import { batchesByLength, textRows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
-import { spec, specsOf, type Tensor } from '../graph/index.js';
+import { specsOf, type Tensor } from '../graph/index.js';
+import { rowInputs, rowSpecs } from './batch-inputs.js';
 import type { LoadedModel } from './folder.js';
+import type { ModelInputs } from './inputs.js';
 import { isRagged, type ModelConfig, type ModelResult } from './model.js';
 import { tokenizerOf } from './tokenizer.js';
 
@@ -34,22 +36,18 @@ export async function compileTextVectors(
   engine: Engine,
   { model, params, buffers }: LoadedModel,
   { batch = 8, window = Number.POSITIVE_INFINITY }: TextBatchOptions,
-  build: (result: ModelResult, lengths: Tensor<'int32'>) => Tensor,
+  build: (result: ModelResult, lengths: Tensor<'int32'> | undefined) => Tensor,
 ): Promise<TextVectors> {
   expectSizes(where, { batch, window });
-  const { maxLength = Number.POSITIVE_INFINITY } = model;
+  const { maxLength = Number.POSITIVE_INFINITY, image } = model;
   const compiled = await engine.compile(
-    (learned: object, drawn: object, { tokens, lengths }: { tokens: Tensor<'int32'>; lengths: Tensor<'int32'> }) => {
+    (learned: object, drawn: object, { lengths, ...inputs }: ModelInputs) => {
       const weights: Weights = { params: learned, buffers: drawn };
       // What cannot mask has causal attention, whose tokens do not see the padding behind them.
-      const result = model.apply(weights, { tokens, lengths: isRagged(model) ? lengths : undefined });
+      const result = model.apply(weights, { ...inputs, lengths: isRagged(model) ? lengths : undefined });
       return { vectors: build(result, lengths) };
     },
-    [
-      specsOf(params) as object,
-      specsOf(buffers) as object,
-      { tokens: spec('int32', [symbol('batch'), symbol('length')]), lengths: spec('int32', [symbol('batch')]) },
-    ],
+    [specsOf(params) as object, specsOf(buffers) as object, rowSpecs(model, symbol('batch'))],
   );
   const placed = await engine.place({ params, buffers });
   return {
@@ -57,16 +55,17 @@ export async function compileTextVectors(
       const rows = tokenRows(texts, model.config);
       const lengths = rows.map(({ length }) => Math.min(length, window));
       const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
-      if (longest > maxLength) {
+      if (image === undefined && longest > maxLength) {
         const advice = 'Cut texts with window.';
         throw new PerformerError('CONFIG', `${where}: expected at most ${maxLength} tokens, got ${longest}. ${advice}`);
       }
       const vectors: Float32Array[] = [];
       for (const own of batchesByLength(lengths, batch)) {
-        const given = textRows(
+        const batched = textRows(
           own.map((index) => rows[index] as ArrayLike<number>),
           window,
         );
+        const given = rowInputs(where, model, batched);
         const { vectors: found } = await compiled.run([placed.params, placed.buffers, given]);
         const { shape, data } = found as HostTensor;
         const size = shape[1] as number;
@@ -85,6 +84,7 @@ export async function compileTextVectors(
 
 /** The tokens of each text. The tokenizer is asked for where there is a text, as a model may have none that suits it. */
 function tokenRows(texts: readonly GivenTokens[], config: ModelConfig): readonly ArrayLike<number>[] {
+  if (config.tokenizer === undefined) return texts as readonly ArrayLike<number>[]; // the values of images
   const isText = (given: GivenTokens) => typeof given === 'string' || given instanceof Uint8Array;
   if (!texts.some(isText)) return texts as readonly ArrayLike<number>[];
   const tokenizer = tokenizerOf(config);

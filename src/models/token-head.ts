@@ -12,7 +12,7 @@ export interface TokenModelParams<T = Tensor> extends TrunkParams<T> {
   readonly logits?: LinearParams<T> | undefined;
 }
 
-type TokenModelConfig = TokenConfig & { readonly tiedEmbedding: boolean };
+export type TokenModelConfig = TokenConfig & { readonly tiedEmbedding: boolean };
 
 /** The parameters around those of the trunk, and the tables among them. */
 export function tokenModelLayout(

@@ -64,9 +64,9 @@ export function classification(model: Model, size: BatchSize, data: LabelledData
   return {
     name: 'classification',
     model,
-    ...labelledBatches(size, data, arrays),
-    loss(given, { tokens, lengths, targets, weights }: LabelledTensors<'int32'>, options) {
-      const result = model.apply(given, { tokens, lengths }, options);
+    ...labelledBatches(model, size, data, arrays),
+    loss(given, { targets, weights, ...inputs }: LabelledTensors<'int32'>, options) {
+      const result = model.apply(given, inputs, options);
       const losses = crossEntropy(result.output, targets); // [batch]
       const hot = oneHot(targets, classes); // [batch, classes]
       const counted = classWeights === undefined ? weights : multiply(weights, weightOf(hot, classWeights));

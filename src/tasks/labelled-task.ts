@@ -1,6 +1,5 @@
-/** What the tasks on labelled texts have in common: batches in buckets of length, and the held-out texts in order. */
+/** What the tasks on labelled texts and on images have in common: batches in buckets of length, and what is held out in order. */
 import { type AnyHostTensor, type Dtype, float32 } from '../base/array.js';
-import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import {
@@ -13,6 +12,7 @@ import {
   textBatches,
 } from '../data/index.js';
 import { spec, type Tensor, type TensorSpec } from '../graph/index.js';
+import { type Model, rowInputs, rowSpecs } from '../models/index.js';
 import type { Batch, BatchSize, Task } from './task.js';
 
 /** The targets of a batch, as the loss takes them. */
@@ -21,12 +21,14 @@ export interface TargetArrays {
   of(targets: readonly Target[]): AnyHostTensor;
 }
 
-/** The tensors of a batch whose targets are of type D. */
+/** The tensors of a batch whose targets are of type D, beside what the model reads. */
 export type LabelledTensors<D extends Dtype = 'float32'> = {
-  /** [batch, length] */
-  readonly tokens: Tensor<'int32'>;
+  /** [batch, length], of texts. */
+  readonly tokens?: Tensor<'int32'>;
   /** [batch] */
-  readonly lengths: Tensor<'int32'>;
+  readonly lengths?: Tensor<'int32'>;
+  /** [batch, height, width, channels], of images. */
+  readonly images?: Tensor;
   readonly targets: Tensor<D>;
   /** 0 for rows that only fill the batch, [batch]. */
   readonly weights: Tensor;
@@ -34,25 +36,25 @@ export type LabelledTensors<D extends Dtype = 'float32'> = {
 
 /** All of a task but its loss, its measures and its name. */
 export function labelledBatches(
+  model: Model,
   size: BatchSize,
   { train, heldOut }: LabelledData,
-  arrays: TargetArrays,
+  arrays?: TargetArrays,
 ): Pick<Task, 'size' | 'tokensPerStep' | 'specs' | 'step' | 'evaluations'> {
   const { batch, window, accumulation, carryState, seed } = size;
   if (carryState) throw new PerformerError('CONFIG', 'labelled texts: expected texts on their own, got carryState.');
   const random = Random.fromSeed(seed).split('batches');
   const specs = {
-    tokens: spec('int32', [batch, symbol('length')]),
-    lengths: spec('int32', [batch]),
-    targets: arrays.spec,
+    ...rowSpecs(model, batch),
+    ...(arrays && { targets: arrays.spec }),
     weights: spec('float32', [batch]),
-  };
+  } as Batch<TensorSpec<Dtype>>;
   let batches: TextBatches | undefined;
-  const read = (texts: LabelledTokens, indices: readonly number[]) => batchOf(texts, indices, size, arrays);
+  const read = (texts: LabelledTokens, indices: readonly number[]) => batchOf(model, texts, indices, size, arrays);
   return {
     size,
     specs,
-    tokensPerStep: Math.round(batch * accumulation * meanLength(train, window)),
+    tokensPerStep: Math.round(batch * accumulation * (model.image ? window : meanLength(train, window))),
     async step(step) {
       batches ??= textBatches(train, { batch, window, random });
       const { of } = batches;
@@ -77,16 +79,21 @@ function meanLength({ length, sizes }: LabelledTokens, window: number): number {
 
 /** A batch of some texts; where they are fewer than its rows, it is filled with the first of them, which counts nothing there. */
 async function batchOf(
+  model: Model,
   texts: LabelledTokens,
   indices: readonly number[],
   { batch, window }: BatchSize,
-  arrays: TargetArrays,
+  arrays: TargetArrays | undefined,
 ): Promise<Batch> {
   const filled = Array.from({ length: batch }, (_, row) => indices[row] ?? (indices[0] as number));
-  const { tokens, lengths, targets } = await readTexts(texts, filled, window);
+  const { targets, ...rows } = await readTexts(texts, filled, model.image ? Number.POSITIVE_INFINITY : window);
   const weights = float32(
     [batch],
     filled.map((_, row) => (row < indices.length ? 1 : 0)),
   );
-  return { tokens, lengths, targets: arrays.of(targets), weights };
+  return {
+    ...rowInputs('labelled texts', model, rows),
+    ...(arrays && { targets: arrays.of(targets) }),
+    weights,
+  } as Batch;
 }

@@ -88,6 +88,9 @@ function checkCarrying(model: Model, { carryState }: BatchSize): void {
 /** Why the state of a model cannot be carried from window to window; undefined where it can. */
 export function carryingProblem(model: Model): string | undefined {
   if (canCarryState(model)) return undefined;
+  if (!model.isCausal || model.image !== undefined) {
+    return `expected a model that continues texts to carry a state, got a ${model.config.model}`;
+  }
   const { positions } = model.config;
   return (
     'expected favor+ attention and rotary or no positions to carry a state, got ' +

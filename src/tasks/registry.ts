@@ -3,6 +3,7 @@ import { PerformerError } from '../base/errors.js';
 import type { LabelledData, PairData, TargetList } from '../data/index.js';
 import { type Model, type Targets, targetsOf } from '../models/index.js';
 import { classification, classTargets } from './classification.js';
+import { imageModelling } from './image-modelling.js';
 import { languageModelling } from './language-modelling.js';
 import { maskedLanguageModelling } from './masked-language-modelling.js';
 import { regression, valueTargets } from './regression.js';
@@ -42,8 +43,14 @@ export interface LabelledTaskFamily extends TaskRecord<'labelled', LabelledData>
 /** A task on pairs of texts, of which the second is written of the first. */
 export interface PairTaskFamily extends TaskRecord<'pairs', PairData> {}
 
+/** A task on images of one size, which it takes as the tokens of texts: each is a value from 0 to 255. */
+export interface ImageTaskFamily extends TaskRecord<'images', LabelledData> {
+  /** The targets of a model that learns from these images; absent where it learns none. Throws DATA for images without classes. */
+  targets?(images: TargetList, options?: TargetOptions): Targets;
+}
+
 /** A kind of task as one record; `data` tells them apart. */
-export type TaskFamily = TextTaskFamily | LabelledTaskFamily | PairTaskFamily;
+export type TaskFamily = TextTaskFamily | LabelledTaskFamily | PairTaskFamily | ImageTaskFamily;
 
 const families: readonly TaskFamily[] = [
   {
@@ -84,6 +91,21 @@ const families: readonly TaskFamily[] = [
     data: 'pairs',
     model: 'encoder-decoder',
     build: sequenceToSequence,
+  },
+  {
+    name: 'image-classification',
+    text: 'tell the class of an image',
+    data: 'images',
+    model: 'image-classifier',
+    targets: (images, { weights } = {}) => classTargets(images, weights),
+    build: classification,
+  },
+  {
+    name: 'image-modelling',
+    text: 'predict the next value of an image, to paint others',
+    data: 'images',
+    model: 'pixel-model',
+    build: imageModelling,
   },
 ];
 

@@ -52,9 +52,9 @@ export function regression(model: Model, size: BatchSize, data: LabelledData): T
   return {
     name: 'regression',
     model,
-    ...labelledBatches(size, data, arrays),
-    loss(given, { tokens, lengths, targets, weights }: LabelledTensors, options) {
-      const result = model.apply(given, { tokens, lengths }, options);
+    ...labelledBatches(model, size, data, arrays),
+    loss(given, { targets, weights, ...inputs }: LabelledTensors, options) {
+      const result = model.apply(given, inputs, options);
       const counted = reshape(weights, [size.batch, 1]);
       const errors = sum(multiply(square(subtract(result.output, targets)), counted), 0); // [outputs]
       const sums = {

@@ -1,6 +1,7 @@
 /** The options of a training run, with their defaults. */
 import * as z from 'zod';
 import { option, parseOptions } from '../base/options.js';
+import type { Model } from '../models/index.js';
 
 const count = z
   .int()
@@ -88,6 +89,11 @@ export function trainingConfig(options: TrainingOptions): TrainingConfig {
 /** The same for a value of unknown type, as a file has it; errors begin with `where`. */
 export function readTrainingConfig(value: unknown, where: string): TrainingConfig {
   return parseOptions(where, trainingSchema, value);
+}
+
+/** The training of a model: images are read whole, so that their tokens are the window. */
+export function trainingOf({ image, maxLength }: Model, training: TrainingConfig): TrainingConfig {
+  return image === undefined || maxLength === undefined ? training : { ...training, window: maxLength };
 }
 
 /** Whether anything is dropped in training. */

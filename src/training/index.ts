@@ -13,6 +13,7 @@ export {
   type TrainingConfig,
   type TrainingOptions,
   trainingConfig,
+  trainingOf,
   trainingSchema,
   usesDropout,
 } from './config.js';

@@ -157,7 +157,8 @@ export class CheckpointFolder implements CheckpointStore {
   async #publish(place: string): Promise<void> {
     for (const name of modelFiles) {
       const [source, path] = [join(place, name), join(this.folder, name)];
-      if (await isSameFile(source, path)) continue;
+      const isThere = (await stat(source).catch(() => undefined)) !== undefined; // some models have no tokenizer
+      if (!isThere || (await isSameFile(source, path))) continue;
       const draft = draftOf(path);
       try {
         await rm(draft, { force: true });

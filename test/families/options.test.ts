@@ -11,6 +11,8 @@ const shared = { kind: 'shared' };
 const output = { kind: 'shared', part: 'output' };
 const axial = { kind: 'axial', maxLength: 24, columns: 4 };
 const [text, encoder, classifier, pairs] = ['causal-language-model', 'encoder', 'classifier', 'encoder-decoder'];
+const [images, pixels] = ['image-classifier', 'pixel-model'];
+const colours = { height: 2, width: 4, channels: 3 };
 
 const cases = [
   [text, { norm: 'rms', activation: 'swiglu', qkvBias: true, positions: axial, attention: favor }],
@@ -51,6 +53,14 @@ const cases = [
   [classifier, { attention: ['softmax', shared], norm: 'rezero' }],
   [pairs, { attention: [hedgehog, shared], keyHeads: 1 }],
   [pairs, { attention: ['softmax', output], reversible: true }],
+  [images, { pooling: 'class-token', attention: favor }],
+  [images, { pooling: 'attention', positions: 'learned', patch: 1, image: colours, attention: [favor, 'softmax'] }],
+  [images, { positions: 'sinusoidal', norm: 'rezero', tokenShift: false, image: colours }],
+  [pixels, { image: colours, attention: favor, tiedEmbedding: true }],
+  [pixels, { image: colours, positions: 'learned', activation: 'swiglu', attention: 'softmax' }],
+  [pixels, { positions: 'rotary', norm: 'rms', attention: favor }],
+  [images, { reversible: true, attention: [favor, shared] }],
+  [pixels, { reversible: true, attention: [favor, shared] }],
 ] as const;
 
 describe.each(cases.map(([family, options]) => ({ family, options, told: JSON.stringify(options) })))(
