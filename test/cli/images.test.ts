@@ -121,7 +121,11 @@ describe('image classification', () => {
       [[images, ...classify, '--pooling', 'first'], 2, '--pooling'],
       [[images, ...classify, '--text', 'body'], 2, '--text: image-classification does not have it'],
       [[images, ...classify, '--carry-state'], 2, '--carry-state: expected a model that continues texts'],
-      [[images, ...classify, '--positions', 'learned', '--max-length', '5'], 2, '--max-length: expected 4, which follows'],
+      [
+        [images, ...classify, '--positions', 'learned', '--max-length', '5'],
+        2,
+        '--max-length: expected 4, which follows',
+      ],
       [
         [images, '--task', 'image-modelling', '--pooling', 'class-token'],
         2,

@@ -151,7 +151,10 @@ describe('added positions', () => {
     const y = await compute(
       ({ x, at, r, c }: Record<'x' | 'r' | 'c', Tensor> & { at: Tensor<'uint32'> }) => {
         const tables = { rows: { weight: r }, columns: { weight: c } };
-        return withPositions({ kind: 'axial', maxLength: 9, columns: 3, channels: 1 }, tables, x, { at, mask: undefined });
+        return withPositions({ kind: 'axial', maxLength: 9, columns: 3, channels: 1 }, tables, x, {
+          at,
+          mask: undefined,
+        });
       },
       { ...given, r: rows, c: columns },
     );
