@@ -35,7 +35,7 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
   ),
   commandEntry(
     'generate',
-    'generate text with a model',
+    'generate text, or images, with a model',
     async () => (await import('./generate.js')).generateCommand,
     async () => (await import('./generate-run.js')).runGenerate,
   ),
@@ -47,13 +47,13 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
   ),
   commandEntry(
     'predict',
-    'tell the class of texts, or their values, with a classifier',
+    'tell the class of texts or images, or values of texts, with a classifier',
     async () => (await import('./embed.js')).predictTextsCommand,
     async () => (await import('./embed-run.js')).runPredictTexts,
   ),
   commandEntry(
     'embed',
-    'turn texts into vectors with any model',
+    'turn texts, or images, into vectors with any model',
     async () => (await import('./embed.js')).embedCommand,
     async () => (await import('./embed-run.js')).runEmbed,
   ),

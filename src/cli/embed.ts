@@ -42,7 +42,8 @@ const files = {
 };
 const isReport = ({ out }: Pick<TextVectorOptions, 'out'>) => out !== undefined && !isStandardOutput(out);
 const rowsNotes = `Rows come in the order of the texts, with the file and the line that each ends in. Texts are read as a
-stream, so that files may be of any length.`;
+stream, so that files may be of any length. Models of images read PNG and JPEG files, IDX files and folders of images,
+whose rows tell the number of an image in its file.`;
 
 export const embedCommand: CommandWords<typeof embedSchema> = {
   arguments: [{ name: '<folder>', text: 'the folder of a model' }, files],
@@ -69,6 +70,7 @@ export const predictTextsCommand: CommandWords<typeof predictSchema> = {
 
 Examples:
   performer predict runs/spam inbox/*.eml
+  performer predict runs/kinds photos/*.png
   performer predict runs/spam mails.csv --text body --format jsonl --out told.jsonl`,
   isReport,
 };

@@ -13,6 +13,8 @@ ${taskNames()
   .join('\n')}
 
 Labelled texts are tables (.csv, .tsv), JSON lines (.jsonl), or a folder with a folder for each class.
+Images are PNG or JPEG files, a folder with a folder for each class, or IDX files, each with that of its labels behind it; all
+have one size.
 
 Flags override the config file, which overrides the preset:
 ${presetTable()}
@@ -32,13 +34,15 @@ Examples:
   performer train book.txt --out runs/book
   performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
   performer train --out runs/book --resume --steps 2000
-  performer train mails.csv --out runs/spam --task classification --text body --label folder`;
+  performer train mails.csv --out runs/spam --task classification --text body --label folder
+  performer train images/ --out runs/kinds --task image-classification --patch 4
+  performer train train-images-idx3-ubyte.gz --out runs/pixels --task image-modelling`;
 
 export const trainCommand: CommandWords<typeof trainSchema> = {
   arguments: [
     {
       name: '[files...]',
-      text: 'what is learned from, in this order: text, or labelled texts; needed unless --resume is given',
+      text: 'what is learned from, in this order: text, labelled texts, or images; needed unless --resume is given',
     },
   ],
   options: trainSchema,

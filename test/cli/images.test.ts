@@ -169,6 +169,13 @@ describe('image modelling', () => {
 
     const half = join(folder, 'half.png');
     await writeFile(half, encodePng(given[0]!.image));
+    const embedded = await performer(['embed', out, half]);
+    expect(embedded.out.split('\n')[1]!.split(',').length).toBe(2 + 16);
+    expect((await performer(['embed', out, half, '--window', '5'])).err).toContain('--window: images do not have it');
+    expect((await performer(['predict', out, half])).err).toContain('expected a classifier, got a pixel-model');
+    expect((await performer(['evaluate', out, images, '--window', '5'])).err).toContain(
+      '--window: images are read whole',
+    );
     const completed = await performer(['generate', out, '--out', png, '--complete', half, '--kept-rows', '5']);
     expect(completed).toMatchObject({ code: 0 });
     const { pixels } = decodeImage(await readFile(png));

@@ -94,7 +94,7 @@ it('whoever knows the kind asks for it, and another is an error', async () => {
     'loadModel: expected a model of the kind language-model, got classifier.',
   );
   await expect(loadModel(files, { kind: 'transformer' as never })).rejects.toThrow(
-    /regressor, performer, encoder-decoder as kind, got transformer/,
+    /regressor, performer, encoder-decoder, image-classifier, pixel-model as kind, got transformer/,
   );
 });
 

@@ -11,6 +11,7 @@ import {
   trainModel,
 } from '../../src/index.js';
 import { taskNames } from '../../src/tasks/index.js';
+import { halves } from '../support/image-files.js';
 
 const size = { dim: 16, depth: 1, heads: 2, headDim: 8, attention: { features: { featureCount: 16 } } } as const;
 const short = { ...size, steps: 8, batch: 4, window: 24, learningRate: 1e-2 } as const;
@@ -73,13 +74,20 @@ it('every task of the registry is trained by its name', async () => {
     classification: classified,
     regression: counted,
     'sequence-to-sequence': pairs,
+    'image-classification': halves(8),
+    'image-modelling': halves(8),
   };
   for (const task of taskNames()) {
     const data = dataOf[task] ?? running;
-    const model = await trainModel(data as never, { ...short, steps: 1, task } as never);
+    const { window, ...size } = short;
+    const options = { ...size, steps: 1, task, ...(task.startsWith('image') ? {} : { window }) };
+    const model = await trainModel(data as never, options as never);
     kinds.push((model as { readonly kind: string }).kind);
   }
-  expect(kinds).toEqual(['language-model', 'encoder', 'classifier', 'regressor', 'encoder-decoder']);
+  expect(kinds).toEqual([
+    ...['language-model', 'encoder', 'classifier', 'regressor', 'encoder-decoder'],
+    ...['image-classifier', 'pixel-model'],
+  ]);
 });
 
 it('data that come one by one, and sources, give what lists give', async () => {
