@@ -48,7 +48,10 @@ import {
 } from './rows.js';
 import { addSums, type FeatureSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
-export interface ChunkTokens extends QueryTokens, KeyTokens {}
+export interface ChunkTokens extends QueryTokens, KeyTokens {
+  /** Where keys decay, the sum of logDecay from the first token of the chunk up to each, [batch, chunk, keyHeads, 1]. */
+  readonly decaySoFar?: Tensor | undefined;
+}
 
 export interface ChunkForm {
   /** Guarded. */
@@ -146,6 +149,8 @@ export interface ChunkGradients {
   readonly query: Tensor;
   readonly key: Tensor;
   readonly value: Tensor;
+  /** Of the scales of the keys, whether a map has these or not: [batch, chunk, keyHeads, 1]. */
+  readonly keyScale: Tensor;
   /** Of the map's learned tensors, in their order. */
   readonly learned: readonly Tensor[];
   /** Z of the chunk before. */
@@ -176,12 +181,13 @@ export function chunkGradients(
   const ofLater = readSums(key, splitSums(later));
   const gValue = add(matmul(scores, numerator, { transposeLeft: true }), ofLater.numerator);
   const gWeight = add(matmul(scores, denominator, { transposeLeft: true }), ofLater.denominator);
+  const keyScale = add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight));
   return {
     ...chunkTokenGradients(form, queries, keys, {
       query: gQuery,
       queryScale: gScale,
       key: gKey,
-      keyScale: add(sum(multiply(weighted, gValue), -1, true), multiply(weight, gWeight)),
+      keyScale,
     }),
     value: swapHeads(multiply(gValue, weight)),
     earlier: multiply(add(later, matmul(g, query, { transposeLeft: true })), decay),
@@ -202,7 +208,7 @@ export function chunkTokenGradients(
     /** [batch, keyHeads, chunk, 1] */
     readonly keyScale: Tensor;
   },
-): Pick<ChunkGradients, 'query' | 'key' | 'learned'> {
+): Pick<ChunkGradients, 'query' | 'key' | 'keyScale' | 'learned'> {
   const ofQuery = {
     values: asQueries(g.query, queries, group),
     logScale: g.queryScale === undefined ? undefined : swapHeads(g.queryScale),
@@ -212,5 +218,5 @@ export function chunkTokenGradients(
     ...keyResults(keys, g.key, g.keyScale, isLogarithmic),
   ];
   const { tokens, learned } = tokenGradients(results, [queries.rows, keys.rows], map);
-  return { query: tokens[0]!, key: tokens[1]!, learned };
+  return { query: tokens[0]!, key: tokens[1]!, keyScale: swapHeads(g.keyScale), learned };
 }

@@ -2,19 +2,20 @@
  * Causal FAVOR+ in log space, position by position: the form that no size of queries and keys can break.
  *
  *   a_q, a_k  the log-features of queries and keys
- *   M_i       the running maximum of a_k per feature, up to position i
+ *   g         the logDecay of a position, 0 where keys do not decay
+ *   M_i       the running maximum of a_k per feature, up to position i, each smaller by the decay since
  *   S_i       the sums over the keys up to i, each feature at its scale M_i
  *   p_i       the weights of the features for query i
  *   G         the gradient of [num, den]
  *   Z         that of S, from all that reads it from this position on
  *
- *   M_i = max(M_{i−1}, a_k,i);   S_i = e^{M_{i−1} − M_i} S_{i−1} + e^{a_k,i − M_i} [v_i, 1]ᵀ;
+ *   M_i = max(M_{i−1} + g_i, a_k,i);   S_i = e^{M_{i−1} + g_i − M_i} S_{i−1} + e^{a_k,i − M_i} [v_i, 1]ᵀ;
  *   p_i = softmax(a_q,i + M_i);  [num, den]_i = p_i S_i, at the scale logSumExp(a_q,i + M_i).
  *
  * The largest term of a row has a factor S ≥ 1 and a p ≥ 1/features, so den ≥ 1/features. A weight of the row is
  * p_if e^{a_k,jf − M_if}/den_i, from which the gradients follow:
  *
- *   ∂a_q,if = p_if (S_if·G_i);        Z_j = p_j G_jᵀ + e^{M_j − M_{j+1}} Z_{j+1};
+ *   ∂a_q,if = p_if (S_if·G_i);        Z_j = p_j G_jᵀ + e^{M_j + g_{j+1} − M_{j+1}} Z_{j+1};
  *   ∂a_k,jf = e^{a_k,jf − M_jf} (Z_jf·[v_j, 1]);    ∂v_j = Σ_f e^{a_k,jf − M_jf} Z_jf.
  *
  * No factor exceeds 1. This is linear in the length, keeps one state at a time, and is several times slower than
@@ -24,6 +25,7 @@
 import {
   add,
   broadcastTo,
+  cumulativeSum,
   exp,
   logSumExp,
   matmul,
@@ -37,6 +39,7 @@ import {
   slice,
   softmax,
   subtract,
+  sum,
   type Tensor,
   transpose,
 } from '../graph/index.js';
@@ -50,6 +53,8 @@ export interface LogSpaceInputs {
   readonly key: Tensor;
   /** [length, batch, keyHeads, 1, dim] */
   readonly value: Tensor;
+  /** g [length, batch, keyHeads, 1, 1]; absent where keys do not decay. */
+  readonly logDecay?: Tensor | undefined;
   /** What was read before, normalized. */
   readonly state: AttentionState;
 }
@@ -66,13 +71,28 @@ interface Read {
   readonly queryWeight: Tensor;
 }
 
-/** One position read into the state: sum [batch, keyHeads, features, dim + 1], scale [batch, keyHeads, 1, features]. */
-function read([sum, scale]: readonly Tensor[], [query, key, extended]: readonly Tensor[]): Read {
-  const top = maximum(scale!, key!);
-  const decay = exp(subtract(scale!, top));
+/** A scale after the decay of a position, if any. */
+function decayed(scale: Tensor, logDecay: Tensor | undefined): Tensor {
+  return logDecay === undefined ? scale : add(scale, logDecay);
+}
+
+/** One position read into the state: its sum [batch, keyHeads, features, dim + 1], scale [batch, keyHeads, 1, features]. */
+function read(
+  [total, scale]: readonly Tensor[],
+  [query, key, extended]: readonly Tensor[],
+  logDecay: Tensor | undefined,
+): Read {
+  const before = decayed(scale!, logDecay);
+  const top = maximum(before, key!);
+  const decay = exp(subtract(before, top));
   const weight = exp(subtract(key!, top));
-  const next = add(multiply(sum!, column(decay)), multiply(column(weight), extended!));
+  const next = add(multiply(total!, column(decay)), multiply(column(weight), extended!));
   return { next: [next, top], decay, weight, queryWeight: softmax(add(query!, top)) };
+}
+
+/** What a loop reads beside the rest, if there is something. */
+function given(logDecay: Tensor | undefined): readonly Tensor[] {
+  return logDecay === undefined ? [] : [logDecay];
 }
 
 function scaleOf({ logScale }: AttentionState): Tensor {
@@ -81,19 +101,21 @@ function scaleOf({ logScale }: AttentionState): Tensor {
 }
 
 /** [num, den], [length, batch, keyHeads, group, dim + 1]. */
-export function logSpaceCausal({ query, key, value, state }: LogSpaceInputs): Tensor {
+export function logSpaceCausal({ query, key, value, logDecay, state }: LogSpaceInputs): Tensor {
   const start = [state.sum, scaleOf(state)];
-  const { items } = scan(start, [query, key, withOnes(value)], (states, position): ScanStep => {
-    const { next, queryWeight } = read(states, position);
+  const sequences = [query, key, withOnes(value), ...given(logDecay)];
+  const { items } = scan(start, sequences, (states, position): ScanStep => {
+    const { next, queryWeight } = read(states, position, position[3]);
     return { states: next, items: [matmul(queryWeight, next[0])] };
   });
   return items[0]!;
 }
 
 /** The scales of [num, den], [length, batch, keyHeads, group, 1]. */
-export function logSpaceScale({ query, key, state }: Omit<LogSpaceInputs, 'value'>): Tensor {
-  const { items } = scan([scaleOf(state)], [query, key], ([scale], [own, fresh]): ScanStep => {
-    const top = maximum(scale!, fresh!);
+export function logSpaceScale({ query, key, logDecay, state }: Omit<LogSpaceInputs, 'value'>): Tensor {
+  const sequences = [query, key, ...given(logDecay)];
+  const { items } = scan([scaleOf(state)], sequences, ([scale], [own, fresh, decay]): ScanStep => {
+    const top = maximum(decayed(scale!, decay), fresh!);
     return { states: [top], items: [logSumExp(add(own!, top), -1, true)] };
   });
   return items[0]!;
@@ -110,14 +132,15 @@ export interface StateGradient {
  * dim + 1] and that of the state after all positions, if any.
  */
 export function logSpaceCausalGradient(
-  { query, key, value, state }: LogSpaceInputs,
+  { query, key, value, logDecay, state }: LogSpaceInputs,
   gWeighted: Tensor,
   gState: StateGradient | undefined,
 ): { query: Tensor; key: Tensor; value: Tensor; state: Tensor } {
   const extended = withOnes(value);
   const start = [state.sum, scaleOf(state)];
-  const forward = scan(start, [query, key, extended, gWeighted], (states, position): ScanStep => {
-    const { next, decay, weight, queryWeight } = read(states, position);
+  const sequences = [query, key, extended, gWeighted, ...given(logDecay)];
+  const forward = scan(start, sequences, (states, position): ScanStep => {
+    const { next, decay, weight, queryWeight } = read(states, position, position[4]);
     const gQuery = multiply(queryWeight, matmul(position[3]!, next[0], { transposeRight: true }));
     return { states: next, items: [gQuery, queryWeight, weight, decay] };
   });
@@ -148,11 +171,14 @@ export function logSpaceCausalGradient(
 }
 
 /** The state after all keys [length, batch, heads, 1, features], normalized inputs or not, in one product. */
-export function logSpaceState({ key, value, state }: Omit<LogSpaceInputs, 'query'>): AttentionState {
+export function logSpaceState({ key: own, value, logDecay, state }: Omit<LogSpaceInputs, 'query'>): AttentionState {
+  // What comes after a key makes it smaller: summed from the end, so that those near it are exact.
+  const later = logDecay && cumulativeSum(logDecay, 0, { exclusive: true, reverse: true });
+  const key = decayed(own, later);
   const [length, batch, heads, , features] = key.shape;
   const dim = value.staticDim(-1);
   const byHead = (x: Tensor) => transpose(reshape(x, [length!, batch!, heads!, x.dim(-1)]), [1, 2, 0, 3]); // [batch, heads, length, ·]
-  const before = scaleOf(state);
+  const before = decayed(scaleOf(state), logDecay && sum(logDecay, 0));
   const keys = byHead(key);
   const top = maximum(before, max(keys, 2, true));
   const fresh = matmul(exp(subtract(keys, top)), reshape(byHead(withOnes(value)), [batch!, heads!, length!, dim + 1]), {

@@ -24,7 +24,7 @@ import {
 } from './causal-chunk.js';
 import { readRows, rowGradients } from './causal-rows.js';
 import { toSequence } from './layout.js';
-import type { AttentionState } from './state.js';
+import { type AttentionState, raiseBy } from './state.js';
 import { splitSums } from './sums.js';
 import type { TermGradients } from './terms.js';
 
@@ -38,13 +38,16 @@ type Sequences = { readonly [K in keyof ChunkTokens]: ChunkTokens[K] };
 
 interface LoopInputs {
   readonly form: ChunkForm;
-  /** Whether keys have scales of their own and no logarithms: see causal-rows.ts. */
+  /** Whether each row has a scale of its own: see causal-rows.ts. */
   readonly hasRowScales: boolean;
   readonly tokens: Sequences;
   readonly start: AttentionState;
 }
 
-/** The gradients of queries, keys and values [chunks, batch, chunk, ·, dim], of learned tensors, and of the sum of the start. */
+/**
+ * The gradients of queries, keys, values and the scales of keys [chunks, batch, chunk, ·, dim or 1], of learned tensors, and of
+ * the sum of the start.
+ */
 export interface LoopGradients {
   readonly tokens: readonly Tensor[];
   readonly learned: readonly Tensor[];
@@ -63,7 +66,7 @@ export interface ChunkLoop {
 function initialState({ sum: total, logScale }: AttentionState, headroom: number) {
   const scale = reshape(max(logScale, -1, true), [...logScale.shape.slice(0, 2), 1, 1]); // one for each head
   const relative = exp(subtract(reshape(logScale, [...logScale.shape, 1]), scale));
-  const factor = headroom === 1 ? relative : multiply(relative, headroom); // [batch, keyHeads, features, 1]
+  const factor = raiseBy(relative, headroom); // [batch, keyHeads, features, 1]
   return { joined: swapLast(multiply(total, factor)), scale, factor };
 }
 
@@ -114,7 +117,7 @@ export function chunkLoop({ form, hasRowScales, tokens, start }: LoopInputs): Ch
         });
         return {
           states: [result.earlier, ...totals.map((total, at) => add(total, result.learned[at]!))],
-          items: [result.query, result.key, result.value],
+          items: [result.query, result.key, result.value, result.keyScale],
         };
       },
       { reverse: true },

@@ -1,24 +1,29 @@
 /**
- * One chunk of causal FAVOR+ for maps whose keys have scales of their own and no logarithms (trigonometric features): with
- * one scale for the chunk, a large key would take the weights of all that came before it. Each row has its own instead.
+ * One chunk of causal FAVOR+ in which each row has a scale of its own: for maps whose keys have scales and no logarithms
+ * (trigonometric features), where with one scale for the chunk a large key would take the weights of all that came before it,
+ * and for keys that decay, where it would take those of all that come after it.
  *
  *   Q, K, V  the features of queries and keys, and the values
- *   s_j      the scale of key j
- *   R        the largest scale so far; R_before that without this chunk
+ *   L_i      the sum of the logDecay of the tokens of the chunk up to i; 0 where keys do not decay
+ *   s_j      the scale of key j, less L_j
+ *   R        the largest s_j so far; R_before that without this chunk
  *   S        the sums of all keys before the chunk, at the scale R_before
- *   r_i      max(R_before, max_{j≤i} s_j), the scale of row i
+ *   r_i      max(R_before, max_{j≤i} s_j): with L_i, the scale of row i
  *   D_ij     e^{s_j − r_i} for j ≤ i, else 0
  *   c_i      e^{R_before − r_i}
  *   w_j      e^{s_j − R}
+ *   h        what weights are raised by (state.ts), which S and w have in them
  *   G, Z     the gradients of [num, den], and of S after the chunk at the scale R
  *
- *   [num, den] = (Q Kᵀ ∘ D) [V, 1] + c ∘ (Q Sᵀ)
- *   B = G [V, 1]ᵀ ∘ D;   dQ = B K + (c∘G) S;   dK = Bᵀ Q + w∘([V, 1] Z);   d[V, 1] = (Q Kᵀ ∘ D)ᵀ G + w∘(K Zᵀ);
+ *   [num, den] = h(Q Kᵀ ∘ D) [V, 1] + c ∘ (Q Sᵀ)
+ *   B = hG [V, 1]ᵀ ∘ D;   dQ = B K + (c∘G) S;   dK = Bᵀ Q + w∘([V, 1] Z);   d[V, 1] = h(Q Kᵀ ∘ D)ᵀ G + w∘(K Zᵀ);
  *   ds_j = Σ_i (Q Kᵀ)_ij B_ij + w_j [v_j, 1]·(Z k_j);   Z ← e^{R_before − R} Z + (c∘G)ᵀ Q
  *
- * No factor exceeds 1, and r and R are taken as constants. An output depends on nothing that comes later. Axes:
- * [batch, keyHeads, rows, ·].
+ * Row i weighs key j by e^{L_i − L_j}, of which L_i is a factor of the row and goes into its scale; that of the last row goes
+ * into the scale of the state, which is R + L there. No factor exceeds 1, however fast the decay, and r and R are taken as
+ * constants. An output depends on nothing that comes later. Axes: [batch, keyHeads, rows, ·].
  */
+import type { FeatureMap } from '../features/index.js';
 import {
   add,
   concatenate,
@@ -47,10 +52,10 @@ import {
   chunkTokenGradients,
 } from './causal-chunk.js';
 import { massOf } from './guard.js';
-import { gatherHeads } from './heads.js';
+import { gatherHeads, repeatRows } from './heads.js';
 import { swapHeads, withOnes } from './layout.js';
-import { asQueries, keyRows, queryRows, queryScale } from './rows.js';
-import { maskedLogScale } from './state.js';
+import { asQueries, type KeyRows, keyRows, queryRows, queryScale, turned } from './rows.js';
+import { maskedLogScale, raiseBy } from './state.js';
 import { addSums, joinSums, readSums, scaleSums, splitSums, sumsOf, weightsOf } from './sums.js';
 
 /** D [batch, keyHeads, group·chunk, chunk], and c and r [batch, keyHeads, group·chunk, 1]. */
@@ -66,28 +71,46 @@ function rowWeights(
   return { within: exp(subtract(seen, rowScale)), before: exp(subtract(past, rowScale)), rowScale };
 }
 
-/** Reads a chunk after a state. */
-export function readRows({ map, group, tril }: ChunkForm, state: ChunkState, tokens: ChunkTokens): ChunkResult {
-  const queries = queryRows(map, tokens, group);
+/** L [batch, keyHeads, chunk, 1], if keys decay, and the rows of the keys at the scales s. */
+function decayingKeys(map: FeatureMap, tokens: ChunkTokens): { decay: Tensor | undefined; keys: KeyRows } {
   const keys = keyRows(map, tokens);
+  const decay = turned(tokens.decaySoFar);
+  return { decay, keys: decay === undefined ? keys : { ...keys, logScale: subtract(keys.logScale, decay) } };
+}
+
+/** Reads a chunk after a state. */
+export function readRows(
+  { map, group, tril, isLogarithmic, headroom }: ChunkForm,
+  state: ChunkState,
+  tokens: ChunkTokens,
+): ChunkResult {
+  const queries = queryRows(map, tokens, group);
+  const { keys, decay } = decayingKeys(map, tokens);
   const [query, key] = [queries.values, keys.features.values];
-  const scale = maximum(state.scale, max(keys.logScale, 2, true));
-  const decay = exp(subtract(state.scale, scale));
-  const weight = weightsOf(keys.logScale, scale, 1);
+  const top = maximum(state.scale, max(keys.logScale, 2, true));
+  const kept = exp(subtract(state.scale, top));
+  const weight = weightsOf(keys.logScale, top, headroom);
   const { within, before, rowScale } = rowWeights(keys.logScale, state.scale, tril);
   const scores = multiply(matmul(query, key, { transposeRight: true }), within);
   const past = readSums(query, state.sums);
   const own = (x: Tensor) => asQueries(x, queries, group);
-  const mass = () => add(matmul(within, massOf(key)), multiply(before, massOf(state.sums.weights)));
+  const withPast = (ofChunk: Tensor, ofPast: Tensor) => own(add(ofChunk, multiply(before, ofPast)));
+  const decayed = (scale: Tensor) => (decay === undefined ? scale : add(scale, repeatRows(decay, group)));
   return {
-    next: { sums: addSums(scaleSums(state.sums, decay), sumsOf(keys, weight)), scale },
-    terms: {
-      numerator: own(add(matmul(scores, keys.value), multiply(before, past.numerator))),
-      denominator: own(add(sum(scores, -1, true), multiply(before, past.denominator))),
-      logScale: own(add(queryScale(queries, group), rowScale)),
-      mass: map.isSigned ? own(mass()) : undefined,
+    next: {
+      sums: addSums(scaleSums(state.sums, kept), sumsOf(keys, weight)),
+      scale: decay === undefined ? top : add(top, slice(decay, 2, tril.staticDim(1) - 1)),
     },
-    saved: { weight, ...state.sums, decay, past: state.scale },
+    terms: {
+      numerator: withPast(matmul(scores, raiseBy(keys.value, headroom)), past.numerator),
+      denominator: withPast(raiseBy(sum(scores, -1, true), headroom), past.denominator),
+      logScale: own(add(queryScale(queries, group), subtract(decayed(rowScale), Math.log(headroom)))),
+      mass: map.isSigned ? withPast(matmul(within, massOf(key)), massOf(state.sums.weights)) : undefined,
+      seen: isLogarithmic
+        ? withPast(raiseBy(sum(within, -1, true), headroom), sum(state.sums.weights, -1, true))
+        : undefined,
+    },
+    saved: { weight, ...state.sums, decay: kept, past: state.scale },
   };
 }
 
@@ -98,18 +121,22 @@ export function rowGradients(
   { weight, values, weights, decay, past }: ChunkSaved,
   { gNumerator, gDenominator, gScale, later }: ChunkGradientInputs,
 ): ChunkGradients {
-  const { map, group, tril } = form;
-  const [queries, keys] = [queryRows(map, tokens, group), keyRows(map, tokens)];
+  const { map, group, tril, headroom } = form;
+  const queries = queryRows(map, tokens, group);
+  const { keys } = decayingKeys(map, tokens);
   const [query, key] = [queries.values, keys.features.values];
   const { within, before } = rowWeights(keys.logScale, past!, tril);
   const extended = withOnes(keys.value); // [V, 1]
   const g = gatherHeads(swapHeads(concatenate([gNumerator, gDenominator], -1)), group); // G
   const products = matmul(query, key, { transposeRight: true }); // Q Kᵀ
-  const gProducts = multiply(matmul(g, extended, { transposeRight: true }), within); // B
+  const gProducts = multiply(matmul(raiseBy(g, headroom), extended, { transposeRight: true }), within); // B
   const gBefore = multiply(g, before);
   const ofLater = readSums(key, splitSums(later));
   const gLater = multiply(concatenate([ofLater.numerator, ofLater.denominator], -1), weight); // w∘(K Zᵀ)
-  const gExtended = add(matmul(multiply(products, within), g, { transposeLeft: true }), gLater);
+  const gExtended = add(
+    raiseBy(matmul(multiply(products, within), g, { transposeLeft: true }), headroom),
+    gLater,
+  );
   const ofScores = sum(multiply(products, gProducts), -2, true); // [batch, keyHeads, 1, chunk]
   return {
     ...chunkTokenGradients(form, queries, keys, {

@@ -13,6 +13,7 @@ import {
   scope,
   slice,
   subtract,
+  sum,
   type Tensor,
   transpose,
   where,
@@ -36,6 +37,8 @@ export interface TwinInputs {
   readonly group: number;
   /** All of them: [batch, length, heads, dim], the mask [batch, 1, length, 1]. */
   readonly tokens: QueryTokens & KeyTokens;
+  /** [batch, length, keyHeads, 1]; absent where keys do not decay. */
+  readonly logDecay: Tensor | undefined;
   /** Normalized. */
   readonly start: AttentionState;
 }
@@ -49,7 +52,10 @@ export interface GivenScale {
 export interface CausalTwin {
   /** Numerators, denominators and their scales, [batch, length, heads, ·]. */
   terms(): readonly [numerator: Tensor, denominator: Tensor, logScale: Tensor];
-  /** The gradients of queries, keys and values [batch, length, ·, dim], of learned tensors, and of the sum of the start. */
+  /**
+   * The gradients of queries, keys, values and the scales of keys [batch, length, ·, dim or 1], of learned tensors, and of the
+   * sum of the start.
+   */
   gradients(
     g: TermGradients,
     gState: (StateGradient & GivenScale) | undefined,
@@ -71,7 +77,7 @@ function ungrouped(x: Tensor): Tensor {
   return reshape(x, [length, batch, multiplyDims(heads, group), dim]);
 }
 
-export function causalTwin({ map, group, tokens, start }: TwinInputs): CausalTwin {
+export function causalTwin({ map, group, tokens, logDecay, start }: TwinInputs): CausalTwin {
   // Rows [batch, heads, length, ·] by position, and back.
   const toPositions = (x: Tensor, size: number) => grouped(transpose(x, [2, 0, 1, 3]), size);
   const toRows = (x: Tensor) => transpose(ungrouped(x), [1, 2, 0, 3]);
@@ -81,7 +87,8 @@ export function causalTwin({ map, group, tokens, start }: TwinInputs): CausalTwi
   const keysOf = ({ features, value }: ReturnType<typeof keyRows>) => {
     const all = features.logFeatures!;
     const shown = tokens.mask === undefined ? all : where(tokens.mask, all, scalar(maskedLogScale));
-    return { key: toPositions(shown, 1), value: toPositions(value, 1), state: start };
+    const decay = logDecay && toPositions(swapHeads(logDecay), 1);
+    return { key: toPositions(shown, 1), value: toPositions(value, 1), logDecay: decay, state: start };
   };
   const keys = () => keysOf(keyRows(map, tokens));
   return {
@@ -111,12 +118,13 @@ export function causalTwin({ map, group, tokens, start }: TwinInputs): CausalTwi
           [query.rows, key.rows],
           map,
         );
-        return { tokens: [...rows, swapHeads(toRows(found.value))], learned, start: found.state };
+        const others = [found.value, sum(found.key, -1, true)].map((x) => swapHeads(toRows(x)));
+        return { tokens: [...rows, ...others], learned, start: found.state };
       }),
     state: () =>
       scope('logSpace', () => {
-        const { sum, logScale } = logSpaceState(keys());
-        return [sum, logScale];
+        const state = logSpaceState(keys());
+        return [state.sum, state.logScale];
       }),
   };
 }

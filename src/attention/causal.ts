@@ -7,7 +7,7 @@
  * gradient is a loop from the last chunk to the first, which computes the features again; it begins with the gradient of the
  * state after the last token and ends with that of the state before the first. Keys carry a factor e^{logScale}, of which the
  * largest so far is taken out; it cancels exactly, so an output depends on nothing that comes later, except within its chunk
- * through rounding.
+ * through rounding. Where keys decay, each row has a scale of its own (causal-rows.ts).
  *
  * Where float32 loses weights that count (underflow.ts says how this is known), which it does from a standard deviation of 5
  * of queries and keys on, the sums, their gradients and the state are computed in log space instead
@@ -33,12 +33,14 @@ import {
   slice,
   stopGradient,
   subtract,
+  sum as total,
   type Tensor,
   withGradient,
 } from '../graph/index.js';
 import type { ChunkState } from './causal-chunk.js';
 import { type ChunkLoop, chunkLoop, swapLast } from './causal-loop.js';
 import { type CausalTwin, causalTwin } from './causal-twin.js';
+import { decayGradient } from './decay.js';
 import { guarded } from './guard.js';
 import { groupOf } from './heads.js';
 import {
@@ -55,7 +57,14 @@ import {
   withoutHidden,
 } from './layout.js';
 import { keyRows, queryRows } from './rows.js';
-import { type AttentionState, attentionStateLayout, headroomOf, normalizeState, seesKeys } from './state.js';
+import {
+  type AttentionState,
+  attentionStateLayout,
+  decayAfter,
+  headroomOf,
+  normalizeState,
+  seesKeys,
+} from './state.js';
 import { joinSums } from './sums.js';
 import { type AttentionTerms, divideTerms, type TermGradients } from './terms.js';
 import { stateUnderflows, underflows } from './underflow.js';
@@ -131,7 +140,7 @@ function finalState({ sums, scale }: ChunkState, twin: CausalTwin | undefined): 
 /** Throws unless the inputs fit the features and a chunk. */
 function checkCausal(where: string, inputs: AttentionInputs, features: FeatureMap, options: CausalOptions): void {
   const { chunk = defaultChunk, state } = options;
-  checkInputs(where, inputs, true);
+  checkInputs(where, inputs, true, true);
   refuseSequenceWide(where, features);
   expectPositions(where, inputs, features, state !== undefined);
   if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > largestChunk) {
@@ -170,6 +179,7 @@ function causalCore(inputs: AttentionInputs, map: FeatureMap, chunk: number, sta
   const sizes = { batch, keyHeads, featureCount: map.featureCount, valueDim: value.staticDim(-1) };
   const start = startOf(state, sizes, isLogarithmic);
 
+  const decay = inputs.logDecay && reshape(inputs.logDecay, [batch, length, keyHeads, 1]);
   const isPadded = subtractDims(roundUp(length, chunk), length) !== 0;
   const real = keyMask ?? (isPadded ? broadcastTo(cast(scalar(1), 'bool'), [batch, length]) : undefined);
   // Padding is written in int32, which every engine pads, and read back as a mask: [chunks, batch, 1, chunk, 1].
@@ -180,12 +190,13 @@ function causalCore(inputs: AttentionInputs, map: FeatureMap, chunk: number, sta
   const sequence = (x: Tensor | undefined) => x && toSequence(x, chunk);
   const loop = chunkLoop({
     form: { map, group, tril: lowerTriangle(chunk, group), isLogarithmic, headroom: headroomOf(isLogarithmic) },
-    hasRowScales: !isLogarithmic && (ofKey.logScale?.rank ?? 0) > 0,
+    hasRowScales: decay !== undefined || (!isLogarithmic && (ofKey.logScale?.rank ?? 0) > 0),
     tokens: {
       ...{ query: toSequence(query, chunk), key: toSequence(key, chunk), value: toSequence(value, chunk) },
       mask: real && byChunk(real),
       queryPosition: sequence(position.query),
       keyPosition: sequence(position.key),
+      decaySoFar: decay && cumulativeSum(toSequence(decay, chunk), 2),
     },
     start,
   });
@@ -194,11 +205,14 @@ function causalCore(inputs: AttentionInputs, map: FeatureMap, chunk: number, sta
   if (!isLogarithmic) return { loop, twin: undefined, start, visible, isLossy: undefined };
   const { numerator: sums, denominator, seen: weight } = loop.terms;
   const rows = { denominator, sums, seen: weight!, visible: seen && byChunk(seen) };
-  const twin = causalTwin({ map, group, tokens: whole, start });
+  const twin = causalTwin({ map, group, tokens: whole, logDecay: decay, start });
   return { loop, twin, start, visible, isLossy: underflows(rows, map.featureCount) };
 }
 
-/** The gradients of queries, keys and values [chunks, batch, chunk, ·, dim], of learned tensors, and of the sum of the start. */
+/**
+ * The gradients of queries, keys, values and the scales of keys [chunks, batch, chunk, ·, dim or 1], of learned tensors, and of
+ * the sum of the start.
+ */
 function causalGradients(
   { loop, twin, isLossy }: CausalCore,
   { logScale, isFromTwin }: FinalState,
@@ -244,7 +258,8 @@ export function causalTerms(
   const rows =
     twin === undefined ? chunked() : conditional(isLossy!, () => twin.terms().map((x) => splitRows(x, chunk)), chunked);
   const last = finalState(loop.final, twin);
-  const leaves = [inputs.query, inputs.key, inputs.value, ...(map.learned ?? []), start.sum];
+  const { query, key, value, logDecay } = inputs;
+  const leaves = [query, key, value, ...(map.learned ?? []), start.sum, ...(logDecay === undefined ? [] : [logDecay])];
   const outputs = [...rows.map((x) => joinRows(x, length)), last.sum];
   const [numerator, denominator, logScale, sum] = withGradient(
     leaves,
@@ -253,11 +268,20 @@ export function causalTerms(
       const orZeros = (x: Tensor | undefined, at: number) => x ?? broadcastTo(scalar(0), outputs[at]!.shape);
       const g = { numerator: orZeros(ofNumerator, 0), denominator: orZeros(ofDenominator, 1), logScale: ofScale };
       const found = causalGradients(core, last, g, ofSum, { chunk, termScale: outputs[2]! });
-      return found.map((each, at) => (at < 3 ? fromSequence(each, length) : each));
+      const [gQuery, gKey, gValue, ofKeys] = found.slice(0, 4).map((each) => fromSequence(each, length));
+      const ofDecay = () =>
+        decayGradient({
+          ...{ numerator: outputs[0]!, denominator: outputs[1]!, gradients: g, ofKeys: ofKeys! },
+          state: ofSum && { sum: outputs[3]!, gradient: ofSum },
+        });
+      return [gQuery, gKey, gValue, ...found.slice(4), ...(logDecay === undefined ? [] : [ofDecay()])];
     },
   ) as [Tensor, Tensor, Tensor, Tensor];
   const mass = loop.terms.mass && stopGradient(joinRows(chunkRows(loop.terms.mass), length));
-  return { terms: { numerator, denominator, logScale, mass, visible }, state: { sum, logScale: last.logScale } };
+  return {
+    terms: { numerator, denominator, logScale, mass, visible },
+    state: { sum, logScale: last.logScale, logDecay: decayAfter(state, logDecay && total(logDecay, 1)) },
+  };
 }
 
 /**

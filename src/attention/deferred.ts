@@ -1,9 +1,10 @@
 /**
  * Causal FAVOR+ one token at a time, the state left as it is: the last tokens stand beside it until they are added.
  *
- *   w = e^{a_k − M};   [num, den] = softmax(a_q + M)·(S + Σ_{recent and own} w_j [v_j, 1]ᵀ)
+ *   w = e^{a_k − M − L};   [num, den] = softmax(a_q + M)·(S + Σ_{recent and own} w_j [v_j, 1]ᵀ)
  *
- * with log-features a and the state's sum S and scales M. A token reads the state and writes a row for each head, where
+ * with log-features a, the state's sum S and scales M, and the sum L of the logDecay of the recent tokens and the own one (0 where
+ * keys do not decay): a decay makes the scale of the state smaller, M + L, and with it what stands beside it. A token reads the state and writes a row for each head, where
  * the recurrent form (recurrent.ts) writes the whole state: what costs most where an engine copies what it gives back.
  * M cannot follow the keys meanwhile, so a weight can overflow: a token with one above `largestDeferredWeight` must be
  * read by the recurrent form instead.
@@ -13,7 +14,7 @@ import { add, exp, matmul, max, multiply, reshape, scalar, subtract, sum, type T
 import { massOf, massOfState } from './guard.js';
 import type { AttentionInputs } from './layout.js';
 import { tokenFeatures, tokenTerms, weightsAt } from './recurrent.js';
-import { type AttentionState, seesKeys } from './state.js';
+import { type AttentionState, decayAfter, decayScale, seesKeys } from './state.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 
 /** Tokens that no state holds yet: each one's part of a sum is the product of its weights and its value. */
@@ -22,6 +23,8 @@ export interface RecentTokens<T = Tensor> {
   readonly weight: T;
   /** [batch, keyHeads, tokens, dim + 1], the last of them 1 */
   readonly value: T;
+  /** The logDecay of each, [batch, keyHeads, tokens, 1], 0 for a token that is none; absent where keys do not decay. */
+  readonly logDecay?: T | undefined;
 }
 
 /** A state and the tokens after it. */
@@ -38,9 +41,10 @@ export function deferredTerms(
   features: FeatureMap,
   state: DeferredState,
 ): { readonly terms: AttentionTerms; readonly state: RecentTokens } {
-  const token = tokenFeatures('deferredAttention', inputs, features, state);
-  const { map, keyScale, keyValues, value, before } = token;
   const { recent } = state;
+  const found = { logScale: decayScale(state.logScale, recentDecay(recent)) };
+  const token = tokenFeatures('deferredAttention', inputs, features, { ...state, ...found });
+  const { map, keyScale, keyValues, value, before, logDecay } = token;
   const relative = exp(subtract(keyScale, before)); // [batch, keyHeads, 1, features]
   const shown = keyValues === undefined ? relative : multiply(keyValues, relative);
   const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [...inputs.keyMask.shape, 1, 1]);
@@ -53,7 +57,7 @@ export function deferredTerms(
     mass: map.isSigned ? massWith(state, weight) : undefined,
     visible: mask && seesKeys(max(before, -1, true)),
   });
-  return { terms, state: { weight, value } };
+  return { terms, state: { weight, value, logDecay: logDecay && reshape(logDecay, [...logDecay.shape, 1, 1]) } };
 }
 
 /**
@@ -74,7 +78,16 @@ function massWith({ sum: total, recent }: DeferredState, weight: Tensor): Tensor
   return add(massOfState(total), add(sum(massOf(recent.weight), -2, true), massOf(weight)));
 }
 
+/** The decay of the recent tokens together, [batch, keyHeads]. */
+function recentDecay({ logDecay }: RecentTokens): Tensor | undefined {
+  return logDecay && sum(logDecay, [2, 3]);
+}
+
 /** The state with the recent tokens in it. */
-export function addRecent({ sum: total, logScale, recent }: DeferredState): AttentionState {
-  return { sum: add(total, matmul(recent.weight, recent.value, { transposeLeft: true })), logScale };
+export function addRecent({ recent, ...state }: DeferredState): AttentionState {
+  return {
+    sum: add(state.sum, matmul(recent.weight, recent.value, { transposeLeft: true })),
+    logScale: decayScale(state.logScale, recentDecay(recent)),
+    logDecay: decayAfter(state, recentDecay(recent)),
+  };
 }

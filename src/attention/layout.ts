@@ -37,6 +37,11 @@ export interface AttentionInputs {
    * position i of both is taken for one token: the query of a hidden token counts as zeros if it is not finite.
    */
   readonly keyMask?: Tensor<'bool'> | undefined;
+  /**
+   * [batch, keys, keyHeads], finite numbers of 0 or less: the logarithm of what each token multiplies all keys before it by, in
+   * numerators and denominators alike. Of causal attention through a feature map alone; hidden tokens multiply by 1.
+   */
+  readonly logDecay?: Tensor | undefined;
   /** [batch, queries] and [batch, keys], for features that use positions; 0, 1, … unless given. */
   readonly queryPosition?: AnyTensor | undefined;
   readonly keyPosition?: AnyTensor | undefined;
@@ -47,8 +52,13 @@ function hasWholeGroups(heads: Dim, keyHeads: Dim): boolean {
   return typeof heads === 'number' && typeof keyHeads === 'number' && heads % keyHeads === 0;
 }
 
-/** Throws SHAPE unless the inputs fit together and hold something. */
-export function checkInputs(where: string, { query, key, value, keyMask }: AttentionInputs, isCausal: boolean): void {
+/** Throws SHAPE unless the inputs fit together and hold something, and CONFIG for a decay where there is none. */
+export function checkInputs(
+  where: string,
+  { query, key, value, keyMask, logDecay }: AttentionInputs,
+  isCausal: boolean,
+  hasDecay = false,
+): void {
   const [batch, keys, heads] = key.shape;
   const fits =
     [query, key, value].every(({ rank, shape }) => rank === 4 && !shape.includes(0)) &&
@@ -70,6 +80,16 @@ export function checkInputs(where: string, { query, key, value, keyMask }: Atten
   ) {
     throw new PerformerError('SHAPE', `${where}: expected keyMask bool [${batch}, ${keys}], got ${keyMask}.`);
   }
+  if (logDecay === undefined) return;
+  if (!hasDecay) {
+    throw new PerformerError(
+      'CONFIG',
+      `${where}: expected no logDecay, got ${logDecay}. Causal attention through a feature map has one.`,
+    );
+  }
+  if (!sameShape(logDecay.shape, [batch!, keys!, heads!])) {
+    throw new PerformerError('SHAPE', `${where}: expected logDecay [${batch}, ${keys}, ${heads}], got ${logDecay}.`);
+  }
 }
 
 /** The sum of finite entries: below this in magnitude. */
@@ -80,10 +100,11 @@ const largest = 2 ** 127;
  * neither an output nor a gradient. A query of a hidden token keeps its output while it is finite.
  */
 export function withoutHidden(inputs: AttentionInputs): AttentionInputs {
-  const { query, key, value, keyMask } = inputs;
+  const { query, key, value, keyMask, logDecay } = inputs;
   if (keyMask === undefined) return inputs;
   const chosen = (rows: Tensor<'bool'>, x: Tensor) => where(reshape(rows, [...rows.shape, 1, 1]), x, scalar(0));
-  const shown = { ...inputs, key: chosen(keyMask, key), value: chosen(keyMask, value) };
+  const decay = logDecay && where(reshape(keyMask, [...keyMask.shape, 1]), logDecay, scalar(0));
+  const shown = { ...inputs, key: chosen(keyMask, key), value: chosen(keyMask, value), logDecay: decay };
   if (!sameDim(query.dim(1), key.dim(1))) return shown;
   const isWhole = less(abs(sum(query, [2, 3])), largest); // [batch, length]
   return { ...shown, query: chosen(or(keyMask, isWhole), query) };

@@ -1,9 +1,10 @@
 /**
  * Causal FAVOR+ one token at a time, in constant time and memory: the state is updated and then read.
  *
- *   M' = max(M, a_k);   S ← e^{M − M'} S + e^{a_k − M'} [v, 1]ᵀ;   [num, den] = softmax(a_q + M')·S
+ *   M' = max(M + g, a_k);   S ← e^{M + g − M'} S + e^{a_k − M'} [v, 1]ᵀ;   [num, den] = softmax(a_q + M')·S
  *
- * with log-features a, a running maximum M per feature, and the query's scale free to choose. While the state is built this
+ * with log-features a, the token's logDecay g (0 where keys do not decay), a running maximum M per feature, and the query's scale
+ * free to choose. While the state is built this
  * way, the denominator is never below the weight of the largest term, so that nothing can vanish.
  */
 import type { Dtype } from '../base/array.js';
@@ -41,7 +42,7 @@ import {
   withOnes,
   withoutHidden,
 } from './layout.js';
-import { type AttentionState, maskedLogScale, seesKeys } from './state.js';
+import { type AttentionState, decayAfter, decayScale, maskedLogScale, seesKeys } from './state.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 
 /** What attention reads of one token: features are values·e^scale for a key, and as a map gives them for a query. */
@@ -58,8 +59,10 @@ export interface TokenFeatures {
   readonly keyValues: Tensor | undefined;
   /** [batch, keyHeads, 1, dim + 1], the last of them 1. */
   readonly value: Tensor;
-  /** The scales of the state, [batch, keyHeads, 1, features]. */
+  /** The scales of the state as the token finds them, [batch, keyHeads, 1, features]: smaller by its own decay, if any. */
   readonly before: Tensor;
+  /** Its logDecay [batch, keyHeads], 0 for a hidden token; absent where keys do not decay. */
+  readonly logDecay: Tensor | undefined;
 }
 
 /** The features of one token that comes after a state. */
@@ -67,9 +70,10 @@ export function tokenFeatures(
   where: string,
   given: AttentionInputs,
   features: FeatureMap,
+  /** Already smaller by what came after the state, if anything. */
   { logScale }: AttentionState,
 ): TokenFeatures {
-  checkInputs(where, given, true);
+  checkInputs(where, given, true, true);
   const inputs = withoutHidden(given);
   refuseSequenceWide(where, features);
   expectPositions(where, inputs, features, true);
@@ -77,6 +81,7 @@ export function tokenFeatures(
   const map = guarded(features);
   const position = positionsOf(where, inputs, map, swapHeads);
   const key = map.key(swapHeads(inputs.key), position.key);
+  const logDecay = inputs.logDecay && reshape(inputs.logDecay, [batch, heads]);
   return {
     map,
     group: groupOf(inputs.query, inputs.key),
@@ -84,7 +89,8 @@ export function tokenFeatures(
     keyScale: key.logFeatures ?? broadcastTo(key.logScale ?? scalar(0), [batch, heads, 1, 1]),
     keyValues: key.logFeatures === undefined ? key.values : undefined,
     value: withOnes(swapHeads(inputs.value)),
-    before: reshape(logScale, [batch, heads, 1, map.featureCount]),
+    before: reshape(decayScale(logScale, logDecay), [batch, heads, 1, map.featureCount]),
+    logDecay,
   };
 }
 
@@ -123,7 +129,7 @@ export function recurrentTerms(
   state: AttentionState,
 ): { readonly terms: AttentionTerms; readonly state: AttentionState } {
   const token = tokenFeatures('recurrentAttention', inputs, features, state);
-  const { map, keyScale, keyValues, value, before } = token;
+  const { map, keyScale, keyValues, value, before, logDecay } = token;
   const [batch, heads] = before.shape as [Dim, Dim];
   const mask = inputs.keyMask === undefined ? undefined : reshape(inputs.keyMask, [batch, 1, 1, 1]);
   const fresh = mask === undefined ? keyScale : where(mask, keyScale, scalar(maskedLogScale));
@@ -138,7 +144,8 @@ export function recurrentTerms(
     mass: map.isSigned ? massOfState(sum) : undefined,
     visible: mask && or(mask, seesKeys(max(before, -1, true))),
   });
-  return { terms, state: { sum, logScale: reshape(top, [batch, heads, map.featureCount]) } };
+  const next = { sum, logScale: reshape(top, [batch, heads, map.featureCount]) };
+  return { terms, state: { ...next, logDecay: decayAfter(state, logDecay) } };
 }
 
 /**

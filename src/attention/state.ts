@@ -5,6 +5,8 @@
  * column, the denominator. States of consecutive stretches merge associatively (`mergeStates`), which is how several
  * machines read one sequence.
  *
+ * Keys may decay: a token then multiplies the state before it by e^{logDecay}, which its logScale alone has to tell.
+ *
  * Only the product sum·exp(logScale) has a meaning: attention gives the whole gradient of a state to its sum, and takes the
  * logScale as a constant.
  *
@@ -12,6 +14,7 @@
  * checkpoints and sessions keep their digest (`projectionDigest`) beside the state and refuse others.
  */
 import type { Dim } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
 import type { StateSpec } from '../base/layout.js';
 import {
   add,
@@ -36,6 +39,8 @@ export interface AttentionState<T = Tensor> {
   readonly sum: T;
   /** [batch, keyHeads, features]; `emptyLogScale` while nothing was read. */
   readonly logScale: T;
+  /** [batch, keyHeads]: by what the tokens read multiply a state before them (its logarithm), where they decay; for merging. */
+  readonly logDecay?: T | undefined;
 }
 
 /** The logScale of nothing: finite, so that differences of it are numbers, and below every real one, which are above half of it. */
@@ -58,14 +63,41 @@ export function attentionStateLayout(sizes: {
   };
 }
 
-/** The state after two stretches of tokens, from those after each alone: associative, and the order counts for nothing. */
+/**
+ * The state after two stretches of tokens, from those after each alone: associative. The order counts for nothing, unless keys
+ * decay: the first stretch is then the earlier one, which the second makes smaller.
+ *
+ * @throws CONFIG where one of them has a decay and the other has none.
+ */
 export function mergeStates(a: AttentionState, b: AttentionState): AttentionState {
-  const logScale = stopGradient(maximum(a.logScale, b.logScale));
-  const scaled = (state: AttentionState) => {
-    const factor = exp(subtract(state.logScale, logScale));
-    return multiply(state.sum, reshape(factor, [...factor.shape, 1]));
+  if ((a.logDecay === undefined) !== (b.logDecay === undefined)) {
+    throw new PerformerError('CONFIG', 'mergeStates: expected a logDecay of both states or of none, got one.');
+  }
+  const earlier = decayScale(a.logScale, b.logDecay);
+  const logScale = stopGradient(maximum(earlier, b.logScale));
+  const scaled = (total: Tensor, own: Tensor) => {
+    const factor = exp(subtract(own, logScale));
+    return multiply(total, reshape(factor, [...factor.shape, 1]));
   };
-  return { sum: add(scaled(a), scaled(b)), logScale };
+  return {
+    sum: add(scaled(a.sum, earlier), scaled(b.sum, b.logScale)),
+    logScale,
+    logDecay: a.logDecay && b.logDecay && add(a.logDecay, b.logDecay),
+  };
+}
+
+/** A logScale [batch, keyHeads, features] after tokens whose decays add up to `logDecay` [batch, keyHeads]. */
+export function decayScale(logScale: Tensor, logDecay: Tensor | undefined): Tensor {
+  return logDecay === undefined ? logScale : add(logScale, reshape(logDecay, [...logDecay.shape, 1]));
+}
+
+/**
+ * The logDecay of a state after tokens whose decays add up to `own` [batch, keyHeads], read after another state, `before`. It is
+ * that of all tokens since nothing was read, and unknown where `before` has none.
+ */
+export function decayAfter(before: AttentionState | undefined, own: Tensor | undefined): Tensor | undefined {
+  if (before === undefined || own === undefined) return own;
+  return before.logDecay && add(before.logDecay, own);
 }
 
 /** Whether a logScale is that of something which has read a key. */
@@ -85,6 +117,11 @@ const raise = 2 ** 58;
  */
 export function headroomOf(isLogarithmic: boolean): number {
   return isLogarithmic ? raise : 1;
+}
+
+/** x times such a factor. */
+export function raiseBy(x: Tensor, headroom: number): Tensor {
+  return headroom === 1 ? x : multiply(x, headroom);
 }
 
 /**

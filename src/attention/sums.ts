@@ -6,11 +6,11 @@
  */
 import { add, concatenate, exp, matmul, multiply, reshape, slice, subtract, type Tensor } from '../graph/index.js';
 import type { KeyRows } from './rows.js';
+import { raiseBy } from './state.js';
 
 /** The weights e^{logScale − scale} times `headroom` (see state.ts), [..., 1]. */
 export function weightsOf(logScale: Tensor, scale: Tensor, headroom: number): Tensor {
-  const weights = exp(subtract(logScale, scale));
-  return headroom === 1 ? weights : multiply(weights, headroom);
+  return raiseBy(exp(subtract(logScale, scale)), headroom);
 }
 
 /** The sums of blocks of keys. */

@@ -9,7 +9,7 @@ import type { AnyHostTensor } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { type DrawnAttention, drawAttention, float32Tolerance, maskOf, projectionOf } from './attention-inputs.js';
+import { type DrawnAttention, decayOf, drawAttention, float32Tolerance, maskOf, projectionOf } from './attention-inputs.js';
 import { attentionOracle } from './attention-oracle.js';
 import { type AttentionForm, attentionForms, caseLength, positiveMap } from './attention-run.js';
 
@@ -26,6 +26,8 @@ export interface AttentionCase {
   readonly batch: number;
   readonly heads: number;
   readonly isVisible?: (item: number, position: number) => boolean;
+  /** What a token multiplies all before it by. */
+  readonly factor?: (item: number, position: number, head: number) => number;
 }
 
 export const masks: Readonly<Record<string, NonNullable<AttentionCase['isVisible']>>> = {
@@ -45,16 +47,20 @@ export function distance(got: AnyHostTensor, expected: AnyHostTensor): number {
 }
 
 function inputsOf(
-  { name: _, isVisible, features, ...sizes }: AttentionCase,
+  { name: _, isVisible, factor, features, ...sizes }: AttentionCase,
   { isCross = false }: AttentionForm,
 ): DrawnAttention {
   const drawn = drawAttention({ ...sizes, length: caseLength, ...(isCross ? { queries: 9 } : {}) });
-  return isVisible === undefined ? drawn : { ...drawn, keyMask: maskOf(sizes.batch, caseLength, isVisible) };
+  return {
+    ...drawn,
+    ...(isVisible && { keyMask: maskOf(sizes.batch, caseLength, isVisible) }),
+    ...(factor && { logDecay: decayOf({ ...sizes, length: caseLength }, factor) }),
+  };
 }
 
-/** Declares the tests of all forms and engines for the cases. */
-export function describeConformance(cases: readonly AttentionCase[]): void {
-  describe.each(attentionForms)('$name', (form) => {
+/** Declares the tests of all forms, unless others are given, and engines for the cases. */
+export function describeConformance(cases: readonly AttentionCase[], forms = attentionForms): void {
+  describe.each(forms)('$name', (form) => {
     const { readsMaskedState } = form;
     const canRun = ({ isVisible, batch }: AttentionCase) =>
       readsMaskedState === undefined ||

@@ -9,6 +9,8 @@ export interface DrawnAttention {
   readonly key: HostTensor;
   readonly value: HostTensor;
   readonly keyMask?: HostTensor<'bool'>;
+  /** [batch, keys, heads] */
+  readonly logDecay?: HostTensor;
   /** [batch, queries] and [batch, keys] */
   readonly queryPosition?: AnyHostTensor;
   readonly keyPosition?: AnyHostTensor;
@@ -46,6 +48,17 @@ export function maskOf(
     Number(isVisible(Math.floor(at / length), at % length)),
   );
   return { dtype: 'bool', shape: [batch, length], data };
+}
+
+/** Decays [batch, length, heads] from a rule that gives what a token multiplies all before it by. */
+export function decayOf(
+  { batch, length, heads }: Pick<AttentionSizes, 'batch' | 'length' | 'heads'>,
+  factor: (item: number, position: number, head: number) => number,
+): HostTensor {
+  const data = Float32Array.from({ length: batch * length * heads }, (_, at) =>
+    Math.log(factor(Math.floor(at / (length * heads)), Math.floor(at / heads) % length, at % heads)),
+  );
+  return { dtype: 'float32', shape: [batch, length, heads], data };
 }
 
 /** Positions from `start` to `end` along axis 1. */

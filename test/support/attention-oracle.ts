@@ -4,6 +4,7 @@
  *
  *   through features:  weight_ij = Σ_f exp(a_f(q_i) + a_f(k_j)),  a(x) = Ωx·d^(−1/4) − |x|²/(2√d)
  *   exact:             weight_ij = exp(q_i·k_j/√d)
+ *   with decays:       weight_ij is multiplied by exp(Σ_{j<t≤i} logDecay_t)
  *   output_i = Σ_j weight_ij v_j / Σ_j weight_ij over the keys j that i sees; zeros where it sees none.
  */
 import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
@@ -17,6 +18,8 @@ export interface OracleInputs {
   readonly value: AnyHostTensor;
   /** [batch, keys] */
   readonly keyMask?: AnyHostTensor;
+  /** [batch, keys, heads] */
+  readonly logDecay?: AnyHostTensor;
 }
 
 export interface OracleOptions {
@@ -67,7 +70,7 @@ export function rowsOf({ shape, data }: AnyHostTensor): Float64Array[] {
 
 /** The outputs [batch, rows, heads, valueDim] in float64. */
 export function attentionOracle(
-  { query, key, value, keyMask }: OracleInputs,
+  { query, key, value, keyMask, logDecay }: OracleInputs,
   { isCausal, projection, rows }: OracleOptions,
 ): HostTensor<'float64'> {
   const [batch, queries, heads, dim] = query.shape as [number, number, number, number];
@@ -84,11 +87,19 @@ export function attentionOracle(
       const encodedKeys = vectorsOf(key, item, head).map(encode);
       const values = vectorsOf(value, item, head);
       const queryVectors = vectorsOf(query, item, head);
+      let soFar = 0;
+      const decays = encodedKeys.map((_, position) => {
+        const at = item * keyCount + position;
+        if (keyMask?.data[at] !== 0) soFar += Number(logDecay?.data[at * heads + head] ?? 0);
+        return soFar;
+      });
       wanted.forEach((row, at) => {
         const encodedQuery = encode(queryVectors[row]!);
         const logWeights = encodedKeys.map((encoded, position) => {
           const isVisible = !(isCausal && position > row) && keyMask?.data[item * keyCount + position] !== 0;
-          return isVisible ? logWeight(encodedQuery, encoded) : Number.NEGATIVE_INFINITY;
+          if (!isVisible) return Number.NEGATIVE_INFINITY;
+          const decay = logDecay === undefined ? 0 : decays[row]! - decays[position]!;
+          return logWeight(encodedQuery, encoded) + decay;
         });
         const top = logWeights.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
         if (top === Number.NEGATIVE_INFINITY) return;

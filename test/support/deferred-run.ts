@@ -41,7 +41,10 @@ export async function streamDeferred(
   const [batch, length, heads, valueDim] = inputs.value.shape as [number, number, number, number];
   let state: State = emptyState(batch, heads, stateFeatures, valueDim);
   const rows = (size: number) => zeros('float64', [batch, heads, window, size]);
-  const none = (): Recent => ({ weight: rows(stateFeatures), value: rows(valueDim + 1) });
+  const none = (): Recent => ({
+    ...{ weight: rows(stateFeatures), value: rows(valueDim + 1) },
+    ...(inputs.logDecay && { logDecay: rows(1) }),
+  });
   let recent = none();
   let count = 0;
   const deferredSpecs = specsOf({ ...state, recent });
@@ -72,7 +75,9 @@ export async function streamDeferred(
     const isWithin = read.state.weight.data.every((weight) => Math.abs(weight) <= largestDeferredWeight);
     if (isWithin) {
       put(recent.weight, count, read.state.weight);
-      put(recent.value, count++, read.state.value);
+      put(recent.value, count, read.state.value);
+      if (recent.logDecay !== undefined) put(recent.logDecay, count, read.state.logDecay!);
+      count++;
       pieces.push(read.output);
       continue;
     }
