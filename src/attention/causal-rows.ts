@@ -133,10 +133,7 @@ export function rowGradients(
   const gBefore = multiply(g, before);
   const ofLater = readSums(key, splitSums(later));
   const gLater = multiply(concatenate([ofLater.numerator, ofLater.denominator], -1), weight); // w∘(K Zᵀ)
-  const gExtended = add(
-    raiseBy(matmul(multiply(products, within), g, { transposeLeft: true }), headroom),
-    gLater,
-  );
+  const gExtended = add(raiseBy(matmul(multiply(products, within), g, { transposeLeft: true }), headroom), gLater);
   const ofScores = sum(multiply(products, gProducts), -2, true); // [batch, keyHeads, 1, chunk]
   return {
     ...chunkTokenGradients(form, queries, keys, {

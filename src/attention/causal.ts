@@ -33,8 +33,8 @@ import {
   slice,
   stopGradient,
   subtract,
-  sum as total,
   type Tensor,
+  sum as total,
   withGradient,
 } from '../graph/index.js';
 import type { ChunkState } from './causal-chunk.js';

@@ -12,12 +12,16 @@ const factors: Readonly<Record<string, NonNullable<AttentionCase['factor']>>> = 
 };
 
 const cases = Object.entries(factors).flatMap(([name, factor]) => [
-  ...[1, 4].map((std): AttentionCase => ({
-    ...{ name: `${name}, std ${std}`, dim: 16, features: 24, std, batch: 2, heads: 2, factor },
-  })),
-  ...Object.entries(masks).map(([hidden, isVisible]): AttentionCase => ({
-    ...{ name: `${name}, ${hidden}`, dim: 16, features: 24, std: 1, batch: 3, heads: 2, factor, isVisible },
-  })),
+  ...[1, 4].map(
+    (std): AttentionCase => ({
+      ...{ name: `${name}, std ${std}`, dim: 16, features: 24, std, batch: 2, heads: 2, factor },
+    }),
+  ),
+  ...Object.entries(masks).map(
+    ([hidden, isVisible]): AttentionCase => ({
+      ...{ name: `${name}, ${hidden}`, dim: 16, features: 24, std: 1, batch: 3, heads: 2, factor, isVisible },
+    }),
+  ),
 ]);
 
 describe('attention with decays,', () => {

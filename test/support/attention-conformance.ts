@@ -9,7 +9,14 @@ import type { AnyHostTensor } from '../../src/base/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { type DrawnAttention, decayOf, drawAttention, float32Tolerance, maskOf, projectionOf } from './attention-inputs.js';
+import {
+  type DrawnAttention,
+  decayOf,
+  drawAttention,
+  float32Tolerance,
+  maskOf,
+  projectionOf,
+} from './attention-inputs.js';
 import { attentionOracle } from './attention-oracle.js';
 import { type AttentionForm, attentionForms, caseLength, positiveMap } from './attention-run.js';
 
