@@ -26,6 +26,8 @@ const options: Readonly<Record<string, Partial<LanguageModelOptions>>> = {
   'positions sinusoidal': { positions: 'sinusoidal' },
   'positions axial': { positions: { kind: 'axial', maxLength: longest } },
   'positions none': { positions: 'none' },
+  'forgetting decay': { attention: { forgetting: 'decay' } },
+  'forgetting gates': { attention: { forgetting: 'gates' } },
   'softmax and favor+ in turns': { attention: ['softmax', presets.small.model.attention] },
 };
 

@@ -8,13 +8,14 @@
 import type * as z from 'zod';
 import { type AttentionInputs, bidirectionalAttention, causalAttention } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
 import { parseOptions } from '../base/options.js';
 import { maskOfLengths, positionsFrom, type TokenContext, type Weights } from '../blocks/index.js';
 import { bufferParts, featureMap, featureMapChoice, learnedLayout } from '../features/index.js';
 import { broadcastTo, scalar, type Tensor } from '../graph/index.js';
 import { featureOptions } from './favor.js';
 import type { MixerSizes } from './mixer.js';
-import { buildCrossMixer, buildMixer, completeMixer, mixerChoice } from './registry.js';
+import { buildCrossMixer, buildMixer, completeMixer, mixerChoice, mixerProblems } from './registry.js';
 
 interface Layouts {
   readonly params: object;
@@ -84,7 +85,11 @@ function sizesOf({ dim, heads, headDim = dim / heads, isCausal = false, qkvBias 
 }
 
 function chosen(where: string, { attention }: AttentionLayerOptions, sizes: MixerSizes) {
-  return completeMixer(parseOptions(where, mixerChoice(), attention), sizes);
+  const given = parseOptions(where, mixerChoice(), attention);
+  const [problem] = mixerProblems(given, sizes);
+  if (problem === undefined) return completeMixer(given, sizes);
+  const [path, message] = problem;
+  throw new PerformerError('CONFIG', `${where}: attention.${path.join('.')}: ${message}.`);
 }
 
 /** Attention of rows to each other. Throws CONFIG for options that do not fit. */

@@ -8,6 +8,7 @@ import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import type { MapLeaves } from '../base/tree.js';
 import { type Deferral, type LinearParams, linear, linearLayout, type TokenContext } from '../blocks/index.js';
 import { reshape, rotary, type Tensor } from '../graph/index.js';
+import type { Forgetting } from './forgetting.js';
 import type { MeasuredBuffers, Mixer, MixerOperations, MixerSizes, MixerTraits } from './mixer.js';
 import { normalizeHeads, queryKeyScaleLayout } from './query-key-norm.js';
 
@@ -22,6 +23,8 @@ export interface AttentionParams<F extends object = object, T = Tensor> {
   readonly output: LinearParams<T>;
   /** What normalised queries and keys are multiplied by, [keyHeads]. */
   readonly queryKeyScale?: T | undefined;
+  /** [dim, keyHeads], of gates that forget. */
+  readonly forgetGate?: LinearParams<T> | undefined;
   /** What the core learns; absent where it learns nothing. */
   readonly features?: F | undefined;
 }
@@ -41,6 +44,8 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
   readonly traits: MixerTraits;
   readonly deferral?: Deferral<S, R> | undefined;
   readonly measured?: MeasuredBuffers | undefined;
+  /** How a causal core forgets; absent where it does not. */
+  readonly forgetting?: Forgetting | undefined;
   /** The layout of what is kept of the tokens read, for so many rows. */
   state(batch: Dim): MapLeaves<S, StateSpec>;
   /** Floating-point operations over so many tokens. */
@@ -59,6 +64,7 @@ export interface AttentionCore<F extends object, B extends object, S extends obj
 export function attentionLayout<F extends object>(
   { dim, heads, keyHeads, headDim, outputGain, qkvBias = false, outputBias = true, queryKeyNorm }: MixerSizes,
   features: MapLeaves<F, ParameterSpec> | undefined,
+  forgetGate?: LinearParams<ParameterSpec>,
 ) {
   const inner = heads * headDim;
   const branch = (count: number) => linearLayout(dim, count * headDim, { bias: qkvBias });
@@ -66,6 +72,7 @@ export function attentionLayout<F extends object>(
     ...{ query: branch(heads), key: branch(keyHeads), value: branch(keyHeads) },
     output: linearLayout(inner, dim, { bias: outputBias, gain: outputGain }),
     queryKeyScale: queryKeyNorm && queryKeyScaleLayout(queryKeyNorm, keyHeads),
+    forgetGate,
     features,
   };
 }
@@ -77,13 +84,16 @@ export function attentionMixer<F extends object, B extends object, S extends obj
 ): Mixer<AttentionParams<F>, B, S, R> {
   const { heads, keyHeads, headDim } = sizes;
   const inner = heads * headDim;
-  const { features, attend, ...known } = core;
+  const { features, attend, forgetting, ...known } = core;
   return {
     ...known,
     core,
-    params: attentionLayout(sizes, features) as Mixer<AttentionParams<F>, B, S, R>['params'],
+    params: attentionLayout(sizes, features, forgetting?.gate) as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
-      const inputs = attentionInputs(params, x, { heads, keyHeads, headDim }, context);
+      const inputs = {
+        ...attentionInputs(params, x, { heads, keyHeads, headDim }, context),
+        logDecay: forgetting?.logDecay(params.forgetGate, x),
+      };
       const result = attend(inputs, { features: params.features, buffers }, memory, context.length);
       const [batch, length] = x.shape as [Dim, Dim];
       const { query, key, value } = inputs;

@@ -17,8 +17,10 @@ export function attentionDeferral(sizes: {
   readonly keyHeads: number;
   readonly featureCount: number;
   readonly valueDim: number;
+  /** Whether keys decay (`logDecay`); not unless given. */
+  readonly hasDecay?: boolean | undefined;
 }): Deferral<AttentionState, RecentTokens> {
-  const { keyHeads, featureCount, valueDim } = sizes;
+  const { keyHeads, featureCount, valueDim, hasDecay = false } = sizes;
   return {
     state: (batch) => attentionStateLayout({ batch, ...sizes }),
     rows(batch, window) {
@@ -27,7 +29,7 @@ export function attentionDeferral(sizes: {
         shape: [batch, keyHeads, window, size],
         initial: 0,
       });
-      return { weight: row(featureCount), value: row(valueDim + 1) };
+      return { weight: row(featureCount), value: row(valueDim + 1), logDecay: hasDecay ? row(1) : undefined };
     },
     settle: (state, recent) => addRecent({ ...state, recent }),
     isTaken: ({ weight: { data } }) => {

@@ -2,7 +2,7 @@
  * FAVOR+ (Choromanski et al. 2021): attention through a feature map, linear in the length, with a state of one size.
  *
  * One projection for a layer, shared by its heads. A causal mixer reads a text in chunks, one token after a state in the
- * recurrent form, and one token beside the state in the deferred form: the same function.
+ * recurrent form, and one token beside the state in the deferred form: the same function. It may forget (forgetting.ts).
  */
 import type * as z from 'zod';
 import {
@@ -42,10 +42,16 @@ import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type CrossCore, crossMixer } from './cross-mixer.js';
 import { attentionDeferral } from './deferral.js';
-import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
+import { type Forgetting, forgettingChoice, forgettingOf } from './forgetting.js';
+import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily, type Problem } from './mixer.js';
 
 const own = {
   features: option(featureMapChoice(), 'the features that stand for the kernel of attention', { flag: 'feature-map' }),
+  forgetting: option(
+    forgettingChoice,
+    'what causal attention keeps of earlier tokens: all (none), less for each token after them by a factor of the head (decay), or one that each token decides (gates)',
+    { flag: 'forgetting' },
+  ),
 };
 
 type FeatureChoice = z.output<(typeof own)['features']>;
@@ -74,20 +80,25 @@ export const favorMixer = mixerFamily({
   kind: 'favor+',
   text: 'linear in the length, with a state of one size',
   own,
-  problems({ features }, { headDim }) {
+  problems({ features, forgetting }, { headDim, isCausal }) {
     const options = featureOptions(features, headDim);
     const asked = (features as Partial<FeatureMapOptions>).featureCount;
-    return featureMapProblems({ ...options, featureCount: asked ?? options.featureCount }).map(
-      ([key, message]) => [['features', key], message] as const,
-    );
+    const ofFeatures = featureMapProblems({ ...options, featureCount: asked ?? options.featureCount });
+    const problems = ofFeatures.map(([key, message]): Problem => [['features', key], message]);
+    if (isCausal || forgetting.kind === 'none') return problems;
+    const message = `expected none where tokens see those after them too, got ${forgetting.kind}`;
+    return [...problems, [['forgetting'], message]];
   },
-  complete({ features }, { headDim }) {
+  complete({ features, forgetting }, { headDim }) {
     const { featureCount } = featureOptions(features, headDim);
-    return { features: (hasFixedCount(features.name) ? features : { ...features, featureCount }) as FeatureChoice };
+    const complete = hasFixedCount(features.name) ? features : { ...features, featureCount };
+    return { features: complete as FeatureChoice, forgetting };
   },
-  build({ features }, sizes) {
+  build({ features, forgetting }, sizes) {
     const options = featureOptions(features, sizes.headDim);
-    return attentionMixer(sizes, favorCore(options, sizes));
+    // The encoder of an encoder-decoder has the options of its decoder, and no order in which it could forget.
+    const own = sizes.isCausal ? forgettingOf(forgetting, sizes) : undefined;
+    return attentionMixer(sizes, favorCore(options, sizes, own));
   },
   cross({ features }, sizes) {
     return crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes));
@@ -99,10 +110,17 @@ type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
 function favorCore(
   options: FeatureMapOptions,
   { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
+  forgetting: Forgetting | undefined,
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
   const sizes = { keyHeads, featureCount, valueDim: headDim };
+  // A model merges no states, so that the decay of all that was read is not kept.
+  const kept = ({ output, state: { sum, logScale } }: { readonly output: Tensor; readonly state: AttentionState }) => ({
+    output,
+    state: { sum, logScale },
+  });
   return {
+    forgetting,
     features: learnedLayout(options, heads, keyHeads),
     buffers: bufferParts(options, keyHeads),
     traits: {
@@ -112,7 +130,7 @@ function favorCore(
       isFlat: isFlatMap(options.name),
       featureCount: options.featureCount,
     },
-    deferral: isCausal ? attentionDeferral(sizes) : undefined,
+    deferral: isCausal ? attentionDeferral({ ...sizes, hasDecay: forgetting !== undefined }) : undefined,
     measured: measuredShape(options, keyHeads),
     state: (batch) => (isCausal ? attentionStateLayout({ batch, ...sizes }) : ({} as AttentionState<StateSpec>)),
     operations: (length) => favorOperations(options, { heads, keyHeads }, length),
@@ -125,8 +143,8 @@ function favorCore(
         const { output, state: row } = deferredAttention(inputs, map, { ...memory.state, recent: memory.rows });
         return { output, state: {} as AttentionState, row };
       }
-      if (memory !== undefined && inputs.query.dim(1) === 1) return recurrentAttention(inputs, map, memory.state);
-      return causalAttention(inputs, map, { chunk, state: memory?.state });
+      if (memory !== undefined && inputs.query.dim(1) === 1) return kept(recurrentAttention(inputs, map, memory.state));
+      return kept(causalAttention(inputs, map, { chunk, state: memory?.state }));
     },
   };
 }

@@ -12,7 +12,7 @@ import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { FeatureMap } from '../../src/features/index.js';
 import * as g from '../../src/graph/index.js';
-import { drawAttention, maskOf } from '../support/attention-inputs.js';
+import { decayOf, drawAttention, maskOf } from '../support/attention-inputs.js';
 import { cutInputs, runOnce, stream } from '../support/attention-run.js';
 import { normal } from '../support/cases.js';
 import { largestError } from '../support/compare.js';
@@ -33,10 +33,13 @@ interface Arguments extends AttentionInputs {
 /** The outputs of the rows that count, and the first of these. */
 type Read = (inputs: AttentionInputs, map: FeatureMap) => { readonly output: g.Tensor; readonly from: number };
 
-function cut({ query, key, value, keyMask }: AttentionInputs, from: number, to: number): AttentionInputs {
+function cut({ query, key, value, keyMask, logDecay }: AttentionInputs, from: number, to: number): AttentionInputs {
   const part = <D extends Dtype>(x: g.Tensor<D>) => g.slice(x, 1, from, to);
   const shown = keyMask && g.less(0, part(g.cast(keyMask, 'int32')));
-  return { query: part(query), key: part(key), value: part(value), keyMask: shown };
+  return {
+    ...{ query: part(query), key: part(key), value: part(value), keyMask: shown },
+    logDecay: logDecay && part(logDecay),
+  };
 }
 
 const whole =
@@ -76,7 +79,7 @@ const merged: Read = (inputs, map) => {
 
 interface Result {
   readonly output: HostTensor;
-  readonly gradients: Readonly<Record<'query' | 'key' | 'value', HostTensor>>;
+  readonly gradients: Readonly<Record<'query' | 'key' | 'value', HostTensor>> & { readonly logDecay?: HostTensor };
   readonly learned: object;
 }
 
@@ -91,10 +94,10 @@ async function resultOf(
     const built = map.build(parts);
     const { output, from } = read(tokens, built);
     const loss = g.sum(g.multiply(output, g.slice(weights, 1, from)));
-    const { query, key, value } = tokens;
+    const { query, key, value, logDecay } = tokens;
     return {
       output,
-      gradients: g.gradient(loss, { query, key, value }),
+      gradients: g.gradient(loss, { query, key, value, ...(logDecay && { logDecay }) }),
       learned: g.gradient(loss, { ...built.learned }),
     };
   };
@@ -103,8 +106,9 @@ async function resultOf(
 
 function expectSame(got: Result, expected: Result, tolerance: number) {
   expect(largestError(got.output, expected.output)).toBeLessThan(tolerance);
-  for (const name of ['query', 'key', 'value'] as const) {
-    expect(largestError(got.gradients[name], expected.gradients[name]), name).toBeLessThan(tolerance);
+  for (const [name, own] of Object.entries(got.gradients)) {
+    const all = expected.gradients as Record<string, HostTensor>;
+    expect(largestError(own, all[name]!), name).toBeLessThan(tolerance);
   }
   for (const [name, own] of Object.entries(got.learned)) {
     const all = expected.learned as Record<string, HostTensor>;
@@ -123,6 +127,10 @@ function drawn(kind: 'small' | 'large' | 'large in the middle') {
   return { ...inputs, query: grown(inputs.query), key: grown(inputs.key) };
 }
 
+const decaying = decayOf(
+  { batch, length, heads },
+  (item, position, head) => 0.1 + 0.1 * ((position + item + head) % 9),
+);
 const hidden = maskOf(batch, length, (item, position) => (item === 0 ? position > 5 : position % 3 !== 1));
 const readings: readonly (readonly [string, Read, number])[] = [
   ['in pieces, each after the state of the one before', inPieces([4, 9, 11, length], 3), 0],
@@ -135,7 +143,8 @@ describe.each(readings)('a text read %s has the gradients of the whole', (_, rea
     'for %s queries and keys, on both engines',
     async (kind) => {
       const map = maps[0]!;
-      for (const inputs of [drawn(kind), { ...drawn(kind), keyMask: hidden }]) {
+      const all = [drawn(kind), { ...drawn(kind), keyMask: hidden }];
+      for (const inputs of [...all, ...all.map((each) => ({ ...each, logDecay: decaying }))]) {
         const expected = await resultOf(oracle, whole(from), map, inputs);
         expectSame(await resultOf(oracle, read, map, inputs), expected, 1e-8);
         expectSame(await resultOf(native, read, map, inputs), expected, kind === 'small' ? 5e-5 : 2e-2);
@@ -144,10 +153,12 @@ describe.each(readings)('a text read %s has the gradients of the whole', (_, rea
   );
 
   it.each(maps.slice(1))('through $name features', async (map) => {
-    const inputs = { ...drawn('small'), keyMask: hidden };
-    const expected = await resultOf(oracle, whole(from), map, inputs);
-    expectSame(await resultOf(oracle, read, map, inputs), expected, 1e-8);
-    expectSame(await resultOf(native, read, map, inputs), expected, 1e-3);
+    const hiding = { ...drawn('small'), keyMask: hidden };
+    for (const inputs of [hiding, { ...hiding, logDecay: decaying }]) {
+      const expected = await resultOf(oracle, whole(from), map, inputs);
+      expectSame(await resultOf(oracle, read, map, inputs), expected, 1e-8);
+      expectSame(await resultOf(native, read, map, inputs), expected, 1e-3);
+    }
   });
 });
 

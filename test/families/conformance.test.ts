@@ -14,9 +14,27 @@ const mixers: Readonly<Record<string, object>> = {
   'no attention with one key head': { attention: 'none', keyHeads: 1 },
 };
 
-const cases = modelNames().flatMap((family) =>
-  Object.entries(mixers).map(([mixer, options]) => ({ family, mixer, options })),
-);
+/** Causal attention forgets: that of the families that read in one direction. */
+const forgetting: Readonly<Record<string, object>> = {
+  'FAVOR+ that decays': { attention: { features: { featureCount: 8 }, forgetting: 'decay' } },
+  'FAVOR+ with gates': { attention: { features: { featureCount: 8 }, forgetting: 'gates' } },
+  'FAVOR+ with gates and signed features': {
+    attention: { features: { name: 'trigonometric', featureCount: 64 }, forgetting: 'gates' },
+  },
+  'FAVOR+ with gates, learned features and one key head': {
+    attention: { features: 'hedgehog', forgetting: 'gates' },
+    keyHeads: 1,
+  },
+};
+
+const inOneDirection = { 'causal-language-model': {}, 'encoder-decoder': {}, performer: { isCausal: true } };
+
+const cases = [
+  ...modelNames().flatMap((family) => Object.entries(mixers).map(([mixer, options]) => ({ family, mixer, options }))),
+  ...Object.entries(inOneDirection).flatMap(([family, own]) =>
+    Object.entries(forgetting).map(([mixer, options]) => ({ family, mixer, options: { ...own, ...options } })),
+  ),
+];
 
 describe.each(cases)('$family with $mixer', ({ family, mixer, options }) => {
   // The gradient takes the bound of a guarded denominator as given, and finite differences move it: test/attention has
