@@ -71,6 +71,12 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['learned positions without a length', ['--positions', 'learned'], /--max-length: learned positions need it/],
     ['a window beyond them', ['--positions', 'learned', '--max-length', '8'], /--window: expected at most the 8/],
     ['a carried state of softmax', ['--attention', 'softmax', '--carry-state'], /--carry-state: expected favor\+/],
+    ['a softmax that forgets', ['--attention', 'softmax', '--forgetting', 'decay'], /--forgetting: only favor\+/],
+    [
+      'an encoder that forgets',
+      ['--task', 'masked-language-modelling', '--forgetting', 'gates'],
+      /--forgetting: expected none where tokens see those after them too, got gates/,
+    ],
     ['features of softmax', ['--attention', 'softmax'], /--feature-count: only favor\+ attention has it/],
     [
       'a map of no attention',

@@ -16,6 +16,10 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'independent projections': { attention: { features: { featureCount: 32, projectionKind: 'iid' } } },
   'exact attention': { attention: 'softmax' },
   'no attention': { attention: 'none' },
+  'FAVOR+ that decays': { attention: { features: { featureCount: 32 }, forgetting: 'decay' } },
+  'gates and signed features': {
+    attention: { features: { name: 'trigonometric', featureCount: 32 }, forgetting: 'gates' },
+  },
   'exact and favor+ attention in turns': { attention: ['softmax', { features: { featureCount: 32 } }] },
   'axial positions, normalised queries and keys': {
     positions: { kind: 'axial', maxLength: 128, columns: 16 },
@@ -70,7 +74,9 @@ describe.each(Object.entries(variants))('with %s', (_, options) => {
 });
 
 describe('every step from the first token', () => {
-  test.each(['favor+', 'softmax'] as const)('equals the parallel form with %s', async (attention) => {
+  const gates = { forgetting: 'gates' } as const;
+
+  test.each(['favor+', 'softmax', gates] as const)('equals the parallel form with %j', async (attention) => {
     const model = randomModel({ attention });
     const tokens = drawTokens(300);
     const expected = await parallelLogits(engine, model, tokens);
@@ -81,19 +87,22 @@ describe('every step from the first token', () => {
     await session.dispose();
   });
 
-  test.each(['favor+', 'softmax'] as const)('and every prompt agrees with the oracle with %s', async (attention) => {
-    const model = randomModel({ attention, depth: 1 });
-    const tokens = drawTokens(24);
-    const expected = await parallelLogits(referenceEngine(), model, tokens);
-    for (const each of [engine, referenceEngine()]) {
-      const session = await sessionOf(each, model);
-      expectClose(await session.read(tokens.subarray(0, 18)), expected[17]!, `${each.name} prompt`);
-      for (let at = 18; at < tokens.length; at++) {
-        expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `${each.name} step at ${at}`);
+  test.each(['favor+', 'softmax', gates] as const)(
+    'and every prompt agrees with the oracle with %j',
+    async (attention) => {
+      const model = randomModel({ attention, depth: 1 });
+      const tokens = drawTokens(24);
+      const expected = await parallelLogits(referenceEngine(), model, tokens);
+      for (const each of [engine, referenceEngine()]) {
+        const session = await sessionOf(each, model);
+        expectClose(await session.read(tokens.subarray(0, 18)), expected[17]!, `${each.name} prompt`);
+        for (let at = 18; at < tokens.length; at++) {
+          expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `${each.name} step at ${at}`);
+        }
+        await session.dispose();
       }
-      await session.dispose();
-    }
-  });
+    },
+  );
 });
 
 describe('rows of a batch', () => {

@@ -58,6 +58,7 @@ const models = {
     attention: { features: { name: 'trigonometric', featureCount: 32 } },
     tokenShift: false,
   },
+  'gates that forget': { attention: { features: { featureCount: 32 }, forgetting: 'gates' } },
   'no attention': { attention: 'none' },
 } as const;
 
