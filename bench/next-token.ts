@@ -108,7 +108,7 @@ const performer = block({
         {
           kind: 'favor+',
           features: { name: 'positive', featureCount: attentionFeatures, projectionKind: 'orthogonal', rowNorm: 'chi' },
-          forgetting: { kind: 'none' },
+          forgetting: 'none',
         },
         { dim, heads, keyHeads: heads, headDim, isCausal: true, outputGain, chunk: 64 },
       ),

@@ -4,7 +4,7 @@
  * One projection for a layer, shared by its heads. A causal mixer reads a text in chunks, one token after a state in the
  * recurrent form, and one token beside the state in the deferred form: the same function. It may forget (forgetting.ts).
  */
-import type * as z from 'zod';
+import * as z from 'zod';
 import {
   type AttentionState,
   attentionStateLayout,
@@ -42,14 +42,14 @@ import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type CrossCore, crossMixer } from './cross-mixer.js';
 import { attentionDeferral } from './deferral.js';
-import { type Forgetting, forgettingChoice, forgettingOf } from './forgetting.js';
+import { type Forgetting, forgettingNames, forgettingOf } from './forgetting.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily, type Problem } from './mixer.js';
 
 const own = {
   features: option(featureMapChoice(), 'the features that stand for the kernel of attention', { flag: 'feature-map' }),
   forgetting: option(
-    forgettingChoice,
-    'what causal attention keeps of earlier tokens: all (none), less for each token after them by a factor of the head (decay), or one that each token decides (gates)',
+    z.enum(forgettingNames).default('none'),
+    'what a token makes of those before it: less by a factor of the head (decay), or by one that it decides (gates)',
     { flag: 'forgetting' },
   ),
 };
@@ -85,8 +85,8 @@ export const favorMixer = mixerFamily({
     const asked = (features as Partial<FeatureMapOptions>).featureCount;
     const ofFeatures = featureMapProblems({ ...options, featureCount: asked ?? options.featureCount });
     const problems = ofFeatures.map(([key, message]): Problem => [['features', key], message]);
-    if (isCausal || forgetting.kind === 'none') return problems;
-    const message = `expected none where tokens see those after them too, got ${forgetting.kind}`;
+    if (isCausal || forgetting === 'none') return problems;
+    const message = `expected none where tokens see those after them too, got ${forgetting}`;
     return [...problems, [['forgetting'], message]];
   },
   complete({ features, forgetting }, { headDim }) {

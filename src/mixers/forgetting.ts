@@ -8,26 +8,13 @@
  *          for each head (as in Mamba-2, Dao & Gu 2024, and the forget gates of Lin et al. 2025; GLA, Yang et al. 2023, has one
  *          for each feature). Who wants a learned decay has it in b_h.
  */
-import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import type { ParameterSpec } from '../base/layout.js';
-import { choice } from '../base/options.js';
 import { type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { add, broadcastTo, constant, negate, softplus, type Tensor } from '../graph/index.js';
 
-/** How causal attention forgets, as an option of mixers. */
-export const forgettingChoice = choice(
-  'kind',
-  [
-    z.strictObject({ kind: z.literal('none') }),
-    z.strictObject({ kind: z.literal('decay') }),
-    z.strictObject({ kind: z.literal('gates') }),
-  ],
-  'none',
-);
-
-/** How causal attention forgets. */
-export type ForgettingChoice = z.output<typeof forgettingChoice>;
+/** How causal attention can forget. */
+export const forgettingNames = ['none', 'decay', 'gates'] as const;
 
 /** What a mixer that forgets learns for it, and the factors. */
 export interface Forgetting {
@@ -39,7 +26,7 @@ export interface Forgetting {
 
 /** How a causal mixer forgets; absent where it does not. */
 export function forgettingOf(
-  { kind }: ForgettingChoice,
+  kind: (typeof forgettingNames)[number],
   { dim, keyHeads }: { readonly dim: number; readonly keyHeads: number },
 ): Forgetting | undefined {
   if (kind === 'none') return undefined;

@@ -86,18 +86,14 @@ describe('training', () => {
 
 test.each([
   ['a bare name', 'softmax', { kind: 'softmax' }],
-  [
-    'a nested name',
-    { features: 'taylor' },
-    { kind: 'favor+', features: { name: 'taylor' }, forgetting: { kind: 'none' } },
-  ],
+  ['a nested name', { features: 'taylor' }, { kind: 'favor+', features: { name: 'taylor' }, forgetting: 'none' }],
   [
     'nested options',
     { features: { name: 'relu', projectionKind: 'none' } },
     {
       kind: 'favor+',
       features: { name: 'relu', projectionKind: 'none', rowNorm: 'chi', featureCount: 8 },
-      forgetting: { kind: 'none' },
+      forgetting: 'none',
     },
   ],
 ])('a config file chooses attention by %s, without the options of the preset that it cannot have', async (...given) => {
