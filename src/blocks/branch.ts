@@ -40,6 +40,8 @@ export interface SharedAttention {
 export interface SharedRows {
   readonly query: Tensor;
   readonly key: Tensor;
+  /** [batch, length, keyHeads], where keys decay. */
+  readonly logDecay?: Tensor | undefined;
   /** Before the output projection. */
   readonly output: Tensor;
 }

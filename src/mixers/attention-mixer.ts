@@ -96,12 +96,12 @@ export function attentionMixer<F extends object, B extends object, S extends obj
       };
       const result = attend(inputs, { features: params.features, buffers }, memory, context.length);
       const [batch, length] = x.shape as [Dim, Dim];
-      const { query, key, value } = inputs;
+      const { query, key, value, logDecay } = inputs;
       return {
         ...result,
         output: linear(params.output, reshape(result.output, [batch, length, inner])),
         attended: { query, key, value },
-        shared: { query, key, output: result.output },
+        shared: { query, key, logDecay, output: result.output },
       };
     },
   };

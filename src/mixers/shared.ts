@@ -60,11 +60,11 @@ function sharedWeights(sizes: MixerSizes, core: Core): Mixer<ValueParams> {
     ...{ traits, deferral, state, operations },
     apply({ params }, x, context, memory) {
       const { rows, weights } = handedOn(context);
-      const { query, key } = rows;
+      const { query, key, logDecay } = rows;
       const [batch, length] = x.shape as [Dim, Dim];
       const { mask: keyMask, positions } = context;
       const inputs = {
-        ...{ query, key, keyMask, queryPosition: positions, keyPosition: positions },
+        ...{ query, key, logDecay, keyMask, queryPosition: positions, keyPosition: positions },
         value: reshape(linear(params.value, x), [batch, length, keyHeads, headDim]),
       };
       const { features } = weights.params as AttentionParams;

@@ -46,6 +46,8 @@ const cases = [
   [pairs, { reversible: true, attention: [favor, 'softmax'], norm: 'rms' }],
   ['performer', { reversible: true, attention: favor }],
   [text, { attention: [favor, shared] }],
+  [text, { attention: [{ ...favor, forgetting: 'gates' }, shared], positions: 'none' }],
+  [text, { attention: [{ ...favor, forgetting: 'decay' }, shared, output], depth: 3, reversible: true }],
   [text, { attention: ['softmax', output], norm: 'rms', keyHeads: 1 }],
   [text, { attention: [hedgehog, shared, output, 'softmax', shared, output], depth: 6, reversible: true }],
   [encoder, { attention: [favor, shared], queryKeyNorm: 'unit', qkvBias: true }],
