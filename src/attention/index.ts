@@ -13,6 +13,20 @@ export {
 export { predictAttentionError } from './error.js';
 export { type ExactOptions, type ExactState, exactAttention, exactTerms } from './exact.js';
 export { denominatorFloor, stateFeatureCount } from './guard.js';
+export {
+  bidirectionalHybridTerms,
+  causalHybridTerms,
+  type HybridOptions,
+  type HybridState,
+  hybridAttention,
+} from './hybrid.js';
+export {
+  addRecentHybrid,
+  deferredHybrid,
+  type RecentHybrid,
+  recurrentHybrid,
+  recurrentHybridTerms,
+} from './hybrid-recurrent.js';
 export { type KernelOptions, kernelAttention, kernelTerms } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
 export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';
@@ -32,3 +46,6 @@ export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';
 export { type AttentionState, attentionStateLayout, emptyLogScale, mergeStates } from './state.js';
 export { type AttentionTerms, divideTerms } from './terms.js';
+export { bidirectionalWindowTerms, causalWindowTerms, type WindowOptions, windowAttention } from './window.js';
+export { addToWindow, type DeferredWindow, deferredWindow, recurrentWindow } from './window-recurrent.js';
+export { type WindowState, windowStateLayout } from './window-state.js';

@@ -105,9 +105,11 @@ export const favorMixer = mixerFamily({
   },
 });
 
-type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
+/** The random and measured parts of a map. */
+export type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
 
-function favorCore(
+/** FAVOR+ between the projections of a layer. */
+export function favorCore(
   options: FeatureMapOptions,
   { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
   forgetting: Forgetting | undefined,

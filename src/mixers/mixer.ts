@@ -85,6 +85,9 @@ export interface CrossMixer<P extends object = object, B extends object = object
   keep(weights: Weights<P, B>, source: SourceContext): S;
 }
 
+/** The sizes by which options are wrong. */
+export type ProblemSizes = Pick<MixerSizes, 'heads' | 'keyHeads' | 'headDim' | 'isCausal'>;
+
 /** What is wrong with an option, and where it stands. */
 export type Problem = readonly [path: readonly string[], message: string];
 
@@ -98,7 +101,7 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   /** Its options, each with its help. */
   readonly own: O;
   /** What is wrong with options for these sizes, which their schema alone cannot see. */
-  problems?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>): readonly Problem[];
+  problems?(options: MixerOptionsOf<O>, sizes: ProblemSizes): readonly Problem[];
   /** The options with all that follows from the sizes filled in. */
   complete?(options: MixerOptionsOf<O>, sizes: Pick<MixerSizes, 'headDim'>): MixerOptionsOf<O>;
   /**

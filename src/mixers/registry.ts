@@ -3,12 +3,23 @@ import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
 import { favorMixer } from './favor.js';
-import type { AnyMixerFamily, CrossMixer, Mixer, MixerFamily, MixerSizes } from './mixer.js';
+import { hybridMixer } from './hybrid.js';
+import { localHeadsMixer } from './local-heads.js';
+import type { AnyMixerFamily, CrossMixer, Mixer, MixerFamily, MixerSizes, ProblemSizes } from './mixer.js';
 import { noMixer } from './none.js';
 import { sharedMixer } from './shared.js';
 import { softmaxMixer } from './softmax.js';
+import { windowMixer } from './window.js';
 
-const builtIn = [favorMixer, softmaxMixer, sharedMixer, noMixer] as const;
+const builtIn = [
+  favorMixer,
+  softmaxMixer,
+  hybridMixer,
+  windowMixer,
+  localHeadsMixer,
+  sharedMixer,
+  noMixer,
+] as const;
 type BuiltIn = (typeof builtIn)[number];
 
 const families = new Map<string, AnyMixerFamily>(
@@ -55,7 +66,7 @@ function familyOf({ kind }: MixerChoice): AnyMixerFamily {
 /** What is wrong with a choice for these sizes, by the path within it. */
 export function mixerProblems(
   chosen: MixerChoice,
-  sizes: Pick<MixerSizes, 'headDim' | 'isCausal'>,
+  sizes: ProblemSizes,
 ): readonly (readonly [path: readonly string[], message: string])[] {
   return familyOf(chosen).problems?.(chosen, sizes) ?? [];
 }

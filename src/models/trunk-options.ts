@@ -80,10 +80,10 @@ function isList(attention: TrunkConfig['attention']): attention is readonly Mixe
 
 /** What is wrong with the options of a trunk, which no option of it sees alone. */
 export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly Problem[] {
-  const { attention, depth, headDim } = config;
+  const { attention, depth, heads, headDim } = config;
   const list = attentionList(attention);
   const problems: Problem[] = list.flatMap((each, at) =>
-    mixerProblems(each, { headDim, isCausal }).map(
+    mixerProblems(each, { heads, keyHeads: keyHeadsOf(config), headDim, isCausal }).map(
       ([path, message]): Problem => [['attention', ...(isList(attention) ? [at] : []), ...path], message],
     ),
   );

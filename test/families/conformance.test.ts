@@ -8,6 +8,13 @@ const mixers: Readonly<Record<string, object>> = {
   'FAVOR+ with signed features': { attention: { features: { name: 'trigonometric', featureCount: 64 } } },
   'FAVOR+ with learned features': { attention: { features: 'hedgehog' } },
   'FAVOR+ with one key head': { attention: { features: 'hedgehog' }, keyHeads: 1 },
+  'an exact window and FAVOR+': { attention: { kind: 'hybrid', window: 3, features: { featureCount: 8 } } },
+  'an exact window and FAVOR+ with one key head': {
+    attention: { kind: 'hybrid', window: 2, features: 'hedgehog' },
+    keyHeads: 1,
+  },
+  'a window': { attention: { kind: 'window', window: 3 } },
+  'local heads': { attention: { kind: 'local-heads', window: 3, features: { featureCount: 8 } } },
   'exact attention': { attention: 'softmax' },
   'exact attention with one key head': { attention: 'softmax', keyHeads: 1 },
   'no attention': { attention: 'none' },

@@ -5,6 +5,7 @@
  *   through features:  weight_ij = Σ_f exp(a_f(q_i) + a_f(k_j)),  a(x) = Ωx·d^(−1/4) − |x|²/(2√d)
  *   exact:             weight_ij = exp(q_i·k_j/√d)
  *   with decays:       weight_ij is multiplied by exp(Σ_{j<t≤i} logDecay_t)
+ *   in a window:       the exact weight where |i − j| < window, and beyond it the mean over the features, or none without them
  *   output_i = Σ_j weight_ij v_j / Σ_j weight_ij over the keys j that i sees; zeros where it sees none.
  */
 import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
@@ -26,6 +27,8 @@ export interface OracleOptions {
   readonly isCausal: boolean;
   /** Ω [features, dim]; exact softmax attention without one. */
   readonly projection?: AnyHostTensor;
+  /** Keys that are fewer than so many places away have exact weights, and features those of all others. */
+  readonly window?: number;
   /** The queries whose outputs are wanted; all unless given. */
   readonly rows?: readonly number[];
 }
@@ -71,7 +74,7 @@ export function rowsOf({ shape, data }: AnyHostTensor): Float64Array[] {
 /** The outputs [batch, rows, heads, valueDim] in float64. */
 export function attentionOracle(
   { query, key, value, keyMask, logDecay }: OracleInputs,
-  { isCausal, projection, rows }: OracleOptions,
+  { isCausal, projection, window, rows }: OracleOptions,
 ): HostTensor<'float64'> {
   const [batch, queries, heads, dim] = query.shape as [number, number, number, number];
   const keyCount = key.shape[1]!;
@@ -84,7 +87,9 @@ export function attentionOracle(
   const logWeight = frequencies === undefined ? dot : logSumOfProducts;
   for (let item = 0; item < batch; item++) {
     for (let head = 0; head < heads; head++) {
-      const encodedKeys = vectorsOf(key, item, head).map(encode);
+      const keyVectors = vectorsOf(key, item, head);
+      const encodedKeys = keyVectors.map(encode);
+      const beyond = frequencies === undefined ? Number.NEGATIVE_INFINITY : -Math.log(frequencies.length);
       const values = vectorsOf(value, item, head);
       const queryVectors = vectorsOf(query, item, head);
       let soFar = 0;
@@ -99,7 +104,9 @@ export function attentionOracle(
           const isVisible = !(isCausal && position > row) && keyMask?.data[item * keyCount + position] !== 0;
           if (!isVisible) return Number.NEGATIVE_INFINITY;
           const decay = logDecay === undefined ? 0 : decays[row]! - decays[position]!;
-          return logWeight(encodedQuery, encoded) + decay;
+          if (window === undefined) return logWeight(encodedQuery, encoded) + decay;
+          if (Math.abs(row - position) >= window) return beyond + logWeight(encodedQuery, encoded) + decay;
+          return dot(queryVectors[row]!, keyVectors[position]!) * dim ** -0.5 + decay;
         });
         const top = logWeights.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
         if (top === Number.NEGATIVE_INFINITY) return;

@@ -101,6 +101,7 @@ export const opCases: readonly OpCase[] = [
   { name: 'concatenate', inputs: { x, y: positive }, build: ({ x, y }) => g.concatenate([x!, y!, x!], 1) },
   { name: 'slice', inputs: { x }, build: ({ x }) => g.slice(x!, 1, 1, 3) },
   { name: 'pad', inputs: { x }, build: ({ x }) => g.pad(x!, 1, 1, 2, 5) },
+  { name: 'reverse', inputs: { x }, build: ({ x }) => g.reverse(x!, 1) },
   ...[false, true].flatMap((transposeLeft) =>
     [false, true].flatMap((transposeRight) =>
       [[], [3], [2, 3]].map((batch) => ({

@@ -13,6 +13,7 @@ export * from './matmul.js';
 export * from './normalization.js';
 export * from './reduce.js';
 export type { Axes } from './reduction.js';
+export * from './reverse.js';
 export * from './rotary.js';
 export * from './rows.js';
 export * from './scan.js';
