@@ -101,6 +101,19 @@ export const opCases: readonly OpCase[] = [
   { name: 'concatenate', inputs: { x, y: positive }, build: ({ x, y }) => g.concatenate([x!, y!, x!], 1) },
   { name: 'slice', inputs: { x }, build: ({ x }) => g.slice(x!, 1, 1, 3) },
   { name: 'pad', inputs: { x }, build: ({ x }) => g.pad(x!, 1, 1, 2, 5) },
+  {
+    name: 'exactSequenceAttention',
+    inputs: { query: normal('q', [2, 3, 8]), key: normal('k', [2, 5, 8]), value: normal('v', [2, 5, 8]) },
+    build: ({ query, key, value }) => g.exactSequenceAttention({ query: query!, key: key!, value: value! }, 2),
+  },
+  {
+    name: 'exactSequenceAttention with hidden keys',
+    inputs: { query: normal('q', [2, 3, 8]), key: normal('k', [2, 5, 8]), value: normal('v', [2, 5, 8]) },
+    build: ({ query, key, value }) => {
+      const mask = g.constant('int32', [2, 5], [1, 0, 1, 1, 0, 1, 1, 1, 1, 1]);
+      return g.exactSequenceAttention({ query: query!, key: key!, value: value! }, 2, mask);
+    },
+  },
   { name: 'reverse', inputs: { x }, build: ({ x }) => g.reverse(x!, 1) },
   ...[false, true].flatMap((transposeLeft) =>
     [false, true].flatMap((transposeRight) =>

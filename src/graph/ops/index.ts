@@ -5,6 +5,7 @@ export * from './conditional.js';
 export { constant, input, range, scalar, size, type Whole } from './constant.js';
 export * from './custom.js';
 export * from './elementwise.js';
+export * from './exact-attention.js';
 export * from './expand-and-sum.js';
 export * from './gelu.js';
 export { inBlocks } from './in-blocks.js';
