@@ -46,6 +46,7 @@ export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';
 export { type AttentionState, attentionStateLayout, emptyLogScale, mergeStates } from './state.js';
 export { type AttentionTerms, divideTerms } from './terms.js';
+export { attentionExactUpTo } from './up-to.js';
 export { bidirectionalWindowTerms, causalWindowTerms, type WindowOptions, windowAttention } from './window.js';
 export { addToWindow, type DeferredWindow, deferredWindow, recurrentWindow } from './window-recurrent.js';
 export { type WindowState, windowStateLayout } from './window-state.js';

@@ -7,6 +7,7 @@
 import * as z from 'zod';
 import {
   type AttentionState,
+  attentionExactUpTo,
   attentionStateLayout,
   bidirectionalAttention,
   causalAttention,
@@ -45,16 +46,31 @@ import { attentionDeferral } from './deferral.js';
 import { type Forgetting, forgettingNames, forgettingOf } from './forgetting.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily, type Problem } from './mixer.js';
 
+/** The option of all mixers that have features. */
+export const featureOption = option(featureMapChoice(), 'the features that stand for the kernel of attention', {
+  flag: 'feature-map',
+});
+
 const own = {
-  features: option(featureMapChoice(), 'the features that stand for the kernel of attention', { flag: 'feature-map' }),
+  features: featureOption,
   forgetting: option(
     z.enum(forgettingNames).default('none'),
     'what a token makes of those before it: less by a factor of the head (decay), or by one that it decides (gates)',
     { flag: 'forgetting' },
   ),
+  exactUpTo: option(
+    z
+      .int()
+      .min(1)
+      .max(2 ** 31 - 2)
+      .optional(),
+    'without a causal order: up to so many keys attention is exact, which is fastest where a text is short',
+    { fallback: 'never' },
+  ),
 };
 
-type FeatureChoice = z.output<(typeof own)['features']>;
+/** A feature map with its options. */
+export type FeatureChoice = z.output<typeof featureOption>;
 
 /** The chunk at which the causal core is counted, whatever chunk is run. */
 const countedChunk = 64;
@@ -80,39 +96,58 @@ export const favorMixer = mixerFamily({
   kind: 'favor+',
   text: 'linear in the length, with a state of one size',
   own,
-  problems({ features, forgetting }, { headDim, isCausal }) {
-    const options = featureOptions(features, headDim);
-    const asked = (features as Partial<FeatureMapOptions>).featureCount;
-    const ofFeatures = featureMapProblems({ ...options, featureCount: asked ?? options.featureCount });
-    const problems = ofFeatures.map(([key, message]): Problem => [['features', key], message]);
-    if (isCausal || forgetting === 'none') return problems;
-    const message = `expected none where tokens see those after them too, got ${forgetting}`;
-    return [...problems, [['forgetting'], message]];
+  problems({ features, forgetting, exactUpTo }, sizes) {
+    const problems = [...featureProblems(features, sizes)];
+    if (sizes.isCausal && exactUpTo !== undefined) {
+      const message =
+        "expected attention without a causal order, got it with one, where 'hybrid' is exact for as many tokens as its window has";
+      problems.push([['exactUpTo'], message]);
+    }
+    if (!sizes.isCausal && forgetting !== 'none') {
+      problems.push([['forgetting'], `expected none where tokens see those after them too, got ${forgetting}`]);
+    }
+    return problems;
   },
-  complete({ features, forgetting }, { headDim }) {
-    const { featureCount } = featureOptions(features, headDim);
-    const complete = hasFixedCount(features.name) ? features : { ...features, featureCount };
-    return { features: complete as FeatureChoice, forgetting };
-  },
-  build({ features, forgetting }, sizes) {
+  complete: ({ features, ...own }, { headDim }) => ({ ...own, features: completeFeatures(features, headDim) }),
+  build({ features, forgetting, exactUpTo }, sizes) {
     const options = featureOptions(features, sizes.headDim);
     // The encoder of an encoder-decoder has the options of its decoder, and no order in which it could forget.
     const own = sizes.isCausal ? forgettingOf(forgetting, sizes) : undefined;
-    return attentionMixer(sizes, favorCore(options, sizes, own));
+    return attentionMixer(sizes, favorCore(options, sizes, { forgetting: own, exactUpTo }));
   },
   cross({ features }, sizes) {
     return crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes));
   },
 });
 
+/** What is wrong with features for heads of a size. */
+export function featureProblems(features: FeatureChoice, { headDim }: Pick<MixerSizes, 'headDim'>): readonly Problem[] {
+  const options = featureOptions(features, headDim);
+  const asked = (features as Partial<FeatureMapOptions>).featureCount;
+  return featureMapProblems({ ...options, featureCount: asked ?? options.featureCount }).map(
+    ([key, message]) => [['features', key], message] as const,
+  );
+}
+
+/** The features with their number, where it is not fixed. */
+export function completeFeatures(features: FeatureChoice, headDim: number): FeatureChoice {
+  const { featureCount } = featureOptions(features, headDim);
+  return (hasFixedCount(features.name) ? features : { ...features, featureCount }) as FeatureChoice;
+}
+
 /** The random and measured parts of a map. */
 export type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
+
+interface FavorOptions {
+  readonly forgetting?: Forgetting | undefined;
+  readonly exactUpTo?: number | undefined;
+}
 
 /** FAVOR+ between the projections of a layer. */
 export function favorCore(
   options: FeatureMapOptions,
   { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
-  forgetting: Forgetting | undefined,
+  { forgetting, exactUpTo }: FavorOptions = {},
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
   const sizes = { keyHeads, featureCount, valueDim: headDim };
@@ -139,7 +174,9 @@ export function favorCore(
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });
       if (!isCausal) {
-        return { output: bidirectionalAttention(inputs, map), state: {} as AttentionState };
+        const output =
+          exactUpTo === undefined ? bidirectionalAttention(inputs, map) : attentionExactUpTo(exactUpTo, inputs, map);
+        return { output, state: {} as AttentionState };
       }
       if (memory?.rows !== undefined) {
         const { output, state: row } = deferredAttention(inputs, map, { ...memory.state, recent: memory.rows });
@@ -152,7 +189,7 @@ export function favorCore(
 }
 
 /** A source of any length is kept as sums of one size. */
-function favorCross(
+export function favorCross(
   options: FeatureMapOptions,
   { heads, keyHeads, headDim }: MixerSizes,
 ): CrossCore<LearnedFeatureParams, Buffers, AttentionState> {

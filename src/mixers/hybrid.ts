@@ -18,20 +18,29 @@ import type { StateSpec } from '../base/layout.js';
 import type { Deferral } from '../blocks/index.js';
 import { type FeatureMapOptions, featureMap, type LearnedFeatureParams } from '../features/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
-import { type Buffers, favorCore, favorMixer, featureOptions } from './favor.js';
+import { crossMixer } from './cross-mixer.js';
+import {
+  type Buffers,
+  completeFeatures,
+  favorCore,
+  favorCross,
+  featureOption,
+  featureOptions,
+  featureProblems,
+} from './favor.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 import { windowCore, windowOption } from './window.js';
 
 export const hybridMixer = mixerFamily({
   kind: 'hybrid',
   text: 'exact for the nearest tokens and FAVOR+ for all others, under one denominator',
-  own: { ...favorMixer.own, window: windowOption },
-  problems: (options, sizes) => favorMixer.problems!(options, sizes),
-  complete: (options, sizes) => ({ ...options, ...favorMixer.complete!(options, sizes) }),
+  own: { features: featureOption, window: windowOption },
+  problems: ({ features }, sizes) => featureProblems(features, sizes),
+  complete: ({ features, window }, { headDim }) => ({ features: completeFeatures(features, headDim), window }),
   build: ({ features, window }, sizes) =>
     attentionMixer(sizes, hybridCore(window, featureOptions(features, sizes.headDim), sizes)),
   /** A source has no place that is near to a query: all of it is seen through features. */
-  cross: (options, sizes) => favorMixer.cross!(options, sizes),
+  cross: ({ features }, sizes) => crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes)),
 });
 
 /** The core of a window and that of features as one. */

@@ -9,7 +9,16 @@ import type { Deferral } from '../blocks/index.js';
 import type { LearnedFeatureParams } from '../features/index.js';
 import { concatenate, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer, type CoreResult } from './attention-mixer.js';
-import { type Buffers, favorCore, favorMixer, featureOptions } from './favor.js';
+import { crossMixer } from './cross-mixer.js';
+import {
+  type Buffers,
+  completeFeatures,
+  favorCore,
+  favorCross,
+  featureOption,
+  featureOptions,
+  featureProblems,
+} from './favor.js';
 import { mixerFamily } from './mixer.js';
 import { windowCore, windowOption } from './window.js';
 
@@ -17,20 +26,23 @@ export const localHeadsMixer = mixerFamily({
   kind: 'local-heads',
   text: 'some heads exact for the nearest tokens alone, the others by FAVOR+',
   own: {
-    ...favorMixer.own,
+    features: featureOption,
     window: windowOption,
     localHeads: option(z.int().min(1).default(1), 'heads that see their window alone, the first ones'),
   },
-  problems(options, sizes) {
+  problems({ features, localHeads }, sizes) {
     const { heads, keyHeads } = sizes;
     const group = heads / keyHeads;
-    const found = favorMixer.problems!(options, sizes);
-    if (options.localHeads < heads && options.localHeads % group === 0) return found;
+    const found = featureProblems(features, sizes);
+    if (localHeads < heads && localHeads % group === 0) return found;
     const wanted =
       group === 1 ? `fewer than heads, ${heads},` : `a multiple of ${group} (heads/keyHeads) below ${heads}`;
-    return [...found, [['localHeads'], `${wanted} expected, got ${options.localHeads}`]];
+    return [...found, [['localHeads'], `expected ${wanted}, got ${localHeads}`]];
   },
-  complete: (options, sizes) => ({ ...options, ...favorMixer.complete!(options, sizes) }),
+  complete: ({ features, ...options }, { headDim }) => ({
+    ...options,
+    features: completeFeatures(features, headDim),
+  }),
   build: ({ features, window, localHeads }, sizes) => {
     const group = sizes.heads / sizes.keyHeads;
     const part = (heads: number) => ({ ...sizes, heads, keyHeads: heads / group });
@@ -39,7 +51,7 @@ export const localHeadsMixer = mixerFamily({
     return attentionMixer(sizes, besideCore(local, global, { localHeads, group }));
   },
   /** A source has no place that is near to a query: all heads see all of it. */
-  cross: (options, sizes) => favorMixer.cross!(options, sizes),
+  cross: ({ features }, sizes) => crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes)),
 });
 
 interface Both<L, G> {

@@ -13,6 +13,7 @@ const mixers: Readonly<Record<string, object>> = {
     attention: { kind: 'hybrid', window: 2, features: 'hedgehog' },
     keyHeads: 1,
   },
+  'FAVOR+ that is exact up to a length': { attention: { features: { featureCount: 8 }, exactUpTo: 8 } },
   'a window': { attention: { kind: 'window', window: 3 } },
   'local heads': { attention: { kind: 'local-heads', window: 3, features: { featureCount: 8 } } },
   'exact attention': { attention: 'softmax' },
@@ -34,10 +35,17 @@ const forgetting: Readonly<Record<string, object>> = {
   },
 };
 
+/** Without a causal order, which attention that is exact up to a length must not have. */
+const bidirectional = ['encoder', 'classifier', 'performer'];
+
 const inOneDirection = { 'causal-language-model': {}, 'encoder-decoder': {}, performer: { isCausal: true } };
 
 const cases = [
-  ...modelNames().flatMap((family) => Object.entries(mixers).map(([mixer, options]) => ({ family, mixer, options }))),
+  ...modelNames().flatMap((family) =>
+    Object.entries(mixers)
+      .filter(([mixer]) => !mixer.includes('up to a length') || bidirectional.includes(family))
+      .map(([mixer, options]) => ({ family, mixer, options })),
+  ),
   ...Object.entries(inOneDirection).flatMap(([family, own]) =>
     Object.entries(forgetting).map(([mixer, options]) => ({ family, mixer, options: { ...own, ...options } })),
   ),
