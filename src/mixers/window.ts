@@ -23,6 +23,7 @@ const largestWindow = 2 ** 16;
 export const windowOption = option(
   z.int().min(1).max(largestWindow).default(128),
   'keys that a query sees exactly: the last ones with its own, and without a causal order as many on either side',
+  { flag: 'attention-window' },
 );
 
 export const windowMixer = mixerFamily({
