@@ -1,5 +1,11 @@
 /** Attention alone, forward, from what linear layers give to what they take: FAVOR+ against exact attention. */
-import { bidirectionalAttention, causalAttention, exactAttention } from '../src/attention/index.js';
+import {
+  attentionExactUpTo,
+  bidirectionalAttention,
+  causalAttention,
+  exactAttention,
+  hybridAttention,
+} from '../src/attention/index.js';
 import { float32 } from '../src/base/index.js';
 import type { Engine } from '../src/engine/index.js';
 import { drawProjection, type FeatureMap, positiveFeatures } from '../src/features/index.js';
@@ -12,7 +18,10 @@ import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row
 export const attentionSizes = { heads: 8, dim: 64, features: 256 } as const;
 const { heads, dim, features } = attentionSizes;
 
-type Form = 'favor' | 'fused' | 'exact';
+type Form = 'favor' | 'fused' | 'exact' | 'hybrid' | 'exact up to 512';
+
+/** The window of the hybrid. */
+export const window = 128;
 
 /** The same arrays for whoever computes: queries, keys and values [1, length, heads·dim] and a projection. */
 export function attentionInputs(length: number) {
@@ -59,6 +68,8 @@ function outputOf(form: Form, { query, key, value }: Tokens, map: FeatureMap, is
   const split = (x: Tensor) => reshape(x, [1, x.dim(1), heads, dim]);
   const tokens = { query: split(query), key: split(key), value: split(value) };
   if (form === 'exact') return exactAttention(tokens, { isCausal }).output;
+  if (form === 'hybrid') return hybridAttention(tokens, map, { window, isCausal }).output;
+  if (form === 'exact up to 512') return attentionExactUpTo(512, tokens, map);
   return isCausal ? causalAttention(tokens, map).output : bidirectionalAttention(tokens, map);
 }
 

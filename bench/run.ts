@@ -17,6 +17,7 @@ import { decode } from './decode.js';
 import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
+import { hybrid } from './hybrid.js';
 import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
@@ -38,6 +39,7 @@ const benchmarks = [
     trainingStep,
     overhead,
     optionCosts,
+    hybrid,
     bidirectional,
     causal,
     linearity,

@@ -1,9 +1,11 @@
 /** The error of attention through a feature map, measured on samples: on an engine, against exact attention, over draws. */
 import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
 import {
   drawFeatureParts,
+  type FeatureMap,
   type FeatureMapOptions,
   type FeatureMapParts,
   type FeatureShape,
@@ -18,6 +20,8 @@ import { specsOf, square, subtract, sum, type Tensor } from '../graph/index.js';
 import { bidirectionalAttention } from './bidirectional.js';
 import { causalAttention } from './causal.js';
 import { exactAttention } from './exact.js';
+import { hybridAttention } from './hybrid.js';
+import type { AttentionInputs } from './layout.js';
 import { attentionMap, exactAttentionMap } from './map.js';
 import { type AttentionSamples, checkSamples, sampledRows } from './samples.js';
 
@@ -29,6 +33,8 @@ export interface MeasureOptions {
   readonly seed?: number;
   /** Of shaped maps; that of the samples' own moments unless given. */
   readonly shape?: FeatureShape<HostTensor>;
+  /** Keys that are read exactly, as the hybrid does; none unless given. Needs samples with values. */
+  readonly window?: number;
 }
 
 /** Rows of the attention matrix that are compared where there are no values. */
@@ -70,10 +76,16 @@ export async function measureAttentionError(
   engine: Engine,
   samples: AttentionSamples,
   options: FeatureMapOptions,
-  { draws = 4, seed = 0, shape }: MeasureOptions = {},
+  { draws = 4, seed = 0, shape, window }: MeasureOptions = {},
 ): Promise<number> {
   checkSamples('measureAttentionError', samples);
   expectCounts('measureAttentionError', { draws });
+  if (window !== undefined && samples.value === undefined) {
+    throw new PerformerError(
+      'CONFIG',
+      'measureAttentionError: expected samples with values beside a window, got none.',
+    );
+  }
   const { isCausal } = samples;
   const { name } = options;
   const heads = samples.query.shape[2] as number;
@@ -92,9 +104,7 @@ export async function measureAttentionError(
       value === undefined
         ? [attentionMap(inputs, map, { isCausal, rows }), exactAttentionMap(inputs, { isCausal, rows })]
         : [
-            isCausal
-              ? causalAttention({ ...inputs, value }, map).output
-              : bidirectionalAttention({ ...inputs, value }, map),
+            estimateOf({ ...inputs, value }, map, { isCausal, window }),
             exactAttention({ ...inputs, value }, { isCausal }).output,
           ];
     return { error: sum(square(subtract(found, exact))), signal: sum(square(exact)) };
@@ -112,4 +122,14 @@ export async function measureAttentionError(
   } finally {
     await compiled.dispose();
   }
+}
+
+/** Attention through a map, exact within a window where there is one. */
+function estimateOf(
+  inputs: AttentionInputs,
+  map: FeatureMap,
+  { isCausal, window }: { readonly isCausal: boolean; readonly window: number | undefined },
+): Tensor {
+  if (window !== undefined) return hybridAttention(inputs, map, { window, isCausal }).output;
+  return isCausal ? causalAttention(inputs, map).output : bidirectionalAttention(inputs, map);
 }
