@@ -11,15 +11,7 @@ import { sharedMixer } from './shared.js';
 import { softmaxMixer } from './softmax.js';
 import { windowMixer } from './window.js';
 
-const builtIn = [
-  favorMixer,
-  softmaxMixer,
-  hybridMixer,
-  windowMixer,
-  localHeadsMixer,
-  sharedMixer,
-  noMixer,
-] as const;
+const builtIn = [favorMixer, softmaxMixer, hybridMixer, windowMixer, localHeadsMixer, sharedMixer, noMixer] as const;
 type BuiltIn = (typeof builtIn)[number];
 
 const families = new Map<string, AnyMixerFamily>(
