@@ -17,7 +17,7 @@ const [batch, length] = [1, 8];
 
 /** Source and sharing layer on different rows, and the definition: each [batch, length, dim]. */
 async function both(kind: 'favor+' | 'softmax', part: 'weights' | 'output') {
-  const own = kind === 'softmax' ? { kind } : { kind, features };
+  const own = kind === 'softmax' ? { kind } : { kind, features, forgetting: 'none' };
   const [source, sharing] = buildMixers([own, { kind: 'shared', part }] as never, sizes) as never as [
     ReturnType<typeof buildMixers>[0],
     ReturnType<typeof buildMixers>[0],
