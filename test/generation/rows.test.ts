@@ -6,11 +6,12 @@ import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from 
 
 const engine = nodeEngine({ threads: 1 });
 const nothing = new Int32Array(0);
+const attentions = [{}, { attention: { kind: 'hybrid', window: 10 } }] as const;
 const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * 256, (row + 1) * 256);
 
 describe('an idle row', () => {
-  it('stays as it was, whether it has read something or not, while others read token by token', async () => {
-    const model = randomModel();
+  it.each(attentions)('stays as it was, read or not, while others read token by token, with %j', async (options) => {
+    const model = randomModel(options);
     const tokens = drawTokens(50);
     const expected = await parallelLogits(engine, model, tokens);
     const session = await sessionOf(engine, model, { batch: 3 });
@@ -48,8 +49,8 @@ describe('an idle row', () => {
 });
 
 describe('one row', () => {
-  it('can be cleared, saved and loaded while the others go on', async () => {
-    const model = randomModel();
+  it.each(attentions)('can be cleared, saved and loaded while the others go on, with %j', async (options) => {
+    const model = randomModel(options);
     const [a, b] = [drawTokens(60, 1), drawTokens(60, 2)];
     const [ofA, ofB] = [await parallelLogits(engine, model, a), await parallelLogits(engine, model, b)];
     const session = await sessionOf(engine, model, { batch: 2 });

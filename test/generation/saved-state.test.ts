@@ -22,6 +22,7 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
   'no token shift': { tokenShift: false },
   'exact attention': { attention: 'softmax' },
+  'an exact window and FAVOR+': { attention: { kind: 'hybrid', window: 20 } },
   'exact and favor+ attention in turns': { attention: ['softmax', 'favor+'] },
 };
 
