@@ -29,16 +29,31 @@ export interface FeatureOptions {
   readonly [option: string]: unknown;
 }
 
+/** The kinds of attention that are built in. */
+export type AttentionKind = 'favor+' | 'softmax' | 'hybrid' | 'window' | 'local-heads' | 'shared' | 'none';
+
 /** Attention by its kind, or with options. A kind that was registered by `registerMixer` may be named, too. */
 export type AttentionOption =
-  | Name<'favor+' | 'softmax' | 'shared' | 'none'>
+  | Name<AttentionKind>
   | {
-      /** favor+ (linear in the length), softmax (exact), shared (with an earlier layer), none, or a registered kind; favor+ unless given. */
-      readonly kind?: Name<'favor+' | 'softmax' | 'shared' | 'none'> | undefined;
+      /**
+       * favor+ (linear in the length), softmax (exact), hybrid (exact for the nearest tokens, favor+ beyond), window (the
+       * nearest tokens alone), local-heads (some heads with a window), shared (with an earlier layer), none, or a registered
+       * kind; favor+ unless given.
+       */
+      readonly kind?: Name<AttentionKind> | undefined;
+      /** The feature map of kinds that have one. */
+      readonly features?: FeaturesOption | undefined;
+      /** Of causal favor+: what a token makes of those before it; none unless given. */
+      readonly forgetting?: 'none' | 'decay' | 'gates' | undefined;
+      /** Of favor+ without a causal order: texts of up to so many tokens are read exactly. */
+      readonly exactUpTo?: number | undefined;
+      /** Keys that are read exactly, of kinds with a window; 128 unless given. */
+      readonly window?: number | undefined;
+      /** Of local-heads: how many see their window alone; 1 unless given. */
+      readonly localHeads?: number | undefined;
       /** What a shared kind reuses of the nearest earlier attention of its own: its weights, unless given, or its whole output. */
       readonly part?: 'weights' | 'output' | undefined;
-      /** The feature map of favor+. */
-      readonly features?: FeaturesOption | undefined;
       /** Options of a registered kind. */
       readonly [option: string]: unknown;
     };
@@ -92,11 +107,12 @@ export type NormOption =
   | { readonly kind: 'layer' | 'rms' | 'scale'; readonly placement?: 'pre' | 'post' | undefined }
   | { readonly kind: 'rezero' };
 
-/** Whether queries and keys are normalised. */
+/** Whether queries and keys are normalised to a learned length, or multiplied by a learned factor as they are. */
 export type QueryKeyNormOption =
   | 'none'
   | 'unit'
-  | { readonly kind: 'none' }
+  | 'temperature'
+  | { readonly kind: 'none' | 'temperature' }
   | {
       readonly kind: 'unit';
       /** The largest logit before training; 4 unless given. */
@@ -126,7 +142,7 @@ export interface TrunkOptions {
   readonly qkvBias?: boolean | undefined;
   /** Whether the output of attention has a bias; true unless given. */
   readonly outputBias?: boolean | undefined;
-  /** Whether queries and keys are normalised to a length that each head learns; none unless given. */
+  /** Whether queries and keys are normalised to a length that each head learns, or have a learned temperature alone; none unless given. */
   readonly queryKeyNorm?: QueryKeyNormOption | undefined;
   /** FAVOR+ unless given. A list is repeated over the layers: `['softmax', 'favor+']` alternates. */
   readonly attention?: AttentionOption | readonly AttentionOption[] | undefined;

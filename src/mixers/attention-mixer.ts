@@ -10,7 +10,7 @@ import { type Deferral, type LinearParams, linear, linearLayout, type TokenConte
 import { reshape, rotary, type Tensor } from '../graph/index.js';
 import type { Forgetting } from './forgetting.js';
 import type { MeasuredBuffers, Mixer, MixerOperations, MixerSizes, MixerTraits } from './mixer.js';
-import { normalizeHeads, queryKeyScaleLayout } from './query-key-norm.js';
+import { queryKeyScaleLayout, scaleHeads } from './query-key-norm.js';
 
 /** What is learned around a core, and by it. */
 export interface AttentionParams<F extends object = object, T = Tensor> {
@@ -82,7 +82,7 @@ export function attentionMixer<F extends object, B extends object, S extends obj
   sizes: MixerSizes,
   core: AttentionCore<F, B, S, R>,
 ): Mixer<AttentionParams<F>, B, S, R> {
-  const { heads, keyHeads, headDim } = sizes;
+  const { heads, headDim } = sizes;
   const inner = heads * headDim;
   const { features, attend, forgetting, ...known } = core;
   return {
@@ -91,7 +91,7 @@ export function attentionMixer<F extends object, B extends object, S extends obj
     params: attentionLayout(sizes, features, forgetting?.gate) as Mixer<AttentionParams<F>, B, S, R>['params'],
     apply({ params, buffers }, x, context, memory) {
       const inputs = {
-        ...attentionInputs(params, x, { heads, keyHeads, headDim }, context),
+        ...attentionInputs(params, x, sizes, context),
         logDecay: forgetting?.logDecay(params.forgetGate, x),
       };
       const result = attend(inputs, { features: params.features, buffers }, memory, context.length);
@@ -114,14 +114,14 @@ export function attentionMixer<F extends object, B extends object, S extends obj
 function attentionInputs(
   params: AttentionParams,
   x: Tensor,
-  { heads, keyHeads, headDim }: Pick<MixerSizes, 'heads' | 'keyHeads' | 'headDim'>,
+  { heads, keyHeads, headDim, queryKeyNorm }: MixerSizes,
   { angles, mask, positions }: TokenContext,
 ): AttentionInputs {
   const [batch, length] = x.shape as [Dim, Dim];
   const { queryKeyScale: scale } = params;
   const split = (y: Tensor, count: number) => reshape(y, [batch, length, count, headDim]);
   const normed = (y: Tensor, count: number) =>
-    scale === undefined ? y : reshape(normalizeHeads(split(y, count), scale), [batch, length, count * headDim]);
+    reshape(scaleHeads(split(y, count), scale, queryKeyNorm), [batch, length, count * headDim]);
   const turn = (y: Tensor, count: number) =>
     split(angles === undefined ? y : rotary(y, angles.cosine, angles.sine, count), count);
   return {

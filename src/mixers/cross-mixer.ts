@@ -14,7 +14,7 @@ import { linear, type SourceContext } from '../blocks/index.js';
 import { reshape, type Tensor } from '../graph/index.js';
 import { type AttentionParams, attentionLayout } from './attention-mixer.js';
 import type { CrossMixer, MixerSizes } from './mixer.js';
-import { normalizeHeads } from './query-key-norm.js';
+import { scaleHeads } from './query-key-norm.js';
 
 /** What a core has of the weights: what it learns, and what is drawn. */
 export interface CoreWeights<F, B> {
@@ -46,7 +46,7 @@ export function crossMixer<F extends object, B extends object, S extends object>
   const { heads, keyHeads, headDim } = sizes;
   const split = (y: Tensor, count: number) => reshape(y, [y.dim(0), y.dim(1), count, headDim]);
   const normed = ({ queryKeyScale: scale }: AttentionParams, y: Tensor, count: number) =>
-    scale === undefined ? split(y, count) : normalizeHeads(split(y, count), scale);
+    scaleHeads(split(y, count), scale, sizes.queryKeyNorm);
   const keysOf = (params: AttentionParams, { hidden, mask, positions }: SourceContext) => ({
     key: normed(params, linear(params.key, hidden), keyHeads),
     value: split(linear(params.value, hidden), keyHeads),

@@ -42,7 +42,7 @@ export const trunkFields = {
   outputBias: option(z.boolean().default(true), 'the output of attention has a bias'),
   queryKeyNorm: option(
     queryKeyNormChoice,
-    'queries and keys are normalised to one length, which each head learns: bounds the norms that random features fail at',
+    'queries and keys have one length, which each head learns (unit: bounds the norms that random features fail at), or a learned factor alone (temperature)',
   ),
   positions: option(positionChoice, 'how positions enter'),
   reversible: option(

@@ -8,6 +8,7 @@ import {
   initialize,
   int32,
   leavesOf,
+  mapTree,
   Random,
   uint32,
 } from '../../src/base/index.js';
@@ -70,6 +71,33 @@ describe('feed-forward layers', () => {
     const [plain, gated] = [parameterCount({}), parameterCount({ activation: 'swiglu' })];
     expect(gated).toBeGreaterThan(plain);
     expect(gated / plain).toBeLessThan(1.01);
+  });
+});
+
+describe('a learned temperature', () => {
+  test('multiplies logits: a factor of 2 gives what queries and keys of √2 times the length give', async () => {
+    const model = randomModel('causal-language-model', { queryKeyNorm: 'temperature', attention: 'softmax' });
+    const run = (params: object) =>
+      oracle.compile(
+        (learned: object, fixed: object, inputs: { tokens: Tensor<'int32'> }) => {
+          const { query, key } = model.model.apply({ params: learned, buffers: fixed }, inputs).attended[0]!;
+          return { query, key };
+        },
+        [specsOf(params), specsOf(model.buffers), { tokens: spec('int32', [1, 3]) }],
+      );
+    const withScale = (scale: number) =>
+      mapTree<object, HostTensor, object>(model.params, (leaf, path) =>
+        path === 'blocks.0.attention.queryKeyScale' ? { ...leaf, data: leaf.data.map(() => scale) } : leaf,
+      );
+    const compiled = await run(model.params);
+    const rows = async (scale: number) =>
+      compiled.run([withScale(scale), model.buffers, { tokens: int32([1, 3], [1, 2, 3]) }] as never);
+    const [plain, doubled] = [await rows(1), await rows(Math.SQRT2)];
+    for (const name of ['query', 'key'] as const) {
+      values(plain[name]).forEach((value, at) => {
+        expect(values(doubled[name])[at]).toBeCloseTo(value * Math.SQRT2, 6);
+      });
+    }
   });
 });
 
