@@ -27,7 +27,7 @@ export {
   type SelfAttention,
   selfAttention,
 } from './door/attention-layers.js';
-export type { Classification, Classifier, Regressor } from './door/classifier.js';
+export type { Classification, Classifier, Labelling, MultiLabelClassifier, Regressor } from './door/classifier.js';
 export type { Encoder } from './door/encoder.js';
 export type { EncoderDecoder } from './door/encoder-decoder.js';
 export type { BasicModel, Loaded, Local, TextModel } from './door/host.js';
@@ -53,6 +53,7 @@ export type {
   ImagePositionsOption,
   LanguageModelOptions,
   ModelOptions,
+  MultiLabelClassifierOptions,
   NormOption,
   PatchOptions,
   PerformerOptions,
@@ -77,6 +78,7 @@ export type {
 export type { Tokens } from './door/token-logits.js';
 export { trainModel } from './door/train.js';
 export type {
+  Label,
   LabelledExample,
   LabelledExamples,
   LabelledImages,
@@ -92,6 +94,7 @@ export type {
   EncoderTraining,
   ImageClassifierTraining,
   LanguageModelTraining,
+  MultiLabelClassifierTraining,
   PixelModelTraining,
   RegressorTraining,
   TrainingProgress,

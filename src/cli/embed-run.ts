@@ -1,5 +1,5 @@
 /** `performer embed` and `performer predict` at work. */
-import { createEmbedder, createPredictor, type LoadedModel, type Targets } from '../models/index.js';
+import { createEmbedder, createPredictor, type LoadedModel, likelyLabels, type Targets } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import type { EmbedOptions, TextVectorOptions } from './embed.js';
 import { chooseEngine } from './engine-flags.js';
@@ -61,6 +61,13 @@ function predictedRows({ kind, names }: Targets, vectors: VectorRows['vectors'])
       ...{ columns: names, vectors },
       fields: (vector) => Array.from(vector, String),
       object: (vector) => ({ values: named(vector) }),
+    };
+  }
+  if (kind === 'labels') {
+    return {
+      ...{ columns: ['labels', ...names], vectors },
+      fields: (vector) => [likelyLabels(names, vector).join(';'), ...Array.from(vector, String)],
+      object: (vector) => ({ labels: likelyLabels(names, vector), probabilities: named(vector) }),
     };
   }
   const classOf = (vector: Float32Array) => names[vector.indexOf(Math.max(...vector))] as string;

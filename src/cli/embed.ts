@@ -66,7 +66,8 @@ export const predictTextsCommand: CommandWords<typeof predictSchema> = {
   arguments: [{ name: '<folder>', text: 'the folder of a classifier' }, files],
   options: predictSchema,
   flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...engineFlags],
-  notes: `Each row tells the likeliest class and the probability of each, or the values. ${rowsNotes}
+  notes: `Each row tells the likeliest class and the probability of each, or the labels that are likelier than not and the
+probability of each, or the values. ${rowsNotes}
 
 Examples:
   performer predict runs/spam inbox/*.eml

@@ -1,6 +1,9 @@
-/** `performer evaluate` on labelled texts, pairs or images: a model's measures, and which classes a classifier takes for which. */
+/**
+ * `performer evaluate` on labelled texts, pairs or images: a model's measures, which classes a classifier takes for which, and
+ * how many texts have each label and were told to.
+ */
 import { type LoadedModel, targetsOf } from '../models/index.js';
-import type { Task, TaskFamily, TextTaskFamily } from '../tasks/index.js';
+import { labelTallies, type Task, type TaskFamily, type TextTaskFamily } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { usageError } from './command.js';
 import { runNoteOf } from './corpus.js';
@@ -33,9 +36,9 @@ export async function evaluateLabelled(
     const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
     const { task, count, unit } = await wholeTask(family, loaded.model, size, data);
-    const { measures, confusion } = await measure(task, loaded, options);
-    const report = { [unit]: count, window, measures, confusion };
-    return options.json ? `${JSON.stringify(report)}\n` : textOf({ count, unit, measures, confusion });
+    const measured = await measure(task, loaded, options);
+    const report = { [unit]: count, window, ...measured };
+    return options.json ? `${JSON.stringify(report)}\n` : textOf({ count, unit, ...measured });
   } finally {
     await data.text.close();
   }
@@ -50,6 +53,8 @@ interface Confusion {
 interface Measured {
   readonly measures: Readonly<Record<string, number>>;
   readonly confusion?: Confusion | undefined;
+  /** Of each label, how many texts have it, were told to have it, and rightly. */
+  readonly labels?: readonly ({ readonly name: string } & ReturnType<typeof labelTallies>[number])[] | undefined;
 }
 
 async function measure(task: Task, { model, ...weights }: LoadedModel, options: EvaluateOptions): Promise<Measured> {
@@ -58,13 +63,17 @@ async function measure(task: Task, { model, ...weights }: LoadedModel, options: 
     const [evaluation] = task.evaluations;
     const sums = await evaluator.sums(evaluation as (typeof task.evaluations)[number], weights);
     const { confusion } = sums.sums;
-    const { names = [] } = targetsOf(model) ?? {};
+    const { kind, names = [] } = targetsOf(model) ?? {};
     const rowOf = (row: number) => Array.from((confusion ?? []).slice(row * names.length, (row + 1) * names.length));
     const measures = task.measures(evaluation?.name ?? '', sums);
     expectFinite({ loss: measures.loss ?? Number.NaN });
     return {
       measures,
       confusion: confusion && { names, counts: names.map((_, row) => rowOf(row)) },
+      labels:
+        kind === 'labels'
+          ? labelTallies(names, sums.sums).map((tally, index) => ({ name: names[index] as string, ...tally }))
+          : undefined,
     };
   } finally {
     await evaluator.dispose();
@@ -76,8 +85,14 @@ function textOf({
   unit,
   measures,
   confusion,
+  labels,
 }: Measured & { readonly count: number; readonly unit: string }): string {
   const lines = [`${formatCount(count)} ${unit}`, formatMeasures(measures)];
+  if (labels !== undefined) {
+    const counts = labels.map(({ name, texts, told, right }) => [name, ...[texts, told, right].map(formatCount)]);
+    lines.push(`${unit} with each label, told to have it, and rightly:`);
+    lines.push(...alignedLines([['', 'with', 'told', 'right'], ...counts]));
+  }
   if (confusion === undefined) return `${lines.join('\n')}\n`;
   const { names, counts } = confusion;
   const rows = [['', ...names], ...counts.map((row, index) => [names[index] as string, ...row.map(formatCount)])];

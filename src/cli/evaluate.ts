@@ -25,8 +25,9 @@ export type EvaluateOptions = z.output<typeof evaluateSchema>;
 const notes = `Every token of the files but the first is predicted once: each window on its own, and, where attention and
 positions allow it, each after the memory of all that came before (streaming). The loss is in nats a token, and in bits
 a byte of the text. Of a classifier, files are labelled texts as train takes them, with the columns of the training
-unless others are named; which classes it takes for which is told as well. Of a model of images, files are images as
-train takes them; one that paints is told in bits of a value (bitsPerDimension) and of a pixel with all its colours.
+unless others are named; which classes it takes for which is told as well, or how many texts have each label, were told
+to, and rightly. Of a model of images, files are images as train takes them; one that paints is told in bits of a value
+(bitsPerDimension) and of a pixel with all its colours.
 
 Examples:
   performer evaluate runs/book other.txt

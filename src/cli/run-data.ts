@@ -79,9 +79,10 @@ export async function openRunData(
 export async function openLabelled(
   paths: readonly string[],
   kind: Targets['kind'],
-  { text, label = ['label'], delimiter: typed, encoding }: LabelledFlags,
+  { text, label = ['label'], delimiter: typed, encoding, separator }: LabelledFlags,
 ): Promise<LabelledTexts & { readonly text: OpenSource }> {
-  if (kind === 'classes' && label.length > 1) throw usageError('--label: expected one for the class, got several.');
+  if (kind !== 'values' && label.length > 1)
+    throw usageError(`--label: expected one for the ${kind === 'classes' ? 'class' : 'labels'}, got several.`);
   const delimiter = typed === undefined ? undefined : delimiterOf(typed);
   const opened: OpenSource[] = [];
   const all: LabelledTexts[] = [];
@@ -89,7 +90,7 @@ export async function openLabelled(
     const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
     const texts = isFolder
       ? await openLabelledFolder(path)
-      : await readLabelledFile(path, { text, label, kind, delimiter, encoding });
+      : await readLabelledFile(path, { text, label, kind, delimiter, encoding, separator });
     all.push(texts);
     opened.push(isFolder ? contentOf(texts) : await openFiles([path]));
   }

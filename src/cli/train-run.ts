@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { flagName } from '../base/options.js';
 import { bytesPerToken } from '../data/index.js';
 import { type Model, modelOf, targetsOf } from '../models/index.js';
-import { type TaskFamily, taskFamily, taskOfModel } from '../tasks/index.js';
+import { type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
 import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
@@ -84,7 +84,7 @@ async function begin(
   const task = taskFamily(options.task ?? 'language-modelling');
   expectColumns(task, flags);
   const targetsOf = 'targets' in task ? task.targets : undefined;
-  if (targetsOf === undefined && 'classWeights' in flags) {
+  if (targetKind(task) !== 'classes' && 'classWeights' in flags) {
     throw usageError(`--class-weights: ${task.name} does not have it.`);
   }
   if (task.data === 'text' || task.data === 'pairs') freshOptions(asked); // before files are opened

@@ -12,7 +12,8 @@ ${taskNames()
   .map((name) => `  ${name.padEnd(26)} ${taskFamily(name).text}`)
   .join('\n')}
 
-Labelled texts are tables (.csv, .tsv), JSON lines (.jsonl), or a folder with a folder for each class.
+Labelled texts are tables (.csv, .tsv), JSON lines (.jsonl), or a folder with a folder for each class. Where a text has
+any number of labels, JSON lines have a list of them, and tables have them in one column with ; between them.
 Images are PNG or JPEG files, a folder with a folder for each class, or IDX files, each with that of its labels behind it; all
 have one size.
 
@@ -35,6 +36,7 @@ Examples:
   performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
   performer train --out runs/book --resume --steps 2000
   performer train mails.csv --out runs/spam --task classification --text body --label folder
+  performer train news.jsonl --out runs/topics --task multi-label-classification --label topics
   performer train images/ --out runs/kinds --task image-classification --patch 4
   performer train train-images-idx3-ubyte.gz --out runs/pixels --task image-modelling`;
 

@@ -29,6 +29,7 @@ export {
 } from './image.js';
 export { decodeImage, encodePng } from './image-codecs.js';
 export {
+  areNumbers,
   encodeTexts,
   type GivenText,
   joinTexts,

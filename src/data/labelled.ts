@@ -1,14 +1,14 @@
 /**
- * Labelled texts: each text has a target, which is the name of a class, or numbers. They are read one by one, from
- * wherever they lie, and their targets and sizes are known before any is read.
+ * Labelled texts: each text has a target, which is the name of a class, a list of labels, or numbers. They are read one by
+ * one, from wherever they lie, and their targets and sizes are known before any is read.
  */
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import type { TokenSource } from './token-source.js';
 import { type Tokenizer, tokenSource } from './tokenizer.js';
 
-/** The name of a class, or the values of a regression. */
-export type Target = string | readonly number[];
+/** The name of a class, the labels that a text has, of which there may be none, or the values of a regression. */
+export type Target = string | readonly string[] | readonly number[];
 
 /** A text, and what is to be told of it. */
 export interface LabelledText {
@@ -82,9 +82,8 @@ export function labelledTexts(given: readonly GivenText[], where = 'labelledText
   };
 }
 
-/** Throws DATA unless all are names, or all as many finite numbers. */
+/** Throws DATA unless all are names, or all lists of names, or all as many finite numbers. */
 function checkTargets(where: string, targets: readonly Target[]): void {
-  const kindOf = (target: Target) => (typeof target === 'string' ? 'a name' : `${target.length} numbers`);
   const [first] = targets;
   for (const [index, target] of targets.entries()) {
     const told = `${where}, text ${index}: expected`;
@@ -92,10 +91,20 @@ function checkTargets(where: string, targets: readonly Target[]): void {
     if (kindOf(target) !== expected) {
       throw new PerformerError('DATA', `${told} ${expected} as its target, as the first has, got ${kindOf(target)}.`);
     }
-    if (typeof target !== 'string' && !target.every(Number.isFinite)) {
+    if (areNumbers(target) && !target.every(Number.isFinite)) {
       throw new PerformerError('DATA', `${told} finite numbers as its target, got ${target.join(', ')}.`);
     }
   }
+}
+
+function kindOf(target: Target): string {
+  if (typeof target === 'string') return 'a name';
+  return areNumbers(target) ? `${target.length} numbers` : 'a list of names';
+}
+
+/** Whether a target is the values of a regression. An empty list is one of labels. */
+export function areNumbers(target: Target): target is readonly number[] {
+  return typeof target !== 'string' && typeof target[0] === 'number';
 }
 
 /** All texts one after another. Throws DATA for targets of two kinds. */
@@ -162,7 +171,7 @@ export function heldOutOf(count: number, heldOut: number, random: Random): Uint3
 
 /**
  * Holds out a part of the texts, chosen at random: of each class the same part, and one text at least of a class that has
- * two. Of values, the part of them all.
+ * two. Of lists of labels and of values, the part of them all.
  *
  * @throws CONFIG for a part that is not between 0 and 1, DATA where nothing would be left on either side.
  */

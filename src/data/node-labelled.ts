@@ -7,16 +7,18 @@ import { join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import { expectIndex, type GivenText, type LabelledTexts, labelledTexts, type Target } from './labelled.js';
 import { openRegularFile, readError } from './node-read.js';
-import { jsonOf, type RecordOptions, recordsOf, textOfRecord } from './node-records.js';
+import { jsonOf, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';
 
 /** The columns of a table, or the keys of JSON lines. */
 export interface LabelledColumns {
   /** That of the text; `text` unless given. */
   readonly text?: string | undefined;
-  /** That of the class, or those of the values; `label` unless given. */
+  /** That of the class or of the labels, or those of the values; `label` unless given. */
   readonly label?: string | readonly string[] | undefined;
-  /** Whether labels are names of classes, as unless given, or numbers. */
-  readonly kind?: 'classes' | 'values' | undefined;
+  /** Whether a text has the name of a class, as unless given, any number of labels, or numbers. */
+  readonly kind?: 'classes' | 'labels' | 'values' | undefined;
+  /** What stands between the labels of a text in a column of a table; `;` unless given. JSON lines have lists. */
+  readonly separator?: string | undefined;
 }
 
 export interface LabelledFileOptions extends LabelledColumns, RecordOptions {}
@@ -29,28 +31,43 @@ export interface LabelledFileOptions extends LabelledColumns, RecordOptions {}
  */
 export async function readLabelledFile(
   path: string,
-  { text: name = 'text', label = 'label', kind = 'classes', ...options }: LabelledFileOptions = {},
+  { text: name = 'text', label = 'label', kind = 'classes', separator = ';', ...options }: LabelledFileOptions = {},
 ): Promise<LabelledTexts> {
   const labels = typeof label === 'string' ? [label] : label;
   const given: GivenText[] = [];
   for await (const record of recordsOf(path, [name, ...labels], options)) {
     const values = record.values.slice(1);
     const where = `${path}, line ${record.line}`;
-    const target =
-      kind === 'classes'
-        ? classOf(where, labels[0] as string, values[0])
-        : values.map((value, index) => numberOf(where, labels[index] as string, value));
-    given.push({ text: textOfRecord(path, name, record), target });
+    const targetOf = (): Target => {
+      if (kind === 'values') return values.map((value, index) => numberOf(where, labels[index] as string, value));
+      const own = labels[0] as string;
+      if (kind === 'classes') return nameIn(where, 'a class', own, values[0]);
+      const each = recordFormatOf(path) === 'lines' ? values[0] : cellItems(values[0] as string, separator);
+      return labelsOf(where, own, each);
+    };
+    given.push({ text: textOfRecord(path, name, record), target: targetOf() });
   }
   if (given.length === 0) throw new PerformerError('DATA', `read ${path}: expected labelled texts, got none.`);
   return labelledTexts(given, path);
 }
 
-/** A class that a label says; spaces around it are no part of it. */
-function classOf(where: string, name: string, label: unknown): Target {
+/** The name of a class or a label; spaces around it are no part of it. */
+function nameIn(where: string, expected: 'a class' | 'a label', name: string, label: unknown): string {
   const told = typeof label === 'object' ? '' : String(label ?? '').trim();
   if (told !== '') return told;
-  throw new PerformerError('DATA', `${where}: expected a class as ${name}, got ${jsonOf(label)}.`);
+  throw new PerformerError('DATA', `${where}: expected ${expected} as ${name}, got ${jsonOf(label)}.`);
+}
+
+/** What stands in a cell of a table between separators; nothing in an empty cell. */
+function cellItems(cell: string, separator: string): readonly string[] {
+  return cell.trim() === '' ? [] : cell.split(separator);
+}
+
+/** The labels of a list. */
+function labelsOf(where: string, name: string, given: unknown): readonly string[] {
+  if (Array.isArray(given)) return given.map((label: unknown) => nameIn(where, 'a label', name, label));
+  const advice = 'A text without labels has an empty list.';
+  throw new PerformerError('DATA', `${where}: expected a list of labels as ${name}, got ${jsonOf(given)}. ${advice}`);
 }
 
 function numberOf(where: string, name: string, label: unknown): number {

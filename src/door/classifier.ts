@@ -1,7 +1,8 @@
-/** Classifiers and regressors with their weights, ready to be called: the class of a text, or numbers. */
+/** Classifiers and regressors with their weights, ready to be called: the class of a text, its labels, or numbers. */
 import {
   createPredictor,
   type GivenTokens,
+  likelyLabels,
   type Predictor,
   type TextBatchOptions,
   targetsOf,
@@ -30,6 +31,23 @@ export interface Classifier extends TextModel {
   classify(texts: readonly GivenTokens[], options?: TextBatchOptions): Promise<Classification[]>;
 }
 
+/** What a classifier of labels tells of a text. */
+export interface Labelling {
+  /** Those whose probability is above one half, in the order of the model's; there may be none. */
+  readonly labels: readonly string[];
+  /** Of each label, by its name, that the text has it. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
+
+/** A model that tells which of some labels a text has, here or in a worker. */
+export interface MultiLabelClassifier extends TextModel {
+  readonly kind: 'multi-label-classifier';
+  /** The names of the labels. */
+  readonly labels: readonly string[];
+  /** The labels of each text, in their order. Throws as that of a `Classifier`. */
+  classify(texts: readonly GivenTokens[], options?: TextBatchOptions): Promise<Labelling[]>;
+}
+
 /** A model that tells numbers of a text, here or in a worker. */
 export interface Regressor extends TextModel {
   readonly kind: 'regressor';
@@ -46,6 +64,19 @@ export function classifier(host: Host): Local<Classifier> {
     classes: namesOf(host),
     classify: (texts, options) =>
       told(host, 'classify', texts, options, (numbers, names) => classificationOf(names, numbers)),
+  };
+}
+
+export function multiLabelClassifier(host: Host): Local<MultiLabelClassifier> {
+  return {
+    kind: 'multi-label-classifier',
+    ...textModel(host),
+    labels: namesOf(host),
+    classify: (texts, options) =>
+      told(host, 'classify', texts, options, (numbers, names) => ({
+        labels: likelyLabels(names, numbers),
+        probabilities: byName(names, numbers),
+      })),
   };
 }
 

@@ -2,7 +2,14 @@
 import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import type { LoadedModel, ModelKind } from '../models/index.js';
-import { type Classifier, classifier, type Regressor, regressor } from './classifier.js';
+import {
+  type Classifier,
+  classifier,
+  type MultiLabelClassifier,
+  multiLabelClassifier,
+  type Regressor,
+  regressor,
+} from './classifier.js';
 import { type Encoder, encoder } from './encoder.js';
 import { type EncoderDecoder, encoderDecoder } from './encoder-decoder.js';
 import { Host, type Local } from './host.js';
@@ -15,6 +22,7 @@ export interface ModelsByKind {
   'language-model': LanguageModel;
   encoder: Encoder;
   classifier: Classifier;
+  'multi-label-classifier': MultiLabelClassifier;
   regressor: Regressor;
   performer: Performer;
   'encoder-decoder': EncoderDecoder;
@@ -29,6 +37,7 @@ const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]>
   'language-model': languageModel,
   encoder,
   classifier,
+  'multi-label-classifier': multiLabelClassifier,
   regressor,
   performer,
   'encoder-decoder': encoderDecoder,

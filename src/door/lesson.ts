@@ -2,8 +2,8 @@
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { byteTokenizer, encodePairs, encodeTexts, splitCorpus, splitItems, splitTexts } from '../data/index.js';
-import { type Model, type Targets, targetsOf, tokenizerOf } from '../models/index.js';
-import type { Task, TaskFamily } from '../tasks/index.js';
+import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
+import { type Task, type TaskFamily, targetKind } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
 import { imageSource, labelledSource, pairList, type TrainingData, textSource } from './training-data.js';
 import type { TaskOptions } from './training-options.js';
@@ -60,12 +60,6 @@ export async function lessonOf(
       return family.build(model, training, splitTexts(tokens, training.heldOut, random));
     },
   };
-}
-
-/** The kind of targets that a task learns; none where it learns none. */
-function targetKind(family: TaskFamily): Targets['kind'] | undefined {
-  if (family.data === 'labelled') return family.kind;
-  return family.data === 'images' && family.targets !== undefined ? 'classes' : undefined;
 }
 
 function refuse(name: string, value: unknown, isForeign: boolean): void {

@@ -210,6 +210,16 @@ export interface ClassifierOptions extends ModelOptions, TextModelOptions {
   };
 }
 
+/** A model that tells which of some labels a text has. */
+export interface MultiLabelClassifierOptions extends ModelOptions, TextModelOptions {
+  readonly model: 'classifier';
+  readonly targets: {
+    readonly kind: 'labels';
+    /** Of the labels. */
+    readonly names: readonly string[];
+  };
+}
+
 /** Of models that read images by their patches. */
 export interface PatchOptions {
   /** Axial unless given: rows and columns of the patches. */

@@ -3,7 +3,7 @@
  * take beside (the engine, here), and `Here` what models have beside (their weights as arrays, here).
  */
 import type { ModelKind } from '../models/index.js';
-import type { Classifier, Regressor } from './classifier.js';
+import type { Classifier, MultiLabelClassifier, Regressor } from './classifier.js';
 import type { Encoder } from './encoder.js';
 import type { EncoderDecoder } from './encoder-decoder.js';
 import type { ImageClassifier, PixelModel } from './images.js';
@@ -15,6 +15,7 @@ import type {
   EncoderOptions,
   ImageClassifierOptions,
   LanguageModelOptions,
+  MultiLabelClassifierOptions,
   PerformerOptions,
   PixelModelOptions,
   RegressorOptions,
@@ -27,6 +28,7 @@ import type {
   EncoderTraining,
   ImageClassifierTraining,
   LanguageModelTraining,
+  MultiLabelClassifierTraining,
   PixelModelTraining,
   RegressorTraining,
 } from './training-options.js';
@@ -42,6 +44,7 @@ export type CreateModelOptions = (
   | LanguageModelOptions
   | EncoderOptions
   | ClassifierOptions
+  | MultiLabelClassifierOptions
   | RegressorOptions
   | PerformerOptions
   | EncoderDecoderOptions
@@ -60,6 +63,7 @@ export interface CreateModel<Where, Here> {
   (options?: LanguageModelOptions & FreshWeights & Where): Promise<LanguageModel & Here>;
   (options: EncoderOptions & FreshWeights & Where): Promise<Encoder & Here>;
   (options: ClassifierOptions & FreshWeights & Where): Promise<Classifier & Here>;
+  (options: MultiLabelClassifierOptions & FreshWeights & Where): Promise<MultiLabelClassifier & Here>;
   (options: RegressorOptions & FreshWeights & Where): Promise<Regressor & Here>;
   (options: EncoderDecoderOptions & FreshWeights & Where): Promise<EncoderDecoder & Here>;
   (options: PerformerOptions & FreshWeights & Where): Promise<Performer & Here>;
@@ -111,6 +115,10 @@ export interface TrainModel<Where, Here> {
     examples: LabelledExamples<string>,
     options: ClassifierTraining & From<(Classifier | Encoder) & Here> & Where,
   ): Promise<Classifier & Here>;
+  (
+    examples: LabelledExamples<readonly string[]>,
+    options: MultiLabelClassifierTraining & From<(MultiLabelClassifier | Encoder) & Here> & Where,
+  ): Promise<MultiLabelClassifier & Here>;
   (
     examples: LabelledExamples<number | readonly number[]>,
     options: RegressorTraining & From<(Regressor | Encoder) & Here> & Where,

@@ -19,14 +19,17 @@ export type TextPiece = string | Uint8Array;
 /** A text, its bytes, or several of them, which are read one after another as they are; or a source of `performer-ts/data`. */
 export type TrainingText = TextPiece | readonly TextPiece[] | AsyncIterable<TextPiece> | ByteSource;
 
-/** A text with what is to be learned of it: the name of its class, a number, or several numbers. */
-export interface LabelledExample<L = string | number | readonly number[]> {
+/** What is to be learned of a text: the name of its class, a list of labels, a number, or several numbers. */
+export type Label = string | readonly string[] | number | readonly number[];
+
+/** A text with what is to be learned of it. */
+export interface LabelledExample<L = Label> {
   readonly text: string | Uint8Array;
   readonly label: L;
 }
 
 /** Texts with labels, which come as a list or one by one; or labelled texts of `performer-ts/data`. */
-export type LabelledExamples<L = string | number | readonly number[]> =
+export type LabelledExamples<L = Label> =
   | readonly LabelledExample<L>[]
   | AsyncIterable<LabelledExample<L>>
   | LabelledTexts;

@@ -94,6 +94,11 @@ export interface ClassifierTraining extends AnyTraining, TextModelOptions {
   readonly classWeights?: 'equal' | 'balanced' | undefined;
 }
 
+/** A classifier learns which of some labels texts have. */
+export interface MultiLabelClassifierTraining extends AnyTraining, TextModelOptions {
+  readonly task: 'multi-label-classification';
+}
+
 /** A regressor learns numbers of texts. */
 export interface RegressorTraining extends AnyTraining, TextModelOptions {
   readonly task: 'regression';
@@ -127,6 +132,7 @@ export type TrainModelOptions =
   | LanguageModelTraining
   | EncoderTraining
   | ClassifierTraining
+  | MultiLabelClassifierTraining
   | RegressorTraining
   | EncoderDecoderTraining
   | ImageClassifierTraining

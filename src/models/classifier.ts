@@ -1,6 +1,6 @@
 /**
  * The classifier and regressor: the trunk with attention in both directions, one vector for a text pooled from its
- * tokens, and a linear head: a logit for each class, or a number for each value.
+ * tokens, and a linear head: a logit for each class or each label, or a number for each value.
  *
  * Values are learned in standard units, (value − mean)/deviation; means and deviations stand in the config. Pooled by the
  * first token, a text begins with a token of its own (BERT's [CLS]), which the model sets before it.
@@ -59,9 +59,11 @@ interface ClassifierParams extends TrunkParams {
   readonly head: LinearParams;
 }
 
+const kinds = { classes: 'classifier', labels: 'multi-label-classifier', values: 'regressor' } as const;
+
 export const classifier: ModelFamily<ClassifierConfig> = {
   name: 'classifier',
-  text: 'tells the class of a text, or numbers',
+  text: 'tells the class of a text, its labels, or numbers',
   schema: classifierSchema,
   build(config, { chunk = 64 } = {}): Model {
     const { dim, vocabularySize, pooling, targets } = config;
@@ -72,7 +74,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
       scope('head', () => linear((params as ClassifierParams).head, hidden));
     return {
-      kind: targets.kind === 'classes' ? 'classifier' : 'regressor',
+      kind: kinds[targets.kind],
       ...{ config, chunk, head, isCausal: false, deferral: undefined },
       maxLength: maxLength === undefined ? undefined : maxLength - before,
       params: {

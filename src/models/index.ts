@@ -59,10 +59,17 @@ export {
 } from './model.js';
 export { type PerformerConfig, type PerformerOptions, performerConfig, performerSchema } from './performer.js';
 export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
-export { createPredictor, type Predictor, predict } from './prediction.js';
+export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';
 export { type PresetName, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
-export { type ClassTargets, expectTargets, type Targets, targetsOf, type ValueTargets } from './targets.js';
+export {
+  type ClassTargets,
+  expectTargets,
+  type LabelTargets,
+  type Targets,
+  targetsOf,
+  type ValueTargets,
+} from './targets.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';
 export type { TrunkRows, TrunkState } from './trunk.js';

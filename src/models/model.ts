@@ -62,13 +62,14 @@ export interface ModelResult extends TrunkResult {
 
 /**
  * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
- * of a text, tells numbers of it, turns embeddings into hidden layers, writes a text of a source, tells the class of an image,
+ * of a text, its labels, or numbers, turns embeddings into hidden layers, writes a text of a source, tells the class of an image,
  * or paints images pixel by pixel.
  */
 export type ModelKind =
   | 'language-model'
   | 'encoder'
   | 'classifier'
+  | 'multi-label-classifier'
   | 'regressor'
   | 'performer'
   | 'encoder-decoder'

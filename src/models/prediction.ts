@@ -1,16 +1,16 @@
-/** What a classifier tells of texts: probabilities of classes, or values in their own units. */
+/** What a classifier tells of texts: probabilities of classes or of labels, or values in their own units. */
 import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
-import { add, constant, multiply, softmax, type Tensor } from '../graph/index.js';
+import { add, constant, multiply, sigmoid, softmax, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
 import { type Targets, targetsOf } from './targets.js';
 import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
 
-/** Tells the class or the values of texts, by a compiled model. Free it with `dispose`. */
+/** Tells the class, the labels or the values of texts, by a compiled model. Free it with `dispose`. */
 export interface Predictor {
   /** The names of the numbers that are told of a text, and their kind. */
   readonly targets: Targets;
-  /** For each text the probability of each class, or each value, in the order of the names. */
+  /** For each text the probability of each class or each label, or each value, in the order of the names. */
   predict(texts: readonly GivenTokens[]): Promise<Float32Array[]>;
   /** Frees what was compiled. */
   dispose(): Promise<void>;
@@ -30,7 +30,7 @@ export async function createPredictor(
   return { targets, predict: vectors.of, dispose: vectors.dispose };
 }
 
-/** For each text the probability of each class, or each value in its own units. See `createPredictor`. */
+/** For each text the probability of each class or each label, or each value in its own units. See `createPredictor`. */
 export async function predict(
   engine: Engine,
   loaded: LoadedModel,
@@ -45,9 +45,15 @@ export async function predict(
   }
 }
 
+/** The labels whose probability is above one half. */
+export function likelyLabels(names: readonly string[], probabilities: Float32Array): readonly string[] {
+  return names.filter((_, index) => (probabilities[index] as number) > 0.5);
+}
+
 /** The output of a classifier [batch, outputs] as probabilities, or in the units of the data. */
 function told(targets: Targets, output: Tensor): Tensor {
   if (targets.kind === 'classes') return softmax(output);
+  if (targets.kind === 'labels') return sigmoid(output);
   const { names, means = names.map(() => 0), deviations = names.map(() => 1) } = targets;
   const row = (values: readonly number[]) => constant('float32', [names.length], values);
   return add(multiply(output, row(deviations)), row(means));

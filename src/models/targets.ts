@@ -1,4 +1,4 @@
-/** What is told of a text or an image: its class, or numbers. */
+/** What is told of a text or an image: its class, its labels, or numbers. */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
@@ -14,6 +14,12 @@ const classes = z.strictObject({
   weights: z.array(z.number().positive()).optional(),
 });
 
+const labels = z.strictObject({
+  kind: z.literal('labels'),
+  /** In the order of the logits. */
+  names,
+});
+
 const values = z.strictObject({
   kind: z.literal('values'),
   names,
@@ -23,15 +29,17 @@ const values = z.strictObject({
 });
 
 /** What is told of a text. It follows from the data, and has no flag. */
-export const targetChoice = choice('kind', [classes, values], 'classes');
+export const targetChoice = choice('kind', [classes, labels, values], 'classes');
 
 /** The classes that are told of an image. They follow from the data, too. */
 export const classChoice = choice('kind', [classes], 'classes');
 
-/** What is told of a text: its class, or one or more values. */
+/** What is told of a text: its class, which of some labels it has, or one or more values. */
 export type Targets = z.output<typeof targetChoice>;
 /** The classes that a classifier tells apart. */
 export type ClassTargets = Extract<Targets, { kind: 'classes' }>;
+/** The labels of which a text has any number. */
+export type LabelTargets = Extract<Targets, { kind: 'labels' }>;
 /** The values that a regressor tells, with their scale. */
 export type ValueTargets = Extract<Targets, { kind: 'values' }>;
 

@@ -16,6 +16,7 @@ import {
 } from '../graph/index.js';
 import { type ClassTargets, expectTargets, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
+import { macroF1Of, type Tally } from './f1.js';
 import { type LabelledTensors, labelledBatches } from './labelled-task.js';
 import type { BatchSize, Task } from './task.js';
 
@@ -75,7 +76,8 @@ export function classification(model: Model, size: BatchSize, data: LabelledData
     },
     measures(_, { total, count, sums }) {
       const confusion = sums.confusion ?? new Float64Array(classes ** 2);
-      return { loss: total / count, accuracy: accuracyOf(confusion, classes), macroF1: macroF1Of(confusion, classes) };
+      const accuracy = accuracyOf(confusion, classes);
+      return { loss: total / count, accuracy, macroF1: macroF1Of(talliesOf(confusion, classes)) };
     },
   };
 }
@@ -103,15 +105,14 @@ function accuracyOf(confusion: Float64Array, classes: number): number {
   return right.reduce((a, b) => a + b, 0) / confusion.reduce((a, b) => a + b, 0);
 }
 
-/** The mean of F1 = 2·right/(texts + told) over the classes that there are texts of, or that were told. */
-function macroF1Of(confusion: Float64Array, classes: number): number {
-  const each = Array.from({ length: classes }, (_, own) => {
+/** Of each class, how many texts have it, were taken for it, and rightly. */
+function talliesOf(confusion: Float64Array, classes: number): readonly Tally[] {
+  return Array.from({ length: classes }, (_, own) => {
     let [texts, told] = [0, 0];
     for (let other = 0; other < classes; other++) {
       texts += confusion[own * classes + other] as number;
       told += confusion[other * classes + own] as number;
     }
-    return { right: confusion[own * classes + own] as number, all: texts + told };
-  }).filter(({ all }) => all > 0);
-  return each.reduce((total, { right, all }) => total + (2 * right) / all, 0) / each.length;
+    return { texts, told, right: confusion[own * classes + own] as number };
+  });
 }

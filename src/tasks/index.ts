@@ -4,6 +4,7 @@ export { crossEntropy } from './cross-entropy.js';
 export { imageModelling } from './image-modelling.js';
 export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
 export { maskedLanguageModelling } from './masked-language-modelling.js';
+export { labelTallies, labelTargets, multiLabelClassification } from './multi-label-classification.js';
 export {
   type ImageTaskFamily,
   type LabelledTaskFamily,
@@ -11,6 +12,7 @@ export {
   type TargetOptions,
   type TaskFamily,
   type TextTaskFamily,
+  targetKind,
   taskFamily,
   taskNames,
   taskOfModel,

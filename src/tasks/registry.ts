@@ -6,6 +6,7 @@ import { classification, classTargets } from './classification.js';
 import { imageModelling } from './image-modelling.js';
 import { languageModelling } from './language-modelling.js';
 import { maskedLanguageModelling } from './masked-language-modelling.js';
+import { labelTargets, multiLabelClassification } from './multi-label-classification.js';
 import { regression, valueTargets } from './regression.js';
 import { sequenceToSequence } from './sequence-to-sequence.js';
 import type { BatchSize, Task, TextData } from './task.js';
@@ -77,6 +78,15 @@ const families: readonly TaskFamily[] = [
     build: classification,
   },
   {
+    name: 'multi-label-classification',
+    text: 'tell which of some labels a text has',
+    data: 'labelled',
+    model: 'classifier',
+    kind: 'labels',
+    targets: (texts) => labelTargets(texts),
+    build: multiLabelClassification,
+  },
+  {
     name: 'regression',
     text: 'tell numbers of a text',
     data: 'labelled',
@@ -108,6 +118,12 @@ const families: readonly TaskFamily[] = [
     build: imageModelling,
   },
 ];
+
+/** The kind of targets that a task learns; none where it learns none. */
+export function targetKind(family: TaskFamily): Targets['kind'] | undefined {
+  if (family.data === 'labelled') return family.kind;
+  return family.data === 'images' && family.targets !== undefined ? 'classes' : undefined;
+}
 
 /** The names of all tasks. */
 export function taskNames(): readonly string[] {

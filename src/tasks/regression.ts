@@ -1,7 +1,7 @@
 /** Regression: numbers are told of a text, by their squared error in standard units. */
 import { float32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, Target, TargetList } from '../data/index.js';
+import { areNumbers, type LabelledData, type Target, type TargetList } from '../data/index.js';
 import { multiply, reshape, spec, square, subtract, sum } from '../graph/index.js';
 import { expectTargets, type Model, type ValueTargets } from '../models/index.js';
 import { type LabelledTensors, labelledBatches } from './labelled-task.js';
@@ -11,7 +11,7 @@ import type { BatchSize, Task } from './task.js';
  * The values of texts as the targets of a model, with their means and deviations as the units in which they are learned.
  *
  * @param names One for each value; `value` or `value 1`, `value 2` … unless given.
- * @throws DATA for texts whose targets are classes, for another number of names, and for no texts.
+ * @throws DATA for texts whose targets are no numbers, for another number of names, and for no texts.
  */
 export function valueTargets(texts: TargetList, names?: readonly string[]): ValueTargets {
   const rows = texts.targets.map(valuesOf);
@@ -81,6 +81,6 @@ export function regression(model: Model, size: BatchSize, data: LabelledData): T
 }
 
 function valuesOf(target: Target): readonly number[] {
-  if (typeof target !== 'string') return target;
+  if (areNumbers(target)) return target;
   throw new PerformerError('DATA', `regression: expected numbers as target, got ${JSON.stringify(target)}.`);
 }

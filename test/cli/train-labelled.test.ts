@@ -77,6 +77,59 @@ describe('training on labelled texts', () => {
     expect(targets).toMatchObject({ kind: 'values', names: ['size'] });
   });
 
+  test('with any number of labels leaves a classifier of labels, whatever the form of the file', async () => {
+    const folder = await temporaryFolder();
+    const labels = (index: number) => [...(index % 2 ? ['loud'] : []), ...(index % 3 ? ['even more', 'some'] : [])];
+    const bodies = Array.from({ length: 48 }, (_, index) => `${index % 2 ? '!!! ' : ''}text ${index}`);
+    const [lines, cells] = [join(folder, 'a.jsonl'), join(folder, 'a.tsv')];
+    const objects = bodies.map((text, index) => JSON.stringify({ text, topics: labels(index) }));
+    await writeFile(lines, objects.join('\n'));
+    const fields = bodies.map((body, index) => `${body}\t${labels(index).join('|')}`);
+    await writeFile(cells, ['text\ttopics', ...fields].join('\n'));
+    const out = join(folder, 'run');
+    const words = ['--task', 'multi-label-classification', '--label', 'topics', ...small];
+    const ran = await performer(['train', lines, '--out', out, ...words]);
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).toMatch(/held out: loss [\d.]+, microF1 [\d.]+, macroF1 [\d.]+, exactMatch [\d.]+/);
+    expect(ran.out).toContain(`performer predict ${out}`);
+    const { targets } = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
+    expect(targets).toEqual({ kind: 'labels', names: ['even more', 'loud', 'some'] });
+    const other = join(folder, 'other');
+    const ofCells = await performer(['train', cells, '--out', other, ...words, '--separator', '|']);
+    expect(ofCells).toMatchObject({ code: 0, err: '' });
+    const lossesOf = async (run: string) => (await linesOf(run)).map(({ kind, loss }) => [kind, loss]);
+    expect(await lossesOf(other)).toEqual(await lossesOf(out));
+    expect(await performer(['train', '--out', other, '--resume', '--steps', '8'])).toMatchObject({ code: 0, err: '' });
+    expect((await linesOf(other)).filter(({ kind }) => kind === 'step').length).toBe(8);
+
+    const evaluated = await performer(['evaluate', other, cells, '--json']);
+    expect(evaluated).toMatchObject({ code: 0, err: '' });
+    const report = JSON.parse(evaluated.out);
+    expect(report.texts).toBe(48);
+    expect(report.labels.map(({ name, texts }: { name: string; texts: number }) => [name, texts])).toEqual([
+      ['even more', 32],
+      ['loud', 24],
+      ['some', 32],
+    ]);
+    const total = (key: string) => report.labels.reduce((sum: number, each: never) => sum + each[key], 0);
+    expect(report.measures.microF1).toBeCloseTo((2 * total('right')) / (total('texts') + total('told')), 6);
+    expect((await performer(['evaluate', other, cells])).out).toMatch(/ +with +told +right\neven more +32 +\d+ +\d+\n/);
+
+    const rows = (await performer(['predict', other, lines])).out.trimEnd().split('\n');
+    expect(rows[0]).toBe('file,line,labels,even more,loud,some');
+    expect(rows.length).toBe(49);
+    const objectLines = (await performer(['predict', other, cells, '--format', 'jsonl'])).out.trimEnd().split('\n');
+    for (const [at, line] of objectLines.entries()) {
+      const { labels, probabilities } = JSON.parse(line);
+      expect(labels).toEqual(targets.names.filter((name: string) => probabilities[name] > 0.5));
+      expect(rows[at + 1]!.split(',')[2]).toBe(labels.join(';'));
+    }
+    await writeFile(lines, '{"text":"a","topics":["some","blue"]}');
+    const unknown = await performer(['evaluate', out, lines]);
+    expect(unknown).toMatchObject({ code: 1, out: '' });
+    expect(unknown.err).toContain('expected labels among even more, loud, some, got blue');
+  });
+
   test('refuses what a task does not have', async () => {
     const folder = await temporaryFolder();
     const path = await table(folder);
@@ -86,6 +139,16 @@ describe('training on labelled texts', () => {
       '--pooling: a causal-language-model does not have it',
     );
     expect((await performer([...text, '--label', 'x'])).err).toContain('--label: language-modelling does not have it');
+    for (const [task, flags, message] of [
+      ['classification', ['--separator', ';'], '--separator: classification does not have it'],
+      ['regression', ['--class-weights', 'balanced'], '--class-weights: regression does not have it'],
+      ['multi-label-classification', ['--class-weights', 'equal'], '--class-weights: multi-label-classification does'],
+      ['multi-label-classification', ['--label', 'a', '--label', 'b'], '--label: expected one for the labels'],
+    ] as const) {
+      const refused = await performer([...text, '--task', task, ...flags]);
+      expect(refused).toMatchObject({ code: 2, out: '' });
+      expect(refused.err).toContain(message);
+    }
     const ran = await performer([...text, '--task', 'classification', '--label', 'x', '--text', 'body']);
     expect(ran).toMatchObject({ code: 1 });
     expect(ran.err).toContain(`${path}, line 1: expected a column x`);

@@ -31,6 +31,10 @@ describe('labelled texts', () => {
     const of = (...targets: GivenText['target'][]) => labelledTexts(targets.map((target) => ({ text: '', target })));
     expect(() => of('a', 1)).toThrow('text 1: expected a name as its target, as the first has, got 1 numbers');
     expect(() => of([1, 2], [1])).toThrow('text 1: expected 2 numbers');
+    expect(() => of(['a'], 1)).toThrow(
+      'text 1: expected a list of names as its target, as the first has, got 1 numbers',
+    );
+    expect(of(['a'], [], ['a', 'b']).targets).toEqual([['a'], [], ['a', 'b']]);
     expect(() => of(1, Number.NaN)).toThrow('text 1: expected finite numbers');
   });
 });

@@ -52,6 +52,33 @@ describe('a table of labelled texts', () => {
   });
 });
 
+describe('labels of which a text has any number', () => {
+  const labels = { kind: 'labels' } as const;
+
+  it('stand between separators in a column of a table; an empty cell has none', async () => {
+    const path = await fileOf('c.csv', 'label,text\n new york ;b,x\n,y\n"a,b",z\n');
+    expect((await readLabelledFile(path, labels)).targets).toEqual([['new york', 'b'], [], ['a,b']]);
+    const commas = await readLabelledFile(path, { ...labels, separator: ',' });
+    expect(commas.targets).toEqual([['new york ;b'], [], ['a', 'b']]);
+  });
+
+  it('are a list in JSON lines', async () => {
+    const path = await fileOf('c.jsonl', '{"text":"x","label":[" a;b ",2]}\n{"text":"y","label":[]}\n');
+    expect((await readLabelledFile(path, labels)).targets).toEqual([['a;b', '2'], []]);
+  });
+
+  it.each<[string, string, string]>([
+    ['an empty label in a table', 'label,text\na,x\na;;b,y\n', 'line 3: expected a label as label, got ""'],
+    ['an empty label in a list', '{"text":"x","label":["a"," "]}\n', 'line 1: expected a label as label, got " "'],
+    ['a list in a list', '{"text":"x","label":[["a"]]}\n', 'line 1: expected a label as label, got ["a"]'],
+    ['a name alone', '{"text":"x","label":"a"}\n', 'line 1: expected a list of labels as label, got "a"'],
+    ['nothing', '{"text":"x"}\n', 'line 1: expected a list of labels as label, got nothing. A text without labels has'],
+  ])('are refused with the file and line for %s', async (name, content, message) => {
+    const path = await fileOf(`${name}.${content.startsWith('{') ? 'jsonl' : 'csv'}`, content);
+    await expect(readLabelledFile(path, labels)).rejects.toThrow(`${path}, ${message}`);
+  });
+});
+
 describe('JSON lines of labelled texts', () => {
   it('have a key of texts and one of classes; empty lines are passed over', async () => {
     const path = await fileOf('a.jsonl', '{"text":"a\\nb","label":"x"}\r\n\n{"label":2,"text":"é"}');

@@ -9,6 +9,7 @@ import {
   type LanguageModel,
   type Loaded,
   loadModel,
+  type MultiLabelClassifier,
   type Regressor,
   saveModel,
 } from '../../src/index.js';
@@ -23,6 +24,7 @@ const size = {
   seed: 3,
 } as const;
 const classes = { kind: 'classes', names: ['ham', 'spam', 'other'] } as const;
+const labels = { kind: 'labels', names: ['urgent', 'private'] } as const;
 const values = { kind: 'values', names: ['price', 'rooms'], means: [100, 3], deviations: [20, 1] } as const;
 const texts = ['the cat sat on the mat', 'a', '', 'dogs bark'];
 
@@ -30,6 +32,7 @@ const models = {
   'language-model': () => createModel(size),
   encoder: () => createModel({ ...size, model: 'encoder' }),
   classifier: () => createModel({ ...size, model: 'classifier', targets: classes }),
+  'multi-label-classifier': () => createModel({ ...size, model: 'classifier', targets: labels }),
   regressor: () => createModel({ ...size, model: 'classifier', targets: values }),
 } as const;
 
@@ -66,6 +69,20 @@ it('a classifier tells the likeliest class and the probability of each', async (
   expect(cut).toEqual((await model.classify([texts[0]!.slice(0, 7)]))[0]);
 });
 
+it('a classifier of labels tells those that are likelier than not, and the probability of each', async () => {
+  const model = await models['multi-label-classifier']();
+  expect(model.labels).toEqual(labels.names);
+  const told = await model.classify(texts);
+  const rows = await predict(nodeEngine(), model.loaded, texts);
+  expect(told).toEqual(
+    rows.map(([urgent, secret]) => ({
+      labels: [...(urgent! > 0.5 ? ['urgent'] : []), ...(secret! > 0.5 ? ['private'] : [])],
+      probabilities: { urgent, private: secret },
+    })),
+  );
+  expect(new Set(told.flatMap(({ labels }) => labels)).size).toBeGreaterThan(0);
+});
+
 it('a regressor tells numbers by their names, in the units of the data', async () => {
   const model = await models.regressor();
   expect(model.values).toEqual(values.names);
@@ -94,12 +111,13 @@ it('whoever knows the kind asks for it, and another is an error', async () => {
     'loadModel: expected a model of the kind language-model, got classifier.',
   );
   await expect(loadModel(files, { kind: 'transformer' as never })).rejects.toThrow(
-    /regressor, performer, encoder-decoder, image-classifier, pixel-model as kind, got transformer/,
+    /multi-label-classifier, regressor, performer, encoder-decoder, image-classifier, pixel-model as kind, got transformer/,
   );
 });
 
 it('types follow from the options and from the kind', async () => {
   expectTypeOf(models['language-model']).returns.resolves.toEqualTypeOf<LanguageModel & Loaded>();
+  expectTypeOf(models['multi-label-classifier']).returns.resolves.toEqualTypeOf<MultiLabelClassifier & Loaded>();
   expectTypeOf(models.encoder).returns.resolves.toEqualTypeOf<Encoder & Loaded>();
   expectTypeOf(models.classifier).returns.resolves.toEqualTypeOf<Classifier & Loaded>();
   expectTypeOf(models.regressor).returns.resolves.toEqualTypeOf<Regressor & Loaded>();

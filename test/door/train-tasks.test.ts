@@ -6,6 +6,7 @@ import {
   type Classifier,
   type Encoder,
   type Loaded,
+  type MultiLabelClassifier,
   type Regressor,
   type TrainingProgress,
   trainModel,
@@ -45,6 +46,21 @@ it('a classifier learns classes, tells its progress with accuracy, and equal see
   expect(await again.classify(['the hat'])).toEqual(await model.classify(['the hat']));
 });
 
+it('a classifier of labels learns which of them texts have, and goes on from itself', async () => {
+  const many = classified.map(({ text, label }) => ({ text, label: label === 'loud' ? ['loud', 'any'] : ['any'] }));
+  const options = { ...short, task: 'multi-label-classification', steps: 60 } as const;
+  const model = await trainModel(many, options);
+  expectTypeOf(model).toEqualTypeOf<MultiLabelClassifier & Loaded>();
+  expect(model.labels).toEqual(['any', 'loud']);
+  const asked = ['!!! the hat sat', 'the hat sat'];
+  expect((await model.classify(asked)).map(({ labels }) => labels)).toEqual([['any', 'loud'], ['any']]);
+  const { task, steps } = { ...options, steps: 1 };
+  const further = await trainModel(many.slice(0, 9), { task, steps, batch: 4, window: 24, from: model });
+  expect(further.labels).toEqual(model.labels);
+  await expect(trainModel(many, { ...options, classWeights: 'equal' } as never)).rejects.toThrow(/for classWeights/);
+  await expect(trainModel(counted as never, options)).rejects.toThrow('expected a list of labels as target');
+});
+
 it('a regressor learns numbers in the units of the data', async () => {
   const model = await trainModel(counted, { ...short, task: 'regression', names: ['price'], steps: 120 });
   expectTypeOf(model).toEqualTypeOf<Regressor & Loaded>();
@@ -72,6 +88,7 @@ it('every task of the registry is trained by its name', async () => {
   const pairs = classified.map(({ text, label }) => ({ source: text, target: label }));
   const dataOf: Readonly<Record<string, unknown>> = {
     classification: classified,
+    'multi-label-classification': classified.map(({ text, label }) => ({ text, label: [label] })),
     regression: counted,
     'sequence-to-sequence': pairs,
     'image-classification': halves(8),
@@ -85,7 +102,7 @@ it('every task of the registry is trained by its name', async () => {
     kinds.push((model as { readonly kind: string }).kind);
   }
   expect(kinds).toEqual([
-    ...['language-model', 'encoder', 'classifier', 'regressor', 'encoder-decoder'],
+    ...['language-model', 'encoder', 'classifier', 'multi-label-classifier', 'regressor', 'encoder-decoder'],
     ...['image-classifier', 'pixel-model'],
   ]);
 });

@@ -44,6 +44,7 @@ const cases = [
   [encoder, { norm: 'rezero', activation: 'squared-relu', positions: axial, qkvBias: true, attention: favor }],
   [encoder, { norm: { kind: 'scale', placement: 'post' }, activation: 'glu', positions: 'sinusoidal' }],
   [classifier, { norm: { kind: 'scale', placement: 'post' }, queryKeyNorm: 'unit', positions: axial }],
+  [classifier, { targets: { kind: 'labels', names: ['a', 'b'] }, pooling: 'attention', attention: favor }],
   [classifier, { norm: 'rms', activation: 'reglu', positions: { scaling: { kind: 'linear', factor: 2 } } }],
   [text, { reversible: true, attention: favor, qkvBias: true }],
   [text, { reversible: true, attention: ['softmax', favor], keyHeads: 1, norm: 'rezero', activation: 'swiglu' }],

@@ -1,0 +1,19 @@
+/** F1, the harmonic mean of precision and recall, from counts of texts. */
+
+/** How many texts have a class or a label, how many were told to have it, and how many of these rightly. */
+export interface Tally {
+  readonly texts: number;
+  readonly told: number;
+  readonly right: number;
+}
+
+/** 2·right/(texts + told), from 0 to 1; 1 where there was nothing to tell and nothing was told. */
+export function f1Of({ texts, told, right }: Tally): number {
+  return texts + told === 0 ? 1 : (2 * right) / (texts + told);
+}
+
+/** The mean of F1 over those that there are texts of, or that were told. */
+export function macroF1Of(tallies: readonly Tally[]): number {
+  const met = tallies.filter(({ texts, told }) => texts + told > 0);
+  return met.length === 0 ? 1 : met.reduce((total, tally) => total + f1Of(tally), 0) / met.length;
+}
