@@ -116,6 +116,10 @@ it('models of every kind train, tell and are loaded there, and go on from one an
   const numbers = examples.map((one, label) => ({ ...one, label }));
   const regressor = await remote.trainModel(numbers, { ...short, task: 'regression' });
   expect(await regressor.predict(['the'])).toEqual([{ value: expect.any(Number) }]);
+  const lists = examples.map(({ text }) => ({ text, label: ['any'] }));
+  const labelling = await remote.trainModel(lists, { ...short, task: 'multi-label-classification' });
+  expect(labelling.labels).toEqual(['any']);
+  expect((await labelling.classify(['the']))[0]!.probabilities).toEqual({ any: expect.any(Number) });
   const encoder = await remote.trainModel(text, { ...short, task: 'masked-language-modelling' });
   expect((await encoder.logits([encoder.maskToken])).shape).toEqual([1, 257]);
   const sizes = { steps: 1, batch: 2, window: 16 } as const;
