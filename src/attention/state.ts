@@ -39,7 +39,7 @@ export interface AttentionState<T = Tensor> {
   readonly sum: T;
   /** [batch, keyHeads, features]; `emptyLogScale` while nothing was read. */
   readonly logScale: T;
-  /** [batch, keyHeads]: by what the tokens read multiply a state before them (its logarithm), where they decay; for merging. */
+  /** The logarithm of what the tokens read multiply a state before them by, where they decay; for merging. [batch, keyHeads] */
   readonly logDecay?: T | undefined;
 }
 
