@@ -4,7 +4,7 @@
  * its hidden width is two thirds of what was asked for, to the next multiple of 8: about as many parameters and products.
  */
 import type { ParameterSpec } from '../base/layout.js';
-import { gelu, multiply, relu, sigmoid, silu, square, type Tensor } from '../graph/index.js';
+import { gelu, inChunks, multiply, relu, sigmoid, silu, square, type Tensor } from '../graph/index.js';
 import type { Branch } from './branch.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 
@@ -33,6 +33,8 @@ export interface FeedForwardOptions {
   readonly activation: Activation;
   /** Of the layer that writes to the residual stream. */
   readonly outputGain: number;
+  /** Tokens that are computed at once, which bounds the memory of the hidden layer; all unless given. */
+  readonly chunk?: number | undefined;
 }
 
 /** The matrices of the layer. */
@@ -75,6 +77,9 @@ export function feedForwardBranch(
     params: feedForwardLayout(options),
     buffers: {},
     state: () => ({}),
-    apply: ({ params }, x) => ({ output: feedForward(params, options.activation, x), state: {} }),
+    apply: ({ params }, x) => ({
+      output: inChunks(options.chunk ?? Infinity, params, x, (own, rows) => feedForward(own, options.activation, rows)),
+      state: {},
+    }),
   };
 }

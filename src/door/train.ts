@@ -38,7 +38,7 @@ export async function train(
       : optionsFrom(from.loaded.model, family.model, split.model);
   const config: ModelConfig = modelConfig({ model: family.model, ...base, ...lesson.model }, 'trainModel');
   expectFamily(config, family);
-  const model = modelOf(config, { chunk: asked.chunk });
+  const model = modelOf(config, asked);
   const training = trainingOf(model, asked);
   expectWindow(training, split.training);
   const engine = await chosenEngine(given);

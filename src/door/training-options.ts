@@ -52,6 +52,8 @@ export interface TrainingRunOptions {
   readonly recompute?: boolean | undefined;
   /** Tokens that causal attention takes at once, which changes the speed alone; 64 unless given. */
   readonly chunk?: number | undefined;
+  /** Tokens of a batch that the feed-forward layers take at once: less memory, and one of their products once more; all unless given. */
+  readonly feedForwardChunk?: number | undefined;
   /** Steps between new random projections, 0 for never; 1,000 unless given. */
   readonly redrawInterval?: number | undefined;
   /**

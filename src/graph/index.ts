@@ -1,4 +1,6 @@
 /** Symbolic tensors, the ops on them, their gradient, their printing and their float64 oracle. */
+
+export { inChunks } from './chunks.js';
 export type { EmitAttribute, EmitOptions, Emitter, Subgraph, Target } from './emitter.js';
 export { evaluate } from './evaluate.js';
 export { gradient, pullback } from './gradient.js';

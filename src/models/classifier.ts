@@ -65,9 +65,9 @@ export const classifier: ModelFamily<ClassifierConfig> = {
   name: 'classifier',
   text: 'tells the class of a text, its labels, or numbers',
   schema: classifierSchema,
-  build(config, { chunk = 64 } = {}): Model {
+  build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const { dim, vocabularySize, pooling, targets } = config;
-    const trunk = buildTrunk(config, { isCausal: false, chunk });
+    const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     const before = pooling === 'first' ? 1 : 0;
     const classToken = vocabularySize - 1; // the last, which no tokenizer gives

@@ -63,10 +63,16 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
   name,
   text: 'reads a source and writes another text of it',
   schema: encoderDecoderSchema,
-  build(config, { chunk = 64 } = {}): Model {
+  build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const { encoderDepth, vocabularySize } = config;
-    const reader = buildTrunk(config, { isCausal: false, chunk, depth: encoderDepth, prefix: 'encoder.' });
-    const trunk = buildTrunk(config, { isCausal: true, chunk, hasSource: true });
+    const reader = buildTrunk(config, {
+      isCausal: false,
+      chunk,
+      feedForwardChunk,
+      depth: encoderDepth,
+      prefix: 'encoder.',
+    });
+    const trunk = buildTrunk(config, { isCausal: true, chunk, feedForwardChunk, hasSource: true });
     const maxLength = maxLengthOf(config);
     const { params, tables } = tokenModelLayout(config, trunk.params);
 

@@ -42,8 +42,8 @@ export const encoder: ModelFamily<EncoderConfig> = {
   name: 'encoder',
   text: 'reads in both directions, and gives embeddings',
   schema: encoderSchema,
-  build(config, { chunk = 64 } = {}): Model {
-    const trunk = buildTrunk(config, { isCausal: false, chunk });
+  build(config, { chunk = 64, feedForwardChunk } = {}): Model {
+    const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     return {
       ...{ kind: 'encoder', config, chunk, maxLength, head: tokenLogits, isCausal: false, deferral: undefined },

@@ -104,11 +104,11 @@ export const imageClassifier: ModelFamily<ImageClassifierConfig> = {
   name,
   text: 'tells the class of an image by its patches',
   schema: imageClassifierSchema,
-  build(config, { chunk = 64 } = {}): Model {
+  build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const { dim, image, patch, pooling, targets } = config;
     const count = patchCount(config);
     const hasToken = pooling === 'class-token';
-    const trunk = buildTrunk(config, { isCausal: false, chunk });
+    const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const params: ImageClassifierParams<ParameterSpec> = {
       patches: linearLayout(patch * patch * image.channels, dim),
       classToken: hasToken ? { weight: drawn([1, dim], embeddingDeviation) } : undefined,

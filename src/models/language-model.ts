@@ -43,8 +43,12 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
 };
 
 /** A causal model of tokens with a name for errors: the next token of each is predicted from it and those before it. */
-export function causalModel(where: string, config: TokenModelConfig, { chunk = 64 }: Execution = {}): Model {
-  const trunk = buildTrunk(config, { isCausal: true, chunk });
+export function causalModel(
+  where: string,
+  config: TokenModelConfig,
+  { chunk = 64, feedForwardChunk }: Execution = {},
+): Model {
+  const trunk = buildTrunk(config, { isCausal: true, chunk, feedForwardChunk });
   const maxLength = maxLengthOf(config);
   return {
     ...{ kind: 'language-model', config, chunk, maxLength, head: tokenLogits, isCausal: true },

@@ -115,6 +115,8 @@ export interface Model {
 export interface Execution {
   /** Tokens that causal attention takes at once; 64 unless given. */
   readonly chunk?: number | undefined;
+  /** Tokens of a batch that the feed-forward layers take at once, where their number is known; all unless given. */
+  readonly feedForwardChunk?: number | undefined;
 }
 
 /** A kind of model as one record; `registry.ts` has them all. */

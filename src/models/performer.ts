@@ -39,9 +39,9 @@ export const performer: ModelFamily<PerformerConfig> = {
   name: 'performer',
   text: 'turns embeddings into hidden layers, as a part of other models',
   schema: performerSchema,
-  build(config, { chunk = 64 } = {}): Model {
+  build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const { dim, isCausal } = config;
-    const trunk = buildTrunk(config, { isCausal, chunk });
+    const trunk = buildTrunk(config, { isCausal, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     return {
       ...{ kind: 'performer', config, chunk, maxLength, isCausal },

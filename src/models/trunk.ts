@@ -91,6 +91,8 @@ export interface TrunkOptions {
   readonly isCausal: boolean;
   /** Tokens that causal attention takes at once; changes the speed alone. */
   readonly chunk: number;
+  /** Tokens that feed-forward layers take at once; all unless given. Changes memory and speed alone. */
+  readonly feedForwardChunk?: number | undefined;
   /** Blocks; as many as the config says unless given. */
   readonly depth?: number | undefined;
   /** What stands before the names of its blocks, where a model has several trunks: `encoder.`. */
@@ -100,7 +102,7 @@ export interface TrunkOptions {
 }
 
 export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
-  const { isCausal, chunk, depth = config.depth, prefix = '', hasSource = false } = options;
+  const { isCausal, chunk, feedForwardChunk, depth = config.depth, prefix = '', hasSource = false } = options;
   const { dim, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
   const outputGain = 1 / Math.sqrt(2 * depth);
   const hidden = Math.round(dim * config.feedForwardMultiplier);
@@ -121,7 +123,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
         ...crossSlot(crossed[layer]),
         {
           name: 'feedForward',
-          branch: feedForwardBranch({ dim, hidden, activation, outputGain }),
+          branch: feedForwardBranch({ dim, hidden, activation, outputGain, chunk: feedForwardChunk }),
           rate: 'feedForward',
         },
       ],

@@ -49,6 +49,11 @@ const fields = {
     'compute the blocks again for the gradient: less memory, a fifth more time',
   ),
   chunk: option(count.max(2048).default(64), 'tokens that causal attention takes at once; changes the speed alone'),
+  feedForwardChunk: option(
+    count.optional(),
+    'tokens of a batch that the feed-forward layers take at once: less memory, and one of their products once more',
+    { fallback: 'all' },
+  ),
   redrawInterval: option(z.int().min(0).default(1000), 'steps between new random projections; 0: never'),
   heldOut: option(
     fraction.gt(0).lt(1).default(0.05),

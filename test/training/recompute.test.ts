@@ -117,22 +117,29 @@ const cases: readonly (readonly [string, Partial<LanguageModelOptions>, Partial<
   ['attention that is shared', { depth: 6, attention: ['favor+', shared, output] }, { attentionDropout: 0.2 }],
   ['exact attention that is shared', { depth: 4, attention: ['softmax', output, 'softmax', shared] }, {}],
   ['learned features that are shared', { attention: [{ features: 'hedgehog' }, shared] }, { carryState: true }],
+  ['a gated feed-forward layer', { activation: 'swiglu', norm: { placement: 'post' } }, { feedForwardDropout: 0.2 }],
   ['reversible layers that share attention', { reversible: true, depth: 6, attention: ['favor+', shared, output] }, {}],
 ];
 
-describe('recomputation of blocks', () => {
+const ways: readonly (readonly [string, Partial<TrainingOptions>])[] = [
+  ['recomputation of blocks', { recompute: true }],
+  ['feed-forward layers in chunks', { feedForwardChunk: 7 }],
+  ['both', { recompute: true, feedForwardChunk: 16 }],
+];
+
+describe.each(ways)('%s', (_, way) => {
   it.each(cases)('changes no gradient in float64: %s', async (_, model, options) => {
-    const of = (recompute: boolean) =>
-      gradientsOf(referenceEngine(), runOf(model, { ...options, window: 20, recompute }));
-    const plain = await of(false);
-    const again = await of(true);
+    const of = (own: Partial<TrainingOptions>) =>
+      gradientsOf(referenceEngine(), runOf(model, { ...options, ...own, window: 20 }));
+    const plain = await of({});
+    const again = await of(way);
     expect([...again.keys()]).toEqual([...plain.keys()]);
     for (const [path, gradient] of plain) expect(largestError(again.get(path)!, gradient), path).toBeLessThan(1e-12);
   });
 
   it.each(cases)('changes a training step by rounding at most: %s', async (_, model, options) => {
-    const stepOf = async (recompute: boolean) => {
-      const run = runOf(model, { ...options, recompute });
+    const stepOf = async (own: Partial<TrainingOptions>) => {
+      const run = runOf(model, { ...options, ...own });
       const { task, training } = run;
       const { params, buffers } = weightsOf(run);
       const moments = initMoments(params);
@@ -151,8 +158,8 @@ describe('recomputation of blocks', () => {
       await step.dispose();
       return { loss, gradientNorm, leaves: new Map(leavesOf({ next, states }) as unknown as [string, HostTensor][]) };
     };
-    const plain = await stepOf(false);
-    const again = await stepOf(true);
+    const plain = await stepOf({});
+    const again = await stepOf(way);
     expect(again.loss).toBeCloseTo(plain.loss, 5);
     expect(again.gradientNorm).toBeCloseTo(plain.gradientNorm, 4);
     // Not the parameters: the first step of Adam is the sign of the gradient, which rounding turns where it is zero.
