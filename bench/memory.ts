@@ -1,4 +1,4 @@
-/** The memory of a training step: against the formula of docs/memory.md, and what recomputation and reversible layers save and cost. */
+/** The memory of a training step: against the formula of docs/memory.md, and what recomputation, reversible layers and chunks save and cost. */
 import { modelOf, presets } from '../src/models/index.js';
 import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
@@ -43,15 +43,33 @@ async function againstFormula(recompute: boolean, [short, long]: readonly [numbe
   );
 }
 
-/** Steps that keep all, that recompute and of reversible layers, in turns, on the same parameters: milliseconds. */
+/** The peak of a step whose feed-forward layers take some tokens at once, over that of the step that takes all. */
+async function inChunks(length: number, feedForwardChunk: number, recompute: boolean): Promise<Row> {
+  const own = { depth: config.depth, length, recompute };
+  const kind = recompute ? 'recomputed' : 'plain';
+  return comparison({
+    what: `${config.depth} layers, length ${length}, ${kind}, feed-forward in chunks of ${feedForwardChunk}: all of the step`,
+    ours: (await peakOf({ ...own, feedForwardChunk })) / 1e9,
+    theirs: (await peakOf(own)) / 1e9,
+    unit: 'GB',
+    opponent: 'all tokens at once',
+    ratio: 'ours/theirs',
+  });
+}
+
+/** Steps that keep all, that recompute and of reversible layers, and with feed-forward layers in chunks, in turns, on the same parameters: milliseconds. */
 async function timesOf(depth: number, length: number, isQuick: boolean) {
   const of = modelOf({ ...config, depth });
   const weights = someWeights(of);
   const plain = await preparedStep(length, { of, weights });
   const recomputed = await preparedStep(length, { of, weights, recompute: true });
   const reversible = await preparedStep(length, { of: modelOf({ ...config, depth, reversible: true }), weights });
+  const chunked = await preparedStep(length, {
+    of: modelOf({ ...config, depth }, { feedForwardChunk: length / 4 }),
+    weights,
+  });
   const rounds = isQuick ? { warmup: 0, rounds: 1 } : { warmup: 3, rounds: 7 };
-  return inTurns({ plain, recomputed, reversible }, rounds);
+  return inTurns({ plain, recomputed, reversible, chunked }, rounds);
 }
 
 /** What each token adds to the peak of reversible layers, at a depth against a quarter of it. */
@@ -102,10 +120,13 @@ export const memory: Benchmark = {
       ),
     ];
     rows.push(await acrossDepths(depth, isQuick ? [128, 256] : [2048, 4096]));
+    for (const recompute of [false, true])
+      rows.push(await inChunks(isQuick ? 256 : 4096, isQuick ? 64 : 512, recompute));
     const times = await timesOf(depth, length, isQuick);
     for (const [what, atMost] of [
       ['recomputed', 1.35],
       ['reversible', 1.5],
+      ['chunked', 1.35],
     ] as const) {
       rows.push(
         comparison(

@@ -11,6 +11,7 @@ import { type Benchmark, type BenchmarkOptions, comparison, figure, type Row, sp
 import { preparedStep } from './training-step.js';
 
 const longest = 4096;
+const favor = presets.small.model.attention;
 const options: Readonly<Record<string, Partial<LanguageModelOptions>>> = {
   'norm rms': { norm: 'rms' },
   'norm scale': { norm: 'scale' },
@@ -28,7 +29,15 @@ const options: Readonly<Record<string, Partial<LanguageModelOptions>>> = {
   'positions none': { positions: 'none' },
   'forgetting decay': { attention: { forgetting: 'decay' } },
   'forgetting gates': { attention: { forgetting: 'gates' } },
-  'softmax and favor+ in turns': { attention: ['softmax', presets.small.model.attention] },
+  reversible: { reversible: true },
+  'every other layer shares weights': { attention: [favor, { kind: 'shared' }] },
+  'every other layer shares the output': { attention: [favor, { kind: 'shared', part: 'output' }] },
+  'hybrid, window 128': { attention: { ...favor, kind: 'hybrid', window: 128 } },
+  'window 128': { attention: { kind: 'window', window: 128 } },
+  'one head local, window 128': {
+    attention: { ...favor, kind: 'local-heads', window: 128 },
+  },
+  'softmax and favor+ in turns': { attention: ['softmax', favor] },
 };
 
 export const optionCosts: Benchmark = {

@@ -5,8 +5,8 @@
  * - the weights: the queries, keys and feature map of that layer, and so φ(Q), φ(K) and the denominators, for values of its own;
  * - or the output of that layer's attention before its projection, so that all it has is an output projection.
  *
- * Features are computed again from queries and keys, in cache, where the loops of attention need them: they are several times
- * as wide as what they are made of, so that to write and read them takes about as long (docs/options.md).
+ * Features are computed again from queries and keys, in cache, where the loops of attention need them: to hand them on would
+ * take featureCount/headDim times the memory of what they are made of.
  */
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';

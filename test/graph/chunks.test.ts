@@ -76,7 +76,8 @@ describe('rows in chunks', () => {
   });
 
   it('stay whole where they are no more than a chunk, or as many as a run says', () => {
-    const scans = (size: number, own = specs) => g.printGraph({ y: traced(size, own).outputs[0]!.tensor }).includes('scan');
+    const scans = (size: number, own = specs) =>
+      g.printGraph({ y: traced(size, own).outputs[0]!.tensor }).includes('scan');
     expect(scans(13)).toBe(true);
     expect(scans(14)).toBe(false);
     const shape = [symbol('batch'), 7, dim];
