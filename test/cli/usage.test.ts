@@ -19,7 +19,7 @@ describe('help', () => {
     for (const key of new Set([...top, ...nested])) {
       const line = out.slice(out.search(new RegExp(`--(\\[no-\\])?${key}[ \\n]`)));
       expect(line, key).toMatch(/^--/);
-      expect(line.slice(0, 250).replaceAll(/\s+/g, ' '), key).toContain('(default: ');
+      expect(line.slice(0, 300).replaceAll(/\s+/g, ' '), key).toContain('(default: ');
     }
     for (const flag of ['--out', '--preset', '--config', '--resume', '--threads', '--provider', '--debug']) {
       expect(out).toContain(flag);
@@ -77,7 +77,7 @@ describe('calling it wrongly ends with 2 and one line', () => {
       ['--task', 'masked-language-modelling', '--forgetting', 'gates'],
       /--forgetting: expected none where tokens see those after them too, got gates/,
     ],
-    ['features of softmax', ['--attention', 'softmax'], /--feature-count: only favor\+ attention has it/],
+    ['features of softmax', ['--attention', 'softmax'], /--feature-count: only favor\+, hybrid, local-heads attention has it/],
     [
       'a map of no attention',
       ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
