@@ -77,7 +77,11 @@ describe('calling it wrongly ends with 2 and one line', () => {
       ['--task', 'masked-language-modelling', '--forgetting', 'gates'],
       /--forgetting: expected none where tokens see those after them too, got gates/,
     ],
-    ['features of softmax', ['--attention', 'softmax'], /--feature-count: only favor\+, hybrid, local-heads attention has it/],
+    [
+      'features of softmax',
+      ['--attention', 'softmax'],
+      /--feature-count: only favor\+, hybrid, local-heads attention has it/,
+    ],
     [
       'a map of no attention',
       ['--attention', 'none', '--feature-map', 'relu', '--redraw-interval', '5', '--projection-kind', 'iid'],
