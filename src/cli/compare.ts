@@ -49,7 +49,7 @@ export const compareCommand: CommandWords<typeof compareSchema> = {
   options: compareSchema,
   flags: [
     ...flagsOf('Comparison:', ownSchema),
-    ...optionFlags.filter((flag) => !kernelChoices.includes(flag)),
+    ...optionFlags.filter(({ key }) => !kernelChoices.some((choice) => choice.key === key)),
     ...engineFlags,
   ],
   notes,

@@ -136,7 +136,10 @@ describe('a comparison', () => {
   });
 
   test.each([
-    [['--kernels', 'sofmax'], /--kernels: expected favor\+, softmax, none, positive.*got "sofmax"/],
+    [
+      ['--kernels', 'sofmax'],
+      /--kernels: expected favor\+, softmax, hybrid, window, local-heads, none, positive.*got "sofmax"/,
+    ],
     [['--kernels', 'relu,relu'], /got relu twice/],
     [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],
     [['--kernels', 'positive:projection-kind=none'], /--projection-kind of positive:.*need a projection/],
