@@ -15,7 +15,7 @@ export interface PackedProject {
   /** The files of the package. */
   readonly paths: readonly string[];
   readonly folder: string;
-  /** Puts an installed package at the project's disposal. */
+  /** Puts an installed package and what it depends on at the project's disposal. */
   provide(name: string): Promise<void>;
   /** What a module in JavaScript prints. */
   run(code: string): Promise<string>;
@@ -34,10 +34,15 @@ export async function packedProject(): Promise<PackedProject> {
   await rename(join(folder, 'package'), join(folder, 'node_modules', manifest.name));
   await writeFile(join(folder, 'package.json'), '{ "type": "module", "private": true }');
 
-  const provide = async (name: string) => {
-    const place = join(folder, 'node_modules', name);
+  const provided = new Set<string>();
+  const provide = async (name: string): Promise<void> => {
+    const [place, source] = [join(folder, 'node_modules', name), join(root, 'node_modules', name)];
+    if (provided.has(name)) return;
+    provided.add(name);
     await mkdir(dirname(place), { recursive: true });
-    await symlink(join(root, 'node_modules', name), place);
+    await symlink(source, place);
+    const { dependencies = {} } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
+    for (const each of Object.keys(dependencies)) await provide(each);
   };
   for (const name of Object.keys(manifest.dependencies)) await provide(name);
 
