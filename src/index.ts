@@ -42,6 +42,7 @@ export type { AnyModel, ModelsByKind } from './door/kinds.js';
 export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
 export { createModel, loadModel, saveModel } from './door/model.js';
 export type {
+  AttentionKind,
   AttentionOption,
   ClassifierOptions,
   EncoderDecoderOptions,

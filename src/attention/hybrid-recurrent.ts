@@ -15,8 +15,6 @@ export interface RecentHybrid<T = Tensor> {
   readonly far: RecentTokens<T>;
 }
 
-type Terms = readonly [AttentionTerms, AttentionTerms];
-
 function checkToken(given: AttentionInputs, features: FeatureMap): AttentionInputs {
   checkInputs('hybridAttention', given, true);
   expectPositions('hybridAttention', given, features, true);
@@ -28,7 +26,7 @@ export function recurrentHybridTerms(
   given: AttentionInputs,
   features: FeatureMap,
   state: HybridState,
-): { readonly terms: Terms; readonly state: HybridState } {
+): { readonly terms: readonly [AttentionTerms, AttentionTerms]; readonly state: HybridState } {
   const inputs = checkToken(given, features);
   const near = recurrentWindow(inputs, state.near);
   const far = recurrentTerms(lateKeys(inputs, state.near, features), features, state.far);

@@ -71,6 +71,7 @@ interface Unit {
   readonly apply: Branch['apply'];
 }
 
+/** How a stack is run. */
 export interface StackOptions {
   /** Whether there are two streams; not unless given. */
   readonly isReversible?: boolean | undefined;

@@ -28,6 +28,7 @@ export interface Subgraph {
   build(emitter: Emitter, inputs: readonly string[]): readonly string[];
 }
 
+/** What an emitted node has beside its inputs and attributes. */
 export interface EmitOptions {
   /** `com.microsoft` for ONNX Runtime's own ops. */
   readonly domain?: string;
@@ -35,6 +36,7 @@ export interface EmitOptions {
   readonly outputCount?: number;
 }
 
+/** Where the lowering rule of an op writes its nodes. */
 export interface Emitter {
   readonly target: Target;
   /** The model path of the nodes that are being written. */

@@ -18,6 +18,7 @@ import { scope, type Tensor } from './tensor.js';
 export interface Coupling<A extends { readonly x: Tensor }, P> {
   readonly inputs: RecomputedInputs<A, P>;
   readonly result: Recomputable;
+  /** The step again, for other values of its inputs. */
   readonly build: (inputs: RecomputedInputs<A, P>) => Recomputable;
 }
 

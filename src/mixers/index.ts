@@ -18,6 +18,7 @@ export {
 export { type CoreWeights, type CrossCore, crossMixer } from './cross-mixer.js';
 export { attentionDeferral } from './deferral.js';
 export { featureOptions } from './favor.js';
+export type { Forgetting } from './forgetting.js';
 export {
   type CrossMixer,
   type MeasuredBuffers,
@@ -29,6 +30,7 @@ export {
   type MixerTraits,
   mixerFamily,
   type Problem,
+  type ProblemSizes,
 } from './mixer.js';
 export { type QueryKeyNorm, queryKeyNormChoice } from './query-key-norm.js';
 export {

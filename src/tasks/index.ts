@@ -1,6 +1,8 @@
 /** Tasks: what models learn, from what, and how that is measured. */
+
 export { classification, classTargets } from './classification.js';
 export { crossEntropy } from './cross-entropy.js';
+export type { Tally } from './f1.js';
 export { imageModelling } from './image-modelling.js';
 export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
 export { maskedLanguageModelling } from './masked-language-modelling.js';
