@@ -6,7 +6,7 @@
 import type { Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import { add, scope, slice, type Tensor } from '../graph/index.js';
-import type { Branch, BranchResult, Deferral } from './branch.js';
+import { type Branch, type BranchResult, type Deferral, joinDeferrals } from './branch.js';
 import { type DropoutRates, dropout } from './dropout.js';
 import type { NormParams } from './normalization.js';
 import { type NormOptions, type Residual, residual } from './residual.js';
@@ -130,14 +130,7 @@ function stepOf({ name, branch, rate }: Slot, { path, tokenShift }: BlockOptions
 function deferralOf(slots: readonly Slot[]): Deferral<Parts<object>, Parts<object>> | undefined {
   const stateful = slots.filter(({ branch }) => Object.keys(branch.state(1)).length > 0);
   if (stateful.some(({ branch }) => branch.deferral === undefined)) return undefined;
-  const each = stateful.map(({ name, branch }) => [name, branch.deferral as Deferral] as const);
-  return {
-    state: (batch) =>
-      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.state(batch)])) as Parts<StateSpec>,
-    rows: (batch, window) =>
-      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.rows(batch, window)])) as Parts<StateSpec>,
-    settle: (state, rows) =>
-      Object.fromEntries(each.map(([name, deferral]) => [name, deferral.settle(state[name]!, rows[name]!)])),
-    isTaken: (row) => each.every(([name, deferral]) => deferral.isTaken((row as Parts<object>)[name]!)),
-  };
+  return joinDeferrals<Parts<object>, Parts<object>>(
+    Object.fromEntries(stateful.map(({ name, branch }) => [name, branch.deferral as Deferral])),
+  );
 }

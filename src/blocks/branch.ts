@@ -126,3 +126,21 @@ export interface Branch<
   /** x [batch, length, dim] → the output and what comes after. */
   apply(weights: Weights<P, B>, x: Tensor, context: TokenContext, memory?: Memory<S, R>): BranchResult<S, R>;
 }
+
+type Named<T> = Readonly<Record<string, T>>;
+
+/** Deferrals by name as one, whose states and rows have the same names. */
+export function joinDeferrals<S extends object, R extends { readonly [K in keyof S]: object }>(
+  parts: { readonly [K in keyof S]: Deferral<S[K] & object, R[K]> },
+): Deferral<S, R> {
+  const list = Object.entries(parts) as readonly (readonly [string, Deferral])[];
+  const each = (of: (deferral: Deferral, name: string) => object) =>
+    Object.fromEntries(list.map(([name, deferral]) => [name, of(deferral, name)])) as never;
+  const at = (tree: object, name: string) => (tree as Named<object>)[name]!;
+  return {
+    state: (batch) => each((deferral) => deferral.state(batch)),
+    rows: (batch, window) => each((deferral) => deferral.rows(batch, window)),
+    settle: (state, rows) => each((deferral, name) => deferral.settle(at(state, name), at(rows, name))),
+    isTaken: (row) => list.every(([name, deferral]) => deferral.isTaken(at(row, name) as never)),
+  };
+}

@@ -12,6 +12,7 @@ export type {
   TokenContext,
   Weights,
 } from './branch.js';
+export { joinDeferrals } from './branch.js';
 export { type Dropout, type DropoutKey, type DropoutRates, dropout } from './dropout.js';
 export { type EmbeddingParams, embed, embeddingDeviation, embeddingLayout } from './embedding.js';
 export {

@@ -67,7 +67,8 @@ export function joinSources(sources: readonly ByteSource[]): ByteSource {
   };
 }
 
-function concatenate(pieces: readonly Uint8Array[], length: number): Uint8Array {
+/** Pieces one behind another, which have so many bytes together. */
+export function concatenate(pieces: readonly Uint8Array[], length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const piece of pieces) {

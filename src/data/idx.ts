@@ -3,6 +3,7 @@
  * gzip (http://yann.lecun.com/exdb/mnist).
  */
 import { messageOf, PerformerError } from '../base/errors.js';
+import { concatenate } from './byte-source.js';
 import type { Image } from './image.js';
 
 /** The content of an IDX file of bytes. */
@@ -35,7 +36,7 @@ export async function decodeIdx(bytes: Uint8Array, where = 'decodeIdx'): Promise
     pieces.push(piece);
     length += piece.length;
     if (shape.length === 0 && length >= 4) {
-      const header = joined(pieces, length);
+      const header = concatenate(pieces, length);
       const [first, second, type, axes] = header as unknown as [number, number, number, number];
       if (first !== 0 || second !== 0 || type !== 8 || axes < 1 || axes > 4) {
         throw refused('an IDX file of bytes with one to four axes', `one that begins with ${header.subarray(0, 4)}`);
@@ -57,7 +58,7 @@ export async function decodeIdx(bytes: Uint8Array, where = 'decodeIdx'): Promise
     throw refused('a whole gzip file', messageOf(cause), cause);
   }
   if (shape.length === 0 || length < total) throw refused(`${total} bytes at least`, `${length}`);
-  return { shape, data: joined(pieces, length).subarray(4 + 4 * shape.length) };
+  return { shape, data: concatenate(pieces, length).subarray(4 + 4 * shape.length) };
 }
 
 /** In pieces, so that no more is unpacked than is asked for. */
@@ -69,16 +70,6 @@ async function* unzipped(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   } finally {
     reader.cancel().catch(() => undefined);
   }
-}
-
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** The images of an IDX file with three axes, or with four of which the last is 1 or 3. Throws DATA for others. */

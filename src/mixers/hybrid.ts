@@ -3,19 +3,13 @@
  * denominator. Linear in the length, with a state of one size.
  */
 import {
-  type AttentionState,
-  addRecentHybrid,
   deferredHybrid,
   type HybridState,
   hybridAttention,
   type RecentHybrid,
-  type RecentTokens,
   recurrentHybrid,
-  type WindowState,
 } from '../attention/index.js';
-import type { Dim } from '../base/dimension.js';
-import type { StateSpec } from '../base/layout.js';
-import type { Deferral } from '../blocks/index.js';
+import { joinDeferrals } from '../blocks/index.js';
 import { type FeatureMapOptions, featureMap, type LearnedFeatureParams } from '../features/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { crossMixer } from './cross-mixer.js';
@@ -57,7 +51,10 @@ function hybridCore(
     buffers: far.buffers,
     traits: far.traits,
     measured: far.measured,
-    deferral: near.deferral && far.deferral && bothDeferrals(near.deferral, far.deferral),
+    deferral:
+      near.deferral &&
+      far.deferral &&
+      joinDeferrals<HybridState, RecentHybrid>({ near: near.deferral, far: far.deferral }),
     state: (batch) => ({ near: near.state(batch), far: far.state(batch) }),
     operations(length) {
       const [exact, favor] = [near.operations(length), far.operations(length)];
@@ -78,17 +75,5 @@ function hybridCore(
       const { output, state } = hybridAttention(inputs, map, { window, isCausal, chunk, state: memory?.state });
       return { output, state: state ?? ({ near: {}, far: {} } as HybridState) };
     },
-  };
-}
-
-function bothDeferrals(
-  near: Deferral<WindowState, WindowState>,
-  far: Deferral<AttentionState, RecentTokens>,
-): Deferral<HybridState, RecentHybrid> {
-  return {
-    state: (batch: Dim): HybridState<StateSpec> => ({ near: near.state(batch), far: far.state(batch) }),
-    rows: (batch, rows) => ({ near: near.rows(batch, rows), far: far.rows(batch, rows) }),
-    settle: addRecentHybrid,
-    isTaken: (row) => far.isTaken(row.far),
   };
 }

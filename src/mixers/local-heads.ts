@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import type { AttentionInputs, AttentionState, RecentTokens, WindowState } from '../attention/index.js';
 import { option } from '../base/options.js';
-import type { Deferral } from '../blocks/index.js';
+import { joinDeferrals } from '../blocks/index.js';
 import type { LearnedFeatureParams } from '../features/index.js';
 import { concatenate, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer, type CoreResult } from './attention-mixer.js';
@@ -85,7 +85,10 @@ function besideCore(
         return global.measured!.moments(own, mask);
       },
     },
-    deferral: local.deferral && global.deferral && bothDeferrals(local.deferral, global.deferral),
+    deferral:
+      local.deferral &&
+      global.deferral &&
+      joinDeferrals<BothStates, BothRows>({ local: local.deferral, global: global.deferral }),
     state: (batch) => ({ local: local.state(batch), global: global.state(batch) }),
     operations(length) {
       const [ofLocal, ofGlobal] = [local.operations(length), global.operations(length)];
@@ -104,20 +107,5 @@ function besideCore(
         row: near.row && far.row && { local: near.row, global: far.row },
       };
     },
-  };
-}
-
-function bothDeferrals(
-  local: Deferral<WindowState, WindowState>,
-  global: Deferral<AttentionState, RecentTokens>,
-): Deferral<BothStates, BothRows> {
-  return {
-    state: (batch) => ({ local: local.state(batch), global: global.state(batch) }),
-    rows: (batch, rows) => ({ local: local.rows(batch, rows), global: global.rows(batch, rows) }),
-    settle: (state, rows) => ({
-      local: local.settle(state.local, rows.local),
-      global: global.settle(state.global, rows.global),
-    }),
-    isTaken: (row) => global.isTaken(row.global),
   };
 }
