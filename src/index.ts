@@ -11,8 +11,10 @@ export {
   type ImageSize,
   type LabelledImage,
   registerTokenizer,
+  type Span,
   type TokenDecoder,
   type Tokenizer,
+  type Word,
 } from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';
 export {
@@ -63,6 +65,7 @@ export type {
   QueryKeyNormOption,
   RegressorOptions,
   TextModelOptions,
+  TokenClassifierOptions,
   TokenModelOptions,
   TrunkOptions,
 } from './door/options.js';
@@ -76,6 +79,7 @@ export type {
   ModelSource,
   TrainModel,
 } from './door/signatures.js';
+export type { TokenClassifier, ToldWord, ToldWords } from './door/token-classifier.js';
 export type { Tokens } from './door/token-logits.js';
 export { trainModel } from './door/train.js';
 export type {
@@ -84,6 +88,8 @@ export type {
   LabelledExamples,
   LabelledImages,
   PairExamples,
+  TaggedExample,
+  TaggedExamples,
   TextPiece,
   TrainingImages,
   TrainingText,
@@ -98,6 +104,7 @@ export type {
   MultiLabelClassifierTraining,
   PixelModelTraining,
   RegressorTraining,
+  TokenClassifierTraining,
   TrainingProgress,
   TrainingRunOptions,
   TrainModelOptions,

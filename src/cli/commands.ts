@@ -47,7 +47,7 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
   ),
   commandEntry(
     'predict',
-    'tell the class of texts or images, or labels or values of texts, with a classifier',
+    'tell the class of texts, words or images, or labels or values of texts, with a classifier',
     async () => (await import('./embed.js')).predictTextsCommand,
     async () => (await import('./embed-run.js')).runPredictTexts,
   ),

@@ -1,5 +1,6 @@
 /** `performer embed` and `performer predict` at work. */
 import { createEmbedder, createPredictor, type LoadedModel, likelyLabels, type Targets } from '../models/index.js';
+import { taskOfModel } from '../tasks/index.js';
 import { type Given, usageError } from './command.js';
 import type { EmbedOptions, TextVectorOptions } from './embed.js';
 import { chooseEngine } from './engine-flags.js';
@@ -38,6 +39,10 @@ export async function runPredictTexts(
   await expectOutput(options);
   const loaded = await readModel(folder as string, io);
   expectFlags(loaded, flags);
+  if (taskOfModel(loaded.model).data === 'words') {
+    const { predictWords } = await import('./predict-words.js');
+    return predictWords(loaded, files as readonly string[], { options, flags }, io);
+  }
   const { batch, window } = options;
   const predictor = await createPredictor(await chooseEngine(options), loaded, { batch, window });
   try {

@@ -67,10 +67,12 @@ export const predictTextsCommand: CommandWords<typeof predictSchema> = {
   options: predictSchema,
   flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...engineFlags],
   notes: `Each row tells the likeliest class and the probability of each, or the labels that are likelier than not and the
-probability of each, or the values. ${rowsNotes}
+probability of each, or the values. A model of words tells the label of each word: a row for each in a table, an object for each
+text as JSON; .conll and .tsv files are columns of words there, and .jsonl has tokens or texts. ${rowsNotes}
 
 Examples:
   performer predict runs/spam inbox/*.eml
+  performer predict runs/names letter.txt --format jsonl
   performer predict runs/kinds photos/*.png
   performer predict runs/spam mails.csv --text body --format jsonl --out told.jsonl`,
   isReport,

@@ -26,7 +26,7 @@ const notes = `Every token of the files but the first is predicted once: each wi
 positions allow it, each after the memory of all that came before (streaming). The loss is in nats a token, and in bits
 a byte of the text. Of a classifier, files are labelled texts as train takes them, with the columns of the training
 unless others are named; which classes it takes for which is told as well, or how many texts have each label, were told
-to, and rightly. Of a model of images, files are images as train takes them; one that paints is told in bits of a value
+to, and rightly; of a model of words, that of words and of spans. Of a model of images, files are images as train takes them; one that paints is told in bits of a value
 (bitsPerDimension) and of a pixel with all its colours.
 
 Examples:

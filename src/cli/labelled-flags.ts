@@ -47,6 +47,7 @@ const foreign = {
   labelled: ['source', 'target'],
   pairs: ['text', 'label', 'separator'],
   images: labelledKeys,
+  words: labelledKeys.filter((key) => key !== 'delimiter'),
 } as const;
 
 /** Throws USAGE for the first of these flags that a task does not have. */

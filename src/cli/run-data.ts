@@ -7,6 +7,7 @@ import {
   byteTokenizer,
   encodePairs,
   encodeTexts,
+  encodeWords,
   type ImageSet,
   type ImageSize,
   joinSources,
@@ -16,6 +17,7 @@ import {
   splitCorpus,
   splitItems,
   splitTexts,
+  type TaggedText,
   type TextPair,
 } from '../data/index.js';
 import {
@@ -25,6 +27,7 @@ import {
   readImages,
   readLabelledFile,
   readPairs,
+  readTaggedFile,
 } from '../data/node.js';
 import { type Model, modelOf, type Targets, tokenizerOf } from '../models/index.js';
 import { type BatchSize, type Task, type TaskFamily, type TextTaskFamily, taskOfModel } from '../tasks/index.js';
@@ -41,6 +44,8 @@ export interface RunData {
   readonly labelled?: LabelledTexts | undefined;
   /** For tasks on pairs of texts. */
   readonly pairs?: readonly TextPair[] | undefined;
+  /** For tasks on the words of texts. */
+  readonly tagged?: readonly TaggedText[] | undefined;
   /** For tasks on images. */
   readonly images?: ImageSet | undefined;
 }
@@ -64,6 +69,12 @@ export async function openRunData(
     const pairs: TextPair[] = [];
     for (const file of files) pairs.push(...(await readPairs(file, options)));
     return { text: await openFiles(files), pairs };
+  }
+  if (task.data === 'words') {
+    const delimiter = columns.delimiter === undefined ? undefined : delimiterOf(columns.delimiter);
+    const tagged: TaggedText[] = [];
+    for (const file of files) tagged.push(...(await readTaggedFile(file, { delimiter })));
+    return { text: await openFiles(files), tagged };
   }
   if (task.data === 'images') {
     const images = await readImages(files, size);
@@ -122,7 +133,7 @@ export interface RunTask {
 /** The task of a run: its model learns from a part of the data, and is measured on the part that is held out. */
 export async function runTask(
   { model, training }: Pick<Snapshot, 'model' | 'training'>,
-  { text, labelled, pairs = [], images }: RunData,
+  { text, labelled, pairs = [], tagged = [], images }: RunData,
 ): Promise<RunTask> {
   const built = modelOf(model, training);
   const family = taskOfModel(built);
@@ -139,6 +150,10 @@ export async function runTask(
     const data = splitItems(encodePairs(pairs, tokenizer), training.heldOut, random);
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'pairs') };
   }
+  if (family.data === 'words') {
+    const data = splitItems(encodeWords(tagged, tokenizer), training.heldOut, random);
+    return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
+  }
   const examples = images?.texts ?? labelled ?? joinTexts([]);
   const data = splitTexts(await encodeTexts(examples, tokenizer), training.heldOut, random);
   return {
@@ -149,7 +164,7 @@ export async function runTask(
 
 /** What examples of a task are called. */
 function unitOf({ data }: TaskFamily): string {
-  return data === 'labelled' ? 'texts' : data;
+  return data === 'labelled' || data === 'words' ? 'texts' : data;
 }
 
 /** The task on all of the data, for evaluation, and how many texts or pairs they are. */
@@ -157,12 +172,16 @@ export async function wholeTask(
   family: Exclude<TaskFamily, TextTaskFamily>,
   model: Model,
   size: BatchSize,
-  { labelled = joinTexts([]), pairs = [], images }: RunData,
+  { labelled = joinTexts([]), pairs = [], tagged = [], images }: RunData,
 ): Promise<{ readonly task: Task; readonly count: number; readonly unit: string }> {
   const tokenizer = family.data === 'images' ? byteTokenizer : tokenizerOf(model.config);
   if (family.data === 'pairs') {
     const all = encodePairs(pairs, tokenizer);
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'pairs' };
+  }
+  if (family.data === 'words') {
+    const all = encodeWords(tagged, tokenizer);
+    return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
   }
   const all = await encodeTexts(images?.texts ?? labelled, tokenizer);
   return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };

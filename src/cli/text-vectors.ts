@@ -1,8 +1,7 @@
 /** `performer predict` and `performer embed` at work: a row for each text or image of files, written as it comes. */
-import { readFile } from 'node:fs/promises';
 import { expectSize, type ImageSize } from '../data/index.js';
 import { imagesOf, placeInWords, recordFormatOf, recordsOf, textOfRecord } from '../data/node.js';
-import { openRegularFile, readError } from '../data/node-read.js';
+import { readWhole } from '../data/node-read.js';
 import { csvLine } from './csv-line.js';
 import type { TextVectorOptions } from './embed.js';
 import { formatCount } from './format.js';
@@ -39,25 +38,33 @@ export interface VectorRows {
 /** Batches that are read before they are sorted by length. */
 const poolBatches = 16;
 
-export async function writeVectors(
-  files: readonly string[],
-  options: TextVectorOptions,
-  rows: VectorRows,
+/** What is written of each item of a kind. */
+export interface TextRows<T, V> {
+  /** What items are called. */
+  readonly unit: string;
+  /** The first line of CSV. */
+  readonly header: readonly string[];
+  tell(items: readonly T[]): Promise<readonly V[]>;
+  /** The line of an item, or its lines. */
+  lines(item: T, told: V): string;
+}
+
+/** Writes what is told of items, as it comes. */
+export async function writeRows<T, V>(
+  items: AsyncIterable<T>,
+  { out = '-', format, batch }: TextVectorOptions,
+  rows: TextRows<T, V>,
   io: Io,
 ): Promise<void> {
-  const { out = '-' } = options;
-  const { image } = rows;
-  const [unit, place] = image === undefined ? ['texts', 'line'] : ['images', 'image'];
-  const items = image === undefined ? textsOf(files, options) : pixelsOf(files, image);
-  const progress = rowProgress(io.stderr, unit);
+  const progress = rowProgress(io.stderr, rows.unit);
   let count = 0;
   const watched = async function* () {
-    if (options.format === 'csv') yield csvLine(['file', place, ...rows.columns]);
-    for await (const pool of pools(items, options.batch * poolBatches)) {
-      const vectors = await rows.vectors(pool.map(({ text }) => text));
+    if (format === 'csv') yield csvLine(rows.header);
+    for await (const pool of pools(items, batch * poolBatches)) {
+      const told = await rows.tell(pool);
       count += pool.length;
       progress.show('reading', count);
-      yield pool.map((item, at) => lineOf(item, vectors[at] as Float32Array, rows, options.format)).join('');
+      yield pool.map((item, at) => rows.lines(item, told[at] as V)).join('');
     }
   };
   try {
@@ -66,6 +73,24 @@ export async function writeVectors(
     progress.close();
   }
   if (!isStandardOutput(out)) io.stdout.write(`${formatCount(count)} rows are in ${out}.\n`);
+}
+
+export async function writeVectors(
+  files: readonly string[],
+  options: TextVectorOptions,
+  rows: VectorRows,
+  io: Io,
+): Promise<void> {
+  const { image } = rows;
+  const [unit, place] = image === undefined ? ['texts', 'line'] : ['images', 'image'];
+  const items = image === undefined ? textsOf(files, options) : pixelsOf(files, image);
+  const all: TextRows<PlacedText, Float32Array> = {
+    unit,
+    header: ['file', place, ...rows.columns],
+    tell: (pool) => rows.vectors(pool.map(({ text }) => text)),
+    lines: (item, vector) => lineOf(item, vector, rows, options.format),
+  };
+  await writeRows(items, options, all, io);
 }
 
 /** Throws DATA before the model is read where the output cannot be written. */
@@ -90,22 +115,13 @@ async function* textsOf(files: readonly string[], options: TextVectorOptions): A
   const { text: name = 'text', encoding } = options;
   const delimiter = options.delimiter === undefined ? undefined : delimiterOf(options.delimiter);
   for (const file of files) {
-    if (recordFormatOf(file) === undefined) yield { file, text: await wholeFile(file) };
+    if (recordFormatOf(file) === undefined) yield { file, text: await readWhole(file) };
     else {
       for await (const record of recordsOf(file, [name], { delimiter, encoding })) {
         yield { file, line: record.line, text: textOfRecord(file, name, record) };
       }
     }
   }
-}
-
-async function wholeFile(path: string): Promise<Uint8Array> {
-  const where = `read ${path}`;
-  const { file } = await openRegularFile('DATA', where, path);
-  await file.close();
-  return readFile(path).catch((cause: unknown) => {
-    throw readError('DATA', where, cause);
-  });
 }
 
 async function* pools<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {

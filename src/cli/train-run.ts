@@ -1,7 +1,7 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
 import { flagName } from '../base/options.js';
-import { bytesPerToken } from '../data/index.js';
+import { bytesPerToken, wordTargets } from '../data/index.js';
 import { type Model, modelOf, targetsOf } from '../models/index.js';
 import { type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
 import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
@@ -90,8 +90,8 @@ async function begin(
   if (task.data === 'text' || task.data === 'pairs') freshOptions(asked); // before files are opened
   const columns = columnsOf(options);
   const data = await open(files, task, columns, closers);
-  const { labelled, images } = data;
-  const examples = images?.texts ?? labelled;
+  const { labelled, images, tagged } = data;
+  const examples = images?.texts ?? labelled ?? (tagged && wordTargets(tagged));
   const targets = examples && targetsOf?.(examples, { names: columns.label, weights: options.classWeights });
   const ofData = { ...(targets && { targets }), ...(images && { image: images.size }) };
   const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...ofData } });
@@ -195,10 +195,12 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
 }
 
 /** What can be done with a model. */
-function tryNext({ isCausal, config, readSource, image }: Model, out: string): string {
+function tryNext(model: Model, out: string): string {
+  const { isCausal, config, readSource, image } = model;
   if (image !== undefined) return isCausal ? `generate ${out} --out images.png` : `predict ${out} images/*.png`;
   if (readSource !== undefined) return `generate ${out} --source "some text"`;
   if (isCausal) return `generate ${out} --prompt "The "`;
+  if (taskOfModel(model).data === 'words') return `predict ${out} some.txt`;
   return targetsOf({ config }) === undefined ? `embed ${out} texts.csv` : `predict ${out} texts.csv`;
 }
 

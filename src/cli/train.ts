@@ -14,6 +14,8 @@ ${taskNames()
 
 Labelled texts are tables (.csv, .tsv), JSON lines (.jsonl), or a folder with a folder for each class. Where a text has
 any number of labels, JSON lines have a list of them, and tables have them in one column with ; between them.
+Texts whose words have labels are JSON lines with tokens and labels, or with text and spans, or columns as of CoNLL: a word
+and its label in each line, with a tab between them (--delimiter), and an empty line between two texts.
 Images are PNG or JPEG files, a folder with a folder for each class, or IDX files, each with that of its labels behind it; all
 have one size.
 
@@ -37,6 +39,7 @@ Examples:
   performer train --out runs/book --resume --steps 2000
   performer train mails.csv --out runs/spam --task classification --text body --label folder
   performer train news.jsonl --out runs/topics --task multi-label-classification --label topics
+  performer train names.conll --out runs/names --task token-classification
   performer train images/ --out runs/kinds --task image-classification --patch 4
   performer train train-images-idx3-ubyte.gz --out runs/pixels --task image-modelling`;
 

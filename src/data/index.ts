@@ -60,3 +60,20 @@ export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js
 export { type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';
 export { registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
 export { Utf8Stream } from './utf8-stream.js';
+export {
+  areBio,
+  encodeWords,
+  joinWords,
+  type Span,
+  spansOf,
+  type TaggedData,
+  type TaggedText,
+  type TaggedTokens,
+  tagSpans,
+  tagWords,
+  type Word,
+  type WordText,
+  type WordTokens,
+  wordsOf,
+  wordTargets,
+} from './words.js';

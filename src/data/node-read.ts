@@ -1,5 +1,5 @@
 /** Reading files in Node: open only what is a file, read until everything asked for is there, say clearly what failed. */
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { type ErrorCode, messageOf, PerformerError } from '../base/errors.js';
 
 /** One read call moves at most this many bytes: Node refuses 2 GB and more. */
@@ -48,4 +48,14 @@ export async function readFully(file: Pick<FileHandle, 'read'>, into: Uint8Array
     done += bytesRead;
   }
   return done;
+}
+
+/** All bytes of a file. Throws DATA where it is none that can be read. */
+export async function readWhole(path: string): Promise<Uint8Array> {
+  const where = `read ${path}`;
+  const { file } = await openRegularFile('DATA', where, path);
+  await file.close();
+  return readFile(path).catch((cause: unknown) => {
+    throw readError('DATA', where, cause);
+  });
 }

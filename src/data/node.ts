@@ -10,3 +10,4 @@ export {
 } from './node-labelled.js';
 export { type PairColumns, readPairs } from './node-pairs.js';
 export { type FileRecord, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';
+export { type ColumnOptions, readTaggedFile, type WordRecord, wordRecordsOf } from './node-words.js';

@@ -16,12 +16,14 @@ import { Host, type Local } from './host.js';
 import { type ImageClassifier, imageClassifier, type PixelModel, pixelModel } from './images.js';
 import { type LanguageModel, languageModel } from './language-model.js';
 import { type Performer, performer } from './performer.js';
+import { type TokenClassifier, tokenClassifier } from './token-classifier.js';
 
 /** The model of each kind. */
 export interface ModelsByKind {
   'language-model': LanguageModel;
   encoder: Encoder;
   classifier: Classifier;
+  'token-classifier': TokenClassifier;
   'multi-label-classifier': MultiLabelClassifier;
   regressor: Regressor;
   performer: Performer;
@@ -37,6 +39,7 @@ const hosts: { readonly [K in ModelKind]: (host: Host) => Local<ModelsByKind[K]>
   'language-model': languageModel,
   encoder,
   classifier,
+  'token-classifier': tokenClassifier,
   'multi-label-classifier': multiLabelClassifier,
   regressor,
   performer,

@@ -1,11 +1,20 @@
 /** What a task makes of the data of a training: its model's targets, and the task itself. */
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { byteTokenizer, encodePairs, encodeTexts, splitCorpus, splitItems, splitTexts } from '../data/index.js';
+import {
+  byteTokenizer,
+  encodePairs,
+  encodeTexts,
+  encodeWords,
+  splitCorpus,
+  splitItems,
+  splitTexts,
+  wordTargets,
+} from '../data/index.js';
 import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
 import { type Task, type TaskFamily, targetKind } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
-import { imageSource, labelledSource, pairList, type TrainingData, textSource } from './training-data.js';
+import { imageSource, labelledSource, pairList, type TrainingData, taggedList, textSource } from './training-data.js';
 import type { TaskOptions } from './training-options.js';
 
 export interface Lesson {
@@ -45,6 +54,18 @@ export async function lessonOf(
       async taskFor(model, training) {
         const random = Random.fromSeed(training.seed).split('held out');
         const items = encodePairs(pairs, tokenizerOf(model.config));
+        return family.build(model, training, splitItems(items, training.heldOut, random));
+      },
+    };
+  }
+  if (family.data === 'words') {
+    const texts = await taggedList(data);
+    const targets = known ?? family.targets(wordTargets(texts), { weights });
+    return {
+      model: { targets },
+      async taskFor(model, training) {
+        const random = Random.fromSeed(training.seed).split('held out');
+        const items = encodeWords(texts, tokenizerOf(model.config));
         return family.build(model, training, splitItems(items, training.heldOut, random));
       },
     };

@@ -220,6 +220,12 @@ export interface MultiLabelClassifierOptions extends ModelOptions, TextModelOpti
   };
 }
 
+/** A model that tells the class of each word of a text. */
+export interface TokenClassifierOptions extends ModelOptions {
+  readonly model: 'token-classifier';
+  readonly targets: ClassifierOptions['targets'];
+}
+
 /** Of models that read images by their patches. */
 export interface PatchOptions {
   /** Axial unless given: rows and columns of the patches. */

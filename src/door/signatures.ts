@@ -19,9 +19,18 @@ import type {
   PerformerOptions,
   PixelModelOptions,
   RegressorOptions,
+  TokenClassifierOptions,
 } from './options.js';
 import type { Performer } from './performer.js';
-import type { LabelledExamples, LabelledImages, PairExamples, TrainingImages, TrainingText } from './training-data.js';
+import type { TokenClassifier } from './token-classifier.js';
+import type {
+  LabelledExamples,
+  LabelledImages,
+  PairExamples,
+  TaggedExamples,
+  TrainingImages,
+  TrainingText,
+} from './training-data.js';
 import type {
   ClassifierTraining,
   EncoderDecoderTraining,
@@ -31,6 +40,7 @@ import type {
   MultiLabelClassifierTraining,
   PixelModelTraining,
   RegressorTraining,
+  TokenClassifierTraining,
 } from './training-options.js';
 
 /** What a model without a training begins with. */
@@ -50,6 +60,7 @@ export type CreateModelOptions = (
   | EncoderDecoderOptions
   | ImageClassifierOptions
   | PixelModelOptions
+  | TokenClassifierOptions
 ) &
   FreshWeights;
 
@@ -69,6 +80,7 @@ export interface CreateModel<Where, Here> {
   (options: PerformerOptions & FreshWeights & Where): Promise<Performer & Here>;
   (options: ImageClassifierOptions & FreshWeights & Where): Promise<ImageClassifier & Here>;
   (options: PixelModelOptions & FreshWeights & Where): Promise<PixelModel & Here>;
+  (options: TokenClassifierOptions & FreshWeights & Where): Promise<TokenClassifier & Here>;
   (options: CreateModelOptions & Where): Promise<AnyModel & Here>;
 }
 
@@ -91,8 +103,8 @@ export interface LoadModel<Where, Here> {
 /** What a training goes on from. */
 export interface From<M> {
   /**
-   * A model whose weights and options the new one begins with, instead of fresh ones. It stays as it is. A classifier or
-   * regressor that begins with an encoder takes all but the head from it.
+   * A model whose weights and options the new one begins with, instead of fresh ones. It stays as it is. A classifier (of
+   * texts or of their words) or regressor that begins with an encoder takes all but the head from it.
    */
   readonly from?: M | undefined;
 }
@@ -123,6 +135,10 @@ export interface TrainModel<Where, Here> {
     examples: LabelledExamples<number | readonly number[]>,
     options: RegressorTraining & From<(Regressor | Encoder) & Here> & Where,
   ): Promise<Regressor & Here>;
+  (
+    examples: TaggedExamples,
+    options: TokenClassifierTraining & From<(TokenClassifier | Encoder) & Here> & Where,
+  ): Promise<TokenClassifier & Here>;
   (
     pairs: PairExamples,
     options: EncoderDecoderTraining & From<EncoderDecoder & Here> & Where,

@@ -10,7 +10,11 @@ import {
   type LabelledImage,
   type LabelledTexts,
   labelledTexts,
+  type Span,
+  type TaggedText,
   type TextPair,
+  tagSpans,
+  tagWords,
 } from '../data/index.js';
 
 /** A text, or its bytes. */
@@ -34,6 +38,14 @@ export type LabelledExamples<L = Label> =
   | AsyncIterable<LabelledExample<L>>
   | LabelledTexts;
 
+/** Words with a label for each, or a text with the spans of it that have labels: the words of such a text get labels `B-`, `I-` and `O`. */
+export type TaggedExample =
+  | { readonly tokens: readonly string[]; readonly labels: readonly string[] }
+  | { readonly text: string; readonly spans: readonly Span[] };
+
+/** Texts whose words have labels, as a list or one by one. */
+export type TaggedExamples = readonly TaggedExample[] | AsyncIterable<TaggedExample>;
+
 /** Texts with what is to be written of them, as a list or one by one. */
 export type PairExamples = readonly TextPair[] | AsyncIterable<TextPair>;
 
@@ -43,7 +55,7 @@ export type LabelledImages = readonly Required<LabelledImage>[] | AsyncIterable<
 /** Images, with classes or without: as a list or one by one, or a set of `readImages` of `performer-ts/data/node`. */
 export type TrainingImages = readonly (Image | LabelledImage)[] | AsyncIterable<Image | LabelledImage> | ImageSet;
 
-export type TrainingData = TrainingText | LabelledExamples | PairExamples | TrainingImages;
+export type TrainingData = TrainingText | LabelledExamples | TaggedExamples | PairExamples | TrainingImages;
 
 /** Running text as one source. Throws DATA for what is no text. */
 export async function textSource(given: TrainingData): Promise<ByteSource> {
@@ -82,6 +94,20 @@ export async function pairList(given: TrainingData): Promise<readonly TextPair[]
     if (!isText(source) || !isText(target)) throw refused('a list of { source, target }', item);
   }
   return items as readonly TextPair[];
+}
+
+/** Texts whose words have labels. Throws DATA for what is none. */
+export async function taggedList(given: TrainingData): Promise<readonly TaggedText[]> {
+  const items = isByteSource(given) || isLabelled(given) ? [given] : await listOf(given);
+  const isList = (value: unknown): value is readonly string[] =>
+    Array.isArray(value) && value.every((each) => typeof each === 'string');
+  return items.map((item, index) => {
+    const { tokens, labels, text, spans } = Object(item) as Readonly<Record<string, unknown>>;
+    const where = `trainModel, text ${index}`;
+    if (isList(tokens) && isList(labels)) return tagWords(tokens, labels, where);
+    if (typeof text === 'string' && Array.isArray(spans)) return tagSpans(text, spans, where);
+    throw refused('a list of { tokens, labels } or { text, spans }', item);
+  });
 }
 
 /** Images of one size. Throws DATA for what is none, and for those of other sizes. */

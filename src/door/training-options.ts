@@ -108,6 +108,13 @@ export interface RegressorTraining extends AnyTraining, TextModelOptions {
   readonly names?: readonly string[] | undefined;
 }
 
+/** A token classifier learns the classes of words. */
+export interface TokenClassifierTraining extends AnyTraining {
+  readonly task: 'token-classification';
+  /** Whether every word counts equally, unless given, or every class, however many words it has (balanced). */
+  readonly classWeights?: 'equal' | 'balanced' | undefined;
+}
+
 /** An encoder-decoder learns to write a text of another. */
 export interface EncoderDecoderTraining extends AnyTraining, TokenModelOptions {
   readonly task: 'sequence-to-sequence';
@@ -138,7 +145,8 @@ export type TrainModelOptions =
   | RegressorTraining
   | EncoderDecoderTraining
   | ImageClassifierTraining
-  | PixelModelTraining;
+  | PixelModelTraining
+  | TokenClassifierTraining;
 
 const trainingKeys = new Set(optionFields(trainingSchema).map(({ path }) => path[0]));
 

@@ -71,7 +71,14 @@ export {
   type ValueTargets,
 } from './targets.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
+export {
+  type TokenClassifierConfig,
+  type TokenClassifierOptions,
+  tokenClassifierConfig,
+  tokenClassifierSchema,
+} from './token-classifier.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
 export { attentionKinds, type TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';
+export { createWordPredictor, type ToldWord, type ToldWords, type WordPredictor } from './word-prediction.js';

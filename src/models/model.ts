@@ -62,7 +62,7 @@ export interface ModelResult extends TrunkResult {
 
 /**
  * What a model does, whatever its family: it continues a text, tells what stands in the place of masked tokens, tells the class
- * of a text, its labels, or numbers, turns embeddings into hidden layers, writes a text of a source, tells the class of an image,
+ * of a text, its labels, or numbers, or the class of each word, turns embeddings into hidden layers, writes a text of a source, tells the class of an image,
  * or paints images pixel by pixel.
  */
 export type ModelKind =
@@ -74,7 +74,8 @@ export type ModelKind =
   | 'performer'
   | 'encoder-decoder'
   | 'image-classifier'
-  | 'pixel-model';
+  | 'pixel-model'
+  | 'token-classifier';
 
 /** A model as layouts and one function: what it learns, draws and keeps, and `apply` over symbolic tensors. */
 export interface Model {

@@ -23,7 +23,7 @@ export async function createPredictor(
   options: TextBatchOptions = {},
 ): Promise<Predictor> {
   const targets = targetsOf(loaded.model);
-  if (targets === undefined) {
+  if (targets === undefined || loaded.model.kind === 'token-classifier') {
     throw new PerformerError('CONFIG', `predict: expected a classifier, got a ${loaded.model.config.model}.`);
   }
   const vectors = await compileTextVectors('predict', engine, loaded, options, ({ output }) => told(targets, output));

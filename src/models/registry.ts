@@ -10,6 +10,7 @@ import { languageModel } from './language-model.js';
 import type { Execution, Model, ModelConfig, ModelFamily } from './model.js';
 import { performer } from './performer.js';
 import { pixelModel } from './pixel-model.js';
+import { tokenClassifier } from './token-classifier.js';
 
 const families = [
   languageModel,
@@ -19,6 +20,7 @@ const families = [
   performer,
   imageClassifier,
   pixelModel,
+  tokenClassifier,
 ] as unknown as readonly ModelFamily[];
 
 /** The names of all families. */

@@ -30,7 +30,10 @@ export interface TextVectors {
   dispose(): Promise<void>;
 }
 
-/** Compiles what makes a vector of a text: `build` gets the result of the model and the lengths [batch], and returns [batch, size]. */
+/**
+ * Compiles what makes a vector of a text: `build` gets the result of the model and the lengths [batch], and returns
+ * [batch, size], or [batch, length, size], of which rows are padded.
+ */
 export async function compileTextVectors(
   where: string,
   engine: Engine,
@@ -67,8 +70,8 @@ export async function compileTextVectors(
         );
         const given = rowInputs(where, model, batched);
         const { vectors: found } = await compiled.run([placed.params, placed.buffers, given]);
-        const { shape, data } = found as HostTensor;
-        const size = shape[1] as number;
+        const { data } = found as HostTensor;
+        const size = data.length / own.length;
         own.forEach((index, row) => {
           vectors[index] = data.slice(row * size, (row + 1) * size);
         });

@@ -2,21 +2,11 @@
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import type { LabelledData, Target, TargetList } from '../data/index.js';
-import {
-  argMax,
-  constant,
-  matmul,
-  multiply,
-  oneHot,
-  reshape,
-  spec,
-  sum,
-  type Tensor,
-  transpose,
-} from '../graph/index.js';
+import { multiply, oneHot, spec, sum } from '../graph/index.js';
 import { type ClassTargets, expectTargets, type Model } from '../models/index.js';
+import { accuracyOf, confusionOf, confusionRows, confusionTallies, weightOf } from './confusion.js';
 import { crossEntropy } from './cross-entropy.js';
-import { macroF1Of, type Tally } from './f1.js';
+import { macroF1Of } from './f1.js';
 import { type LabelledTensors, labelledBatches } from './labelled-task.js';
 import type { BatchSize, Task } from './task.js';
 
@@ -77,42 +67,13 @@ export function classification(model: Model, size: BatchSize, data: LabelledData
     measures(_, { total, count, sums }) {
       const confusion = sums.confusion ?? new Float64Array(classes ** 2);
       const accuracy = accuracyOf(confusion, classes);
-      return { loss: total / count, accuracy, macroF1: macroF1Of(talliesOf(confusion, classes)) };
+      return { loss: total / count, accuracy, macroF1: macroF1Of(confusionTallies(confusion, classes)) };
     },
+    details: ({ sums }) => [{ kind: 'confusion', names, counts: confusionRows(sums.confusion, classes) }],
   };
 }
 
 function className(target: Target): string {
   if (typeof target === 'string') return target;
   throw new PerformerError('DATA', `classification: expected the name of a class as target, got ${target.join(', ')}.`);
-}
-
-/** The weight of the class of each row: [batch]. */
-function weightOf(hot: Tensor, weights: readonly number[]): Tensor {
-  return reshape(matmul(hot, constant('float32', [weights.length, 1], weights)), [hot.dim(0)]);
-}
-
-/** How many texts of each class (row) were taken for each (column): [classes, classes]. */
-function confusionOf(logits: Tensor, hot: Tensor, weights: Tensor): Tensor {
-  const told = oneHot(argMax(logits, -1), hot.staticDim(-1)); // [batch, classes]
-  const counted = multiply(hot, reshape(weights, [hot.dim(0), 1]));
-  return matmul(transpose(counted, [1, 0]), told);
-}
-
-/** The part of the texts that were told right. */
-function accuracyOf(confusion: Float64Array, classes: number): number {
-  const right = confusion.filter((_, at) => at % (classes + 1) === 0);
-  return right.reduce((a, b) => a + b, 0) / confusion.reduce((a, b) => a + b, 0);
-}
-
-/** Of each class, how many texts have it, were taken for it, and rightly. */
-function talliesOf(confusion: Float64Array, classes: number): readonly Tally[] {
-  return Array.from({ length: classes }, (_, own) => {
-    let [texts, told] = [0, 0];
-    for (let other = 0; other < classes; other++) {
-      texts += confusion[own * classes + other] as number;
-      told += confusion[other * classes + own] as number;
-    }
-    return { texts, told, right: confusion[own * classes + own] as number };
-  });
 }

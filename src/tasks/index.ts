@@ -18,12 +18,14 @@ export {
   taskFamily,
   taskNames,
   taskOfModel,
+  type WordTaskFamily,
 } from './registry.js';
 export { regression, valueTargets } from './regression.js';
 export { sequenceToSequence } from './sequence-to-sequence.js';
 export type {
   Batch,
   BatchSize,
+  EvaluationDetail,
   EvaluationSums,
   StepBatches,
   Task,
@@ -31,3 +33,4 @@ export type {
   TaskLoss,
   TextData,
 } from './task.js';
+export { tokenClassification } from './token-classification.js';

@@ -22,7 +22,7 @@ import {
   where,
 } from '../graph/index.js';
 import { expectTargets, type LabelTargets, type Model } from '../models/index.js';
-import { f1Of, macroF1Of, type Tally } from './f1.js';
+import { f1Of, macroF1Of, type Tally, totalOf } from './f1.js';
 import { type LabelledTensors, labelledBatches } from './labelled-task.js';
 import type { BatchSize, EvaluationSums, Task } from './task.js';
 
@@ -85,19 +85,14 @@ export function multiLabelClassification(model: Model, size: BatchSize, data: La
     },
     measures(_, { total, count, sums }) {
       const tallies = labelTallies(names, sums);
-      const all = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0);
-      const whole = {
-        texts: all(({ texts }) => texts),
-        told: all(({ told }) => told),
-        right: all(({ right }) => right),
-      };
       return {
         loss: total / count,
-        microF1: f1Of(whole),
+        microF1: f1Of(totalOf(tallies)),
         macroF1: macroF1Of(tallies),
         exactMatch: ((sums.exact?.[0] ?? 0) * names.length) / count,
       };
     },
+    details: ({ sums }) => [{ kind: 'labels', unit: 'texts', names, tallies: labelTallies(names, sums) }],
   };
 }
 

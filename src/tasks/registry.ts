@@ -1,6 +1,6 @@
 /** The tasks by name. `performer train --task` chooses among these. */
 import { PerformerError } from '../base/errors.js';
-import type { LabelledData, PairData, TargetList } from '../data/index.js';
+import type { LabelledData, PairData, TaggedData, TargetList } from '../data/index.js';
 import { type Model, type Targets, targetsOf } from '../models/index.js';
 import { classification, classTargets } from './classification.js';
 import { imageModelling } from './image-modelling.js';
@@ -10,6 +10,7 @@ import { labelTargets, multiLabelClassification } from './multi-label-classifica
 import { regression, valueTargets } from './regression.js';
 import { sequenceToSequence } from './sequence-to-sequence.js';
 import type { BatchSize, Task, TextData } from './task.js';
+import { tokenClassification } from './token-classification.js';
 
 interface TaskRecord<K extends string, D> {
   readonly name: string;
@@ -50,8 +51,14 @@ export interface ImageTaskFamily extends TaskRecord<'images', LabelledData> {
   targets?(images: TargetList, options?: TargetOptions): Targets;
 }
 
+/** A task on texts whose words have labels. */
+export interface WordTaskFamily extends TaskRecord<'words', TaggedData> {
+  /** The targets of a model that learns from all of these words. Throws DATA for words of one label alone. */
+  targets(words: TargetList, options?: TargetOptions): Targets;
+}
+
 /** A kind of task as one record; `data` tells them apart. */
-export type TaskFamily = TextTaskFamily | LabelledTaskFamily | PairTaskFamily | ImageTaskFamily;
+export type TaskFamily = TextTaskFamily | LabelledTaskFamily | PairTaskFamily | ImageTaskFamily | WordTaskFamily;
 
 const families: readonly TaskFamily[] = [
   {
@@ -96,6 +103,14 @@ const families: readonly TaskFamily[] = [
     build: regression,
   },
   {
+    name: 'token-classification',
+    text: 'tell the class of each word of a text',
+    data: 'words',
+    model: 'token-classifier',
+    targets: (words, { weights } = {}) => classTargets(words, weights),
+    build: tokenClassification,
+  },
+  {
     name: 'sequence-to-sequence',
     text: 'write a text of another',
     data: 'pairs',
@@ -122,7 +137,7 @@ const families: readonly TaskFamily[] = [
 /** The kind of targets that a task learns; none where it learns none. */
 export function targetKind(family: TaskFamily): Targets['kind'] | undefined {
   if (family.data === 'labelled') return family.kind;
-  return family.data === 'images' && family.targets !== undefined ? 'classes' : undefined;
+  return 'targets' in family ? 'classes' : undefined;
 }
 
 /** The names of all tasks. */

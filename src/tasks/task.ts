@@ -2,11 +2,12 @@
  * A task: what a model learns, from what. It makes batches, says the loss of one as a total and a count, and how the model
  * is evaluated. The trainer knows tasks alone, and no task knows the trainer.
  */
-import type { AnyHostTensor, Dtype } from '../base/array.js';
+import type { AnyHostTensor, Dtype, HostTensor } from '../base/array.js';
 import type { Weights } from '../blocks/index.js';
 import type { TokenSource } from '../data/index.js';
 import type { AnyTensor, Tensor, TensorSpec } from '../graph/index.js';
 import type { Model, ModelResult, PassOptions } from '../models/index.js';
+import type { Tally } from './f1.js';
 
 /** Arrays or tensors by name, such as `{ tokens, mask }`. */
 export type Batch<T = AnyHostTensor> = Readonly<Record<string, T>>;
@@ -38,6 +39,8 @@ export interface TaskLoss {
   readonly count: Tensor;
   /** More sums, from which `Task.measures` makes metrics; evaluations alone need them. */
   readonly sums?: Batch<Tensor> | undefined;
+  /** What the host counts more sums by, in evaluations: see `Task.tally`. */
+  readonly told?: Tensor | undefined;
   readonly result: ModelResult;
 }
 
@@ -66,6 +69,22 @@ export interface EvaluationSums {
   readonly sums: Readonly<Record<string, Float64Array>>;
 }
 
+/** More of an evaluation than measures: which classes were taken for which, or how often each label was told. */
+export type EvaluationDetail =
+  | {
+      readonly kind: 'confusion';
+      readonly names: readonly string[];
+      /** A list for each class: how many were taken for each. */
+      readonly counts: readonly (readonly number[])[];
+    }
+  | {
+      readonly kind: 'labels' | 'spans';
+      /** What has labels: texts, words or spans. */
+      readonly unit: string;
+      readonly names: readonly string[];
+      readonly tallies: readonly Tally[];
+    };
+
 /** What a model learns from what: batches as functions of seed and step, a loss, and evaluations. */
 export interface Task {
   readonly name: string;
@@ -82,4 +101,8 @@ export interface Task {
   readonly evaluations: readonly TaskEvaluation[];
   /** What is told of an evaluation, by name; the loss among it. */
   measures(evaluation: string, sums: EvaluationSums): Readonly<Record<string, number>>;
+  /** More sums of a batch, from what its loss told: of what a graph cannot count. */
+  tally?(batch: Batch, told: HostTensor): Readonly<Record<string, readonly number[]>>;
+  /** What else the sums tell. */
+  details?(sums: EvaluationSums): readonly EvaluationDetail[];
 }

@@ -224,6 +224,7 @@ export interface CompiledEvaluation {
     readonly total: number;
     readonly count: number;
     readonly sums: Batch<HostTensor>;
+    readonly told?: HostTensor | undefined;
     readonly states: States;
   }>;
   /** Frees what was compiled. */
@@ -239,8 +240,9 @@ export async function compileEvaluation(
   const { model } = task;
   const evaluation = await engine.compile(
     (params: object, buffers: object, inputs: PassInputs) => {
-      const { total, count, sums, result } = task.loss({ params, buffers }, inputs.batch, { state: inputs.states[0] });
-      return { total, count, sums: sums ?? {}, states: carriesState ? [result.state] : [] };
+      const loss = task.loss({ params, buffers }, inputs.batch, { state: inputs.states[0] });
+      const { total, count, sums = {}, told, result } = loss;
+      return { total, count, sums, ...(told && { told }), states: carriesState ? [result.state] : [] };
     },
     [
       specsOf(model.params) as object,

@@ -66,10 +66,12 @@ export class Evaluator {
     try {
       for await (const batch of evaluation.batches()) {
         signal?.throwIfAborted();
-        const { total, count, sums } = await compiled.run({ params, buffers, states, batch, nextStates });
+        const { total, count, sums, told } = await compiled.run({ params, buffers, states, batch, nextStates });
         all.total += total;
         all.count += count;
         for (const [name, { data }] of Object.entries(sums)) addTo(all.sums, name, data);
+        const tallies = told === undefined ? {} : (this.task.tally?.(batch, told) ?? {});
+        for (const [name, values] of Object.entries(tallies)) addTo(all.sums, name, values);
         [states, nextStates] = [nextStates, states];
       }
     } finally {
@@ -87,7 +89,7 @@ export class Evaluator {
   }
 }
 
-function addTo(sums: Record<string, Float64Array>, name: string, values: Float32Array): void {
+function addTo(sums: Record<string, Float64Array>, name: string, values: Float32Array | readonly number[]): void {
   sums[name] ??= new Float64Array(values.length);
   const own = sums[name];
   values.forEach((value, at) => {

@@ -12,6 +12,7 @@ import {
   type MultiLabelClassifier,
   type Regressor,
   saveModel,
+  type TokenClassifier,
 } from '../../src/index.js';
 import { embed, predict } from '../../src/models/index.js';
 
@@ -32,6 +33,7 @@ const models = {
   'language-model': () => createModel(size),
   encoder: () => createModel({ ...size, model: 'encoder' }),
   classifier: () => createModel({ ...size, model: 'classifier', targets: classes }),
+  'token-classifier': () => createModel({ ...size, model: 'token-classifier', targets: classes }),
   'multi-label-classifier': () => createModel({ ...size, model: 'classifier', targets: labels }),
   regressor: () => createModel({ ...size, model: 'classifier', targets: values }),
 } as const;
@@ -83,6 +85,29 @@ it('a classifier of labels tells those that are likelier than not, and the proba
   expect(new Set(told.flatMap(({ labels }) => labels)).size).toBeGreaterThan(0);
 });
 
+it('a token classifier tells a label of each word, of texts and of lists of words', async () => {
+  const model = await models['token-classifier']();
+  expect(model.labels).toEqual(classes.names);
+  const [text, list, empty] = await model.classify(['the cat sat.', ['the', 'cat', 'sat', '.'], '']);
+  expect(text!.words.map(({ start, end }) => [start, end])).toEqual([
+    [0, 3],
+    [4, 7],
+    [8, 11],
+    [11, 12],
+  ]);
+  expect(list!.words.at(-1)).toMatchObject({ start: 12, end: 13 });
+  for (const { label, probability } of [...text!.words, ...list!.words]) {
+    expect(classes.names).toContain(label);
+    expect(probability).toBeGreaterThan(1 / 3);
+  }
+  expect(empty!.words).toEqual([]);
+  const [cut] = await model.classify(['the cat sat.'], { window: 5 });
+  expect(cut!.words.map(({ start }) => start)).toEqual([0, 4]);
+  await expect(model.classify([7 as never])).rejects.toThrow(
+    'classify: expected texts, or lists of words, got number.',
+  );
+});
+
 it('a regressor tells numbers by their names, in the units of the data', async () => {
   const model = await models.regressor();
   expect(model.values).toEqual(values.names);
@@ -117,6 +142,7 @@ it('whoever knows the kind asks for it, and another is an error', async () => {
 
 it('types follow from the options and from the kind', async () => {
   expectTypeOf(models['language-model']).returns.resolves.toEqualTypeOf<LanguageModel & Loaded>();
+  expectTypeOf(models['token-classifier']).returns.resolves.toEqualTypeOf<TokenClassifier & Loaded>();
   expectTypeOf(models['multi-label-classifier']).returns.resolves.toEqualTypeOf<MultiLabelClassifier & Loaded>();
   expectTypeOf(models.encoder).returns.resolves.toEqualTypeOf<Encoder & Loaded>();
   expectTypeOf(models.classifier).returns.resolves.toEqualTypeOf<Classifier & Loaded>();

@@ -120,6 +120,10 @@ it('models of every kind train, tell and are loaded there, and go on from one an
   const labelling = await remote.trainModel(lists, { ...short, task: 'multi-label-classification' });
   expect(labelling.labels).toEqual(['any']);
   expect((await labelling.classify(['the']))[0]!.probabilities).toEqual({ any: expect.any(Number) });
+  const tagged = examples.map(() => ({ tokens: ['the', 'cat'], labels: ['O', 'B-ANIMAL'] }));
+  const tagger = await remote.trainModel(tagged, { ...short, task: 'token-classification' });
+  expect(tagger.labels).toEqual(['B-ANIMAL', 'O']);
+  expect((await tagger.classify(['the cat']))[0]!.words).toHaveLength(2);
   const encoder = await remote.trainModel(text, { ...short, task: 'masked-language-modelling' });
   expect((await encoder.logits([encoder.maskToken])).shape).toEqual([1, 257]);
   const sizes = { steps: 1, batch: 2, window: 16 } as const;

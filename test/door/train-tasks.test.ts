@@ -8,6 +8,7 @@ import {
   type Loaded,
   type MultiLabelClassifier,
   type Regressor,
+  type TokenClassifier,
   type TrainingProgress,
   trainModel,
 } from '../../src/index.js';
@@ -23,6 +24,11 @@ const marks = Array.from({ length: 60 }, (_, index) => index % 4);
 const textOf = (count: number, index: number) => `${'!'.repeat(count)} the ${words[index % 3]} sat`;
 const classified = marks.map((count, index) => ({ text: textOf(count, index), label: count > 1 ? 'loud' : 'calm' }));
 const counted = marks.map((count, index) => ({ text: textOf(count, index), label: 100 + 10 * count }));
+
+const tagged = marks.map((count, index) => {
+  const tokens = ['!'.repeat(count + 1), 'the', words[index % 3]!, 'sat'];
+  return { tokens, labels: tokens.map((token) => (words.includes(token) ? 'B-ANIMAL' : 'O')) };
+});
 
 async function* oneByOne<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
@@ -83,6 +89,30 @@ it('an encoder learns to guess masked tokens', async () => {
   expect((await model.logits('cat')).shape).toEqual([3, 257]);
 });
 
+it('a token classifier learns from words, or from spans of texts, and may begin with an encoder', async () => {
+  const options = { ...short, task: 'token-classification', steps: 60, classWeights: 'balanced' } as const;
+  const told: TrainingProgress[] = [];
+  const model = await trainModel(tagged, { ...options, onProgress: (each) => void told.push(each) });
+  expectTypeOf(model).toEqualTypeOf<TokenClassifier & Loaded>();
+  expect(told.at(-1)).toMatchObject({ kind: 'evaluation', measures: { spanF1: expect.any(Number) } });
+  const [found] = await model.classify(['!! the dog sat']);
+  expect(found!.spans).toEqual([{ start: 7, end: 10, label: 'ANIMAL' }]);
+  const spans = tagged.map(({ tokens }) => {
+    const start = `${tokens[0]} the `.length;
+    return { text: tokens.join(' '), spans: [{ start, end: start + 3, label: 'ANIMAL' }] };
+  });
+  const same = { ...short, task: 'token-classification', steps: 1 } as const;
+  const ofSpans = await trainModel(oneByOne(spans), same);
+  expect(ofSpans.labels).toEqual(['B-ANIMAL', 'O']);
+  const encoder = await trainModel(running, { ...short, task: 'masked-language-modelling', steps: 2 });
+  const from = { task: 'token-classification', from: encoder, batch: 4, window: 24, steps: 4 } as const;
+  const fresh = await trainModel(spans, { ...from, signal: AbortSignal.abort() });
+  expect(await fresh.embed(['the cat'])).toEqual(await encoder.embed(['the cat']));
+  await expect(trainModel(classified as never, same)).rejects.toThrow(
+    'trainModel: expected a list of { tokens, labels } or { text, spans }, got an object with text, label.',
+  );
+});
+
 it('every task of the registry is trained by its name', async () => {
   const kinds: string[] = [];
   const pairs = classified.map(({ text, label }) => ({ source: text, target: label }));
@@ -90,6 +120,7 @@ it('every task of the registry is trained by its name', async () => {
     classification: classified,
     'multi-label-classification': classified.map(({ text, label }) => ({ text, label: [label] })),
     regression: counted,
+    'token-classification': tagged,
     'sequence-to-sequence': pairs,
     'image-classification': halves(8),
     'image-modelling': halves(8),
@@ -102,8 +133,8 @@ it('every task of the registry is trained by its name', async () => {
     kinds.push((model as { readonly kind: string }).kind);
   }
   expect(kinds).toEqual([
-    ...['language-model', 'encoder', 'classifier', 'multi-label-classifier', 'regressor', 'encoder-decoder'],
-    ...['image-classifier', 'pixel-model'],
+    ...['language-model', 'encoder', 'classifier', 'multi-label-classifier', 'regressor', 'token-classifier'],
+    ...['encoder-decoder', 'image-classifier', 'pixel-model'],
   ]);
 });
 

@@ -36,7 +36,7 @@ const forgetting: Readonly<Record<string, object>> = {
 };
 
 /** Without a causal order, which attention that is exact up to a length must not have. */
-const bidirectional = ['encoder', 'classifier', 'performer'];
+const bidirectional = ['encoder', 'classifier', 'token-classifier', 'performer'];
 
 const inOneDirection = { 'causal-language-model': {}, 'encoder-decoder': {}, performer: { isCausal: true } };
 

@@ -6,5 +6,6 @@ export const familyOptions: Readonly<Record<string, object>> = {
     patch: 2,
     targets: { kind: 'classes', names: ['a', 'b', 'c'] },
   },
+  'token-classifier': { targets: { kind: 'classes', names: ['a', 'b', 'c'] } },
   'pixel-model': { image: { height: 2, width: 8, channels: 1 } },
 };
