@@ -148,6 +148,8 @@ export interface TrunkOptions {
   readonly attention?: AttentionOption | readonly AttentionOption[] | undefined;
   /** Rotary unless given. */
   readonly positions?: PositionsOption | undefined;
+  /** Learned vectors before every text, which all its tokens may look at; 0 unless given. */
+  readonly memoryTokens?: number | undefined;
   /** Whether layers have two streams and are computed backwards for the gradient, whose memory then does not grow with the depth. */
   readonly reversible?: boolean | undefined;
   /** Whether half of the channels come from the token before. */

@@ -145,10 +145,16 @@ export class HeldState {
   }
 
   #readerOf(form: RowsForm, hasLengths: boolean): Compiled<Reader> {
-    const key = `${form} ${hasLengths}`;
+    const { model } = this.#loaded;
+    // Into a growing state memory tokens are read where it is empty.
+    const isFirst =
+      model.config.memoryTokens > 0 && hasGrowingState(model) && this.position.data.every((at) => at === 0);
+    const key = `${form} ${hasLengths} ${isFirst}`;
     const known = this.#readers.get(key);
     if (known !== undefined) return known;
-    const reader = new Compiled(() => compileReader(this.#engine, this.#loaded, this.#options, { form, hasLengths }));
+    const reader = new Compiled(() =>
+      compileReader(this.#engine, this.#loaded, this.#options, { form, hasLengths, isFirst }),
+    );
     this.#readers.set(key, reader);
     return reader;
   }

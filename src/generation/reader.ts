@@ -71,18 +71,27 @@ export interface Reader {
 /** In the place of constants, which are not passed again. */
 const constants = {};
 
-function stateSpecs(layout: object): TrunkState<TensorSpec<'int32'>> {
+function stateSpecs(layout: object, isFirst: boolean): TrunkState<TensorSpec<'int32'>> {
   return mapTree<object, StateSpec, TensorSpec<Dtype>>(layout, (part) =>
-    spec(part.dtype, shapeAfter(part, symbol('past'), symbol('source'))),
+    spec(part.dtype, shapeAfter(part, isFirst ? 0 : symbol('past'), symbol('source'))),
   ) as TrunkState<TensorSpec<'int32'>>;
 }
 
-/** Compiles a reader; one with `hasLengths` reads rows of different lengths, of which some may have no token. */
+/** What a reader reads. */
+export interface ReaderTokens {
+  readonly form: ReaderForm;
+  /** Whether rows have different lengths, of which some may have no token. */
+  readonly hasLengths: boolean;
+  /** Whether nothing was read before, of a state that grows; not unless given. */
+  readonly isFirst?: boolean | undefined;
+}
+
+/** Compiles a reader. */
 export async function compileReader(
   engine: Engine,
   { model, params, buffers }: LoadedModel,
   { batch, weightsAs }: ReaderOptions,
-  { form, hasLengths }: { readonly form: ReaderForm; readonly hasLengths: boolean },
+  { form, hasLengths, isFirst = false }: ReaderTokens,
 ): Promise<Reader> {
   const { vocabularySize } = tokenConfig(model.config);
   const rows = form === 'beside' ? model.deferral?.rows(batch, rowWindow) : undefined;
@@ -108,7 +117,7 @@ export async function compileReader(
     [
       weights[0] ?? {},
       weights[1] ?? {},
-      { state: stateSpecs(model.state(batch)) },
+      { state: stateSpecs(model.state(batch), isFirst) },
       { rows: rows && specsOf(rows) },
       tokens,
     ],

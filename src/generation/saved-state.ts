@@ -155,7 +155,8 @@ function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string
   const growing = growingParts(model);
   const past = growing.length === 0 ? undefined : (positions[0] ?? 0);
   const bad = positions.find((count) => !(count >= 0 && count <= longest) || (past !== undefined && count !== past));
-  const isLong = growing.every(([path, axis]) => tensors.get(path)?.shape[axis] === past);
+  const kept = past === undefined || past === 0 ? past : past + model.config.memoryTokens;
+  const isLong = growing.every(([path, axis]) => tensors.get(path)?.shape[axis] === kept);
   if (bad === undefined && isLong) return;
   const expected = past === undefined ? `from 0 to ${longest}` : `from 0 to ${longest} and the same in every row`;
   throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad ?? 'others'}.`);

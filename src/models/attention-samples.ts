@@ -23,7 +23,7 @@ export async function attentionSamples(
   const compiled = await engine.compile(
     (learned: object, drawn: object, given: { tokens: Tensor<'int32'> }) => {
       const { attended } = model.apply({ params: learned, buffers: drawn }, given);
-      const real = (x: Tensor) => slice(x, 1, 0, length);
+      const real = (x: Tensor) => slice(x, 1, 0, length + model.config.memoryTokens);
       // Samples are those of query heads: where several share a key head, each has its keys.
       const layers = attended.map((rows) => {
         if (rows === undefined) return undefined;

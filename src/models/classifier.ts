@@ -21,9 +21,8 @@ import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
-import { positionTables } from './positions.js';
 import { checkTargets, targetChoice } from './targets.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The options of classifiers and regressors, with their bounds, defaults and help. */
@@ -86,7 +85,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       // The head is multiplied once for a text, and not for each token.
-      tables: [...positionTables, 'embedding.weight', 'pooling.query', 'head.weight'],
+      tables: [...trunkTables, 'embedding.weight', 'pooling.query', 'head.weight'],
       inputs: tokenInputs,
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {

@@ -86,7 +86,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params: encoder, buffers: (weights.buffers as Buffers).encoder };
         const { hidden } = reader.apply(own, embedded, { frame, recompute });
-        return { hidden, mask: frame.context.mask, positions: frame.context.positions };
+        return { hidden, ...frame.tokens };
       });
     }
 

@@ -1,9 +1,10 @@
 /** What is known of the tokens of a pass before any layer runs: padding, masks and positions. */
 import type { Dtype } from '../base/array.js';
-import { type Dim, roundUp, subtractDims } from '../base/dimension.js';
+import { addDims, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { type Dropout, maskOfLengths, positionsFrom, type TokenContext } from '../blocks/index.js';
 import {
+  add,
   broadcastTo,
   equal,
   less,
@@ -26,14 +27,17 @@ import { attentionKinds, type TrunkConfig } from './trunk-options.js';
 /** The tokens of a pass: how they are padded, which of them are real, and where they stand in their text. */
 export interface TokenFrame {
   readonly length: Dim;
-  /** A multiple of the chunk, where whole chunks are read. */
-  readonly whole: Dim;
+  /** Memory tokens that this pass reads before them. */
+  readonly memory: number;
   /** Tokens read before, [batch] int32. */
   readonly start: Tensor<'int32'>;
   /** How many tokens of each row are real, [batch] int32. */
   readonly counts: Tensor<'int32'>;
+  /** Of all that layers read: memory tokens, tokens and the padding to whole chunks. */
   readonly context: TokenContext;
-  /** x [batch, length, …] with zeros up to the whole length. */
+  /** Of tokens and padding alone, whose positions count no memory tokens. */
+  readonly tokens: Pick<TokenContext, 'positions' | 'mask'>;
+  /** x [batch, length, …] with zeros for the padding. */
   pad<D extends Dtype>(x: Tensor<D>): Tensor<D>;
 }
 
@@ -61,28 +65,38 @@ export function frameOf(
   }
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
   const isChunked = mixers.some(({ traits }) => traits.isChunked) && !(state !== undefined && length === 1);
-  const whole = isChunked ? roundUp(length, chunk) : length;
-  const padding = subtractDims(whole, length);
-  const all = () => broadcastTo(size(length, 'int32'), [batch]);
-  const masked = lengths ?? (padding === 0 ? undefined : all());
+  const { memoryTokens } = config;
+  const memory = state === undefined ? memoryTokens : 0; // with a state they were read at its beginning
+  const total = addDims(memory, length);
+  const whole = isChunked ? roundUp(total, chunk) : total;
+  const padding = subtractDims(whole, total);
+  const all = (length: Dim) => broadcastTo(size(length, 'int32'), [batch]);
+  const masked = lengths === undefined ? (padding === 0 ? undefined : all(total)) : withMemory(lengths, memory);
   const start = state?.position ?? broadcastTo(scalar(0, 'int32'), [batch]);
-  const positions = positionsFrom(start, whole);
+  const ofTokens = positionsFrom(start, subtractDims(whole, memory));
+  const first = state === undefined ? start : add(start, memoryTokens);
+  const positions = memoryTokens === 0 ? ofTokens : positionsFrom(first, whole);
+  const mask = maskOfLengths(masked, whole); // [batch, whole]
   const column = masked === undefined ? undefined : reshape(masked, [batch, 1]);
   return {
-    length,
-    whole,
-    start,
-    counts: masked ?? all(),
+    ...{ length, memory, start },
+    counts: lengths ?? all(length),
     context: {
-      length,
+      length: total,
       positions,
-      mask: maskOfLengths(masked, whole), // [batch, whole]
+      mask,
       angles: scope('positions', () => anglesOf(config.positions, positions, config.headDim)),
       dropout: given,
       takeLast: lastTaker(batch, whole, column),
     },
+    tokens: { positions: ofTokens, mask: mask && (memory === 0 ? mask : slice(mask, 1, memory, whole)) },
     pad: (x) => pad(x, 1, 0, padding),
   };
+}
+
+/** How many of memory tokens and tokens are real: a row without tokens reads no memory tokens. */
+function withMemory(lengths: Tensor<'int32'>, memory: number): Tensor<'int32'> {
+  return memory === 0 ? lengths : where(less(0, lengths), add(lengths, memory), scalar(0, 'int32'));
 }
 
 /** Takes the last real token of each row; of a row without one, what was there `before` (or zeros). */

@@ -27,9 +27,8 @@ import { inputOf } from './inputs.js';
 import type { Model, ModelFamily } from './model.js';
 import { anyModelFields, withTrunk } from './options.js';
 import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
-import { positionTables } from './positions.js';
 import { checkTargets, classChoice } from './targets.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 
 const name = 'image-classifier';
 
@@ -124,7 +123,7 @@ export const imageClassifier: ModelFamily<ImageClassifierConfig> = {
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       // The head is multiplied once for an image, and not for each patch.
-      tables: [...positionTables, 'classToken.weight', 'pooling.query', 'head.weight'],
+      tables: [...trunkTables, 'classToken.weight', 'pooling.query', 'head.weight'],
       inputs: (batch) => ({ images: spec('float32', [batch, image.height, image.width, image.channels]) }),
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {

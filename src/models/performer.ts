@@ -12,8 +12,7 @@ import { spec } from '../graph/index.js';
 import { inputOf } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { anyModelFields, withTrunk } from './options.js';
-import { positionTables } from './positions.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The schema of the options. */
@@ -49,7 +48,7 @@ export const performer: ModelFamily<PerformerConfig> = {
       params: trunk.params,
       buffers: trunk.buffers,
       mixers: trunk.mixers,
-      tables: positionTables,
+      tables: trunkTables,
       inputs: (batch, length) => ({
         embeddings: spec('float32', [batch, length, dim]),
         lengths: spec('int32', [batch]),

@@ -19,9 +19,8 @@ import { scope, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { positionTables } from './positions.js';
 import { checkTargets, classChoice } from './targets.js';
-import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
+import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The options of token classifiers, with their bounds, defaults and help. */
@@ -65,7 +64,7 @@ export const tokenClassifier: ModelFamily<TokenClassifierConfig> = {
       },
       buffers: trunk.buffers,
       mixers: trunk.mixers,
-      tables: [...positionTables, 'embedding.weight'],
+      tables: [...trunkTables, 'embedding.weight'],
       inputs: tokenInputs,
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {

@@ -3,8 +3,7 @@ import type { ParameterSpec } from '../base/layout.js';
 import { type EmbeddingParams, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { matmul, scope, type Tensor } from '../graph/index.js';
 import type { TokenConfig } from './model.js';
-import { positionTables } from './positions.js';
-import type { TrunkParams } from './trunk.js';
+import { type TrunkParams, trunkTables } from './trunk.js';
 
 export interface TokenModelParams<T = Tensor> extends TrunkParams<T> {
   readonly embedding: EmbeddingParams<T>;
@@ -25,7 +24,7 @@ export function tokenModelLayout(
       ...trunk,
       logits: tiedEmbedding ? undefined : linearLayout(dim, vocabularySize),
     },
-    tables: [...positionTables, ...(tiedEmbedding ? [] : ['embedding.weight'])],
+    tables: [...trunkTables, ...(tiedEmbedding ? [] : ['embedding.weight'])],
   };
 }
 

@@ -45,6 +45,14 @@ export const trunkFields = {
     'queries and keys have one length, which each head learns (unit: bounds the norms that random features fail at), or a learned factor alone (temperature)',
   ),
   positions: option(positionChoice, 'how positions enter'),
+  memoryTokens: option(
+    z
+      .int()
+      .min(0)
+      .max(2 ** 16)
+      .default(0),
+    'learned vectors before every text, which all its tokens may look at',
+  ),
   reversible: option(
     z.boolean().default(false),
     'two streams, whose layers are computed backwards for the gradient: memory does not grow with the depth',

@@ -2,7 +2,7 @@
  * The trunk of every model: positions, a stack of blocks, and a last norm, from embeddings to hidden layers. This is the
  * Performer itself; a model family is an embedding before it and a head behind.
  */
-import type { Dim } from '../base/dimension.js';
+import { addDims, type Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import {
   type AttendedRows,
@@ -10,6 +10,7 @@ import {
   block,
   type Deferral,
   dropout,
+  type EmbeddingParams,
   feedForwardBranch,
   lastNormLayout,
   type NormParams,
@@ -22,16 +23,22 @@ import {
 import { add, scope, slice, type Tensor } from '../graph/index.js';
 import { buildCrossMixers, buildMixers, type CrossMixer, type Mixer } from '../mixers/index.js';
 import { type FrameInputs, frameOf, type TokenFrame } from './frame.js';
-import { type PositionParams, positionLayout, withPositions } from './positions.js';
+import { afterMemory, begunState, memoryLayout, memoryRows } from './memory-tokens.js';
+import { type PositionParams, positionLayout, positionTables, withPositions } from './positions.js';
 import { keyHeadsOf, mixersByLayer, type TrunkConfig } from './trunk-options.js';
 
 export interface TrunkParams<T = Tensor> {
   /** Of learned and axial positions. */
   readonly positions?: PositionParams<T> | undefined;
+  /** [memoryTokens, dim] */
+  readonly memory?: EmbeddingParams<T> | undefined;
   readonly blocks: readonly object[];
   /** Absent after post-norm. */
   readonly norm?: NormParams<T> | undefined;
 }
+
+/** The paths of parameters of which a token takes a row. */
+export const trunkTables = [...positionTables, 'memory.weight'];
 
 export interface TrunkBuffers {
   readonly blocks: readonly object[];
@@ -64,7 +71,7 @@ export interface TrunkResult {
   readonly hidden: Tensor;
   /** The hidden layer of the last real token of each row: [batch, 1, dim]. */
   readonly lastHidden: Tensor;
-  /** bool [batch, length], true for real tokens; absent where all are. */
+  /** bool, true for the rows of `attended` that are real, memory tokens among them; absent where all are. */
   readonly mask: Tensor<'bool'> | undefined;
   readonly state: TrunkState;
   readonly rows: TrunkRows | undefined;
@@ -135,6 +142,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
     stack: own,
     params: {
       positions: positionLayout(config.positions, dim),
+      memory: memoryLayout(config.memoryTokens, dim),
       blocks: own.params as readonly object[],
       norm: lastNormLayout(norm, dim),
     },
@@ -153,7 +161,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
         return kept === undefined ? before : { ...before, [crossName]: kept };
       }),
     }),
-    apply: (weights, embedded, inputs) => applyTrunk(own, { config, prefix }, weights, embedded, inputs),
+    apply: (weights, embedded, inputs) => applyTrunk({ own, config, prefix, mixers, chunk }, weights, embedded, inputs),
   };
 }
 
@@ -177,26 +185,50 @@ function trunkDeferral(blocks: Deferral<readonly object[], readonly object[]>): 
   };
 }
 
+interface BuiltTrunk {
+  readonly own: Stack;
+  readonly config: TrunkConfig;
+  readonly prefix: string;
+  readonly mixers: readonly Mixer[];
+  readonly chunk: number;
+}
+
 function applyTrunk(
-  own: Stack,
-  { config, prefix }: { readonly config: TrunkConfig; readonly prefix: string },
+  { own, config, prefix, mixers, chunk }: BuiltTrunk,
   { params, buffers }: Weights<TrunkParams, TrunkBuffers>,
   embedded: Tensor,
   { frame, state, rows, source, recompute = false }: TrunkInputs,
 ): TrunkResult {
-  const { length, start, counts } = frame;
+  const { length, memory: before, start, counts } = frame;
   const context = { ...frame.context, source };
   const { rates, key } = context.dropout ?? {};
   const placed = scope('embedding', () =>
-    withPositions(config.positions, params.positions, embedded, { at: context.positions, mask: context.mask }),
+    withPositions(config.positions, params.positions, embedded, {
+      at: frame.tokens.positions,
+      mask: frame.tokens.mask,
+    }),
   );
-  const x = dropout(placed, rates?.embedding ?? 0, `${prefix}embedding`, key);
-  const memory = state && { state: state.blocks, rows: rows?.blocks };
+  const dropped = dropout(placed, rates?.embedding ?? 0, `${prefix}embedding`, key);
+  const x = before === 0 ? dropped : afterMemory(params.memory!, dropped);
+  const weights = { params: params.blocks, buffers: buffers.blocks };
+  const begun = (blocks: readonly object[]) => {
+    // A row of which tokens stand beside the state has begun.
+    if (params.memory === undefined || rows !== undefined) return blocks;
+    const [batch, count] = [start.dim(0), config.memoryTokens];
+    const frameFor = (lengths?: Tensor<'int32'>) =>
+      frameOf('memory tokens', { ...config, memoryTokens: 0 }, mixers, chunk, { batch, length: count, lengths });
+    return begunState(blocks, count, {
+      ...{ stack: own, weights, position: start, counts },
+      rows: () => frameFor().pad(memoryRows(params.memory!, batch)),
+      context: (lengths) => ({ ...frameFor(lengths).context, source }),
+    });
+  };
+  const memory = state && { state: begun(state.blocks), rows: rows?.blocks };
   const kept = recompute ? 'inputs' : config.reversible ? 'last' : 'all';
-  const result = own.apply({ params: params.blocks, buffers: buffers.blocks }, x, context, memory, kept);
+  const result = own.apply(weights, x, context, memory, kept);
   const normed = (x: Tensor) => (params.norm === undefined ? x : scope('norm', () => applyNorm(params.norm!, x)));
   return {
-    hidden: normed(slice(result.output, 1, 0, length)),
+    hidden: normed(slice(result.output, 1, before, addDims(before, length))),
     lastHidden: normed(context.takeLast(result.output)),
     mask: context.mask,
     state: { position: add(start, counts), blocks: result.state },

@@ -87,6 +87,9 @@ function checkCarrying(model: Model, { carryState }: BatchSize): void {
 
 /** Why the state of a model cannot be carried from window to window; undefined where it can. */
 export function carryingProblem(model: Model): string | undefined {
+  if (model.config.memoryTokens > 0) {
+    return 'expected no memory tokens to carry a state, whose first window alone would learn them';
+  }
   if (canCarryState(model)) return undefined;
   if (!model.isCausal || model.image !== undefined) {
     return `expected a model that continues texts to carry a state, got a ${model.config.model}`;

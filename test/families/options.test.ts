@@ -68,6 +68,28 @@ const cases = [
   [pixels, { image: colours, attention: favor, tiedEmbedding: true }],
   [pixels, { image: colours, positions: 'learned', activation: 'swiglu', attention: 'softmax' }],
   [pixels, { positions: 'rotary', norm: 'rms', attention: favor }],
+  [text, { memoryTokens: 3, attention: favor }],
+  [text, { memoryTokens: 5, attention: ['softmax', favor], positions: axial, reversible: true }],
+  [text, { memoryTokens: 2, attention: { kind: 'hybrid', window: 3, ...favor }, positions: 'sinusoidal' }],
+  [
+    text,
+    {
+      memoryTokens: 2,
+      attention: [
+        { ...favor, forgetting: 'gates' },
+        { kind: 'window', window: 3 },
+      ],
+    },
+  ],
+  [encoder, { memoryTokens: 3, attention: [favor, 'softmax'], positions: axial }],
+  [encoder, { memoryTokens: 3, attention: { ...favor, exactUpTo: 8 } }],
+  [classifier, { memoryTokens: 2, pooling: 'first', reversible: true, attention: favor }],
+  ['token-classifier', { memoryTokens: 2, attention: { kind: 'hybrid', window: 3, ...favor } }],
+  [pairs, { memoryTokens: 3, attention: [favor, 'softmax'], keyHeads: 1 }],
+  [pairs, { memoryTokens: 2, attention: favor }],
+  ['performer', { memoryTokens: 3, isCausal: true, attention: favor, positions: 'none' }],
+  [images, { memoryTokens: 2, pooling: 'class-token', attention: favor }],
+  [pixels, { memoryTokens: 2, attention: favor }],
   [images, { reversible: true, attention: [favor, shared] }],
   [pixels, { reversible: true, attention: [favor, shared] }],
 ] as const;

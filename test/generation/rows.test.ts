@@ -6,7 +6,12 @@ import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from 
 
 const engine = nodeEngine({ threads: 1 });
 const nothing = new Int32Array(0);
-const attentions = [{}, { attention: { kind: 'hybrid', window: 10 } }] as const;
+const attentions = [
+  {},
+  { attention: { kind: 'hybrid', window: 10 } },
+  { memoryTokens: 3 },
+  { memoryTokens: 3, attention: { kind: 'hybrid', window: 10 } },
+] as const;
 const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * 256, (row + 1) * 256);
 
 describe('an idle row', () => {
