@@ -1,6 +1,8 @@
 /** Attention: exact, and through feature maps in its bidirectional, causal and recurrent forms. */
 export { bidirectionalAttention, bidirectionalTerms } from './bidirectional.js';
 export { type CausalOptions, causalAttention, causalTerms, defaultChunk, largestChunk } from './causal.js';
+export { type ClusteredOptions, clusteredAttention } from './clustered.js';
+export type { ClusterOptions } from './clusters.js';
 export { type PredictableMap, type PredictedMap, predictableMaps } from './correlation.js';
 export {
   addRecent,

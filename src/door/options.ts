@@ -30,7 +30,15 @@ export interface FeatureOptions {
 }
 
 /** The kinds of attention that are built in. */
-export type AttentionKind = 'favor+' | 'softmax' | 'hybrid' | 'window' | 'local-heads' | 'shared' | 'none';
+export type AttentionKind =
+  | 'favor+'
+  | 'softmax'
+  | 'hybrid'
+  | 'window'
+  | 'local-heads'
+  | 'clustered'
+  | 'shared'
+  | 'none';
 
 /** Attention by its kind, or with options. A kind that was registered by `registerMixer` may be named, too. */
 export type AttentionOption =
@@ -38,8 +46,8 @@ export type AttentionOption =
   | {
       /**
        * favor+ (linear in the length), softmax (exact), hybrid (exact for the nearest tokens, favor+ beyond), window (the
-       * nearest tokens alone), local-heads (some heads with a window), shared (with an earlier layer), none, or a registered
-       * kind; favor+ unless given.
+       * nearest tokens alone), local-heads (some heads with a window), clustered (queries in clusters), shared (with an earlier
+       * layer), none, or a registered kind; favor+ unless given.
        */
       readonly kind?: Name<AttentionKind> | undefined;
       /** The feature map of kinds that have one. */
@@ -52,6 +60,14 @@ export type AttentionOption =
       readonly window?: number | undefined;
       /** Of local-heads: how many see their window alone; 1 unless given. */
       readonly localHeads?: number | undefined;
+      /** Of clustered: clusters of the queries of each head; 64 unless given. */
+      readonly clusters?: number | undefined;
+      /** Of clustered: random planes by whose sides queries are clustered; 32 unless given. */
+      readonly hashBits?: number | undefined;
+      /** Of clustered: how often the centers of clusters are moved; 5 unless given. */
+      readonly iterations?: number | undefined;
+      /** Of clustered: keys that each query weighs by itself; none unless given. */
+      readonly topK?: number | undefined;
       /** What a shared kind reuses of the nearest earlier attention of its own: its weights, unless given, or its whole output. */
       readonly part?: 'weights' | 'output' | undefined;
       /** Options of a registered kind. */

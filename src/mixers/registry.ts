@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
+import { clusteredMixer } from './clustered.js';
 import { favorMixer } from './favor.js';
 import { hybridMixer } from './hybrid.js';
 import { localHeadsMixer } from './local-heads.js';
@@ -11,7 +12,16 @@ import { sharedMixer } from './shared.js';
 import { softmaxMixer } from './softmax.js';
 import { windowMixer } from './window.js';
 
-const builtIn = [favorMixer, softmaxMixer, hybridMixer, windowMixer, localHeadsMixer, sharedMixer, noMixer] as const;
+const builtIn = [
+  favorMixer,
+  softmaxMixer,
+  hybridMixer,
+  windowMixer,
+  localHeadsMixer,
+  clusteredMixer,
+  sharedMixer,
+  noMixer,
+] as const;
 type BuiltIn = (typeof builtIn)[number];
 
 const families = new Map<string, AnyMixerFamily>(

@@ -78,6 +78,11 @@ describe('calling it wrongly ends with 2 and one line', () => {
       /--forgetting: expected none where tokens see those after them too, got gates/,
     ],
     [
+      'clustered attention of a language model',
+      ['--attention', 'clustered'],
+      /--attention: expected attention that has a causal order, got clustered/,
+    ],
+    [
       'features of softmax',
       ['--attention', 'softmax'],
       /--feature-count: only favor\+, hybrid, local-heads attention has it/,

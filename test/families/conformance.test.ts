@@ -14,6 +14,11 @@ const mixers: Readonly<Record<string, object>> = {
     keyHeads: 1,
   },
   'FAVOR+ that is exact up to a length': { attention: { features: { featureCount: 8 }, exactUpTo: 8 } },
+  'clustered attention': { attention: { kind: 'clustered', clusters: 3, hashBits: 5 } },
+  'clustered attention with top keys and one key head': {
+    attention: { kind: 'clustered', clusters: 2, hashBits: 5, topK: 3 },
+    keyHeads: 1,
+  },
   'a window': { attention: { kind: 'window', window: 3 } },
   'local heads': { attention: { kind: 'local-heads', window: 3, features: { featureCount: 8 } } },
   'exact attention': { attention: 'softmax' },
@@ -35,15 +40,16 @@ const forgetting: Readonly<Record<string, object>> = {
   },
 };
 
-/** Without a causal order, which attention that is exact up to a length must not have. */
-const bidirectional = ['encoder', 'classifier', 'token-classifier', 'performer'];
+/** Without a causal order, which clustered attention and attention that is exact up to a length must not have. */
+const bidirectional = ['encoder', 'classifier', 'token-classifier', 'performer', 'image-classifier'];
+const needsNoOrder = /up to a length|clustered/;
 
 const inOneDirection = { 'causal-language-model': {}, 'encoder-decoder': {}, performer: { isCausal: true } };
 
 const cases = [
   ...modelNames().flatMap((family) =>
     Object.entries(mixers)
-      .filter(([mixer]) => !mixer.includes('up to a length') || bidirectional.includes(family))
+      .filter(([mixer]) => !needsNoOrder.test(mixer) || bidirectional.includes(family))
       .map(([mixer, options]) => ({ family, mixer, options })),
   ),
   ...Object.entries(inOneDirection).flatMap(([family, own]) =>

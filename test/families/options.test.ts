@@ -7,6 +7,7 @@ import { conforms, randomModel } from '../support/model-conformance.js';
 
 const favor = { features: { featureCount: 8 } };
 const hedgehog = { features: 'hedgehog' };
+const clustered = { kind: 'clustered', clusters: 3, hashBits: 5, topK: 2 };
 const shared = { kind: 'shared' };
 const output = { kind: 'shared', part: 'output' };
 const axial = { kind: 'axial', maxLength: 24, columns: 4 };
@@ -60,6 +61,11 @@ const cases = [
   [encoder, { attention: [favor, shared], queryKeyNorm: 'unit', qkvBias: true }],
   [encoder, { attention: ['softmax', output], reversible: true }],
   [classifier, { attention: ['softmax', shared], norm: 'rezero' }],
+  [
+    encoder,
+    { attention: [clustered, shared, output], depth: 3, reversible: true, qkvBias: true, queryKeyNorm: 'unit' },
+  ],
+  [classifier, { attention: [clustered, favor], norm: 'rms', queryKeyNorm: 'temperature', positions: 'sinusoidal' }],
   [pairs, { attention: [hedgehog, shared], keyHeads: 1 }],
   [pairs, { attention: ['softmax', output], reversible: true }],
   [images, { pooling: 'class-token', attention: favor }],

@@ -134,6 +134,23 @@ export const opCases: readonly OpCase[] = [
   },
   { name: 'softmax', inputs: { x }, build: ({ x }) => g.softmax(x!) },
   {
+    name: 'hardmax, of equal ones the first',
+    inputs: { x: float32([2, 3], Float32Array.of(1, 3, 3, -2, -5, -2)) },
+    build: ({ x }) => g.hardmax(x!),
+    differentiable: false,
+  },
+  {
+    name: 'topIndices, of equal ones the first',
+    inputs: { x: float32([2, 4], Float32Array.of(1, 3, 3, 0, -2, -5, -2, -1)) },
+    build: ({ x }) => g.topIndices(x!, 3),
+    differentiable: false,
+  },
+  {
+    name: 'addRows',
+    inputs: { x: normal('x', [6, 4]) },
+    build: ({ x }) => g.addRows(g.constant('int32', [6], [0, 4, 2, 4, 1, 0]), x!, 5),
+  },
+  {
     name: 'layerNorm',
     inputs: { x, weight: row, bias: normal('bias', [4]) },
     build: ({ x, weight, bias }) => g.layerNorm(x!, weight!, bias!),

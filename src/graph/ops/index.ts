@@ -9,6 +9,7 @@ export * from './exact-attention.js';
 export * from './expand-and-sum.js';
 export * from './gelu.js';
 export { inBlocks } from './in-blocks.js';
+export * from './largest.js';
 export * from './layout.js';
 export * from './matmul.js';
 export * from './normalization.js';

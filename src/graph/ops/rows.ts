@@ -84,6 +84,13 @@ const addRowsOp: Op<{ rows: Dim }> = {
   },
 };
 
+/** The rows `values` [count, ...rest] at the indices [count] of a table [rows, ...rest] of zeros; rows of one index are added. */
+export function addRows(indices: Tensor<'int32' | 'int64'>, values: Tensor, rows: Dim): Tensor {
+  expectDtype('addRows', [indices], 'int32', 'int64');
+  expectDtype('addRows', [values], 'float32');
+  return apply(addRowsOp, [indices, values], { rows });
+}
+
 /** 1 where the index is the class and 0 elsewhere: [...indices, classes] in float32. */
 export function oneHot(indices: Tensor<'int32' | 'int64'>, classes: number): Tensor {
   const shape: Shape = [...indices.shape, 1];
