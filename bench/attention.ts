@@ -3,13 +3,14 @@ import {
   attentionExactUpTo,
   bidirectionalAttention,
   causalAttention,
+  clusteredAttention,
   exactAttention,
   hybridAttention,
 } from '../src/attention/index.js';
 import { float32 } from '../src/base/index.js';
 import type { Engine } from '../src/engine/index.js';
 import { drawProjection, type FeatureMap, positiveFeatures } from '../src/features/index.js';
-import { reshape, spec, sum, type Tensor } from '../src/graph/index.js';
+import { reshape, slice, spec, sum, type Tensor } from '../src/graph/index.js';
 import { fusedAttention } from './fused-attention.js';
 import { inTurns } from './measure.js';
 import { engine as ownEngine, random, referenceProduct } from './model.js';
@@ -18,7 +19,7 @@ import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row
 export const attentionSizes = { heads: 8, dim: 64, features: 256 } as const;
 const { heads, dim, features } = attentionSizes;
 
-type Form = 'favor' | 'fused' | 'exact' | 'hybrid' | 'exact up to 512';
+type Form = 'favor' | 'fused' | 'exact' | 'hybrid' | 'exact up to 512' | 'clustered' | 'clustered, 32 top keys';
 
 /** The window of the hybrid. */
 export const window = 128;
@@ -49,7 +50,9 @@ export async function prepared(
   const type = spec('float32', [1, length, heads * dim]);
   const executable = await engine.compile(
     (inputs, { projection: rows }) => {
-      const output = outputOf(form, inputs, positiveFeatures(rows), isCausal);
+      const output = form.startsWith('clustered')
+        ? clusteredOutput(inputs, rows, form === 'clustered' ? 0 : 32)
+        : outputOf(form, inputs, positiveFeatures(rows), isCausal);
       return returns === 'sum' ? sum(output) : output;
     },
     [{ query: type, key: type, value: type }, { projection: spec('float32', [features, dim]) }],
@@ -63,10 +66,20 @@ interface Tokens {
   readonly value: Tensor;
 }
 
-function outputOf(form: Form, { query, key, value }: Tokens, map: FeatureMap, isCausal: boolean): Tensor {
-  if (form === 'fused') return fusedAttention(query, key, value, { heads, isCausal });
-  const split = (x: Tensor) => reshape(x, [1, x.dim(1), heads, dim]);
-  const tokens = { query: split(query), key: split(key), value: split(value) };
+/** Queries, keys and values by their heads. */
+function split({ query, key, value }: Tokens): Tokens {
+  const byHead = (x: Tensor) => reshape(x, [1, x.dim(1), heads, dim]);
+  return { query: byHead(query), key: byHead(key), value: byHead(value) };
+}
+
+/** By the default options of the mixer, with the first rows of a projection for planes. */
+function clusteredOutput(tokens: Tokens, rows: Tensor, topK: number): Tensor {
+  return clusteredAttention(split(tokens), { clusters: 64, iterations: 5, topK, planes: slice(rows, 0, 0, 32) });
+}
+
+function outputOf(form: Form, given: Tokens, map: FeatureMap, isCausal: boolean): Tensor {
+  if (form === 'fused') return fusedAttention(given.query, given.key, given.value, { heads, isCausal });
+  const tokens = split(given);
   if (form === 'exact') return exactAttention(tokens, { isCausal }).output;
   if (form === 'hybrid') return hybridAttention(tokens, map, { window, isCausal }).output;
   if (form === 'exact up to 512') return attentionExactUpTo(512, tokens, map);

@@ -13,6 +13,7 @@ import { writeFileAtomic } from '../src/interop/node.js';
 import { profileText } from '../src/measure/index.js';
 import { readProfiles } from '../src/measure/node.js';
 import { bidirectional, causal } from './attention.js';
+import { clustered } from './clustered.js';
 import { decode } from './decode.js';
 import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
@@ -40,6 +41,7 @@ const benchmarks = [
     overhead,
     optionCosts,
     hybrid,
+    clustered,
     bidirectional,
     causal,
     linearity,
