@@ -60,13 +60,10 @@ export type AttentionOption =
       readonly window?: number | undefined;
       /** Of local-heads: how many see their window alone; 1 unless given. */
       readonly localHeads?: number | undefined;
-      /** Of clustered: clusters of the queries of each head; 64 unless given. */
+      /** Of clustered: clusters of a head (64), planes for hashes (32), moves of centers (5), keys that queries weigh themselves (0). */
       readonly clusters?: number | undefined;
-      /** Of clustered: random planes by whose sides queries are clustered; 32 unless given. */
       readonly hashBits?: number | undefined;
-      /** Of clustered: how often the centers of clusters are moved; 5 unless given. */
       readonly iterations?: number | undefined;
-      /** Of clustered: keys that each query weighs by itself; none unless given. */
       readonly topK?: number | undefined;
       /** What a shared kind reuses of the nearest earlier attention of its own: its weights, unless given, or its whole output. */
       readonly part?: 'weights' | 'output' | undefined;
