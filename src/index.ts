@@ -41,7 +41,7 @@ export type {
   PixelModel,
 } from './door/images.js';
 export type { AnyModel, ModelsByKind } from './door/kinds.js';
-export { GeneratedText, type GenerationOptions, type LanguageModel } from './door/language-model.js';
+export { GeneratedText, type GenerationOptions, type LanguageModel, type ModelContext } from './door/language-model.js';
 export { createModel, loadModel, saveModel } from './door/model.js';
 export type {
   AttentionKind,
@@ -112,4 +112,13 @@ export type {
 export type { Engine } from './engine/index.js';
 export { type CustomFeatureMaps, type FeatureFamily, featureFamily, registerFeatureMap } from './features/index.js';
 export { type MixerFamily, mixerFamily, registerMixer } from './mixers/index.js';
-export type { EmbeddingOptions, GivenTokens, ModelKind, TextBatchOptions } from './models/index.js';
+export type {
+  ContextLoss,
+  ContextReach,
+  ContextRecord,
+  EmbeddingOptions,
+  GivenTokens,
+  ModelKind,
+  OctaveLoss,
+  TextBatchOptions,
+} from './models/index.js';

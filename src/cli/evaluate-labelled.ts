@@ -8,7 +8,7 @@ import { Evaluator } from '../training/index.js';
 import { usageError } from './command.js';
 import { runNoteOf } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import type { EvaluateOptions } from './evaluate.js';
+import { type EvaluateOptions, onlyWindow } from './evaluate.js';
 import { expectFinite } from './finite.js';
 import { alignedLines, formatCount, formatMeasures } from './format.js';
 import { expectColumns, type LabelledFlags, labelledKeys } from './labelled-flags.js';
@@ -33,7 +33,8 @@ export async function evaluateLabelled(
   if (image !== undefined && options.window !== undefined) throw usageError('--window: images are read whole.');
   const data = await openRunData(files, family, columns, image);
   try {
-    const window = Math.min(options.window ?? note?.window ?? 1024, maxLength);
+    const asked = options.window && onlyWindow(options.window);
+    const window = Math.min(asked ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
     const { task, count, unit } = await wholeTask(family, loaded.model, size, data);
     const { measures, details } = await measure(task, loaded, options);

@@ -71,7 +71,8 @@ async function goOn(
       session.loadState(await readSafetensors(path, check), path);
     }
     const manner = { io, isEchoed: flags.echo, isSaved: saveState !== undefined };
-    await stream(session, prompt, { ...options, signal: stop.signal }, manner);
+    const onNote = (note: string) => void io.stderr.write(`note: ${note}\n`);
+    await stream(session, prompt, { ...options, signal: stop.signal, onNote }, manner);
     if (saveState !== undefined) {
       const { tensors, metadata } = await session.saveState();
       await writeSafetensors(saveState, tensors, metadata);

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { flagName } from '../base/options.js';
 import { bytesPerToken, wordTargets } from '../data/index.js';
 import { type Model, modelOf, targetsOf } from '../models/index.js';
+import { loadModel } from '../models/node.js';
 import { type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
 import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
 import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
+import { noteRise } from './context-note.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatDuration, formatLoss, formatMillions } from './format.js';
@@ -192,6 +194,7 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
       : `, best on held-out text: ${text ? formatLoss(best.loss, bytesPerToken(text.heldOut)) : `loss ${best.loss.toFixed(4)}`} at step ${best.step}`;
   io.stdout.write(`${step} steps done in ${took}${held}. The model is in ${out}. Try:\n`);
   io.stdout.write(`  ${io.command} ${tryNext(task.model, shellWord(out))}\n`);
+  if (text !== undefined) noteRise(io, 'The held-out text', (await loadModel(out)).context);
 }
 
 /** What can be done with a model. */

@@ -110,25 +110,32 @@ export function evaluationWindowCount(source: Pick<TokenSource, 'length'>, windo
   return Math.ceil(Math.max(source.length - 1, 0) / window);
 }
 
-/** The whole source in order: every token but the first is a target exactly once. The last batch is padded with zeros. */
+/**
+ * The whole source in order: every token but the first is a target exactly once. The last batch is padded with zeros.
+ *
+ * @param piece tokens of each window that a batch has: longer windows come in several batches, [batch, piece+1] each, of
+ *   which every one begins with the last targets of the one before. Unless given, windows are whole.
+ */
 export async function* evaluationWindows(
   source: TokenSource,
-  { batch, window }: WindowSize,
+  { batch, window, piece = window }: WindowSize & { readonly piece?: number | undefined },
 ): AsyncGenerator<EvaluationWindows, void, undefined> {
   expectSizes('evaluationWindows', { batch, window }, 0);
+  expectCount('evaluationWindows', 'piece', piece, 1);
   expectTokens('evaluationWindows', source.length, 2);
-  const targets = batch * window;
-  for (let start = 0; start + 1 < source.length; start += targets) {
-    const found = await source.read(start, Math.min(targets + 1, source.length - start));
-    const tokens = zeros('int32', [batch, window + 1]);
-    const mask = zeros('float32', [batch, window]);
-    for (let row = 0; row < batch; row++) {
-      // A row without a target stays empty, although its first token may be there.
-      const isUsed = row * window + 1 < found.length;
-      if (isUsed) tokens.data.set(found.subarray(row * window, (row + 1) * window + 1), row * (window + 1));
+  for (let start = 0; start + 1 < source.length; start += batch * window) {
+    for (let at = 0; at < window && start + at + 1 < source.length; at += piece) {
+      const tokens = zeros('int32', [batch, piece + 1]);
+      const mask = zeros('float32', [batch, piece]);
+      for (let row = 0; row < batch; row++) {
+        const from = start + row * window + at;
+        const targets = Math.min(piece, window - at, source.length - 1 - from);
+        if (targets < 1) continue; // a row without a target stays empty, although its first token may be there
+        tokens.data.set(await source.read(from, targets + 1), row * (piece + 1));
+        mask.data.fill(1, row * piece, row * piece + targets);
+      }
+      yield { tokens, mask };
     }
-    mask.data.fill(1, 0, found.length - 1);
-    yield { tokens, mask };
   }
 }
 

@@ -1,6 +1,7 @@
 /** A language model with its weights, ready to be called: logits of a text, and generation. */
 import type { HostTensor } from '../base/array.js';
 import { type GenerateOptions, GenerationSession, generate } from '../generation/index.js';
+import { type ContextReach, type ContextRecord, contextReach } from '../models/index.js';
 import { type Host, type Local, type TextModel, textModel } from './host.js';
 import { type Tokens, tokenLogits } from './token-logits.js';
 
@@ -31,9 +32,17 @@ export class GeneratedText implements AsyncIterable<string> {
   }
 }
 
+/** Losses by position, and the longest text whose positions are all good: at most 0.05 nats a token above a window's end. */
+export interface ModelContext extends ContextRecord, ContextReach {}
+
 /** A model that continues texts, here or in a worker. */
 export interface LanguageModel extends TextModel {
   readonly kind: 'language-model';
+  /**
+   * What the evaluation of its training has shown of long texts: losses by position, and how long texts may be; undefined
+   * where none is known. `onNote` of `generate` tells of a text that is longer.
+   */
+  readonly context: ModelContext | undefined;
   /**
    * What the model expects after each token: logits [length, vocabularySize], row t those of token t + 1.
    *
@@ -47,9 +56,11 @@ export interface LanguageModel extends TextModel {
 const defaults = { maxTokens: 256, temperature: 0.8, topP: 0.95, seed: 0 };
 
 export function languageModel(host: Host): Local<LanguageModel> {
+  const { context } = host.loaded;
   return {
     kind: 'language-model',
     ...textModel(host),
+    context: context && { ...context, ...contextReach(context) },
     logits: (tokens) => tokenLogits(host, tokens),
     generate: (prompt, options = {}) => generated(host, prompt, options),
   };

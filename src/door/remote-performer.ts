@@ -145,13 +145,14 @@ function remoteModel(connection: Connection, { model, facts, methods }: ModelHan
 async function* remotePieces(
   connection: Connection,
   what: readonly [model: number, method: string, prompt: unknown],
-  { signal, ...options }: GenerationOptions,
+  { signal, onNote, ...options }: GenerationOptions,
 ): AsyncGenerator<string, void, void> {
   const told: string[] = [];
   let wake = () => {};
   let isDone = false;
   const left = new AbortController();
-  const tell = (piece: string) => {
+  const tell = (piece: string | { readonly note: string }) => {
+    if (typeof piece !== 'string') return onNote?.(piece.note);
     told.push(piece);
     wake();
   };

@@ -89,7 +89,9 @@ function callsWith(makeEngine: (options: WebEngineOptions) => Promise<Engine>): 
     loadModel: async (_, source, kind) => keep(await load(source, { engine, kind })),
     ask: async (_, model, method, args) => call(model, method, args),
     async stream({ signal, tell }, model, method, prompt, options) {
-      for await (const piece of call(model, method, [prompt, { ...options, signal }]) as GeneratedText) tell(piece);
+      const onNote = (note: string) => tell({ note });
+      const text = call(model, method, [prompt, { ...options, signal, onNote }]) as GeneratedText;
+      for await (const piece of text) tell(piece);
     },
     async dispose(_, model) {
       await models.get(model)?.dispose();

@@ -2,7 +2,7 @@
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
-import { type ModelConfig, type ModelWeights, modelConfig, modelOf } from '../models/index.js';
+import { type LoadedModel, type ModelConfig, type ModelWeights, modelConfig, modelOf } from '../models/index.js';
 import { type TaskFamily, taskFamily } from '../tasks/index.js';
 import {
   initialSnapshot,
@@ -46,10 +46,12 @@ export async function train(
   const snapshot = from === undefined ? fresh : snapshotFrom(fresh, from.loaded);
   const trainer = await Trainer.create(snapshot, { engine, task: await lesson.taskFor(model, training) });
   try {
-    let best: ModelWeights | undefined;
+    let best: Omit<LoadedModel, 'model'> | undefined;
     for await (const event of runTraining(trainer, { signal })) {
       if (event.kind === 'checkpoint') continue;
-      if (event.kind === 'evaluation' && event.isBest) best = await weightsOf(trainer);
+      if (event.kind === 'evaluation' && event.isBest) {
+        best = { ...(await weightsOf(trainer)), context: event.context };
+      }
       await onProgress?.({ ...event, steps: training.steps });
     }
     return modelOn(engine, { model, ...(best ?? (await weightsOf(trainer))) });

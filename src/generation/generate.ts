@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, bytesSource, tokenSource, Utf8Stream } from '../data/index.js';
-import { tokenizerOf } from '../models/index.js';
+import { contextWarning, tokenizerOf } from '../models/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import { GenerationSession } from './session.js';
 import { StopStrings } from './stop-strings.js';
@@ -22,6 +22,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly source?: string | Uint8Array | undefined;
   /** Ends the generation between two tokens, or two pieces of the prompt, by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Told before the first token where prompt and maxTokens go beyond the length that the model's evaluation shows to be good. */
+  readonly onNote?: ((note: string) => void) | undefined;
 }
 
 export interface GeneratedPiece {
@@ -40,6 +42,7 @@ const generateSchema = z.strictObject({
   endTokens: z.array(z.int().min(0)).optional(),
   source: z.union([z.string(), z.instanceof(Uint8Array)]).optional(),
   signal: z.instanceof(AbortSignal).optional(),
+  onNote: z.custom<(note: string) => void>((value) => typeof value === 'function', 'expected a function').optional(),
 });
 
 /**
@@ -63,7 +66,7 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
-  const { maxTokens, seed, stop = [], endTokens = [], source: written, signal, ...sampling } = options;
+  const { maxTokens, seed, stop = [], endTokens = [], source: written, signal, onNote, ...sampling } = options;
   if (!(session instanceof GenerationSession)) {
     throw new PerformerError('CONFIG', `generate: expected a GenerationSession, got ${nameOfValue(session)}.`);
   }
@@ -76,7 +79,10 @@ export async function* generate(
   // A text that has a beginning always begins with it; others where there is nothing else to begin with.
   const begin = boundary ?? (source.length === 0 ? tokenizer.documentStart : undefined);
   const isBegun = begin === undefined || session.position[0] !== 0;
-  expectRoom(session, source.length + maxTokens + (isBegun ? 0 : 1));
+  const count = source.length + maxTokens + (isBegun ? 0 : 1);
+  expectRoom(session, count);
+  const note = session.context && contextWarning(session.context, (session.position[0] as number) + count);
+  if (note !== undefined) onNote?.(note);
   if (!isBegun) await session.step(Int32Array.of(begin));
   for (let start = 0; start < source.length; start += session.readChunk) {
     signal?.throwIfAborted();

@@ -10,7 +10,7 @@ import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import type { ImageSize } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
-import type { LoadedModel, ModelConfig, ModelWeights } from '../models/index.js';
+import type { ContextRecord, LoadedModel, ModelConfig, ModelWeights } from '../models/index.js';
 import { HeldState } from './held-state.js';
 import type { ReaderOptions, WeightsAs } from './reader.js';
 import {
@@ -101,7 +101,7 @@ export class GenerationSession {
       const got = "a session whose weights are constants. Create it with weights: 'inputs'.";
       throw new PerformerError('USAGE', `replaceWeights: expected weights that are inputs, got ${got}`);
     }
-    const loaded = { ...this.#loaded, params, buffers };
+    const loaded = { ...this.#loaded, params, buffers, context: undefined };
     checkModel('replaceWeights', loaded);
     await this.#calls.run(() => this.#held.replaceWeights(loaded));
     this.#loaded = loaded;
@@ -116,6 +116,11 @@ export class GenerationSession {
   /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
   get room(): number {
     return longestRow(this.#loaded.model) - Math.max(...this.position);
+  }
+
+  /** What an evaluation of the weights has shown of long texts; undefined where none is known. */
+  get context(): ContextRecord | undefined {
+    return this.#loaded.context;
   }
 
   /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */

@@ -8,22 +8,25 @@ import { PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
 import { tokenizerNamed } from '../data/index.js';
 import { decodeSafetensors, digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
+import { type ContextRecord, contextFile, contextJson, contextOf } from './context.js';
 import type { Model, ModelConfig, ModelWeights } from './model.js';
 import { modelConfig, modelOf } from './registry.js';
 
 /** A model with its weights. */
 export interface LoadedModel extends ModelWeights {
   readonly model: Model;
+  /** What an evaluation of these weights has shown of long texts; of language models. */
+  readonly context?: ContextRecord | undefined;
 }
 
 export const weightsFile = 'model.safetensors';
 export const configFile = 'config.json';
 export const tokenizerFile = 'tokenizer.json';
 /** Which config.json the tensors belong to, in the metadata of model.safetensors. */
-const digestKey = 'sha256';
+export const digestKey = 'sha256';
 
 /** The files of a model; config.json comes last, as it says that there is one. */
-export const modelFiles = [weightsFile, tokenizerFile, 'generation_config.json', configFile];
+export const modelFiles = [weightsFile, tokenizerFile, 'generation_config.json', contextFile, configFile];
 
 /** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
 export type Digest = (chunks: Iterable<Uint8Array>) => string;
@@ -65,6 +68,13 @@ export function checkListed(
   throw new PerformerError('CHECKPOINT', `${where}: expected the tensors of ${expected} ${list}, got ${got}`);
 }
 
+/** What a model is read with beside its two files. */
+interface OtherContent {
+  readonly digest?: Digest | undefined;
+  /** The content of context.json, where there is one. */
+  readonly context?: { readonly where: string; readonly content: unknown } | undefined;
+}
+
 /**
  * A model from the content of its two files. Throws CONFIG or CHECKPOINT where they are not a model, not whole, not as
  * they were saved together, or hold a number that is not finite.
@@ -73,7 +83,7 @@ export function modelFromFiles(
   where: { readonly config: string; readonly weights: string },
   content: unknown,
   { tensors, metadata }: Safetensors,
-  { digest = digestOf, onNote }: ReadOptions & { readonly digest?: Digest | undefined } = {},
+  { digest = digestOf, onNote, context }: ReadOptions & OtherContent = {},
 ): LoadedModel {
   const model = modelOf(modelConfig(content, where.config));
   const kept = metadata[digestKey];
@@ -88,7 +98,7 @@ export function modelFromFiles(
   const arranged = arrangeTensors(where.weights, model, tensors);
   if (kept === undefined)
     onNote?.(`${where.weights}: nothing tells whether it is as it was saved, as no digest was kept.`);
-  return { model, ...arranged };
+  return { model, ...arranged, context: context && contextOf(context.where, context.content, kept) };
 }
 
 /** What model.safetensors holds of a model: its tensors, and the metadata that bind them to its config.json. */
@@ -103,13 +113,19 @@ export function weightsOf(
 }
 
 /** The other files of a model folder, as values of JSON. */
-export function jsonFilesOf(config: ModelConfig): Readonly<Record<string, unknown>> {
+export function jsonFilesOf(
+  config: ModelConfig,
+  { metadata }: Safetensors,
+  context: ContextRecord | undefined,
+): Readonly<Record<string, unknown>> {
   const { tokenizer } = config;
-  if (tokenizer === undefined) return { [configFile]: config };
   const sampling = 'image' in config ? { temperature: 1 } : { temperature: 0.8, top_p: 0.95 };
   return {
-    [tokenizerFile]: tokenizerNamed(tokenizer).json(),
-    'generation_config.json': sampling,
+    ...(tokenizer !== undefined && {
+      [tokenizerFile]: tokenizerNamed(tokenizer).json(),
+      'generation_config.json': sampling,
+    }),
+    ...(context && { [contextFile]: contextJson(context, metadata[digestKey] as string) }),
     [configFile]: config,
   };
 }
@@ -125,17 +141,18 @@ export function tensorsOf(tree: object): Map<string, AnyHostTensor> {
 }
 
 /** The files of a model folder by name, to be kept or sent anywhere. */
-export function encodeModel({ model, ...weights }: LoadedModel): Map<string, Uint8Array> {
-  const { tensors, metadata } = weightsOf(model.config, weights);
-  const files = new Map([[weightsFile, joined(encodeSafetensors(tensors, metadata))]]);
-  for (const [name, value] of Object.entries(jsonFilesOf(model.config))) {
+export function encodeModel({ model, context, ...weights }: LoadedModel): Map<string, Uint8Array> {
+  const file = weightsOf(model.config, weights);
+  const files = new Map([[weightsFile, joined(encodeSafetensors(file.tensors, file.metadata))]]);
+  for (const [name, value] of Object.entries(jsonFilesOf(model.config, file, context))) {
     files.set(name, new TextEncoder().encode(jsonText(value)));
   }
   return files;
 }
 
 /**
- * The model of a folder whose files are in memory: config.json and model.safetensors, and tokenizer.json where there is one.
+ * The model of a folder whose files are in memory: config.json and model.safetensors, and tokenizer.json and context.json
+ * where they are.
  *
  * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
  */
@@ -148,7 +165,9 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: Rea
   };
   const content = jsonOf(configFile, bytes(configFile));
   const file = decodeSafetensors(weightsFile, bytes(weightsFile));
-  const loaded = modelFromFiles({ config: configFile, weights: weightsFile }, content, file, options);
+  const other = files.has(contextFile) && { where: contextFile, content: jsonOf(contextFile, bytes(contextFile)) };
+  const where = { config: configFile, weights: weightsFile };
+  const loaded = modelFromFiles(where, content, file, { ...options, context: other || undefined });
   if (files.has(tokenizerFile)) {
     checkTokenizer(tokenizerFile, loaded.model.config, jsonOf(tokenizerFile, bytes(tokenizerFile)));
   }

@@ -7,6 +7,17 @@ export {
   classifierConfig,
   classifierSchema,
 } from './classifier.js';
+export {
+  type ContextLoss,
+  type ContextReach,
+  type ContextRecord,
+  contextFile,
+  contextReach,
+  contextRecord,
+  contextWarning,
+  goodExcess,
+  type WindowLosses,
+} from './context.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskTokenOf } from './encoder.js';
 export {
@@ -57,6 +68,7 @@ export {
   type TokenConfig,
   tokenConfig,
 } from './model.js';
+export { meanLoss, type OctaveLoss, Octaves } from './octaves.js';
 export { type PerformerConfig, type PerformerOptions, performerConfig, performerSchema } from './performer.js';
 export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
 export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';

@@ -4,11 +4,13 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
+import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
   arrangeTensors,
   checkTokenizer,
   configFile,
   type Digest,
+  digestKey,
   jsonFilesOf,
   jsonText,
   type LoadedModel,
@@ -18,7 +20,7 @@ import {
   weightsFile,
   weightsOf,
 } from './folder.js';
-import type { ModelConfig, ModelWeights } from './model.js';
+import type { ModelConfig } from './model.js';
 import { modelConfig, modelOf } from './registry.js';
 
 const nodeDigest: Digest = (chunks) => {
@@ -42,7 +44,7 @@ export async function loadModelFiles(
 ): Promise<{ model: LoadedModel; digest: string }> {
   const config = join(folder, configFile);
   const weights = join(folder, weightsFile);
-  if ((await stat(config).catch(() => undefined)) === undefined) {
+  if (!(await isThere(config))) {
     throw new PerformerError(
       'CHECKPOINT',
       `${folder}: expected a folder with a model, got one without config.json. Train one with: performer train <files…> --out ${folder}`,
@@ -50,26 +52,53 @@ export async function loadModelFiles(
   }
   const content = await readJson(config);
   const model = modelOf(modelConfig(content, config));
-  const tokenizer = join(folder, tokenizerFile);
-  if ((await stat(tokenizer).catch(() => undefined)) !== undefined) {
-    checkTokenizer(tokenizer, model.config, await readJson(tokenizer));
-  }
+  const [tokenizer, context] = [join(folder, tokenizerFile), join(folder, contextFile)];
+  if (await isThere(tokenizer)) checkTokenizer(tokenizer, model.config, await readJson(tokenizer));
+  const other = (await isThere(context)) ? { where: context, content: await readJson(context) } : undefined;
   // Names and shapes are compared before any tensor is read.
   const file = await readSafetensors(weights, (layout) => arrangeTensors(weights, model, layout));
   return {
-    model: modelFromFiles({ config, weights }, content, file, { ...options, digest: nodeDigest }),
+    model: modelFromFiles({ config, weights }, content, file, { ...options, digest: nodeDigest, context: other }),
     digest: file.digest,
   };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {
   await writeFileAtomic(path, [jsonText(value)]);
 }
 
+/** What is written of a model. */
+export type WrittenModel = Omit<LoadedModel, 'model'>;
+
 /** Writes the files of a model into a folder, and returns the SHA-256 of the file of its weights. */
-export async function writeModel(folder: string, config: ModelConfig, weights: ModelWeights): Promise<string> {
-  const { tensors, metadata } = weightsOf(config, weights, nodeDigest);
-  const digest = await writeSafetensors(join(folder, weightsFile), tensors, metadata);
-  for (const [name, value] of Object.entries(jsonFilesOf(config))) await writeJson(join(folder, name), value);
+export async function writeModel(
+  folder: string,
+  config: ModelConfig,
+  { context, ...weights }: WrittenModel,
+): Promise<string> {
+  const file = weightsOf(config, weights, nodeDigest);
+  const digest = await writeSafetensors(join(folder, weightsFile), file.tensors, file.metadata);
+  for (const [name, value] of Object.entries(jsonFilesOf(config, file, context))) {
+    await writeJson(join(folder, name), value);
+  }
   return digest;
+}
+
+/**
+ * Writes what an evaluation has shown of long texts beside the weights that were evaluated, in place of what stood there.
+ * Throws CHECKPOINT where these keep no digest, as files of other origin do.
+ */
+export async function writeContext(folder: string, context: ContextRecord): Promise<void> {
+  const weights = join(folder, weightsFile);
+  const { metadata } = await readSafetensors(weights);
+  const digest = metadata[digestKey];
+  if (digest === undefined) {
+    const advice = 'Load the model and save it again.';
+    throw new PerformerError('CHECKPOINT', `${weights}: expected a digest of its tensors, got none. ${advice}`);
+  }
+  await writeJson(join(folder, contextFile), contextJson(context, digest));
 }

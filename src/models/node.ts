@@ -1,2 +1,2 @@
 /** Model folders on disk, for Node. */
-export { loadModel, loadModelFiles, writeJson, writeModel } from './node-folder.js';
+export { loadModel, loadModelFiles, type WrittenModel, writeContext, writeJson, writeModel } from './node-folder.js';

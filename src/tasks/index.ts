@@ -4,7 +4,13 @@ export { classification, classTargets } from './classification.js';
 export { crossEntropy } from './cross-entropy.js';
 export type { Tally } from './f1.js';
 export { imageModelling } from './image-modelling.js';
-export { carryingProblem, checkLanes, languageModelling } from './language-modelling.js';
+export {
+  carryingProblem,
+  checkLanes,
+  languageModelling,
+  streamReading,
+  windowsReading,
+} from './language-modelling.js';
 export { maskedLanguageModelling } from './masked-language-modelling.js';
 export { labelTallies, labelTargets, multiLabelClassification } from './multi-label-classification.js';
 export {
@@ -28,9 +34,11 @@ export type {
   EvaluationDetail,
   EvaluationSums,
   StepBatches,
+  TargetLosses,
   Task,
   TaskEvaluation,
   TaskLoss,
   TextData,
+  TextLayout,
 } from './task.js';
 export { tokenClassification } from './token-classification.js';

@@ -9,9 +9,9 @@ import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { evaluationWindows, laneLength, laneWindows, randomWindows, type TokenSource } from '../data/index.js';
 import { less, scalar, slice, spec, sum, type Tensor, where } from '../graph/index.js';
-import { attentionKinds, canCarryState, type Model } from '../models/index.js';
+import { attentionKinds, canCarryState, contextRecord, type Model } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
-import type { BatchSize, Task, TaskEvaluation, TextData } from './task.js';
+import type { BatchSize, Task, TaskEvaluation, TextData, TextLayout } from './task.js';
 
 type TextTensors = {
   /** [batch, window + 1] */
@@ -40,11 +40,14 @@ export function languageModelling(model: Model, size: BatchSize, { train, heldOu
       const result = model.apply(weights, { tokens: slice(tokens, 1, 0, length - 1) }, options);
       const losses = crossEntropy(result.output, slice(tokens, 1, 1, length)); // [batch, window]
       if (mask === undefined) return { total: sum(losses), count: scalar(batch * window), result };
-      return { total: sum(where(less(0, mask), losses, scalar(0))), count: sum(mask), result };
+      const counted = where(less(0, mask), losses, scalar(0));
+      return { total: sum(counted), count: sum(mask), targets: { losses: counted, counts: mask }, result };
     },
     step: (step) => stepBatches(size, train, step),
     evaluations: evaluationsOf(model, size, heldOut),
     measures: (name, { total, count }) => ({ [name]: total / count }),
+    context: ({ windows, streaming }) =>
+      windows?.positions && contextRecord(window, windows.positions, streaming?.positions?.byPosition),
   };
 }
 
@@ -65,17 +68,40 @@ async function stepBatches(size: BatchSize, train: TokenSource, step: number) {
 
 /** Each window on its own, and the whole text in one pass where the state can be carried; as the run is trained first. */
 function evaluationsOf(model: Model, { batch, window, carryState }: BatchSize, heldOut: TokenSource): TaskEvaluation[] {
-  const evaluation = (name: string, rows: number, carriesState: boolean): TaskEvaluation => ({
-    ...{ name, batch: rows, carriesState },
-    specs: { tokens: spec('int32', [rows, window + 1]), mask: spec('float32', [rows, window]) },
-    async *batches() {
-      for await (const { tokens, mask } of evaluationWindows(heldOut, { batch: rows, window })) yield { tokens, mask };
-    },
-  });
-  const windows = evaluation('windows', batch, false);
+  const windows = windowsReading(heldOut, { batch, window });
   if (!canCarryState(model)) return [windows];
-  const streaming = evaluation('streaming', 1, true);
+  const streaming = streamReading(heldOut, window);
   return carryState ? [streaming, windows] : [windows, streaming];
+}
+
+/** Every window of a text on its own; those that are longer than `piece` in several batches, whose states are carried. */
+export function windowsReading(
+  text: TokenSource,
+  { batch, window, piece = window }: { readonly batch: number; readonly window: number; readonly piece?: number },
+): TaskEvaluation {
+  return reading('windows', text, { batch, window, length: Math.min(piece, window) });
+}
+
+/** A text as one stream in pieces, whose states are carried. */
+export function streamReading(text: TokenSource, piece: number): TaskEvaluation {
+  return reading('streaming', text, { batch: 1, window: Number.POSITIVE_INFINITY, length: piece });
+}
+
+function reading(
+  name: string,
+  text: TokenSource,
+  { batch, window, length }: { readonly batch: number } & TextLayout,
+): TaskEvaluation {
+  return {
+    ...{ name, batch, carriesState: window > length, layout: { window, length } },
+    specs: { tokens: spec('int32', [batch, length + 1]), mask: spec('float32', [batch, length]) },
+    async *batches() {
+      const whole = Math.min(window, text.length - 1);
+      for await (const { tokens, mask } of evaluationWindows(text, { batch, window: whole, piece: length })) {
+        yield { tokens, mask };
+      }
+    },
+  };
 }
 
 /** Throws CONFIG where a state is to be carried and cannot. */

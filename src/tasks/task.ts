@@ -6,7 +6,7 @@ import type { AnyHostTensor, Dtype, HostTensor } from '../base/array.js';
 import type { Weights } from '../blocks/index.js';
 import type { TokenSource } from '../data/index.js';
 import type { AnyTensor, Tensor, TensorSpec } from '../graph/index.js';
-import type { Model, ModelResult, PassOptions } from '../models/index.js';
+import type { ContextRecord, Model, ModelResult, PassOptions, WindowLosses } from '../models/index.js';
 import type { Tally } from './f1.js';
 
 /** Arrays or tensors by name, such as `{ tokens, mask }`. */
@@ -41,7 +41,15 @@ export interface TaskLoss {
   readonly sums?: Batch<Tensor> | undefined;
   /** What the host counts more sums by, in evaluations: see `Task.tally`. */
   readonly told?: Tensor | undefined;
+  /** The loss of each target, and 1 where it counts, [batch, length]; in evaluations whose rows lie in a text. */
+  readonly targets?: TargetLosses | undefined;
   readonly result: ModelResult;
+}
+
+/** The loss of each target, and 1 where it counts and 0 where not: [batch, length]. */
+export interface TargetLosses<T = Tensor> {
+  readonly losses: T;
+  readonly counts: T;
 }
 
 /** The batches of one step. */
@@ -57,9 +65,22 @@ export interface TaskEvaluation {
   readonly name: string;
   readonly batch: number;
   readonly carriesState: boolean;
+  /** How its rows lie in the text; of tasks whose targets have positions. */
+  readonly layout?: TextLayout | undefined;
   readonly specs: Batch<TensorSpec<Dtype>>;
   /** The batches of what is held out, in their order; each call begins anew. */
   batches(): AsyncIterable<Batch>;
+}
+
+/**
+ * Rows are windows that follow one another in a text. Windows that are longer than a row come in several batches, of which
+ * each goes on from the state of the one before.
+ */
+export interface TextLayout {
+  /** Tokens of a window; infinite where the text is one. */
+  readonly window: number;
+  /** Tokens of a row. */
+  readonly length: number;
 }
 
 /** The sums of an evaluation over all batches. */
@@ -67,6 +88,8 @@ export interface EvaluationSums {
   readonly total: number;
   readonly count: number;
   readonly sums: Readonly<Record<string, Float64Array>>;
+  /** Losses by the position in a window, and by the place in the whole text; of an evaluation with a layout. */
+  readonly positions?: WindowLosses | undefined;
 }
 
 /** More of an evaluation than measures: which classes were taken for which, or how often each label was told. */
@@ -105,4 +128,6 @@ export interface Task {
   tally?(batch: Batch, told: HostTensor): Readonly<Record<string, readonly number[]>>;
   /** What else the sums tell. */
   details?(sums: EvaluationSums): readonly EvaluationDetail[];
+  /** What all of its evaluations, by name, tell of long texts; of tasks whose targets have positions. */
+  context?(sums: Readonly<Record<string, EvaluationSums>>): ContextRecord | undefined;
 }

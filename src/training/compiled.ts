@@ -5,7 +5,7 @@ import type { DropoutKey } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { type AnyTensor, add, divide, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
 import type { PassOptions, TrunkState } from '../models/index.js';
-import type { Batch, Task, TaskEvaluation } from '../tasks/index.js';
+import type { Batch, TargetLosses, Task, TaskEvaluation } from '../tasks/index.js';
 import { type TrainingConfig, usesDropout } from './config.js';
 import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
 import { lossGradient, trainingStep, type UpdateScalars } from './step.js';
@@ -225,6 +225,8 @@ export interface CompiledEvaluation {
     readonly count: number;
     readonly sums: Batch<HostTensor>;
     readonly told?: HostTensor | undefined;
+    /** See `TaskLoss`. */
+    readonly targets?: TargetLosses<HostTensor> | undefined;
     readonly states: States;
   }>;
   /** Frees what was compiled. */
@@ -241,8 +243,9 @@ export async function compileEvaluation(
   const evaluation = await engine.compile(
     (params: object, buffers: object, inputs: PassInputs) => {
       const loss = task.loss({ params, buffers }, inputs.batch, { state: inputs.states[0] });
-      const { total, count, sums = {}, told, result } = loss;
-      return { total, count, sums, ...(told && { told }), states: carriesState ? [result.state] : [] };
+      const { total, count, sums = {}, told, targets, result } = loss;
+      const more = { ...(told && { told }), ...(targets && { targets }) };
+      return { total, count, sums, ...more, states: carriesState ? [result.state] : [] };
     },
     [
       specsOf(model.params) as object,

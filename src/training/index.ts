@@ -17,6 +17,13 @@ export {
   trainingSchema,
   usesDropout,
 } from './config.js';
+export {
+  type ContextLosses,
+  type ContextOptions,
+  type ContextProgress,
+  contextLosses,
+  type WindowsLoss,
+} from './context-losses.js';
 export { type EvaluatedWeights, type Evaluation, Evaluator } from './evaluator.js';
 export * from './large-softmax/index.js';
 export {

@@ -64,7 +64,7 @@ async function newestWhole(checkpoints: readonly SavedCheckpoint[]): Promise<Sav
 async function loadSnapshot(place: string): Promise<Snapshot> {
   const checkpoint = await locateFolder(place);
   const { model: loaded, digest: modelDigest } = await loadModelFiles(checkpoint);
-  const { model, params, buffers } = loaded;
+  const { model, params, buffers, context } = loaded;
   const where = join(checkpoint, 'training.json');
   const { content, digests } = unseal(where, await readJson(where));
   const parsed = trainingFileSchema.safeParse(content);
@@ -101,6 +101,7 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
     statesDigest,
     best,
     isEvaluationDue,
+    context,
   };
 }
 

@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import { drawBuffers, initialize } from '../base/layout.js';
 import { Random } from '../base/random.js';
 import type { EngineTensor } from '../engine/index.js';
-import { buffersDigest, type ModelConfig, modelOf, type TrunkState } from '../models/index.js';
+import { buffersDigest, type ContextRecord, type ModelConfig, modelOf, type TrunkState } from '../models/index.js';
 import type { TrainingConfig } from './config.js';
 import { initMoments, type Moments } from './optimizer.js';
 
@@ -37,6 +37,8 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly best?: BestResult | undefined;
   /** Whether the evaluation that belongs to this step has still to come, as after a stop. */
   readonly isEvaluationDue?: boolean | undefined;
+  /** What the evaluation of this step has shown of long texts, where there was one. */
+  readonly context?: ContextRecord | undefined;
 }
 
 /** The first snapshot of a run: fresh parameters. */

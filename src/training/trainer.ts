@@ -162,7 +162,10 @@ export class Trainer {
     [this.#current, this.#next] = [this.#next, this.#current];
     const done = step + 1;
     const isEvaluationDue = done === training.steps || done % training.evaluationInterval === 0;
-    this.#snapshot = { ...this.#snapshot, ...this.#current, step: done, isEvaluationDue, location: undefined };
+    this.#snapshot = {
+      ...{ ...this.#snapshot, ...this.#current, step: done, isEvaluationDue },
+      ...{ location: undefined, context: undefined },
+    };
     return { step: done, loss, gradientNorm, learningRate, tokens: task.tokensPerStep };
   }
 
@@ -171,7 +174,7 @@ export class Trainer {
     return this.#calls.run(async () => {
       const { params } = this.#snapshot;
       const evaluation = await this.#evaluator.run({ params, buffers: this.#buffers }, signal);
-      this.#snapshot = { ...this.#snapshot, isEvaluationDue: false };
+      this.#snapshot = { ...this.#snapshot, isEvaluationDue: false, context: evaluation.context };
       return evaluation;
     });
   }
