@@ -5,11 +5,14 @@ import { type Flag, keyOf } from './flags.js';
 import type { OptionValues } from './option-values.js';
 import { kernelChoices, modelFlags } from './train-flags.js';
 
-export interface ComparedKernel {
+/** One way of training, to be compared with others. */
+export interface ComparedVariant {
   /** As it was typed; also the name of its folders. */
   readonly name: string;
-  /** Options of the model that differ from the others', by their places. */
+  /** Options that differ from the others', by their places. */
   readonly options: OptionValues;
+  /** A preset of its own. */
+  readonly preset?: OptionValues | undefined;
 }
 
 /** The kind of attention or the feature map of a name, and the kind that has such a map. */
@@ -33,7 +36,7 @@ function optionOf(kernel: string, word: string, known: readonly Flag[]): readonl
   return [found.key, parseNumber(value) ?? value];
 }
 
-function kernelOf(text: string): ComparedKernel {
+function kernelOf(text: string): ComparedVariant {
   const [name, ...words] = text.split(':') as [string, ...string[]];
   const choice = choiceOf(name);
   if (choice === undefined) {
@@ -55,15 +58,10 @@ function kernelOf(text: string): ComparedKernel {
 }
 
 /** The kernels of a list with commas. Throws USAGE for one that does not exist, or stands there twice. */
-export function parseKernels(list: string): readonly ComparedKernel[] {
+export function parseKernels(list: string): readonly ComparedVariant[] {
   const kernels = list.split(',').map((text) => kernelOf(text.trim()));
   const names = kernels.map(({ name }) => name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) throw usageError(`--kernels: expected each kernel once, got ${twice} twice.`);
   return kernels;
-}
-
-/** The name of the folder of one run. */
-export function folderName({ name }: ComparedKernel, seed: number): string {
-  return `${name.replaceAll(/[^\w.=-]/g, '_')}-seed-${seed}`;
 }

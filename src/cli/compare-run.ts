@@ -4,42 +4,37 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { flagName } from '../base/options.js';
-import { bytesPerToken } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
 import { modelConfig } from '../models/index.js';
-import { initialSnapshot, isFinished, readTrainingConfig, type Snapshot, Trainer } from '../training/index.js';
-import { CheckpointFolder, lockFolder } from '../training/node.js';
-import { holdsRun } from '../training/node-run-folder.js';
+import { initialSnapshot, readTrainingConfig } from '../training/index.js';
+import { lockFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
 import type { CompareOptions } from './compare.js';
-import { type ComparedKernel, folderName, parseKernels } from './compare-kernels.js';
-import { type ComparedRun, curvesCsv, rankingTable, rankKernels } from './compare-results.js';
+import type { ComparedVariant } from './compare-kernels.js';
+import { type FinishedRun, finishRun, type PlannedRun, stepsThatFit } from './compare-one.js';
+import { type ComparedRun, curvesCsv, positionsCsv, rankingTable, rankVariants } from './compare-results.js';
+import { comparedVariants, expectUnvaried, folderName, variantRun } from './compare-variants.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
-import { keyOf } from './flags.js';
 import { type Io, shellWord } from './io.js';
-import { MetricsFile, readCurve, readSpeed } from './metrics.js';
-import { type OptionValues, pickValues } from './option-values.js';
+import type { OptionValues } from './option-values.js';
 import { runTask } from './run-data.js';
 import { expectOurs } from './run-folder.js';
 import { expectStored } from './standard-input.js';
-import { kernelChoices, optionFlag } from './train-flags.js';
-import { trainLoop } from './train-loop.js';
-import { type AskedOptions, askedOptions, freshOptions, type RunOptions } from './train-options.js';
+import { optionFlag } from './train-flags.js';
+import { askedOptions, type RunOptions } from './train-options.js';
 
-const plannedSchema = z.strictObject({ kernel: z.string(), seed: z.int(), model: z.unknown(), training: z.unknown() });
-const planSchema = z.strictObject({ version: z.literal(1), runs: z.array(plannedSchema).min(1) });
-
-interface PlannedRun {
-  readonly kernel: string;
-  readonly seed: number;
-  readonly folder: string;
-  /** Fresh. */
-  readonly snapshot: () => Snapshot;
-}
+const plannedSchema = z.strictObject({ variant: z.string(), seed: z.int(), model: z.unknown(), training: z.unknown() });
+const planSchema = z.strictObject({
+  version: z.literal(2),
+  /** Tokens of the windows that trained models read in. */
+  lengths: z.array(z.int().min(1)).min(1),
+  runs: z.array(plannedSchema).min(1),
+});
+type Plan = z.output<typeof planSchema>;
 
 export async function runCompare(given: Given<CompareOptions>, io: Io): Promise<void> {
   const [files = []] = given.arguments as readonly (readonly string[])[];
@@ -49,16 +44,17 @@ export async function runCompare(given: Given<CompareOptions>, io: Io): Promise<
   const closers: (() => Promise<void>)[] = [];
   try {
     const engine = await chooseEngine(given.options);
-    const { text, runs } = isResumed
+    const prepared = isResumed
       ? await resume(out, files, given, { io, closers })
       : await begin(out, files, given, { engine, io, closers });
-    await compare(out, runs, text, { engine, io });
+    await compare(out, prepared, { engine, io });
   } finally {
     for (const close of closers.reverse()) await close();
   }
 }
 
 const planName = 'compare.json';
+const resultFiles = ['results.json', 'ranking.md', 'curves.csv', 'positions.csv'];
 
 interface Beginning {
   readonly engine: Engine;
@@ -68,26 +64,27 @@ interface Beginning {
 
 interface Prepared {
   readonly text: OpenSource;
+  readonly lengths: readonly number[];
   readonly runs: readonly PlannedRun[];
 }
 
 async function begin(
   out: string,
   files: readonly string[],
-  { options, flags }: Given<CompareOptions>,
+  given: Given<CompareOptions>,
   { engine, io, closers }: Beginning,
 ): Promise<Prepared> {
   if (files.length === 0) throw usageError('compare: expected files to train on, got none. Name some, or --resume.');
-  const { kernels: list, seeds, minutes } = options;
+  const { options, flags } = given;
+  const { seeds, minutes } = options;
   if (minutes !== undefined && flags.steps !== undefined)
     throw usageError('compare: expected --steps or --minutes, got both.');
-  const kernels = parseKernels(list);
+  const variants = await comparedVariants(given);
   const asked = await askedOptions(options, flags);
-  const varied = kernelChoices.find(({ key }) => key in asked.own);
-  if (varied !== undefined)
-    throw usageError(`${asked.nameOf(varied.key)}: expected it among the names of --kernels, which choose it.`);
-  const optionsOf = (kernel: ComparedKernel, more?: OptionValues) => kernelRun(asked, kernel, more);
-  const [first] = kernels.map((kernel) => optionsOf(kernel)) as [RunOptions];
+  expectUnvaried(asked, given);
+  const optionsOf = (variant: ComparedVariant, more?: OptionValues) => variantRun(asked, variant, more);
+  const all = variants.map((variant) => optionsOf(variant));
+  const [first] = all as [RunOptions];
   const { training } = first;
   const text = await openFiles(files);
   closers.push(() => text.close());
@@ -100,44 +97,34 @@ async function begin(
     throw usageError(`--out ${out}: expected a folder without a comparison, got one. Add --resume to go on with it.`);
   }
   const seedList = Array.from({ length: seeds }, (_, index) => training.seed + index);
-  const folders = kernels.flatMap((kernel) => seedList.map((seed) => join('runs', folderName(kernel, seed))));
-  await expectOurs(out, ['results.json', 'ranking.md', 'curves.csv', ...folders]);
-  const runs: z.output<typeof plannedSchema>[] = [];
-  for (const kernel of kernels) {
-    const own = optionsOf(kernel);
+  const folders = variants.flatMap(({ name }) => seedList.map((seed) => join('runs', folderName(name, seed))));
+  await expectOurs(out, [...resultFiles, ...folders]);
+  const runs: Plan['runs'] = [];
+  for (const variant of variants) {
+    const own = optionsOf(variant);
     let length: OptionValues = {};
     if (minutes !== undefined) {
       const steps = await stepsThatFit(minutes * 60, initialSnapshot(own.model, own.training), text, engine);
-      io.stdout.write(`${kernel.name}: ${steps} steps fit into ${minutes} minutes\n`);
+      io.stdout.write(`${variant.name}: ${steps} steps fit into ${minutes} minutes\n`);
       length = { steps };
     }
-    for (const seed of seedList) runs.push({ kernel: kernel.name, seed, ...optionsOf(kernel, { ...length, seed }) });
+    for (const seed of seedList) {
+      runs.push({ variant: variant.name, seed, ...optionsOf(variant, { ...length, seed }) });
+    }
   }
   await noteRun(out, files, text, training.window);
-  await writeFileAtomic(join(out, planName), [`${JSON.stringify({ version: 1, runs }, undefined, 1)}\n`]);
-  return { text, runs: runs.map((run) => plannedRun(out, kernels, run)) };
+  const least = Math.min(...all.map((run) => run.training.window));
+  const lengths = options.lengths ?? [least, 4 * least, 16 * least];
+  await writeFileAtomic(join(out, planName), [`${JSON.stringify({ version: 2, lengths, runs }, undefined, 1)}\n`]);
+  return { text, lengths, runs: runs.map((run) => plannedRun(out, run)) };
 }
 
-/** The options of a run with a kernel: what only some kernels have holds, as a preset does, where this one can have it. */
-function kernelRun(asked: AskedOptions, kernel: ComparedKernel, more: OptionValues = {}): RunOptions {
-  const dependsOnKernel = (key: string) =>
-    key === 'redrawInterval' || optionFlag(key)?.variants.some(({ path }) => keyOf(path) in kernel.options) === true;
-  const shared = pickValues(asked.own, (key) => !dependsOnKernel(key));
-  const preset = { ...asked.preset, ...pickValues(asked.own, dependsOnKernel) };
-  return freshOptions({ ...asked, own: { ...shared, ...kernel.options, ...more }, preset }, ` of ${kernel.name}`);
-}
-
-function plannedRun(
-  out: string,
-  kernels: readonly ComparedKernel[],
-  { kernel: name, seed, model, training }: z.output<typeof plannedSchema>,
-): PlannedRun {
-  const kernel = kernels.find((each) => each.name === name) as ComparedKernel;
+function plannedRun(out: string, { variant, seed, model, training }: Plan['runs'][number]): PlannedRun {
   const plan = join(out, planName);
   return {
-    kernel: name,
+    variant,
     seed,
-    folder: join(out, 'runs', folderName(kernel, seed)),
+    folder: join(out, 'runs', folderName(variant, seed)),
     snapshot: () =>
       initialSnapshot(modelConfig(model, `${plan}: model`), readTrainingConfig(training, `${plan}: training`)),
   };
@@ -160,49 +147,29 @@ async function resume(
   }
   closers.push((await lockFolder(out)).release);
   const plan = planSchema.safeParse(await readJson(path));
-  if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 1.`);
+  if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 2.`);
   const note = await readRunNote(out);
   const named = files.length > 0 ? files : (note?.files ?? []);
   const text = await openFiles(named);
   closers.push(() => text.close());
   const doubt = note === undefined ? undefined : await checkText(out, note, named, text);
   if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
-  const kernels = parseKernels([...new Set(plan.data.runs.map(({ kernel }) => kernel))].join(','));
-  return { text, runs: plan.data.runs.map((run) => plannedRun(out, kernels, run)) };
+  const { lengths, runs } = plan.data;
+  return { text, lengths, runs: runs.map((run) => plannedRun(out, run)) };
 }
 
-/** How many steps of a model take so many seconds, by a few steps whose result is thrown away. */
-async function stepsThatFit(seconds: number, snapshot: Snapshot, text: OpenSource, engine: Engine): Promise<number> {
-  const trainer = await Trainer.create(snapshot, { engine, task: (await runTask(snapshot, { text })).task });
-  try {
-    const step = () => trainer.step().catch(divergenceOf); // which takes as long as any other
-    for (let i = 0; i < 4; i++) await step();
-    const times: number[] = [];
-    for (let i = 0; i < 9; i++) {
-      const start = performance.now();
-      await step();
-      times.push((performance.now() - start) / 1000);
-    }
-    const median = times.sort((a, b) => a - b)[4] as number;
-    return Math.max(1, Math.floor(seconds / median));
-  } finally {
-    await trainer.dispose();
-  }
-}
-
-/** Seeds outside, kernels inside: what is done at any time compares equals. */
+/** Seeds outside, variants inside: what is done at any time compares equals. */
 async function compare(
   out: string,
-  runs: readonly PlannedRun[],
-  text: OpenSource,
+  { text, lengths, runs }: Prepared,
   around: { readonly engine: Engine; readonly io: Io },
 ): Promise<void> {
   const { io } = around;
   const order = [...runs].sort((a, b) => a.seed - b.seed);
   const results: ComparedRun[] = [];
   for (const [index, run] of order.entries()) {
-    io.stdout.write(`run ${index + 1}/${order.length}: ${run.kernel}, seed ${run.seed}\n`);
-    const { result, isDone } = await finish(run, text, around);
+    io.stdout.write(`run ${index + 1}/${order.length}: ${run.variant}, seed ${run.seed}\n`);
+    const { result, isDone }: FinishedRun = await finishRun(run, { text, lengths, ...around });
     results.push(result);
     await writeResults(out, results);
     if (!isDone) {
@@ -210,69 +177,14 @@ async function compare(
       return;
     }
   }
-  io.stdout.write(`\n${rankingTable(rankKernels(results))}\n\nThe table and the curves are in ${out}.\n`);
+  io.stdout.write(`\n${rankingTable(rankVariants(results))}\n\nThe table and the curves are in ${out}.\n`);
 }
 
 async function writeResults(out: string, results: readonly ComparedRun[]): Promise<void> {
-  const ranking = rankKernels(results);
+  const ranking = rankVariants(results);
   const summaries = results.map(({ train, ...rest }) => rest);
   await writeFileAtomic(join(out, 'results.json'), [`${JSON.stringify({ ranking, runs: summaries }, undefined, 1)}\n`]);
   await writeFileAtomic(join(out, 'ranking.md'), [`${rankingTable(ranking)}\n`]);
   await writeFileAtomic(join(out, 'curves.csv'), [curvesCsv(results)]);
-}
-
-/** The error of a loss that is no longer finite; throws any other. */
-function divergenceOf(cause: unknown): PerformerError {
-  if (cause instanceof PerformerError && cause.code === 'NUMERIC') return cause;
-  throw cause;
-}
-
-/** Takes a run up where it is, and trains until it is done, it diverges or the user asks to stop. */
-async function finish(
-  { kernel, seed, folder, snapshot: fresh }: PlannedRun,
-  text: OpenSource,
-  { engine, io }: { readonly engine: Engine; readonly io: Io },
-): Promise<{ readonly result: ComparedRun; readonly isDone: boolean }> {
-  const { store, snapshot } = (await holdsRun(folder))
-    ? await CheckpointFolder.resume(folder)
-    : { store: await CheckpointFolder.open(folder), snapshot: fresh() };
-  const { training } = snapshot;
-  const metricsPath = join(folder, 'metrics.jsonl');
-  const closers = [() => store.close()];
-  let divergence: PerformerError | undefined;
-  let trainer: Trainer;
-  let features: number | undefined;
-  let bytes: number;
-  try {
-    const { task, text: split } = await runTask(snapshot, { text });
-    bytes = split === undefined ? Number.NaN : bytesPerToken(split.heldOut);
-    features = task.model.mixers[0]?.traits.featureCount;
-    trainer = await Trainer.create(snapshot, { engine, task });
-    closers.push(() => trainer.dispose());
-    if (!isFinished(snapshot)) {
-      const metrics = await MetricsFile.open(metricsPath, snapshot.step);
-      closers.push(() => metrics.close());
-      await trainLoop(trainer, { store, metrics, io, text: split }).catch((cause: unknown) => {
-        divergence = divergenceOf(cause);
-        io.stderr.write(`note: ${kernel}, seed ${seed} diverged: ${divergence.message}\n`);
-      });
-    }
-  } finally {
-    for (const close of closers.reverse()) await close();
-  }
-  const curve = await readCurve(metricsPath);
-  const result = {
-    kernel,
-    seed,
-    step: trainer.snapshot.step,
-    steps: training.steps,
-    isDiverged: divergence !== undefined,
-    parameters: trainer.parameterCount,
-    features,
-    bytesPerToken: bytes,
-    tokensPerSecond: await readSpeed(metricsPath, training.batch * training.accumulation * training.window),
-    heldOut: curve.heldOut,
-    train: curve.train,
-  };
-  return { result, isDone: result.isDiverged || isFinished(trainer.snapshot) };
+  await writeFileAtomic(join(out, 'positions.csv'), [positionsCsv(results)]);
 }

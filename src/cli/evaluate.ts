@@ -1,25 +1,15 @@
 /** `performer evaluate`: what it is called with. */
 import * as z from 'zod';
-import { parseNumber } from '../base/number.js';
 import { option } from '../base/options.js';
 import { type CommandWords, usageError } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 import { labelledFlags, labelledSchema } from './labelled-flags.js';
-
-/** Tokens of a window. */
-const windowSchema = z
-  .int()
-  .min(1)
-  .max(2 ** 24);
+import { windowsSchema } from './windows.js';
 
 const ownSchema = z.strictObject({
   window: option(
-    z
-      .string()
-      .transform((list) => list.split(',').map((word) => parseNumber(word.trim()) ?? word))
-      .pipe(z.array(windowSchema))
-      .optional(),
+    windowsSchema.optional(),
     'tokens of a window; of a model that continues texts several with commas, each of which is a reading',
     { value: 'n', fallback: 'that of the training, or 1024' },
   ),

@@ -101,15 +101,18 @@ export class MetricsFile {
   }
 }
 
-/** Tokens a second at the median step, given the tokens of a step; NaN where there is no step. */
-export async function readSpeed(path: string, tokens: number): Promise<number> {
+/** Seconds of the median step, NaN where there is no step, and of all steps. */
+export async function readTimes(path: string): Promise<{ readonly median: number; readonly total: number }> {
   const times: number[] = [];
   for await (const line of linesOf(path)) {
     const parsed = parse(line);
     if (parsed?.kind === 'step') times.push(parsed.seconds);
   }
   times.sort((a, b) => a - b);
-  return tokens / (times[Math.floor(times.length / 2)] ?? Number.NaN);
+  return {
+    median: times[Math.floor(times.length / 2)] ?? Number.NaN,
+    total: times.reduce((sum, seconds) => sum + seconds, 0),
+  };
 }
 
 /** All losses that a file tells of. */

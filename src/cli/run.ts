@@ -3,14 +3,13 @@
  *
  *   0 done   1 it failed   2 it was called wrongly   128 + the number of a signal that stopped it: 130 for Ctrl-C
  */
-import { Argument, Command as CommanderCommand, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command as CommanderCommand, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
-import { parseNumber } from '../base/number.js';
 import { type Command, type CommandGroup, commonSwitches } from './command.js';
 import { commands } from './commands.js';
 import { expandFiles } from './file-patterns.js';
-import type { Flag, FlagValues } from './flags.js';
+import { commanderOptions, optionTerm, valuesByKey } from './flag-words.js';
 import { type Io, quietIo } from './io.js';
 import { filteredIo } from './terminal.js';
 
@@ -98,7 +97,7 @@ function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug:
     const argument = new Argument(name, text);
     added.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
-  for (const flag of command.flags) for (const option of optionsOf(flag)) added.addOption(option);
+  for (const flag of command.flags) for (const option of commanderOptions(flag)) added.addOption(option);
   for (const { name, text } of commonSwitches) added.option(`--${name}`, text);
   added.action(async (...all: unknown[]) => {
     const { debug, quiet, ...typed } = added.opts();
@@ -110,41 +109,4 @@ function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug:
     const world = quiet ? quietIo(io, command.isReport?.(options) ?? false) : io;
     await command.run({ arguments: await Promise.all(given.map(expandFiles)), options, flags }, world);
   });
-}
-
-/** What commander keeps by the names of flags, by the keys of their options. */
-function valuesByKey(flags: readonly Flag[], typed: Readonly<Record<string, unknown>>): FlagValues {
-  const given = flags.map(({ key, flag }) => [key, typed[new Option(`--${flag}`).attributeName()]] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
-}
-
-/** A flag that is true or false is two options, of which the help shows the first as both: `--[no-]token-shift`. */
-class PairOption extends Option {}
-
-function optionTerm(option: Option): string {
-  return option instanceof PairOption ? option.flags.replace('--', '--[no-]') : option.flags;
-}
-
-function optionsOf(flag: Flag): Option[] {
-  const { flag: name, kind, value, text, fallback, choices } = flag;
-  const several = flag.isList === true ? ` (choices, also several with commas: ${choices.join(', ')})` : '';
-  const told = `${text}${several}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
-  if (kind === 'boolean') {
-    return [
-      new PairOption(`--${name}`, told).helpGroup(flag.group),
-      new Option(`--no-${name}`).helpGroup(flag.group).hideHelp(),
-    ];
-  }
-  if (kind === 'switch') return [new Option(`--${name}`, told).helpGroup(flag.group)];
-  const option = new Option(`--${name} <${value}>`, told).helpGroup(flag.group);
-  if (kind === 'choice' && flag.isList !== true) return [option.choices(choices)];
-  const parse = (word: string, previous?: unknown) => {
-    const parsed = kind === 'number' ? parseNumber(word) : word;
-    if (parsed === undefined) throw new InvalidArgumentError('It is no number.');
-    const all = kind === 'list' ? [...((previous as string[] | undefined) ?? []), parsed] : parsed;
-    const problem = flag.problemOf(all);
-    if (problem !== undefined) throw new InvalidArgumentError(`${problem}.`);
-    return all;
-  };
-  return [option.argParser(parse)];
 }

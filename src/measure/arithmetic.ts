@@ -58,12 +58,17 @@ export function trainingOperations(model: MeasuredModel, length: number): number
   return 3 * forwardOperations(model, length) - frozen;
 }
 
+/** Bytes of what a model remembers of `past` tokens. */
+export function stateBytes(model: Pick<MeasuredModel, 'state'>, past: number): number {
+  const shapes = leavesOf(model.state(1)).map(([, leaf]) => shapeAfter(leaf as StateSpec, past) as readonly number[]);
+  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), 0);
+}
+
 /**
  * Bytes that one token reads when it is generated after `past` others: the weights, the projections and the state. What
  * else it needs, the recent tokens and its part of writing the state, is not counted.
  */
 export function tokenBytes(model: MeasuredModel, past: number): number {
-  const state = leavesOf(model.state(1)).map(([, leaf]) => shapeAfter(leaf as StateSpec, past) as readonly number[]);
-  const shapes = [...shapesRead(model), ...leaves(model.buffers).map(([, shape]) => shape), ...state];
-  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), 0);
+  const shapes = [...shapesRead(model), ...leaves(model.buffers).map(([, shape]) => shape)];
+  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), stateBytes(model, past));
 }
