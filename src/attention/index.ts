@@ -44,6 +44,15 @@ export {
   recommendFeatures,
 } from './recommend.js';
 export { recurrentAttention, recurrentTerms } from './recurrent.js';
+export {
+  type RoutingHybridOptions,
+  type RoutingHybridState,
+  type RoutingOptions,
+  routingAttention,
+  routingHybridAttention,
+} from './routing.js';
+export { centroidLayout, measureCentroids } from './routing-clusters.js';
+export { type RoutingState, routingStateLayout } from './routing-state.js';
 export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';
 export { type AttentionState, attentionStateLayout, emptyLogScale, mergeStates } from './state.js';

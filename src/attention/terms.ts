@@ -9,9 +9,12 @@
 import {
   abs,
   add,
+  and,
   exp,
+  less,
   log,
   maximum,
+  minimum,
   multiply,
   negate,
   or,
@@ -69,6 +72,33 @@ export function divideTerms(first: AttentionTerms, ...others: readonly Attention
     const ofDenominator = negate(sum(multiply(ofNumerator, output), -1, true));
     return [ofNumerator, isOwn === undefined ? ofDenominator : where(isOwn, ofDenominator, scalar(0))];
   })[0]!;
+}
+
+/** Parts are at most all that they are parts of, but for rounding: this keeps rows without any key finite. */
+const largestExponent = 80;
+
+/** The part of an estimate below which what is left of it counts for nothing: some rounding of float32 at scales of e^±100. */
+const smallestRest = 2 ** -12;
+
+/**
+ * The terms of the keys of `all` that are in none of the parts, which are means over sets of its keys, disjoint and weighted by
+ * the same positive features. Where they are nearly all of it, what is left would be rounding: such a row sees no other key.
+ */
+export function withoutParts(all: AttentionTerms, parts: readonly AttentionTerms[]): AttentionTerms {
+  const { numerator, denominator: own, logScale, visible } = all;
+  const denominator = own ?? scalar(1);
+  const weights = parts.map((part) => {
+    const weight = exp(minimum(subtract(part.logScale, logScale), largestExponent));
+    return part.visible === undefined ? weight : where(part.visible, weight, scalar(0));
+  });
+  const rest = weights.reduce((total, weight) => subtract(total, weight), denominator);
+  const isSome = less(multiply(denominator, smallestRest), rest);
+  return {
+    numerator: parts.reduce((total, part, at) => subtract(total, multiply(part.numerator, weights[at]!)), numerator),
+    denominator: rest,
+    logScale,
+    visible: visible === undefined ? isSome : and(visible, isSome),
+  };
 }
 
 /** 1/den; zero for rows that see no key. */

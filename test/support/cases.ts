@@ -174,6 +174,12 @@ export const opCases: readonly OpCase[] = [
     build: ({ table, indices }: { table?: Tensor; indices?: Tensor<'int32'> }) => g.takeRows(table!, indices!),
   },
   {
+    name: 'invertIndices',
+    inputs: { indices: { dtype: 'int32', shape: [5], data: Int32Array.of(3, 0, 6, 1, 4) } },
+    build: ({ indices }: { indices?: Tensor<'int32'> }) => g.invertIndices(indices!, 7),
+    differentiable: false,
+  },
+  {
     name: 'oneHot',
     inputs: { indices },
     build: ({ indices }: { indices?: Tensor<'int32'> }) => g.oneHot(indices!, 5),

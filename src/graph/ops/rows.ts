@@ -3,7 +3,7 @@ import type { Dtype } from '../../base/array.js';
 import type { Dim } from '../../base/dimension.js';
 import { PerformerError } from '../../base/errors.js';
 import { elementCount, type Shape } from '../../base/shape.js';
-import { type AnyTensor, apply, expectDtype, type Op, type Tensor } from '../tensor.js';
+import { type AnyTensor, apply, expectDtype, type Op, shapeError, type Tensor, zeroGradient } from '../tensor.js';
 import { equal } from './compare.js';
 import { range } from './constant.js';
 import { reshape } from './layout.js';
@@ -89,6 +89,38 @@ export function addRows(indices: Tensor<'int32' | 'int64'>, values: Tensor, rows
   expectDtype('addRows', [indices], 'int32', 'int64');
   expectDtype('addRows', [values], 'float32');
   return apply(addRowsOp, [indices, values], { rows });
+}
+
+const invertIndicesOp: Op<{ size: Dim }, 'int32'> = {
+  name: 'invertIndices',
+  infer: ([indices], { size }) => {
+    expectDtype('invertIndices', [indices!], 'int32');
+    if (indices!.shape.length !== 1) throw shapeError('invertIndices', 'one axis', indices!);
+    return [{ dtype: 'int32', shape: [size] }];
+  },
+  evaluate: ([indices], _, { outputShapes }) => {
+    const out = new Float64Array(elementCount(outputShapes[0]!));
+    indices!.data.forEach((index, at) => {
+      out[index] = at;
+    });
+    return [out];
+  },
+  differentiate: zeroGradient,
+  lower: (emitter, [indices], { size }, { inputs: [type] }) => {
+    const at = (value: number) => emitter.constant('int64', [], [value]);
+    const limit = emitter.emit('Reshape', [emitter.shape(type!.shape), emitter.constant('int64', [0], [])]);
+    const numbers = emitter.emit('Cast', [emitter.emit('Range', [at(0), limit, at(1)])], { to: onnxDtypes.int32 });
+    const empty = emitter.emit('Expand', [emitter.constant('int32', [1], [0]), emitter.shape([size])]);
+    return [emitter.emit('ScatterElements', [empty, indices!, numbers], { axis: 0 })];
+  },
+};
+
+/**
+ * Where each index stands: of indices [count] from 0 to size − 1 the place of each number [size], 0 for one that is not among
+ * them, and any of its places for one that is there more than once.
+ */
+export function invertIndices(indices: Tensor<'int32'>, size: Dim): Tensor<'int32'> {
+  return apply(invertIndicesOp, [indices], { size });
 }
 
 /** 1 where the index is the class and 0 elsewhere: [...indices, classes] in float32. */

@@ -1,0 +1,292 @@
+/**
+ * Routing attention (Roy et al. 2021, arXiv 2003.05997): exact softmax attention to the keys of a cluster, which the content
+ * chooses, alone or with FAVOR+ for all other keys under one denominator.
+ *
+ * A query sees the `window` latest keys of the cluster that it asks (routing-clusters.ts), and its own key; where attention is
+ * not causal, those fewer than `window` places away in the order of the cluster, earlier and later ones. Roy et al. give each
+ * cluster its nearest tokens of the whole sequence, equally many, by which a token that comes later decides what an earlier one
+ * sees. With N the keys that a query sees so:
+ *
+ *   alone         o_i = Σ_{j∈N} e^{q_i·k_j/√dim} v_j / Σ_{j∈N} e^{q_i·k_j/√dim}
+ *   with FAVOR+   the same with Σ_j φ(q_i)·φ(k_j) v_j − Σ_{j∈N} φ(q_i)·φ(k_j) v_j, and so without v_j, added to both sums
+ *
+ * So numerator and denominator are unbiased estimates of those of exact attention, where the features are, and their errors
+ * come from the keys outside of N. What remains of the estimate, `withoutParts`, is taken for 0 where it is rounding.
+ */
+import { type Dim, multiplyDims, subtractDims } from '../base/dimension.js';
+import { PerformerError } from '../base/errors.js';
+import type { FeatureMap } from '../features/index.js';
+import {
+  add,
+  and,
+  broadcastTo,
+  cast,
+  concatenate,
+  lessOrEqual,
+  log,
+  matmul,
+  maximum,
+  minimum,
+  multiply,
+  not,
+  range,
+  reshape,
+  scalar,
+  size,
+  slice,
+  subtract,
+  sum,
+  type Tensor,
+  transpose,
+} from '../graph/index.js';
+import { bidirectionalTerms } from './bidirectional.js';
+import { causalTerms } from './causal.js';
+import { groupOf, repeatHeads } from './heads.js';
+import { type AttentionInputs, checkInputs, refuseSequenceWide, swapHeads, withoutHidden } from './layout.js';
+import { membership } from './routing-clusters.js';
+import { type KeyOrder, keyOrder, movedRows, placesIn, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
+import { joinKeys, type RoutingState, routedKeys, stateAfter } from './routing-state.js';
+import type { AttentionState } from './state.js';
+import { type AttentionTerms, divideTerms, withoutParts } from './terms.js';
+import { meanOf, seesSome } from './visible.js';
+import { expectWindow, refuseState } from './window-state.js';
+
+/** What attention that routes by clusters has beside its inputs. */
+export interface RoutingOptions {
+  /** The centroids of the clusters of each key head, [keyHeads, clusters, dim]; `measureCentroids` finds them. */
+  readonly centroids: Tensor;
+  /** Keys of its cluster that a query sees: of causal attention the latest, else those nearer than this on either side. */
+  readonly window: number;
+  readonly isCausal: boolean;
+  /** What was read before these tokens. Causal only. */
+  readonly state?: RoutingState | undefined;
+}
+
+/** Rows [batch, heads, rows, ·] as attention compares them: themselves, and their features where there are some. */
+export interface ComparedRows {
+  readonly rows: Tensor;
+  readonly features?: { readonly values: Tensor; readonly logScale: Tensor } | undefined;
+}
+
+/** The rows of queries or of keys with their features. */
+export function comparedRows(rows: Tensor, map: FeatureMap | undefined, kind: 'query' | 'key'): ComparedRows {
+  if (map === undefined) return { rows };
+  const { values, logScale } = map[kind](rows);
+  return { rows, features: { values, logScale: broadcastTo(logScale ?? scalar(0), [...values.shape.slice(0, 3), 1]) } };
+}
+
+function mapRows({ rows, features }: ComparedRows, move: (x: Tensor) => Tensor): ComparedRows {
+  if (features === undefined) return { rows: move(rows) };
+  return { rows: move(rows), features: { values: move(features.values), logScale: move(features.logScale) } };
+}
+
+/** The terms of some keys that are near, by their exact weights, and by those that features estimate, if there are any. */
+export interface NearTerms {
+  readonly exact: AttentionTerms;
+  readonly estimate?: AttentionTerms | undefined;
+}
+
+function mapTerms({ exact, estimate }: NearTerms, move: (terms: AttentionTerms) => AttentionTerms): NearTerms {
+  return { exact: move(exact), estimate: estimate && move(estimate) };
+}
+
+/** The least product of features whose logarithm is a number. */
+const tiny = 1e-37;
+
+/** The logarithms of what features estimate, from the products of their values. */
+function logEstimate(products: Tensor, ...scales: readonly Tensor[]): Tensor {
+  return scales.reduce((total, scale) => add(total, scale), log(maximum(products, tiny)));
+}
+
+/** The terms of queries [batch, heads, rows, ·] over keys [batch, heads, keys, ·] of which they see some. */
+export function pairTerms(
+  query: ComparedRows,
+  key: ComparedRows,
+  { value, visible }: { readonly value: Tensor; readonly visible: Tensor<'bool'> },
+): NearTerms {
+  const seen = seesSome(visible);
+  const products = (a: Tensor, b: Tensor, scale = 1) => matmul(a, b, { transposeRight: true, scale });
+  const meanBy = (logWeights: Tensor) => meanOf(logWeights, { value, visible, seen, group: 1 });
+  const exact = meanBy(products(query.rows, key.rows, query.rows.staticDim(-1) ** -0.5));
+  if (query.features === undefined || key.features === undefined) return { exact };
+  const scale = transpose(key.features.logScale, [0, 1, 3, 2]);
+  const estimated = products(query.features.values, key.features.values);
+  return { exact, estimate: meanBy(logEstimate(estimated, query.features.logScale, scale)) };
+}
+
+/**
+ * The terms of each query over its own key, where the cluster that it asks does not hold it: rows [batch, heads, length, ·] of
+ * one length, `asked` and `members` [batch, heads, length, clusters].
+ */
+export function ownTerms(
+  query: ComparedRows,
+  key: ComparedRows,
+  { value, asked, members }: { readonly value: Tensor; readonly asked: Tensor; readonly members: Tensor },
+): NearTerms {
+  const product = (a: Tensor, b: Tensor) => sum(multiply(a, b), -1, true);
+  const isHidden = lessOrEqual(sum(members, -1, true), product(asked, members));
+  const terms = (logScale: Tensor): AttentionTerms => ({
+    numerator: swapHeads(value),
+    denominator: undefined,
+    logScale: swapHeads(logScale),
+    visible: swapHeads(not(isHidden)),
+  });
+  const exact = terms(multiply(product(query.rows, key.rows), query.rows.staticDim(-1) ** -0.5));
+  if (query.features === undefined || key.features === undefined) return { exact };
+  const { values, logScale } = query.features;
+  return { exact, estimate: terms(logEstimate(product(values, key.features.values), logScale, key.features.logScale)) };
+}
+
+/** Rows of a tile at most: fewer have dearer products, more leave more of them free. */
+const mostRows = 64;
+
+/** The keys and values, [batch, keyHeads, slots, ·], of the blocks of each tile: [batch·heads, tiles, keys, ·]. */
+function blocksOf(x: Tensor, { blocks, window }: KeyOrder, chosen: Tensor): Tensor {
+  const [batch, keyHeads, , dim] = x.shape as [Dim, Dim, Dim, number];
+  const [, heads, tiles, count] = chosen.shape as [Dim, number, Dim, number];
+  const group = heads / x.staticDim(1);
+  const table = reshape(x, [batch, keyHeads, blocks, window * dim]);
+  const wanted = reshape(chosen, [batch, keyHeads, multiplyDims(multiplyDims(tiles, count), group)]);
+  const found = rowsAt(table, placesIn(wanted, blocks));
+  return reshape(found, [multiplyDims(batch, heads), tiles, count * window, dim]);
+}
+
+/** The terms of queries over the keys of their clusters, as tokens [batch, length, heads, ·]. */
+function clusterTerms(
+  query: ComparedRows,
+  key: ComparedRows,
+  value: Tensor,
+  { order, queries, isCausal }: { readonly order: KeyOrder; readonly queries: QueryOrder; readonly isCausal: boolean },
+): NearTerms {
+  const { window, blocks } = order;
+  const { tiles, block, low, high } = queries;
+  const [batch, heads, length] = query.rows.shape as [Dim, Dim, Dim];
+  const all = multiplyDims(batch, heads);
+  const around = isCausal ? [-1, 0] : [-1, 0, 1];
+  const first = reshape(block, [batch, heads, tiles, 1]);
+  const near = concatenate(around.map((offset) => add(first, offset)), -1); // [batch, heads, tiles, 2 or 3]
+  const chosen = minimum(maximum(near, 0), subtract(size(blocks), 1));
+  const rows = Math.min(window, mostRows);
+  const toTiles = (x: Tensor) =>
+    reshape(movedRows(x, queries.queries, queries.rows), [all, tiles, rows, x.dim(-1)]);
+  const toSlots = (x: Tensor) => blocksOf(movedRows(x, order.keys, order.slots), order, chosen);
+
+  const within = cast(range(window), 'float32');
+  const slot = add(multiply(reshape(near, [all, tiles, around.length, 1]), window), within);
+  const slots = reshape(slot, [all, tiles, 1, around.length * window]);
+  const bound = (x: Tensor) => reshape(rowsAt(reshape(x, [batch, heads, length, 1]), queries.queries), [all, tiles, rows, 1]);
+  const visible = and(lessOrEqual(bound(low), slots), lessOrEqual(slots, bound(high)));
+  const terms = pairTerms(mapRows(query, toTiles), mapRows(key, toSlots), { value: toSlots(value), visible });
+
+  const isSeen = reshape(lessOrEqual(low, high), [batch, heads, length, 1]);
+  const toTokens = (x: Tensor) => {
+    const table = reshape(swapHeads(x), [batch, heads, multiplyDims(tiles, rows), x.dim(-1)]);
+    const isTaken = reshape(queries.isTaken, [...queries.isTaken.shape, 1]);
+    return swapHeads(movedRows(table, queries.rows, queries.queries, isTaken));
+  };
+  return mapTerms(terms, ({ numerator, logScale }) => ({
+    numerator: toTokens(numerator),
+    denominator: undefined,
+    logScale: toTokens(logScale),
+    visible: swapHeads(isSeen),
+  }));
+}
+
+/** The terms of the keys that are near, and of causal attention the state after them. */
+function nearTerms(
+  inputs: AttentionInputs,
+  { centroids, window, isCausal, state }: RoutingOptions,
+  map?: FeatureMap,
+): { readonly near: readonly NearTerms[]; readonly state: RoutingState | undefined } {
+  const group = groupOf(inputs.query, inputs.key);
+  const own = routedKeys(inputs, centroids);
+  const all = state === undefined ? own : joinKeys(state, own);
+  const order = keyOrder(all.members, window);
+  const query = comparedRows(swapHeads(inputs.query), map, 'query');
+  const key = comparedRows(all.key, map, 'key');
+  const asked = membership(query.rows, centroids);
+  const rows = Math.min(window, mostRows);
+  const queries = queryOrder(asked, order, { group, rows, isCausal });
+  const past = subtractDims(all.key.dim(2), query.rows.dim(2));
+  const beside = (x: Tensor) => repeatHeads(slice(x, 2, past), group);
+  const clusters = clusterTerms(query, key, all.value, { order, queries, isCausal });
+  const itself = ownTerms(query, mapRows(key, beside), { value: beside(all.value), asked, members: beside(all.members) });
+  return { near: [clusters, itself], state: isCausal ? stateAfter(all, order) : undefined };
+}
+
+/** Throws SHAPE for inputs or centroids that do not fit, and CONFIG for a window or a state that is none. */
+export function checkRouting(given: AttentionInputs, { centroids, window, isCausal, state }: RoutingOptions): AttentionInputs {
+  checkInputs('routingAttention', given, true);
+  expectWindow('routingAttention', window);
+  if (!isCausal) refuseState('routingAttention', state);
+  const [, , heads, dim] = given.key.shape;
+  if (centroids.rank !== 3 || centroids.dim(0) !== heads || centroids.dim(2) !== dim) {
+    throw new PerformerError(
+      'SHAPE',
+      `routingAttention: expected centroids [${heads}, clusters, ${dim}], as many as key heads and as wide, got ${centroids}.`,
+    );
+  }
+  return withoutHidden(given);
+}
+
+/**
+ * Exact softmax attention to the keys of a cluster, [batch, length, heads, dim] of queries, keys and values of one length, in
+ * time and memory linear in it: the output, and of causal attention the state after it.
+ *
+ * @throws SHAPE for inputs that do not fit; CONFIG for a window that is no positive integer, and for a state of attention that
+ *   is not causal.
+ */
+export function routingAttention(
+  given: AttentionInputs,
+  options: RoutingOptions,
+): { output: Tensor; state: RoutingState | undefined } {
+  const { near, state } = nearTerms(checkRouting(given, options), options);
+  const [first, ...others] = near.map(({ exact }) => exact) as [AttentionTerms, ...AttentionTerms[]];
+  return { output: divideTerms(first, ...others), state };
+}
+
+/** What is kept of the tokens read: the last ones of each cluster as they are, and sums of all. */
+export interface RoutingHybridState<T = Tensor> {
+  readonly near: RoutingState<T>;
+  readonly far: AttentionState<T>;
+}
+
+/** What routing with FAVOR+ for all other keys has beside its inputs. */
+export interface RoutingHybridOptions extends Omit<RoutingOptions, 'state'> {
+  /** Tokens that FAVOR+ reads at once; changes the speed and nothing else. */
+  readonly chunk?: number | undefined;
+  readonly state?: RoutingHybridState | undefined;
+}
+
+/** Throws CONFIG for features whose part in a sum over all keys cannot be taken out of it again. */
+export function expectSeparable(map: FeatureMap): void {
+  refuseSequenceWide('routingHybridAttention', map);
+  const { name, isSigned, usesPosition } = map;
+  if (!isSigned && !usesPosition) return;
+  const wanted = isSigned ? 'features that are positive' : 'features without positions';
+  throw new PerformerError('CONFIG', `routingHybridAttention: expected ${wanted}, got ${name}. Use positive features.`);
+}
+
+/** The output of exact weights for keys that are near, and of those that features estimate for all others. */
+export function divideNear(near: readonly NearTerms[], all: AttentionTerms): Tensor {
+  const rest = withoutParts(all, near.map(({ estimate }) => estimate!));
+  return divideTerms(rest, ...near.map(({ exact }) => exact));
+}
+
+/**
+ * Exact attention to the keys of a cluster and FAVOR+ to all others under one denominator: as `routingAttention`.
+ *
+ * @throws as it does, and CONFIG for features that can be negative, that use positions, or that see the whole sequence.
+ */
+export function routingHybridAttention(
+  given: AttentionInputs,
+  map: FeatureMap,
+  { chunk, state, ...options }: RoutingHybridOptions,
+): { output: Tensor; state: RoutingHybridState | undefined } {
+  expectSeparable(map);
+  const inputs = checkRouting(given, { ...options, state: state?.near });
+  const { near, state: next } = nearTerms(inputs, { ...options, state: state?.near }, map);
+  if (next === undefined) return { output: divideNear(near, bidirectionalTerms(inputs, map)), state: undefined };
+  const far = causalTerms(inputs, map, { chunk, state: state?.far });
+  return { output: divideNear(near, far.terms), state: { near: next, far: far.state } };
+}
