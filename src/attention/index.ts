@@ -52,6 +52,7 @@ export {
   routingHybridAttention,
 } from './routing.js';
 export { centroidLayout, measureCentroids } from './routing-clusters.js';
+export { type RoutingTokenOptions, recurrentRouting, recurrentRoutingHybrid } from './routing-recurrent.js';
 export { type RoutingState, routingStateLayout } from './routing-state.js';
 export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';

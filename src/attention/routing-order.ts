@@ -98,8 +98,9 @@ export interface KeyOrder {
 }
 
 /** The order of keys, given what each is a member of, [batch, keyHeads, keys, clusters], all 0 for a hidden key. */
-export function keyOrder(members: Tensor, window: number): KeyOrder {
+export function keyOrder(members: Tensor, most: number): KeyOrder {
   const [keys, clusters] = [members.dim(2), members.staticDim(3)];
+  const window = typeof keys === 'number' ? Math.min(most, keys) : most; // no cluster has more
   const blocks = addDims(ceilDivide(keys, window), clusters);
   const slotCount = multiplyDims(blocks, window);
   const counts = cumulativeSum(members, 2);

@@ -88,7 +88,7 @@ export function joinKeys({ key, value, isReal }: RoutingState, own: RoutedKeys):
 }
 
 /** The state after all of them: the last `window` keys of each cluster. */
-export function stateAfter({ key, value }: RoutedKeys, { window, keys, first, totals }: KeyOrder): RoutingState {
+export function stateAfter({ key, value }: RoutedKeys, { keys, first, totals }: KeyOrder, window: number): RoutingState {
   const [batch, heads, , clusters] = totals.shape as [Dim, Dim, 1, number];
   const column = (x: Tensor) => reshape(x, [batch, heads, clusters, 1]);
   const rank = add(column(totals), subtract(cast(range(window), 'float32'), window)); // below 0 where there is no such key

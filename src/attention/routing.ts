@@ -75,7 +75,8 @@ export function comparedRows(rows: Tensor, map: FeatureMap | undefined, kind: 'q
   return { rows, features: { values, logScale: broadcastTo(logScale ?? scalar(0), [...values.shape.slice(0, 3), 1]) } };
 }
 
-function mapRows({ rows, features }: ComparedRows, move: (x: Tensor) => Tensor): ComparedRows {
+/** All of them moved in one way. */
+export function mapRows({ rows, features }: ComparedRows, move: (x: Tensor) => Tensor): ComparedRows {
   if (features === undefined) return { rows: move(rows) };
   return { rows: move(rows), features: { values: move(features.values), logScale: move(features.logScale) } };
 }
@@ -139,6 +140,7 @@ export function ownTerms(
 
 /** Rows of a tile at most: fewer have dearer products, more leave more of them free. */
 const mostRows = 64;
+const rowsOfTile = ({ window }: KeyOrder) => Math.min(window, mostRows);
 
 /** The keys and values, [batch, keyHeads, slots, ·], of the blocks of each tile: [batch·heads, tiles, keys, ·]. */
 function blocksOf(x: Tensor, { blocks, window }: KeyOrder, chosen: Tensor): Tensor {
@@ -166,7 +168,7 @@ function clusterTerms(
   const first = reshape(block, [batch, heads, tiles, 1]);
   const near = concatenate(around.map((offset) => add(first, offset)), -1); // [batch, heads, tiles, 2 or 3]
   const chosen = minimum(maximum(near, 0), subtract(size(blocks), 1));
-  const rows = Math.min(window, mostRows);
+  const rows = rowsOfTile(order);
   const toTiles = (x: Tensor) =>
     reshape(movedRows(x, queries.queries, queries.rows), [all, tiles, rows, x.dim(-1)]);
   const toSlots = (x: Tensor) => blocksOf(movedRows(x, order.keys, order.slots), order, chosen);
@@ -205,13 +207,12 @@ function nearTerms(
   const query = comparedRows(swapHeads(inputs.query), map, 'query');
   const key = comparedRows(all.key, map, 'key');
   const asked = membership(query.rows, centroids);
-  const rows = Math.min(window, mostRows);
-  const queries = queryOrder(asked, order, { group, rows, isCausal });
+  const queries = queryOrder(asked, order, { group, rows: rowsOfTile(order), isCausal });
   const past = subtractDims(all.key.dim(2), query.rows.dim(2));
   const beside = (x: Tensor) => repeatHeads(slice(x, 2, past), group);
   const clusters = clusterTerms(query, key, all.value, { order, queries, isCausal });
   const itself = ownTerms(query, mapRows(key, beside), { value: beside(all.value), asked, members: beside(all.members) });
-  return { near: [clusters, itself], state: isCausal ? stateAfter(all, order) : undefined };
+  return { near: [clusters, itself], state: isCausal ? stateAfter(all, order, window) : undefined };
 }
 
 /** Throws SHAPE for inputs or centroids that do not fit, and CONFIG for a window or a state that is none. */

@@ -37,6 +37,8 @@ export type AttentionKind =
   | 'window'
   | 'local-heads'
   | 'clustered'
+  | 'routing'
+  | 'routing-hybrid'
   | 'shared'
   | 'none';
 
@@ -46,8 +48,9 @@ export type AttentionOption =
   | {
       /**
        * favor+ (linear in the length), softmax (exact), hybrid (exact for the nearest tokens, favor+ beyond), window (the
-       * nearest tokens alone), local-heads (some heads with a window), clustered (queries in clusters), shared (with an earlier
-       * layer), none, or a registered kind; favor+ unless given.
+       * nearest tokens alone), local-heads (some heads with a window), clustered (queries in clusters), routing (exact for a
+       * cluster of keys alone), routing-hybrid (favor+ for all other keys), shared (with an earlier layer), none, or a
+       * registered kind; favor+ unless given.
        */
       readonly kind?: Name<AttentionKind> | undefined;
       /** The feature map of kinds that have one. */
@@ -58,6 +61,8 @@ export type AttentionOption =
       readonly exactUpTo?: number | undefined;
       /** Keys that are read exactly, of kinds with a window; 128 unless given. */
       readonly window?: number | undefined;
+      /** Of kinds that route: clusters of keys, of which a query sees one; 16 unless given. */
+      readonly keyClusters?: number | undefined;
       /** Of local-heads: how many see their window alone; 1 unless given. */
       readonly localHeads?: number | undefined;
       /** Of clustered: clusters of a head (64), planes for hashes (32), moves of centers (5), keys that queries weigh themselves (0). */

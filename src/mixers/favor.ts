@@ -18,12 +18,14 @@ import {
   sourceState,
   stateFeatureCount,
 } from '../attention/index.js';
+import type { HostTensor } from '../base/array.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
 import {
   bufferParts,
   type FeatureMapOptions,
   type FeatureMapParts,
+  type FeatureMoments,
   featureCountOf,
   featureMap,
   featureMapChoice,
@@ -215,7 +217,7 @@ function measuredShape({ name }: FeatureMapOptions, keyHeads: number): MeasuredB
       query: groupMoments(rowMoments(query, mask), keyHeads),
       key: rowMoments(key, mask),
     }),
-    buffers: (moments) => ({ shape: shapeFromMoments(name, moments) }),
+    buffers: (moments) => ({ shape: shapeFromMoments(name, moments as FeatureMoments<HostTensor>) }),
   };
 }
 

@@ -3,9 +3,7 @@
  * for each layer, so that layers may differ. A family of mixers is one record with the options that choose it.
  */
 import type * as z from 'zod';
-import type { HostTensor } from '../base/array.js';
 import type { AttendedRows, Branch, SourceContext, Weights } from '../blocks/index.js';
-import type { FeatureMoments } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { QueryKeyNorm } from './query-key-norm.js';
 
@@ -57,10 +55,10 @@ export interface MixerOperations {
 export interface MeasuredBuffers {
   /** The buffers that are measured. */
   readonly names: readonly string[];
-  /** The moments of what a layer compares in a batch. */
-  moments(attended: AttendedRows, mask: Tensor<'bool'> | undefined): FeatureMoments;
-  /** The buffers that follow from such moments, which take the place of those that the mixer has. */
-  buffers(moments: FeatureMoments<HostTensor>): object;
+  /** What is measured of what a layer compares in a batch: a tree of tensors, of arrays once it has run. */
+  moments(attended: AttendedRows, mask: Tensor<'bool'> | undefined): object;
+  /** The buffers that follow from that, which take the place of those that the mixer has. */
+  buffers(moments: object): object;
 }
 
 /** What lets the tokens of a layer see each other: a branch with traits. */

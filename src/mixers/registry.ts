@@ -8,6 +8,7 @@ import { hybridMixer } from './hybrid.js';
 import { localHeadsMixer } from './local-heads.js';
 import type { AnyMixerFamily, CrossMixer, Mixer, MixerFamily, MixerSizes, ProblemSizes } from './mixer.js';
 import { noMixer } from './none.js';
+import { routingHybridMixer, routingMixer } from './routing.js';
 import { sharedMixer } from './shared.js';
 import { softmaxMixer } from './softmax.js';
 import { windowMixer } from './window.js';
@@ -19,6 +20,8 @@ const builtIn = [
   windowMixer,
   localHeadsMixer,
   clusteredMixer,
+  routingMixer,
+  routingHybridMixer,
   sharedMixer,
   noMixer,
 ] as const;

@@ -1,11 +1,9 @@
 /**
  * Buffers that are measured, in training: the shapes of features that follow the moments of queries and keys (FAVOR++,
- * FAVOR#). The moments are those of one batch, and stay as they are until they are measured again, so that no token sees
- * a later one through them.
+ * FAVOR#), and the centroids of keys (routing). What is measured is that of one batch, and stays as it is until it is measured
+ * again, so that no token sees a later one through it.
  */
-import type { HostTensor } from '../base/array.js';
 import type { Engine } from '../engine/index.js';
-import type { FeatureMoments } from '../features/index.js';
 import { type AnyTensor, specsOf } from '../graph/index.js';
 import { type Model, mapMixerBuffers } from '../models/index.js';
 import type { Batch, Task } from '../tasks/index.js';
@@ -38,7 +36,7 @@ export async function compileMoments(engine: Engine, task: Task): Promise<Compil
   return {
     async run({ params, buffers, batch }) {
       const { layers } = await measure.run([params, buffers, { batch }]);
-      const moments = layers as readonly (FeatureMoments<HostTensor> | undefined)[];
+      const moments = layers as readonly (object | undefined)[];
       return mapMixerBuffers(model, buffers, (own, mixer, layer) => {
         const found = moments[layer];
         return found === undefined ? own : { ...own, ...mixer.measured?.buffers(found) };

@@ -21,6 +21,14 @@ const mixers: Readonly<Record<string, object>> = {
   },
   'a window': { attention: { kind: 'window', window: 3 } },
   'local heads': { attention: { kind: 'local-heads', window: 3, features: { featureCount: 8 } } },
+  'clusters of keys': { attention: { kind: 'routing', keyClusters: 3, window: 3 } },
+  'clusters of keys and FAVOR+': {
+    attention: { kind: 'routing-hybrid', keyClusters: 3, window: 3, features: { featureCount: 8 } },
+  },
+  'clusters of keys and FAVOR+ with one key head': {
+    attention: { kind: 'routing-hybrid', keyClusters: 2, window: 2, features: 'hedgehog' },
+    keyHeads: 1,
+  },
   'exact attention': { attention: 'softmax' },
   'exact attention with one key head': { attention: 'softmax', keyHeads: 1 },
   'no attention': { attention: 'none' },

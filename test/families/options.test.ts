@@ -6,6 +6,7 @@ import { describe } from 'vitest';
 import { conforms, randomModel } from '../support/model-conformance.js';
 
 const favor = { features: { featureCount: 8 } };
+const routed = { kind: 'routing-hybrid', keyClusters: 3, window: 2 };
 const hedgehog = { features: 'hedgehog' };
 const clustered = { kind: 'clustered', clusters: 3, hashBits: 5, topK: 2 };
 const shared = { kind: 'shared' };
@@ -41,6 +42,9 @@ const cases = [
   [text, { attention: [{ kind: 'local-heads', window: 3, ...favor }, shared], norm: 'rms' }],
   [text, { attention: [{ kind: 'hybrid', window: 3, ...favor }, shared], activation: 'swiglu' }],
   [text, { attention: [favor, 'none'], norm: 'scale' }],
+  [text, { attention: [{ ...routed, ...favor }, shared], queryKeyNorm: 'unit', norm: 'rms' }],
+  [text, { attention: ['routing', { ...routed, ...favor }], reversible: true, keyHeads: 1, positions: axial }],
+  [encoder, { attention: [{ ...routed, ...favor }, shared], reversible: true, activation: 'swiglu' }],
   [encoder, { attention: [favor, 'softmax'], norm: 'rms' }],
   [encoder, { norm: 'rezero', activation: 'squared-relu', positions: axial, qkvBias: true, attention: favor }],
   [encoder, { norm: { kind: 'scale', placement: 'post' }, activation: 'glu', positions: 'sinusoidal' }],
