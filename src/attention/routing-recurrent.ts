@@ -1,19 +1,26 @@
 /** Attention that routes by clusters (routing.ts), one token at a time after a state. */
 import type { Dim } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
-import { broadcastTo, cast, concatenate, less, oneHot, reshape, scalar, slice, type Tensor, where } from '../graph/index.js';
+import {
+  broadcastTo,
+  cast,
+  concatenate,
+  less,
+  oneHot,
+  reshape,
+  scalar,
+  slice,
+  type Tensor,
+  where,
+} from '../graph/index.js';
 import { gatherHeads, groupOf, repeatHeads, splitHeads } from './heads.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
+import { comparedRows, mapRows, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
 import { recurrentTerms } from './recurrent.js';
 import {
   checkRouting,
-  comparedRows,
   divideNear,
   expectSeparable,
-  mapRows,
-  type NearTerms,
-  ownTerms,
-  pairTerms,
   type RoutingHybridState,
   type RoutingOptions,
 } from './routing.js';

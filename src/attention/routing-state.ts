@@ -62,7 +62,11 @@ export interface RoutedKeys {
 
 /** Those of tokens [batch, length, keyHeads, ·]. */
 export function routedKeys(
-  { key, value, keyMask }: { readonly key: Tensor; readonly value: Tensor; readonly keyMask?: Tensor<'bool'> | undefined },
+  {
+    key,
+    value,
+    keyMask,
+  }: { readonly key: Tensor; readonly value: Tensor; readonly keyMask?: Tensor<'bool'> | undefined },
   centroids: Tensor,
 ): RoutedKeys {
   const rows = swapHeads(key);
@@ -76,8 +80,7 @@ export function routedKeys(
 export function joinKeys({ key, value, isReal }: RoutingState, own: RoutedKeys): RoutedKeys {
   const [batch, heads, clusters, window] = isReal.shape as [Dim, Dim, number, number];
   const isThere = less(0, reshape(isReal, [batch, heads, clusters, window, 1]));
-  const rows = (x: Tensor) =>
-    reshape(where(isThere, x, scalar(0)), [batch, heads, clusters * window, x.dim(-1)]);
+  const rows = (x: Tensor) => reshape(where(isThere, x, scalar(0)), [batch, heads, clusters * window, x.dim(-1)]);
   const isOwn = equal(reshape(range(clusters), [clusters, 1, 1]), range(clusters)); // [clusters, 1, clusters]
   const members = rows(broadcastTo(cast(isOwn, 'float32'), [batch, heads, clusters, window, clusters]));
   return {
@@ -88,7 +91,11 @@ export function joinKeys({ key, value, isReal }: RoutingState, own: RoutedKeys):
 }
 
 /** The state after all of them: the last `window` keys of each cluster. */
-export function stateAfter({ key, value }: RoutedKeys, { keys, first, totals }: KeyOrder, window: number): RoutingState {
+export function stateAfter(
+  { key, value }: RoutedKeys,
+  { keys, first, totals }: KeyOrder,
+  window: number,
+): RoutingState {
   const [batch, heads, , clusters] = totals.shape as [Dim, Dim, 1, number];
   const column = (x: Tensor) => reshape(x, [batch, heads, clusters, 1]);
   const rank = add(column(totals), subtract(cast(range(window), 'float32'), window)); // below 0 where there is no such key

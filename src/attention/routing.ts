@@ -19,25 +19,21 @@ import type { FeatureMap } from '../features/index.js';
 import {
   add,
   and,
-  broadcastTo,
   cast,
   concatenate,
   lessOrEqual,
-  log,
   matmul,
   maximum,
   minimum,
   multiply,
-  not,
+  oneHot,
   range,
   reshape,
-  scalar,
   size,
   slice,
   subtract,
-  sum,
   type Tensor,
-  transpose,
+  withGradient,
 } from '../graph/index.js';
 import { bidirectionalTerms } from './bidirectional.js';
 import { causalTerms } from './causal.js';
@@ -45,10 +41,10 @@ import { groupOf, repeatHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, refuseSequenceWide, swapHeads, withoutHidden } from './layout.js';
 import { membership } from './routing-clusters.js';
 import { type KeyOrder, keyOrder, movedRows, placesIn, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
+import { comparedRows, type ComparedRows, mapRows, mapTerms, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
 import { joinKeys, type RoutingState, routedKeys, stateAfter } from './routing-state.js';
 import type { AttentionState } from './state.js';
 import { type AttentionTerms, divideTerms, withoutParts } from './terms.js';
-import { meanOf, seesSome } from './visible.js';
 import { expectWindow, refuseState } from './window-state.js';
 
 /** What attention that routes by clusters has beside its inputs. */
@@ -62,94 +58,27 @@ export interface RoutingOptions {
   readonly state?: RoutingState | undefined;
 }
 
-/** Rows [batch, heads, rows, ·] as attention compares them: themselves, and their features where there are some. */
-export interface ComparedRows {
-  readonly rows: Tensor;
-  readonly features?: { readonly values: Tensor; readonly logScale: Tensor } | undefined;
-}
-
-/** The rows of queries or of keys with their features. */
-export function comparedRows(rows: Tensor, map: FeatureMap | undefined, kind: 'query' | 'key'): ComparedRows {
-  if (map === undefined) return { rows };
-  const { values, logScale } = map[kind](rows);
-  return { rows, features: { values, logScale: broadcastTo(logScale ?? scalar(0), [...values.shape.slice(0, 3), 1]) } };
-}
-
-/** All of them moved in one way. */
-export function mapRows({ rows, features }: ComparedRows, move: (x: Tensor) => Tensor): ComparedRows {
-  if (features === undefined) return { rows: move(rows) };
-  return { rows: move(rows), features: { values: move(features.values), logScale: move(features.logScale) } };
-}
-
-/** The terms of some keys that are near, by their exact weights, and by those that features estimate, if there are any. */
-export interface NearTerms {
-  readonly exact: AttentionTerms;
-  readonly estimate?: AttentionTerms | undefined;
-}
-
-function mapTerms({ exact, estimate }: NearTerms, move: (terms: AttentionTerms) => AttentionTerms): NearTerms {
-  return { exact: move(exact), estimate: estimate && move(estimate) };
-}
-
-/** The least product of features whose logarithm is a number. */
-const tiny = 1e-37;
-
-/** The logarithms of what features estimate, from the products of their values. */
-function logEstimate(products: Tensor, ...scales: readonly Tensor[]): Tensor {
-  return scales.reduce((total, scale) => add(total, scale), log(maximum(products, tiny)));
-}
-
-/** The terms of queries [batch, heads, rows, ·] over keys [batch, heads, keys, ·] of which they see some. */
-export function pairTerms(
-  query: ComparedRows,
-  key: ComparedRows,
-  { value, visible }: { readonly value: Tensor; readonly visible: Tensor<'bool'> },
-): NearTerms {
-  const seen = seesSome(visible);
-  const products = (a: Tensor, b: Tensor, scale = 1) => matmul(a, b, { transposeRight: true, scale });
-  const meanBy = (logWeights: Tensor) => meanOf(logWeights, { value, visible, seen, group: 1 });
-  const exact = meanBy(products(query.rows, key.rows, query.rows.staticDim(-1) ** -0.5));
-  if (query.features === undefined || key.features === undefined) return { exact };
-  const scale = transpose(key.features.logScale, [0, 1, 3, 2]);
-  const estimated = products(query.features.values, key.features.values);
-  return { exact, estimate: meanBy(logEstimate(estimated, query.features.logScale, scale)) };
-}
-
-/**
- * The terms of each query over its own key, where the cluster that it asks does not hold it: rows [batch, heads, length, ·] of
- * one length, `asked` and `members` [batch, heads, length, clusters].
- */
-export function ownTerms(
-  query: ComparedRows,
-  key: ComparedRows,
-  { value, asked, members }: { readonly value: Tensor; readonly asked: Tensor; readonly members: Tensor },
-): NearTerms {
-  const product = (a: Tensor, b: Tensor) => sum(multiply(a, b), -1, true);
-  const isHidden = lessOrEqual(sum(members, -1, true), product(asked, members));
-  const terms = (logScale: Tensor): AttentionTerms => ({
-    numerator: swapHeads(value),
-    denominator: undefined,
-    logScale: swapHeads(logScale),
-    visible: swapHeads(not(isHidden)),
-  });
-  const exact = terms(multiply(product(query.rows, key.rows), query.rows.staticDim(-1) ** -0.5));
-  if (query.features === undefined || key.features === undefined) return { exact };
-  const { values, logScale } = query.features;
-  return { exact, estimate: terms(logEstimate(product(values, key.features.values), logScale, key.features.logScale)) };
-}
-
 /** Rows of a tile at most: fewer have dearer products, more leave more of them free. */
 const mostRows = 64;
 const rowsOfTile = ({ window }: KeyOrder) => Math.min(window, mostRows);
 
-/** The keys and values, [batch, keyHeads, slots, ·], of the blocks of each tile: [batch·heads, tiles, keys, ·]. */
+/** Blocks of a head at most whose gradients are added up by a product with the one-hot choices, whose cost goes with them. */
+const mostSummed = 256;
+
+/** What stands in slots, [batch, keyHeads, slots, ·], of the blocks of each tile: [batch·heads, tiles, keys, ·]. */
 function blocksOf(x: Tensor, { blocks, window }: KeyOrder, chosen: Tensor): Tensor {
   const [batch, keyHeads, , dim] = x.shape as [Dim, Dim, Dim, number];
   const [, heads, tiles, count] = chosen.shape as [Dim, number, Dim, number];
   const group = heads / x.staticDim(1);
   const table = reshape(x, [batch, keyHeads, blocks, window * dim]);
   const wanted = reshape(chosen, [batch, keyHeads, multiplyDims(multiplyDims(tiles, count), group)]);
-  const found = rowsAt(table, placesIn(wanted, blocks));
+  const plain = rowsAt(table, placesIn(wanted, blocks));
+  const found =
+    typeof blocks === 'number' && blocks <= mostSummed
+      ? withGradient([table], [plain], ([g]) => {
+          return [matmul(oneHot(cast(wanted, 'int32'), blocks), g!, { transposeLeft: true })];
+        })[0]
+      : plain;
   return reshape(found, [multiplyDims(batch, heads), tiles, count * window, dim]);
 }
 
@@ -166,17 +95,20 @@ function clusterTerms(
   const all = multiplyDims(batch, heads);
   const around = isCausal ? [-1, 0] : [-1, 0, 1];
   const first = reshape(block, [batch, heads, tiles, 1]);
-  const near = concatenate(around.map((offset) => add(first, offset)), -1); // [batch, heads, tiles, 2 or 3]
+  const near = concatenate(
+    around.map((offset) => add(first, offset)),
+    -1,
+  ); // [batch, heads, tiles, 2 or 3]
   const chosen = minimum(maximum(near, 0), subtract(size(blocks), 1));
   const rows = rowsOfTile(order);
-  const toTiles = (x: Tensor) =>
-    reshape(movedRows(x, queries.queries, queries.rows), [all, tiles, rows, x.dim(-1)]);
+  const toTiles = (x: Tensor) => reshape(movedRows(x, queries.queries, queries.rows), [all, tiles, rows, x.dim(-1)]);
   const toSlots = (x: Tensor) => blocksOf(movedRows(x, order.keys, order.slots), order, chosen);
 
   const within = cast(range(window), 'float32');
   const slot = add(multiply(reshape(near, [all, tiles, around.length, 1]), window), within);
   const slots = reshape(slot, [all, tiles, 1, around.length * window]);
-  const bound = (x: Tensor) => reshape(rowsAt(reshape(x, [batch, heads, length, 1]), queries.queries), [all, tiles, rows, 1]);
+  const bound = (x: Tensor) =>
+    reshape(rowsAt(reshape(x, [batch, heads, length, 1]), queries.queries), [all, tiles, rows, 1]);
   const visible = and(lessOrEqual(bound(low), slots), lessOrEqual(slots, bound(high)));
   const terms = pairTerms(mapRows(query, toTiles), mapRows(key, toSlots), { value: toSlots(value), visible });
 
@@ -211,12 +143,19 @@ function nearTerms(
   const past = subtractDims(all.key.dim(2), query.rows.dim(2));
   const beside = (x: Tensor) => repeatHeads(slice(x, 2, past), group);
   const clusters = clusterTerms(query, key, all.value, { order, queries, isCausal });
-  const itself = ownTerms(query, mapRows(key, beside), { value: beside(all.value), asked, members: beside(all.members) });
+  const itself = ownTerms(query, mapRows(key, beside), {
+    value: beside(all.value),
+    asked,
+    members: beside(all.members),
+  });
   return { near: [clusters, itself], state: isCausal ? stateAfter(all, order, window) : undefined };
 }
 
 /** Throws SHAPE for inputs or centroids that do not fit, and CONFIG for a window or a state that is none. */
-export function checkRouting(given: AttentionInputs, { centroids, window, isCausal, state }: RoutingOptions): AttentionInputs {
+export function checkRouting(
+  given: AttentionInputs,
+  { centroids, window, isCausal, state }: RoutingOptions,
+): AttentionInputs {
   checkInputs('routingAttention', given, true);
   expectWindow('routingAttention', window);
   if (!isCausal) refuseState('routingAttention', state);
@@ -270,7 +209,10 @@ export function expectSeparable(map: FeatureMap): void {
 
 /** The output of exact weights for keys that are near, and of those that features estimate for all others. */
 export function divideNear(near: readonly NearTerms[], all: AttentionTerms): Tensor {
-  const rest = withoutParts(all, near.map(({ estimate }) => estimate!));
+  const rest = withoutParts(
+    all,
+    near.map(({ estimate }) => estimate!),
+  );
   return divideTerms(rest, ...near.map(({ exact }) => exact));
 }
 

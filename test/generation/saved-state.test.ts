@@ -23,6 +23,7 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'no token shift': { tokenShift: false },
   'exact attention': { attention: 'softmax' },
   'an exact window and FAVOR+': { attention: { kind: 'hybrid', window: 20 } },
+  'clusters of keys and FAVOR+': { attention: { kind: 'routing-hybrid', keyClusters: 4, window: 8 } },
   'exact and favor+ attention in turns': { attention: ['softmax', 'favor+'] },
 };
 

@@ -32,6 +32,9 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   },
   'an exact window and FAVOR+': { attention: { kind: 'hybrid', window: 20, features: { featureCount: 32 } } },
   'a window': { attention: { kind: 'window', window: 20 } },
+  'clusters of keys and FAVOR+': {
+    attention: { kind: 'routing-hybrid', keyClusters: 4, window: 8, features: { featureCount: 32 } },
+  },
   'local heads': { attention: { kind: 'local-heads', window: 20, features: { featureCount: 32 } } },
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
 };
@@ -79,19 +82,23 @@ describe.each(Object.entries(variants))('with %s', (_, options) => {
 describe('every step from the first token', () => {
   const gates = { forgetting: 'gates' } as const;
   const hybrid = { kind: 'hybrid', window: 10 } as const;
+  const routing = { kind: 'routing', keyClusters: 4, window: 10 } as const;
 
-  test.each(['favor+', 'softmax', gates, hybrid] as const)('equals the parallel form with %j', async (attention) => {
-    const model = randomModel({ attention });
-    const tokens = drawTokens(300);
-    const expected = await parallelLogits(engine, model, tokens);
-    const session = await sessionOf(engine, model);
-    for (let at = 0; at < tokens.length; at++) {
-      expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
-    }
-    await session.dispose();
-  });
+  test.each(['favor+', 'softmax', gates, hybrid, routing] as const)(
+    'equals the parallel form with %j',
+    async (attention) => {
+      const model = randomModel({ attention });
+      const tokens = drawTokens(300);
+      const expected = await parallelLogits(engine, model, tokens);
+      const session = await sessionOf(engine, model);
+      for (let at = 0; at < tokens.length; at++) {
+        expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
+      }
+      await session.dispose();
+    },
+  );
 
-  test.each(['favor+', 'softmax', gates, hybrid] as const)(
+  test.each(['favor+', 'softmax', gates, hybrid, routing] as const)(
     'and every prompt agrees with the oracle with %j',
     async (attention) => {
       const model = randomModel({ attention, depth: 1 });
@@ -113,34 +120,35 @@ describe('rows of a batch', () => {
   const prompts = [drawTokens(5, 1), drawTokens(50, 2), drawTokens(16, 3), drawTokens(33, 4)];
   const further = [new Int32Array(0), drawTokens(20, 5), drawTokens(1, 6), new Int32Array(0)];
 
-  test.each([{}, { attention: { kind: 'hybrid', window: 10 } } as const])(
-    'of different lengths give what each gives alone, with %j',
-    async (options) => {
-      const model = randomModel(options);
-      const session = await sessionOf(engine, model, { batch: 4, readChunk: 16 });
-      const alone = await Promise.all(prompts.map(() => sessionOf(engine, model)));
-      const compare = async (logits: Float32Array, own: (index: number) => Promise<Float32Array>, what: string) => {
-        for (const [index] of alone.entries()) {
-          expectClose(logits.subarray(index * 256, (index + 1) * 256), await own(index), `${what}, row ${index}`);
-        }
-      };
-      await compare(await session.read(prompts), (index) => alone[index]!.read(prompts[index]!), 'prompts');
-      await compare(
-        await session.step(Int32Array.of(9, 8, 7, 6)),
-        (at) => alone[at]!.step(Int32Array.of(9 - at)),
-        'step',
-      );
-      await compare(await session.read(further), (index) => alone[index]!.read(further[index]!), 'further');
-      await compare(
-        await session.step(Int32Array.of(9, 8, 7, 6)),
-        (at) => alone[at]!.step(Int32Array.of(9 - at)),
-        'step',
-      );
-      expect([...session.position]).toEqual([7, 72, 19, 35]);
-      expect(session.seenTokens(2)).toEqual([...new Set([...prompts[2]!, ...further[2]!, 7])].sort((a, b) => a - b));
-      await Promise.all([session, ...alone].map((each) => each.dispose()));
-    },
-  );
+  test.each([
+    {},
+    { attention: { kind: 'hybrid', window: 10 } } as const,
+    { attention: { kind: 'routing-hybrid', keyClusters: 4, window: 10 } } as const,
+  ])('of different lengths give what each gives alone, with %j', async (options) => {
+    const model = randomModel(options);
+    const session = await sessionOf(engine, model, { batch: 4, readChunk: 16 });
+    const alone = await Promise.all(prompts.map(() => sessionOf(engine, model)));
+    const compare = async (logits: Float32Array, own: (index: number) => Promise<Float32Array>, what: string) => {
+      for (const [index] of alone.entries()) {
+        expectClose(logits.subarray(index * 256, (index + 1) * 256), await own(index), `${what}, row ${index}`);
+      }
+    };
+    await compare(await session.read(prompts), (index) => alone[index]!.read(prompts[index]!), 'prompts');
+    await compare(
+      await session.step(Int32Array.of(9, 8, 7, 6)),
+      (at) => alone[at]!.step(Int32Array.of(9 - at)),
+      'step',
+    );
+    await compare(await session.read(further), (index) => alone[index]!.read(further[index]!), 'further');
+    await compare(
+      await session.step(Int32Array.of(9, 8, 7, 6)),
+      (at) => alone[at]!.step(Int32Array.of(9 - at)),
+      'step',
+    );
+    expect([...session.position]).toEqual([7, 72, 19, 35]);
+    expect(session.seenTokens(2)).toEqual([...new Set([...prompts[2]!, ...further[2]!, 7])].sort((a, b) => a - b));
+    await Promise.all([session, ...alone].map((each) => each.dispose()));
+  });
 
   test('of one length may use exact attention, others may not', async () => {
     const exact = randomModel({ attention: 'softmax' });

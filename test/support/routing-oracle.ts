@@ -51,7 +51,11 @@ export function routingOracle(
     for (let head = 0; head < heads; head++) {
       const keyHead = Math.floor((head * keyHeads) / heads);
       const own = all.slice(keyHead * centroids.shape[1]!, (keyHead + 1) * centroids.shape[1]!);
-      const [queries, keys, values] = [vectorsOf(query, item, head), vectorsOf(key, item, keyHead), vectorsOf(value, item, keyHead)];
+      const [queries, keys, values] = [
+        vectorsOf(query, item, head),
+        vectorsOf(key, item, keyHead),
+        vectorsOf(value, item, keyHead),
+      ];
       const isShown = (position: number) => keyMask?.data[item * length + position] !== 0;
       const clusters = keys.map((x, position) => (isShown(position) ? nearest(x, own) : undefined));
       const encoded = frequencies && keys.map((x) => logFeatures(x, frequencies));
