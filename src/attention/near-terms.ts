@@ -6,6 +6,7 @@ import type { FeatureMap } from '../features/index.js';
 import {
   add,
   broadcastTo,
+  concatenate,
   lessOrEqual,
   log,
   matmul,
@@ -38,6 +39,15 @@ export function comparedRows(rows: Tensor, map: FeatureMap | undefined, kind: 'q
 export function mapRows({ rows, features }: ComparedRows, move: (x: Tensor) => Tensor): ComparedRows {
   if (features === undefined) return { rows: move(rows) };
   return { rows: move(rows), features: { values: move(features.values), logScale: move(features.logScale) } };
+}
+
+/** Rows and those after them. */
+export function joinRows(first: ComparedRows, second: ComparedRows): ComparedRows {
+  const both = (a: Tensor, b: Tensor) => concatenate([a, b], 2);
+  const rows = both(first.rows, second.rows);
+  if (first.features === undefined || second.features === undefined) return { rows };
+  const [a, b] = [first.features, second.features];
+  return { rows, features: { values: both(a.values, b.values), logScale: both(a.logScale, b.logScale) } };
 }
 
 /** The terms of some keys that are near, by their exact weights, and by those that features estimate, if there are any. */

@@ -76,18 +76,20 @@ export function routedKeys(
   return { key: rows, value: swapHeads(value), members };
 }
 
-/** Those of a state, cluster by cluster, and of the tokens after it. */
-export function joinKeys({ key, value, isReal }: RoutingState, own: RoutedKeys): RoutedKeys {
+/** Those of a state, cluster by cluster. */
+export function stateKeys({ key, value, isReal }: RoutingState): RoutedKeys {
   const [batch, heads, clusters, window] = isReal.shape as [Dim, Dim, number, number];
   const isThere = less(0, reshape(isReal, [batch, heads, clusters, window, 1]));
   const rows = (x: Tensor) => reshape(where(isThere, x, scalar(0)), [batch, heads, clusters * window, x.dim(-1)]);
   const isOwn = equal(reshape(range(clusters), [clusters, 1, 1]), range(clusters)); // [clusters, 1, clusters]
-  const members = rows(broadcastTo(cast(isOwn, 'float32'), [batch, heads, clusters, window, clusters]));
-  return {
-    key: concatenate([rows(key), own.key], 2),
-    value: concatenate([rows(value), own.value], 2),
-    members: concatenate([members, own.members], 2),
-  };
+  const members = broadcastTo(cast(isOwn, 'float32'), [batch, heads, clusters, window, clusters]);
+  return { key: rows(key), value: rows(value), members: rows(members) };
+}
+
+/** Keys and those after them. */
+export function joinKeys(first: RoutedKeys, second: RoutedKeys): RoutedKeys {
+  const both = (name: keyof RoutedKeys) => concatenate([first[name], second[name]], 2);
+  return { key: both('key'), value: both('value'), members: both('members') };
 }
 
 /** The state after all of them: the last `window` keys of each cluster. */

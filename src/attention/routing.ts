@@ -13,7 +13,7 @@
  * So numerator and denominator are unbiased estimates of those of exact attention, where the features are, and their errors
  * come from the keys outside of N. What remains of the estimate, `withoutParts`, is taken for 0 where it is rounding.
  */
-import { type Dim, multiplyDims, subtractDims } from '../base/dimension.js';
+import { type Dim, multiplyDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { FeatureMap } from '../features/index.js';
 import {
@@ -30,7 +30,6 @@ import {
   range,
   reshape,
   size,
-  slice,
   subtract,
   type Tensor,
   withGradient,
@@ -41,8 +40,8 @@ import { groupOf, repeatHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, refuseSequenceWide, swapHeads, withoutHidden } from './layout.js';
 import { membership } from './routing-clusters.js';
 import { type KeyOrder, keyOrder, movedRows, placesIn, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
-import { comparedRows, type ComparedRows, mapRows, mapTerms, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
-import { joinKeys, type RoutingState, routedKeys, stateAfter } from './routing-state.js';
+import { type ComparedRows, comparedRows, joinRows, mapRows, mapTerms, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
+import { joinKeys, type RoutingState, routedKeys, stateAfter, stateKeys } from './routing-state.js';
 import type { AttentionState } from './state.js';
 import { type AttentionTerms, divideTerms, withoutParts } from './terms.js';
 import { expectWindow, refuseState } from './window-state.js';
@@ -134,21 +133,21 @@ function nearTerms(
 ): { readonly near: readonly NearTerms[]; readonly state: RoutingState | undefined } {
   const group = groupOf(inputs.query, inputs.key);
   const own = routedKeys(inputs, centroids);
-  const all = state === undefined ? own : joinKeys(state, own);
+  const ownKey = comparedRows(own.key, map, 'key');
+  const before = state && stateKeys(state);
+  const all = before === undefined ? own : joinKeys(before, own);
+  const key = before === undefined ? ownKey : joinRows(comparedRows(before.key, map, 'key'), ownKey);
   const order = keyOrder(all.members, window);
   const query = comparedRows(swapHeads(inputs.query), map, 'query');
-  const key = comparedRows(all.key, map, 'key');
   const asked = membership(query.rows, centroids);
   const queries = queryOrder(asked, order, { group, rows: rowsOfTile(order), isCausal });
-  const past = subtractDims(all.key.dim(2), query.rows.dim(2));
-  const beside = (x: Tensor) => repeatHeads(slice(x, 2, past), group);
   const clusters = clusterTerms(query, key, all.value, { order, queries, isCausal });
-  const itself = ownTerms(query, mapRows(key, beside), {
-    value: beside(all.value),
-    asked,
-    members: beside(all.members),
-  });
-  return { near: [clusters, itself], state: isCausal ? stateAfter(all, order, window) : undefined };
+  const ofHeads = (x: Tensor) => repeatHeads(x, group);
+  const beside = { value: ofHeads(own.value), asked, members: ofHeads(own.members) };
+  return {
+    near: [clusters, ownTerms(query, mapRows(ownKey, ofHeads), beside)],
+    state: isCausal ? stateAfter(all, order, window) : undefined,
+  };
 }
 
 /** Throws SHAPE for inputs or centroids that do not fit, and CONFIG for a window or a state that is none. */

@@ -143,27 +143,31 @@ describe('reading on', () => {
 
   it.each(engines)('carries gradients through states on $name', async (on) => {
     const weight = normal('loss', [batch, length, heads, dim]);
-    const gradients = (isCut: boolean) => (given: Given & { readonly weight: g.Tensor }) => {
+    const both = { first: cutInputs(unmasked, 0, 50), second: cutInputs(unmasked, 50, length) };
+    type Parts = Record<'first' | 'second', AttentionInputs>;
+    type Loss = Pick<Tokens, 'projection' | 'centroids'> & { readonly weight: g.Tensor };
+    const lossOf = (output: g.Tensor, { weight: loss }: Loss) => g.sum(g.multiply(output, loss));
+    const atOnce = (given: Loss & { readonly tokens: AttentionInputs }) => {
       const { query, key, value } = given.tokens;
-      const part = (start: number, end: number) => ({
-        query: g.slice(query, 1, start, end),
-        key: g.slice(key, 1, start, end),
-        value: g.slice(value, 1, start, end),
-      });
-      const read = () => {
-        const first = whole({ ...given, tokens: part(0, 50) });
-        const second = whole({ ...given, tokens: part(50, length), state: first.state! });
-        return g.concatenate([first.output, second.output], 1);
-      };
-      const output = isCut ? read() : whole(given).output;
-      return g.gradient(g.sum(g.multiply(output, given.weight)), { query, key, value });
+      return g.gradient(lossOf(whole(given).output, given), { query, key, value });
     };
-    const given = { tokens: unmasked, weight };
-    const expected = await run(oracle, gradients(false) as never, given);
-    const got = await run(on.engine, gradients(true) as never, given);
+    const cut = (given: Loss & { readonly tokens: Parts }) => {
+      const { first, second } = given.tokens;
+      const one = whole({ ...given, tokens: first });
+      const two = whole({ ...given, tokens: second, state: one.state! });
+      return g.gradient(lossOf(g.concatenate([one.output, two.output], 1), given), { first, second });
+    };
+    const expected = (await run(oracle, atOnce as never, { tokens: unmasked, weight })) as never as Record<
+      string,
+      HostTensor
+    >;
+    const got = (await run(on.engine, cut as never, { tokens: both, weight })) as never as Record<
+      string,
+      Record<string, HostTensor>
+    >;
     for (const name of ['query', 'key', 'value'] as const) {
-      const [a, b] = [got, expected] as never as Record<string, HostTensor>[];
-      expect(largestError(a![name]!, b![name]!), name).toBeLessThan(10 * on.tolerance);
+      const found = joinLength([got.first![name]!, got.second![name]!]);
+      expect(largestError(found, expected[name]!), name).toBeLessThan(10 * on.tolerance);
     }
   });
 });

@@ -195,7 +195,7 @@ describe('a comparison', () => {
   test.each([
     [
       ['--kernels', 'sofmax'],
-      /--kernels: expected favor\+, softmax, hybrid, window, local-heads, clustered, none, positive.*got "sofmax"/,
+      /--kernels: expected favor\+, softmax, hybrid, window, local-heads, clustered, routing, routing-hybrid, none, positive.*got "sofmax"/,
     ],
     [['--kernels', 'relu,relu'], /got relu twice/],
     [['--kernels', 'relu:colour=red'], /expected feature-count=….*got colour=red/],

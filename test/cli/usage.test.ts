@@ -85,7 +85,7 @@ describe('calling it wrongly ends with 2 and one line', () => {
     [
       'features of softmax',
       ['--attention', 'softmax'],
-      /--feature-count: only favor\+, hybrid, local-heads attention has it/,
+      /--feature-count: only favor\+, hybrid, local-heads, routing-hybrid attention has it/,
     ],
     [
       'a map of no attention',
