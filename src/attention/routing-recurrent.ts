@@ -17,13 +17,7 @@ import { gatherHeads, groupOf, repeatHeads, splitHeads } from './heads.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
 import { comparedRows, mapRows, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
 import { recurrentTerms } from './recurrent.js';
-import {
-  checkRouting,
-  divideNear,
-  expectSeparable,
-  type RoutingHybridState,
-  type RoutingOptions,
-} from './routing.js';
+import { checkRouting, divideNear, expectSeparable, type RoutingHybridState, type RoutingOptions } from './routing.js';
 import { clusterOf } from './routing-clusters.js';
 import { placesIn, rowsAt } from './routing-order.js';
 import { type RoutedKeys, type RoutingState, routedKeys } from './routing-state.js';

@@ -38,9 +38,18 @@ import { bidirectionalTerms } from './bidirectional.js';
 import { causalTerms } from './causal.js';
 import { groupOf, repeatHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, refuseSequenceWide, swapHeads, withoutHidden } from './layout.js';
+import {
+  type ComparedRows,
+  comparedRows,
+  joinRows,
+  mapRows,
+  mapTerms,
+  type NearTerms,
+  ownTerms,
+  pairTerms,
+} from './near-terms.js';
 import { membership } from './routing-clusters.js';
 import { type KeyOrder, keyOrder, movedRows, placesIn, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
-import { type ComparedRows, comparedRows, joinRows, mapRows, mapTerms, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
 import { joinKeys, type RoutingState, routedKeys, stateAfter, stateKeys } from './routing-state.js';
 import type { AttentionState } from './state.js';
 import { type AttentionTerms, divideTerms, withoutParts } from './terms.js';

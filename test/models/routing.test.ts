@@ -25,7 +25,7 @@ async function steps(snapshot: Snapshot, count: number) {
 const centroidsOf = ({ buffers }: Snapshot) =>
   (buffers as { blocks: { attention: { centroids: HostTensor } }[] }).blocks[0]!.attention.centroids;
 
-describe.each(Object.entries({ routing, hybrid, shaped }))('%s', (_, options) => {
+describe.each(Object.entries({ routing, 'routing with FAVOR+': shaped }))('%s', (_, options) => {
   it('learns, and resumed equals unbroken, bit for bit, across a measurement and with a carried state', async () => {
     // A trainer writes over the arrays of its snapshot, so each run has its own.
     const start = () => snapshotOf(options, { steps: 14, carryState: true, redrawInterval: 5, learningRate: 1e-2 });
