@@ -29,18 +29,10 @@ export interface FeatureOptions {
   readonly [option: string]: unknown;
 }
 
+/** Those that weigh some of the tokens by themselves, or tokens in clusters. */
+type SelectiveKind = 'hybrid' | 'window' | 'local-heads' | 'clustered' | 'routing' | 'routing-hybrid';
 /** The kinds of attention that are built in. */
-export type AttentionKind =
-  | 'favor+'
-  | 'softmax'
-  | 'hybrid'
-  | 'window'
-  | 'local-heads'
-  | 'clustered'
-  | 'routing'
-  | 'routing-hybrid'
-  | 'shared'
-  | 'none';
+export type AttentionKind = 'favor+' | 'softmax' | SelectiveKind | 'shared' | 'none';
 
 /** Attention by its kind, or with options. A kind that was registered by `registerMixer` may be named, too. */
 export type AttentionOption =
