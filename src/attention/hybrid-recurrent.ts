@@ -16,7 +16,7 @@ export interface RecentHybrid<T = Tensor> {
 }
 
 function checkToken(given: AttentionInputs, features: FeatureMap): AttentionInputs {
-  checkInputs('hybridAttention', given, true);
+  checkInputs('hybridAttention', given, true, true);
   expectPositions('hybridAttention', given, features, true);
   return withoutHidden(given);
 }

@@ -5,8 +5,9 @@
  *
  * With features that estimate softmax attention's kernel without bias, numerator and denominator are unbiased estimates of
  * exact attention's, whose errors come from the far keys alone. The near keys are those of window.ts. The far ones, `window`
- * places away and more, are those of causal FAVOR+ over keys that arrive `window` tokens late. Attention that is not causal
- * reads them twice, forwards and backwards, since a sum over all keys less one over the near keys may cancel to nothing.
+ * places away and more, are those of causal FAVOR+ over keys that arrive `window` tokens late. They may decay (`logDecay`), which
+ * begins when they leave the window: near keys count in full. Attention that is not causal reads the far keys twice, forwards
+ * and backwards, since a sum over all keys less one over the near keys may cancel to nothing.
  */
 import type { Dim } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
@@ -69,8 +70,14 @@ function allLate(inputs: AttentionInputs, state: WindowState, map: FeatureMap, d
     key: late(state.key, inputs.key),
     value: late(state.value, inputs.value),
     keyMask: less(0, reshape(isReal, [batch, length])),
+    logDecay: inputs.logDecay,
     ...(map.usesPosition ? latePositions(inputs, state.key.staticDim(2), direction) : {}),
   };
+}
+
+/** The inputs of the near keys, which do not decay. */
+export function undecayed(inputs: AttentionInputs): AttentionInputs {
+  return { ...inputs, logDecay: undefined };
 }
 
 /** The same of a text that can be read on: what comes after the last real token of a row is no token, and lets none arrive. */
@@ -91,7 +98,7 @@ export function causalHybridTerms(
   { window, chunk, state }: Omit<HybridOptions, 'isCausal'>,
 ): { readonly terms: readonly [AttentionTerms, AttentionTerms]; readonly state: HybridState } {
   const inputs = withoutHidden(given);
-  const near = causalWindowTerms(inputs, window, state?.near);
+  const near = causalWindowTerms(undecayed(inputs), window, state?.near);
   expectPositions('hybridAttention', inputs, map, state !== undefined);
   const late = lateKeys(inputs, state?.near ?? emptyWindow(inputs, window), map);
   const far = causalTerms(late, map, { chunk, state: state?.far });

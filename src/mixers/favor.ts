@@ -45,7 +45,7 @@ import { mean, reshape, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type CrossCore, crossMixer } from './cross-mixer.js';
 import { attentionDeferral } from './deferral.js';
-import { type Forgetting, forgettingNames, forgettingOf } from './forgetting.js';
+import { type Forgetting, forgettingOf, forgettingOption, forgettingProblems } from './forgetting.js';
 import { type MeasuredBuffers, type MixerOperations, type MixerSizes, mixerFamily, type Problem } from './mixer.js';
 
 /** The option of all mixers that have features. */
@@ -55,11 +55,7 @@ export const featureOption = option(featureMapChoice(), 'the features that stand
 
 const own = {
   features: featureOption,
-  forgetting: option(
-    z.enum(forgettingNames).default('none'),
-    'what a token makes of those before it: less by a factor of the head (decay), or by one that it decides (gates)',
-    { flag: 'forgetting' },
-  ),
+  forgetting: forgettingOption,
   exactUpTo: option(
     z
       .int()
@@ -99,23 +95,18 @@ export const favorMixer = mixerFamily({
   text: 'linear in the length, with a state of one size',
   own,
   problems({ features, forgetting, exactUpTo }, sizes) {
-    const problems = [...featureProblems(features, sizes)];
+    const problems = [...featureProblems(features, sizes), ...forgettingProblems(forgetting, sizes)];
     if (sizes.isCausal && exactUpTo !== undefined) {
       const message =
         "expected attention without a causal order, got it with one, where 'hybrid' is exact for as many tokens as its window has";
       problems.push([['exactUpTo'], message]);
-    }
-    if (!sizes.isCausal && forgetting !== 'none') {
-      problems.push([['forgetting'], `expected none where tokens see those after them too, got ${forgetting}`]);
     }
     return problems;
   },
   complete: ({ features, ...own }, { headDim }) => ({ ...own, features: completeFeatures(features, headDim) }),
   build({ features, forgetting, exactUpTo }, sizes) {
     const options = featureOptions(features, sizes.headDim);
-    // The encoder of an encoder-decoder has the options of its decoder, and no order in which it could forget.
-    const own = sizes.isCausal ? forgettingOf(forgetting, sizes) : undefined;
-    return attentionMixer(sizes, favorCore(options, sizes, { forgetting: own, exactUpTo }));
+    return attentionMixer(sizes, favorCore(options, sizes, { forgetting: forgettingOf(forgetting, sizes), exactUpTo }));
   },
   cross({ features }, sizes) {
     return crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes));
@@ -153,11 +144,6 @@ export function favorCore(
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
   const sizes = { keyHeads, featureCount, valueDim: headDim };
-  // A model merges no states, so that the decay of all that was read is not kept.
-  const kept = ({ output, state: { sum, logScale } }: { readonly output: Tensor; readonly state: AttentionState }) => ({
-    output,
-    state: { sum, logScale },
-  });
   return {
     forgetting,
     features: learnedLayout(options, heads, keyHeads),
@@ -184,10 +170,19 @@ export function favorCore(
         const { output, state: row } = deferredAttention(inputs, map, { ...memory.state, recent: memory.rows });
         return { output, state: {} as AttentionState, row };
       }
-      if (memory !== undefined && inputs.query.dim(1) === 1) return kept(recurrentAttention(inputs, map, memory.state));
-      return kept(causalAttention(inputs, map, { chunk, state: memory?.state }));
+      if (memory !== undefined && inputs.query.dim(1) === 1) {
+        const { output, state } = recurrentAttention(inputs, map, memory.state);
+        return { output, state: keptState(state) };
+      }
+      const { output, state } = causalAttention(inputs, map, { chunk, state: memory?.state });
+      return { output, state: keptState(state) };
     },
   };
+}
+
+/** What a model keeps of a state: it merges none, so that the decay of all that was read is not needed. */
+export function keptState({ sum, logScale }: AttentionState): AttentionState {
+  return { sum, logScale };
 }
 
 /** A source of any length is kept as sums of one size. */

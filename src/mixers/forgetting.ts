@@ -8,13 +8,31 @@
  *          for each head (as in Mamba-2, Dao & Gu 2024, and the forget gates of Lin et al. 2025; GLA, Yang et al. 2023, has one
  *          for each feature). Who wants a learned decay has it in b_h.
  */
+import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import type { ParameterSpec } from '../base/layout.js';
+import { option } from '../base/options.js';
 import { type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { add, broadcastTo, constant, negate, softplus, type Tensor } from '../graph/index.js';
+import type { Problem } from './mixer.js';
 
-/** How causal attention can forget. */
-export const forgettingNames = ['none', 'decay', 'gates'] as const;
+const kinds = z.enum(['none', 'decay', 'gates']);
+
+/** The option of all mixers that can forget. */
+export const forgettingOption = option(
+  kinds.default('none'),
+  'what a token makes of those before it: less by a factor of the head (decay), or by one that it decides (gates)',
+  { flag: 'forgetting' },
+);
+
+/** Without a causal order nothing is forgotten. */
+export function forgettingProblems(
+  kind: z.output<typeof kinds>,
+  { isCausal }: { readonly isCausal: boolean },
+): readonly Problem[] {
+  if (isCausal || kind === 'none') return [];
+  return [[['forgetting'], `expected none where tokens see those after them too, got ${kind}`]];
+}
 
 /** What a mixer that forgets learns for it, and the factors. */
 export interface Forgetting {
@@ -24,12 +42,15 @@ export interface Forgetting {
   logDecay(gate: LinearParams | undefined, x: Tensor): Tensor;
 }
 
-/** How a causal mixer forgets; absent where it does not. */
+/**
+ * How a causal mixer forgets; absent where it does not. The encoder of an encoder-decoder has the options of its decoder, and
+ * no order in which it could forget.
+ */
 export function forgettingOf(
-  kind: (typeof forgettingNames)[number],
-  { dim, keyHeads }: { readonly dim: number; readonly keyHeads: number },
+  kind: z.output<typeof kinds>,
+  { dim, keyHeads, isCausal }: { readonly dim: number; readonly keyHeads: number; readonly isCausal: boolean },
 ): Forgetting | undefined {
-  if (kind === 'none') return undefined;
+  if (kind === 'none' || !isCausal) return undefined;
   const heads = Array.from({ length: keyHeads }, (_, head) => 2 ** (-5 - head));
   const ofHeads = (value: (forgotten: number) => number) => constant('float32', [keyHeads], heads.map(value));
   return {

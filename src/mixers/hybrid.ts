@@ -21,35 +21,48 @@ import {
   featureOption,
   featureOptions,
   featureProblems,
+  keptState,
 } from './favor.js';
+import { type Forgetting, forgettingOf, forgettingOption, forgettingProblems } from './forgetting.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
 import { windowCore, windowOption } from './window.js';
 
 export const hybridMixer = mixerFamily({
   kind: 'hybrid',
   text: 'exact for the nearest tokens and FAVOR+ for all others, under one denominator',
-  own: { features: featureOption, window: windowOption },
-  problems: ({ features }, sizes) => featureProblems(features, sizes),
-  complete: ({ features, window }, { headDim }) => ({ features: completeFeatures(features, headDim), window }),
-  build: ({ features, window }, sizes) =>
-    attentionMixer(sizes, hybridCore(window, featureOptions(features, sizes.headDim), sizes)),
+  own: { features: featureOption, window: windowOption, forgetting: forgettingOption },
+  problems: ({ features, forgetting }, sizes) => [
+    ...featureProblems(features, sizes),
+    ...forgettingProblems(forgetting, sizes),
+  ],
+  complete: ({ features, ...own }, { headDim }) => ({ ...own, features: completeFeatures(features, headDim) }),
+  build: ({ features, window, forgetting }, sizes) => {
+    const options = featureOptions(features, sizes.headDim);
+    return attentionMixer(sizes, hybridCore(window, options, sizes, forgettingOf(forgetting, sizes)));
+  },
   /** A source has no place that is near to a query: all of it is seen through features. */
   cross: ({ features }, sizes) => crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes)),
 });
+
+function keptOf({ near, far }: HybridState): HybridState {
+  return { near, far: keptState(far) };
+}
 
 /** The core of a window and that of features as one. */
 function hybridCore(
   window: number,
   options: FeatureMapOptions,
   sizes: MixerSizes,
+  forgetting: Forgetting | undefined,
 ): AttentionCore<LearnedFeatureParams, Buffers, HybridState, RecentHybrid> {
   const { isCausal, chunk } = sizes;
-  const [near, far] = [windowCore(window, sizes), favorCore(options, sizes)];
+  const [near, far] = [windowCore(window, sizes), favorCore(options, sizes, { forgetting })];
   const passes = isCausal ? 1 : 2;
   return {
+    forgetting,
     features: far.features,
     buffers: far.buffers,
-    traits: far.traits,
+    traits: { ...far.traits, isFlat: false },
     measured: far.measured,
     deferral:
       near.deferral &&
@@ -70,10 +83,11 @@ function hybridCore(
         return { output, state: {} as HybridState, row };
       }
       if (isCausal && memory !== undefined && inputs.query.dim(1) === 1) {
-        return recurrentHybrid(inputs, map, memory.state);
+        const { output, state } = recurrentHybrid(inputs, map, memory.state);
+        return { output, state: keptOf(state) };
       }
       const { output, state } = hybridAttention(inputs, map, { window, isCausal, chunk, state: memory?.state });
-      return { output, state: state ?? ({ near: {}, far: {} } as HybridState) };
+      return { output, state: state === undefined ? ({ near: {}, far: {} } as HybridState) : keptOf(state) };
     },
   };
 }

@@ -16,7 +16,15 @@ import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { positiveFeatures } from '../../src/features/index.js';
 import * as g from '../../src/graph/index.js';
-import { cutLength, drawAttention, joinLength, maskOf, projectionOf } from '../support/attention-inputs.js';
+import {
+  cutLength,
+  type DrawnAttention,
+  decayOf,
+  drawAttention,
+  joinLength,
+  maskOf,
+  projectionOf,
+} from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
 import { cutInputs, runOnce } from '../support/attention-run.js';
 import { normal } from '../support/cases.js';
@@ -34,6 +42,10 @@ const projection = projectionOf(features, dim);
 const someHidden = maskOf(batch, length, (item, position) => item === 0 || (position % 7 !== 3 && position < 120));
 const unmasked = drawAttention({ batch, heads, length, dim, std: 1 });
 const masked = { ...unmasked, keyMask: someHidden };
+const forgotten = {
+  ...unmasked,
+  logDecay: decayOf({ batch, length, heads }, (item, at, head) => 0.9 + 0.01 * ((at * 3 + head + item) % 10)),
+};
 const cases = [false, true].flatMap((isCausal) =>
   [1, 5, 70, 400].flatMap((window) =>
     [unmasked, masked].map((inputs) => ({ isCausal, window, inputs, mask: inputs === masked ? 'hidden' : 'shown' })),
@@ -90,20 +102,41 @@ describe.each(cases)('window $window, causal: $isCausal, keys $mask', ({ isCausa
   });
 });
 
+describe.each([1, 5, 70])('window %i, beyond which keys decay', (window) => {
+  it.each(engines)('lets them decay from where they leave it on $name', async ({ engine, tolerance }) => {
+    const expected = attentionOracle(forgotten, { isCausal: true, window, projection });
+    const build = ({ projection: rows, ...given }: Tokens) =>
+      hybridAttention(given, positiveFeatures(rows), { window, isCausal: true, chunk: 16 }).output;
+    expect(largestError(await outputOf(engine, build, forgotten), expected)).toBeLessThan(tolerance);
+  });
+});
+
 describe('gradients of the hybrid', () => {
   const weight = normal('loss', [batch, length, heads, dim]);
   const build =
     (isCausal: boolean) =>
     ({ projection: rows, weight: loss, ...given }: Tokens & { readonly weight: g.Tensor }) => {
-      const { query, key, value } = given;
+      const { keyMask: _, ...learned } = given;
       const { output } = hybridAttention(given, positiveFeatures(rows), { window: 70, isCausal, chunk: 16 });
-      return g.gradient(g.sum(g.multiply(output, loss)), { query, key, value });
+      return g.gradient(g.sum(g.multiply(output, loss)), learned);
     };
+  /** What far keys keep, [batch, heads, queries, keys]: e^{L_i − L_{j+70}} with L the decays so far. */
+  function decayed(logDecay: g.Tensor | undefined): g.Tensor {
+    if (logDecay === undefined) return g.scalar(1);
+    const soFar = g.transpose(g.cumulativeSum(logDecay, 1), [0, 2, 1]);
+    const late = g.pad(g.slice(soFar, 2, 70), 2, 0, 70);
+    const [rows, columns] = [
+      [batch, heads, length, 1],
+      [batch, heads, 1, length],
+    ];
+    return g.exp(g.subtract(g.reshape(soFar, rows!), g.reshape(late, columns!)));
+  }
   /** The same sums from scores of all pairs, whose gradient is that of plain operations. */
   const dense =
     (isCausal: boolean) =>
     ({ projection: rows, weight: loss, ...given }: Tokens & { readonly weight: g.Tensor }) => {
-      const { query, key, value, keyMask } = given;
+      const { keyMask, ...learned } = given;
+      const { query, key, value, logDecay } = learned;
       const map = positiveFeatures(rows);
       const byHead = (x: g.Tensor) => g.transpose(x, [0, 2, 1, 3]);
       const places = g.cast(g.range(length), 'float32');
@@ -117,13 +150,13 @@ describe('gradients of the hybrid', () => {
         return g.multiply(own, g.exp(logScale!));
       };
       const estimate = g.matmul(features(query, 'query'), features(key, 'key'), { transposeRight: true });
-      const weights = g.where(seen, g.where(isNear, exact, estimate), g.scalar(0));
+      const weights = g.where(seen, g.where(isNear, exact, g.multiply(estimate, decayed(logDecay))), g.scalar(0));
       const output = g.divide(g.matmul(weights, byHead(value)), g.sum(weights, -1, true));
-      return g.gradient(g.sum(g.multiply(byHead(output), loss)), { query, key, value });
+      return g.gradient(g.sum(g.multiply(byHead(output), loss)), learned);
     };
   const visible = maskOf(batch, length, (item, position) => item === 0 || position % 7 !== 3);
   it.each([true, false])('are those of the sums over all pairs (causal: %s)', async (isCausal) => {
-    for (const inputs of [unmasked, { ...unmasked, keyMask: visible }]) {
+    for (const inputs of [unmasked, { ...unmasked, keyMask: visible }, ...(isCausal ? [forgotten] : [])]) {
       const given = { ...inputs, projection, weight };
       const expected = (await runOnce(oracle, dense(isCausal) as never, given)) as unknown as Record<
         string,
@@ -131,7 +164,7 @@ describe('gradients of the hybrid', () => {
       >;
       for (const { engine, tolerance } of engines) {
         const got = (await runOnce(engine, build(isCausal) as never, given)) as unknown as Record<string, HostTensor>;
-        for (const name of ['query', 'key', 'value']) {
+        for (const name of Object.keys(expected)) {
           expect(largestError(got[name]!, expected[name]!), name).toBeLessThan(tolerance);
         }
       }
@@ -153,15 +186,19 @@ describe('the hybrid read on from a state', () => {
     },
   };
   state.far.logScale.data.fill(emptyLogScale);
+  const both = engines.flatMap((on) => [
+    { ...on, inputs: unmasked, keys: 'stay' },
+    { ...on, inputs: forgotten, keys: 'decay' },
+  ]);
   type Given = { readonly state: HybridState; readonly tokens: AttentionInputs; readonly projection: g.Tensor };
   type Read = { readonly output: HostTensor; readonly state: HybridState<HostTensor> };
 
-  async function readOn(engine: typeof oracle, ends: readonly number[]) {
+  async function readOn(engine: typeof oracle, inputs: DrawnAttention, ends: readonly number[]) {
     const pieces: AnyHostTensor[] = [];
     let before = state;
     let at = 0;
     for (const end of ends) {
-      const given = { state: before, tokens: cutInputs(unmasked, at, end), projection };
+      const given = { state: before, tokens: cutInputs(inputs, at, end), projection };
       const build = ({ state: own, tokens, projection: rows }: Given) =>
         end - at === 1
           ? recurrentHybrid(tokens, positiveFeatures(rows), own)
@@ -179,64 +216,75 @@ describe('the hybrid read on from a state', () => {
     return { output: joinLength(pieces), state: before };
   }
 
-  it.each(engines)('gives what it gives at once, in pieces and in single tokens, on $name', async (on) => {
-    const expected = attentionOracle(cutInputs(unmasked, 0, 40), { isCausal: true, window, projection });
-    const got = await readOn(on.engine, [3, 4, 20, 21, 22, 23, 40]);
-    expect(largestError(got.output, expected)).toBeLessThan(on.tolerance);
-  });
+  it.each(both)(
+    'gives what it gives at once, in pieces and in single tokens, on $name, keys that $keys',
+    async (on) => {
+      const expected = attentionOracle(cutInputs(on.inputs, 0, 40), { isCausal: true, window, projection });
+      const got = await readOn(on.engine, on.inputs, [3, 4, 20, 21, 22, 23, 40]);
+      expect(largestError(got.output, expected)).toBeLessThan(on.tolerance);
+    },
+  );
 
-  it.each(engines)('gives the same beside a state, where a row of the batch may be idle, on $name', async (on) => {
-    const { output: whole } = await readOn(oracle, [40]);
-    const read = await readOn(on.engine, [20]);
-    const rows = 6;
-    const empty = (x: HostTensor) => zeros('float64', [x.shape[0]!, x.shape[1]!, rows, x.shape[3]!]);
-    const recent = {
-      near: mapTree<object, HostTensor, object>(read.state.near, empty) as RecentHybrid<HostTensor<'float64'>>['near'],
-      far: {
-        weight: zeros('float64', [batch, heads, rows, features]),
-        value: zeros('float64', [batch, heads, rows, dim + 1]),
-      },
-    };
-    const build = ({ recent: own, ...given }: Given & { readonly recent: RecentHybrid }) =>
-      deferredHybrid(given.tokens, positiveFeatures(given.projection), given.state, own);
-    // The second text waits at two of the tokens.
-    const places = [0, 1, 2, 3].map((at) => [20 + at, at < 1 ? 20 : 21] as const);
-    const isIdle = (at: number) => at === 1 || at === 2;
-    for (const [at, [first, second]] of places.entries()) {
-      const own = (row: number, place: number) => takeText(cutInputs(unmasked, place, place + 1), row);
-      const tokens = {
-        ...joinTexts(own(0, first), own(1, second)),
-        keyMask: { dtype: 'bool', shape: [2, 1], data: Uint8Array.of(1, isIdle(at) ? 0 : 1) } as const,
+  it.each(both)(
+    'gives the same beside a state, where a row of the batch may be idle, on $name, keys that $keys',
+    async (on) => {
+      const { inputs } = on;
+      const { output: whole } = await readOn(oracle, inputs, [40]);
+      const read = await readOn(on.engine, inputs, [20]);
+      const rows = 6;
+      const empty = (x: HostTensor) => zeros('float64', [x.shape[0]!, x.shape[1]!, rows, x.shape[3]!]);
+      const recent = {
+        near: mapTree<object, HostTensor, object>(read.state.near, empty) as RecentHybrid<
+          HostTensor<'float64'>
+        >['near'],
+        far: {
+          weight: zeros('float64', [batch, heads, rows, features]),
+          value: zeros('float64', [batch, heads, rows, dim + 1]),
+          ...(inputs === forgotten && { logDecay: zeros('float64', [batch, heads, rows, 1]) }),
+        },
       };
-      const given = { state: read.state, tokens, projection, recent };
-      const result = (await runOnce(on.engine, build as never, given)) as unknown as {
+      const build = ({ recent: own, ...given }: Given & { readonly recent: RecentHybrid }) =>
+        deferredHybrid(given.tokens, positiveFeatures(given.projection), given.state, own);
+      // The second text waits at two of the tokens.
+      const places = [0, 1, 2, 3].map((at) => [20 + at, at < 1 ? 20 : 21] as const);
+      const isIdle = (at: number) => at === 1 || at === 2;
+      for (const [at, [first, second]] of places.entries()) {
+        const own = (row: number, place: number) => takeText(cutInputs(inputs, place, place + 1), row);
+        const tokens = {
+          ...joinTexts(own(0, first), own(1, second)),
+          keyMask: { dtype: 'bool', shape: [2, 1], data: Uint8Array.of(1, isIdle(at) ? 0 : 1) } as const,
+        };
+        const given = { state: read.state, tokens, projection, recent };
+        const result = (await runOnce(on.engine, build as never, given)) as unknown as {
+          output: HostTensor;
+          state: RecentHybrid<HostTensor>;
+        };
+        put(recent.near, result.state.near, at);
+        put(recent.far, result.state.far, at);
+        const expected = (row: number, place: number) =>
+          values(takeText({ x: cutLength(whole, place, place + 1) }, row).x!);
+        const got = values(result.output);
+        const size = heads * dim;
+        expect(distance(got.slice(0, size), expected(0, first))).toBeLessThan(on.tolerance);
+        if (!isIdle(at)) expect(distance(got.slice(size), expected(1, second))).toBeLessThan(on.tolerance);
+      }
+      // Settled, the state reads on as it would have.
+      const settle = ({ state: own, recent: last }: { state: HybridState; recent: RecentHybrid }) =>
+        addRecentHybrid(own, last);
+      const settled = await runOnce(on.engine, settle as never, { state: read.state, recent });
+      const tokens = joinTexts(takeText(cutInputs(inputs, 24, 30), 0), takeText(cutInputs(inputs, 22, 28), 1));
+      const next = ({ state: own, tokens: given, projection: drawn }: Given) => ({
+        output: hybridAttention(given, positiveFeatures(drawn), { window, isCausal: true, chunk: 4, state: own })
+          .output,
+      });
+      const { output } = (await runOnce(on.engine, next as never, { state: settled, tokens, projection })) as never as {
         output: HostTensor;
-        state: RecentHybrid<HostTensor>;
       };
-      put(recent.near, result.state.near, at);
-      put(recent.far, result.state.far, at);
-      const expected = (row: number, place: number) =>
-        values(takeText({ x: cutLength(whole, place, place + 1) }, row).x!);
-      const got = values(result.output);
-      const size = heads * dim;
-      expect(distance(got.slice(0, size), expected(0, first))).toBeLessThan(on.tolerance);
-      if (!isIdle(at)) expect(distance(got.slice(size), expected(1, second))).toBeLessThan(on.tolerance);
-    }
-    // Settled, the state reads on as it would have.
-    const settle = ({ state: own, recent: last }: { state: HybridState; recent: RecentHybrid }) =>
-      addRecentHybrid(own, last);
-    const settled = await runOnce(on.engine, settle as never, { state: read.state, recent });
-    const tokens = joinTexts(takeText(cutInputs(unmasked, 24, 30), 0), takeText(cutInputs(unmasked, 22, 28), 1));
-    const next = ({ state: own, tokens: given, projection: drawn }: Given) => ({
-      output: hybridAttention(given, positiveFeatures(drawn), { window, isCausal: true, chunk: 4, state: own }).output,
-    });
-    const { output } = (await runOnce(on.engine, next as never, { state: settled, tokens, projection })) as never as {
-      output: HostTensor;
-    };
-    const expected = joinTexts(
-      takeText({ x: cutLength(whole, 24, 30) }, 0),
-      takeText({ x: cutLength(whole, 22, 28) }, 1),
-    );
-    expect(largestError(output, expected.x!)).toBeLessThan(on.tolerance);
-  });
+      const expected = joinTexts(
+        takeText({ x: cutLength(whole, 24, 30) }, 0),
+        takeText({ x: cutLength(whole, 22, 28) }, 1),
+      );
+      expect(largestError(output, expected.x!)).toBeLessThan(on.tolerance);
+    },
+  );
 });

@@ -5,7 +5,8 @@
  *   through features:  weight_ij = Σ_f exp(a_f(q_i) + a_f(k_j)),  a(x) = Ωx·d^(−1/4) − |x|²/(2√d)
  *   exact:             weight_ij = exp(q_i·k_j/√d)
  *   with decays:       weight_ij is multiplied by exp(Σ_{j<t≤i} logDecay_t)
- *   in a window:       the exact weight where |i − j| < window, and beyond it the mean over the features, or none without them
+ *   in a window:       the exact weight where |i − j| < window, and beyond it the mean over the features, or none without them;
+ *                      decays begin there, Σ_{j+window<t≤i}
  *   output_i = Σ_j weight_ij v_j / Σ_j weight_ij over the keys j that i sees; zeros where it sees none.
  */
 import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
@@ -103,10 +104,10 @@ export function attentionOracle(
         const logWeights = encodedKeys.map((encoded, position) => {
           const isVisible = !(isCausal && position > row) && keyMask?.data[item * keyCount + position] !== 0;
           if (!isVisible) return Number.NEGATIVE_INFINITY;
-          const decay = logDecay === undefined ? 0 : decays[row]! - decays[position]!;
-          if (window === undefined) return logWeight(encodedQuery, encoded) + decay;
-          if (Math.abs(row - position) >= window) return beyond + logWeight(encodedQuery, encoded) + decay;
-          return dot(queryVectors[row]!, keyVectors[position]!) * dim ** -0.5 + decay;
+          const isNear = window !== undefined && Math.abs(row - position) < window;
+          if (isNear) return dot(queryVectors[row]!, keyVectors[position]!) * dim ** -0.5;
+          const decay = logDecay === undefined ? 0 : decays[row]! - decays[position + (window ?? 0)]!;
+          return logWeight(encodedQuery, encoded) + decay + (window === undefined ? 0 : beyond);
         });
         const top = logWeights.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
         if (top === Number.NEGATIVE_INFINITY) return;
