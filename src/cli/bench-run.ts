@@ -3,8 +3,8 @@ import { availableParallelism, cpus } from 'node:os';
 import { parameterCount } from '../base/layout.js';
 import { writeFileAtomic } from '../interop/node.js';
 import { type Profile, profileJson } from '../measure/index.js';
-import { modelConfig, modelOf, presets } from '../models/index.js';
-import { initialSnapshot, trainingConfig } from '../training/index.js';
+import { modelConfig, modelOf, presetOf } from '../models/index.js';
+import { initialSnapshot, readTrainingConfig } from '../training/index.js';
 import type { BenchOptions } from './bench.js';
 import { type BenchResult, measure, profileParts, runCounts, type Watch } from './bench-measure.js';
 import { type BenchWork, type PartName, partNames } from './bench-parts.js';
@@ -72,10 +72,11 @@ async function chooseWork(
   }
   if (folder === undefined) {
     const name = preset ?? presetNames[0];
-    const { model, training } = presets[name];
+    const { model, training } = presetOf(name, 'causal-language-model');
     const config = modelConfig(model);
-    const { params, buffers } = initialSnapshot(config, trainingConfig(training));
-    const length = asked ?? training.window;
+    const asTrained = readTrainingConfig(training, 'bench');
+    const { params, buffers } = initialSnapshot(config, asTrained);
+    const length = asked ?? asTrained.window;
     return { work: { loaded: { model: modelOf(config), params, buffers }, length, batch }, source: `preset ${name}` };
   }
   const loaded = await readModel(folder, io);

@@ -9,7 +9,7 @@ import { parseFlags } from './flag-words.js';
 import { flagsOf, keyOf } from './flags.js';
 import { type OptionValues, pickValues } from './option-values.js';
 import { kernelChoices, optionFlag, optionFlags, runSchema } from './train-flags.js';
-import { type AskedOptions, askedOptions, freshOptions, type RunOptions } from './train-options.js';
+import { type AskedOptions, askedOptions, freshOptions, presetBeside, type RunOptions } from './train-options.js';
 
 const variantFlags = [...flagsOf('Run:', runSchema.pick({ preset: true, config: true })), ...optionFlags];
 
@@ -57,7 +57,8 @@ export function variantRun(asked: AskedOptions, variant: ComparedVariant, more: 
   const dependsOnVariant = (key: string) =>
     key === 'redrawInterval' || optionFlag(key)?.variants.some(({ path }) => keyOf(path) in variant.options) === true;
   const shared = pickValues(asked.own, (key) => !dependsOnVariant(key));
-  const preset = { ...(variant.preset ?? asked.preset), ...pickValues(asked.own, dependsOnVariant) };
+  const base = presetBeside(variant.options, variant.preset ?? asked.preset);
+  const preset = { ...base, ...pickValues(asked.own, dependsOnVariant) };
   return freshOptions({ ...asked, own: { ...shared, ...variant.options, ...more }, preset }, ` of ${variant.name}`);
 }
 

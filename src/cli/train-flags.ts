@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option, optionNames } from '../base/options.js';
 import { isShared } from '../mixers/index.js';
-import { type ModelConfig, modelFamily, type PresetName, presets } from '../models/index.js';
+import { type ModelConfig, modelFamily, type PresetName, presetOf, presets } from '../models/index.js';
 import { languageModelSchema } from '../models/language-model.js';
 import { taskFamily, taskNames } from '../tasks/index.js';
 import { trainingSchema } from '../training/config.js';
@@ -100,7 +100,8 @@ export function kernelText(config: ModelConfig): string {
 export function presetTable(): string {
   return presetNames
     .map((name) => {
-      const values = valuesOf({ ...presets[name].model, ...presets[name].training }, optionFlags);
+      const { model, training } = presetOf(name, 'causal-language-model');
+      const values = valuesOf({ ...model, ...training }, optionFlags);
       const words = Object.entries(values).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
       return `  ${name.padEnd(6)} ${words.join(' ')}`;
     })

@@ -4,14 +4,22 @@ import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
 import { readJson } from '../interop/node.js';
-import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presets } from '../models/index.js';
+import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
 import { type TrainingConfig, trainingOf, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
-import { type FlagValues, keyOf } from './flags.js';
+import { type Flag, type FlagValues, keyOf } from './flags.js';
 import { misfitOf, nestedOptions, type OptionValues, pickValues, valuesOf } from './option-values.js';
-import { modelNames, modelNamesOf, optionFlag, optionFlags, presetNames, runSchema } from './train-flags.js';
+import {
+  kernelChoices,
+  modelNames,
+  modelNamesOf,
+  optionFlag,
+  optionFlags,
+  presetNames,
+  runSchema,
+} from './train-flags.js';
 
 /** The options that were asked for, by their places, and by what each was asked for. */
 export interface AskedOptions {
@@ -65,15 +73,25 @@ export async function askedOptions(
   const { preset: filePreset, ...file } = path === undefined ? {} : await readConfigFile(path);
   const preset = runSchema.shape.preset.safeParse(askedPreset ?? filePreset);
   if (!preset.success) throw usageError(`${path}: expected a preset, got ${JSON.stringify(filePreset)}.`);
-  const { model, training } = presets[preset.data ?? presetNames[0]];
+  const { model, training } = presetOf(preset.data ?? presetNames[0], family);
   const given = pickValues(flags, (key) => optionFlag(key) !== undefined);
+  const own = { ...file, ...given };
+  const values = valuesOf({ ...model, ...training }, optionFlags);
   return {
     family,
-    own: { ...file, ...given },
-    preset: valuesOf({ ...model, ...training }, optionFlags),
+    own,
+    preset: presetBeside(own, values),
     isPresetNamed: preset.data !== undefined,
     nameOf: (key) => (key in file && !(key in given) ? `${path}: ${key}` : `--${optionFlag(key)?.flag ?? key}`),
   };
+}
+
+/** A preset's options beside others: where these choose a kind of attention, without those of its own kind. */
+export function presetBeside(own: OptionValues, preset: OptionValues): OptionValues {
+  const [kind] = kernelChoices as readonly [Flag];
+  if (!(kind.key in own)) return preset;
+  const isOfKind = ({ path }: Flag) => path.length === kind.path.length && path[0] === kind.path[0];
+  return pickValues(preset, (key) => !isOfKind(optionFlag(key) as Flag));
 }
 
 async function readConfigFile(path: string): Promise<OptionValues> {

@@ -7,7 +7,7 @@ import type { Activation } from '../blocks/index.js';
 import type { ImageSize } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import type { FeatureMapName, ProjectionKind } from '../features/index.js';
-import { type PresetName, presets } from '../models/index.js';
+import { type PresetName, presetOf, presets } from '../models/index.js';
 
 /** One of the names that are known, or one that was registered from outside. */
 type Name<Known extends string> = Known | (string & Record<never, never>);
@@ -293,13 +293,14 @@ export function withPreset(
   part: 'model' | 'training',
   preset: PresetName = 'tiny',
   given: Given,
+  family = 'causal-language-model',
 ): Given {
   if (!Object.hasOwn(presets, preset)) {
     const names = Object.keys(presets).join(', ');
     throw new PerformerError('CONFIG', `${where}: expected one of ${names} as preset, got ${String(preset)}.`);
   }
   return {
-    ...presets[preset][part],
+    ...presetOf(preset, family)[part],
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }

@@ -34,7 +34,7 @@ export async function train(
   const lesson = await lessonOf(family, data, split.task, from?.loaded.model);
   const base: Given =
     from === undefined
-      ? withPreset('trainModel', 'model', preset, split.model)
+      ? withPreset('trainModel', 'model', preset, split.model, family.model)
       : optionsFrom(from.loaded.model, family.model, split.model);
   const config: ModelConfig = modelConfig({ model: family.model, ...base, ...lesson.model }, 'trainModel');
   expectFamily(config, family);

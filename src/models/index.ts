@@ -72,7 +72,7 @@ export { meanLoss, type OctaveLoss, Octaves } from './octaves.js';
 export { type PerformerConfig, type PerformerOptions, performerConfig, performerSchema } from './performer.js';
 export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
 export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';
-export { type PresetName, presets } from './presets.js';
+export { type PresetName, presetOf, presets } from './presets.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export {
   type ClassTargets,

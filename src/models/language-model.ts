@@ -39,6 +39,8 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
   name: 'causal-language-model',
   text: 'predicts the next token, and generates',
   schema: languageModelSchema,
+  // docs/quality.md says what each part brings.
+  attention: { kind: 'hybrid', window: 64, forgetting: 'gates' },
   build: (config, execution) => causalModel('language model', config, execution),
 };
 

@@ -126,6 +126,8 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** What it is for, in a few words for the help. */
   readonly text: string;
   readonly schema: z.ZodType<C>;
+  /** How its presets attend, where that is not FAVOR+ alone; their features come to it. */
+  readonly attention?: object | undefined;
   /** The model of a config. */
   build(config: C, execution?: Execution): Model;
 }

@@ -38,6 +38,9 @@ const mixers: Readonly<Record<string, object>> = {
 /** Causal attention forgets: that of the families that read in one direction. */
 const forgetting: Readonly<Record<string, object>> = {
   'FAVOR+ that decays': { attention: { features: { featureCount: 8 }, forgetting: 'decay' } },
+  'an exact window and FAVOR+ with gates': {
+    attention: { kind: 'hybrid', window: 3, features: { featureCount: 8 }, forgetting: 'gates' },
+  },
   'FAVOR+ with gates': { attention: { features: { featureCount: 8 }, forgetting: 'gates' } },
   'FAVOR+ with gates and signed features': {
     attention: { features: { name: 'trigonometric', featureCount: 64 }, forgetting: 'gates' },
