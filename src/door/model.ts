@@ -19,7 +19,7 @@ export async function chosenEngine(given: Engine | undefined): Promise<Engine> {
 }
 
 async function create({ engine, seed = 0, preset, ...own }: CreateModelOptions & EngineOption = {}) {
-  const model = modelOf(modelConfig(withPreset('createModel', 'model', preset, own), 'createModel'));
+  const model = modelOf(modelConfig(withPreset('createModel', 'model', preset, own, own.model), 'createModel'));
   const random = Random.fromSeed(seed);
   const params: object = initialize(model.params, random.split('parameters'));
   const buffers: object = drawBuffers(model.buffers, random.split('projections').split(0));
