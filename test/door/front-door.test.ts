@@ -140,7 +140,7 @@ describe('a model', () => {
 
   it('has the preset tiny unless told otherwise, and refuses options that there are not', async () => {
     await expect(createModel({ preset: 'huge' as never })).rejects.toThrow(/tiny, small, base as preset, got huge/);
-    expect(await createModel()).toMatchObject({ config: { dim: 192, depth: 3 }, parameterCount: 1_431_808 });
+    expect(await createModel()).toMatchObject({ config: { dim: 192, depth: 3 }, parameterCount: 1_435_282 });
     await expect(createModel({ steps: 3 } as never)).rejects.toThrow(/createModel: .*"steps"/);
     await expect(createModel({ width: 3 } as never)).rejects.toThrow(/createModel: .*"width"/);
   });
