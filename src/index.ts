@@ -42,27 +42,29 @@ export type {
 } from './door/images.js';
 export type { AnyModel, ModelsByKind } from './door/kinds.js';
 export { GeneratedText, type GenerationOptions, type LanguageModel, type ModelContext } from './door/language-model.js';
-export { createModel, loadModel, saveModel } from './door/model.js';
 export type {
   AttentionKind,
   AttentionOption,
+  FeatureOptions,
+  FeaturesOption,
+  ImagePositionsOption,
+  NormOption,
+  PositionsOption,
+  QueryKeyNormOption,
+} from './door/layer-options.js';
+export { createModel, loadModel, saveModel } from './door/model.js';
+export type {
   ClassifierOptions,
   EncoderDecoderOptions,
   EncoderOptions,
   EngineOption,
-  FeatureOptions,
-  FeaturesOption,
   ImageClassifierOptions,
-  ImagePositionsOption,
   LanguageModelOptions,
   ModelOptions,
   MultiLabelClassifierOptions,
-  NormOption,
   PatchOptions,
   PerformerOptions,
   PixelModelOptions,
-  PositionsOption,
-  QueryKeyNormOption,
   RegressorOptions,
   TextModelOptions,
   TokenClassifierOptions,

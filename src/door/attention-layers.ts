@@ -13,8 +13,9 @@ import {
   selfAttentionLayer,
 } from '../mixers/index.js';
 import type { Numbers } from './attention.js';
+import type { AttentionOption, FeaturesOption } from './layer-options.js';
 import { chosenEngine } from './model.js';
-import type { AttentionOption, EngineOption, FeaturesOption } from './options.js';
+import type { EngineOption } from './options.js';
 
 /** What every layer takes. */
 export interface Seeded extends EngineOption {

@@ -10,7 +10,8 @@ import { Random } from '../base/random.js';
 import { drawFeatureParts, featureMap, featureMapChoice, learnedLayout } from '../features/index.js';
 import { specsOf, type Tensor } from '../graph/index.js';
 import { featureOptions } from '../mixers/index.js';
-import type { EngineOption, FeaturesOption } from './options.js';
+import type { FeaturesOption } from './layer-options.js';
+import type { EngineOption } from './options.js';
 
 /** Numbers in the order of [batch, length, heads, dim], the last axis first to change. */
 export type Numbers = ArrayLike<number>;

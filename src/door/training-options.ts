@@ -1,14 +1,8 @@
 /** The options of the front door's trainings as types; the schema of `training` checks them, as those of `options.ts`. */
 import { optionFields } from '../base/options.js';
 import { type RunEvent, trainingSchema } from '../training/index.js';
-import type {
-  Given,
-  ImagePositionsOption,
-  ModelOptions,
-  PatchOptions,
-  TextModelOptions,
-  TokenModelOptions,
-} from './options.js';
+import type { ImagePositionsOption } from './layer-options.js';
+import type { Given, ModelOptions, PatchOptions, TextModelOptions, TokenModelOptions } from './options.js';
 
 /** The training. What is not given is the preset's, or its default. */
 export interface TrainingRunOptions {
