@@ -177,8 +177,8 @@ describe('generating', () => {
       /a state with this model, got one with dim 32 in place of 16\./,
     );
     expectRefusal(await generate(folder, '--load-state', join(folder, 'model.safetensors')), /expected a state/);
-    await truncate(state, 2000);
-    expectRefusal(await generate(folder, '--load-state', state), /by its header, got one of 2000/);
+    await truncate(state, 4000);
+    expectRefusal(await generate(folder, '--load-state', state), /by its header, got one of 4000/);
   });
 });
 
@@ -249,7 +249,7 @@ describe('evaluating a model', () => {
     for (const { data } of tensorsOf(weights.params).values()) (data as Float32Array).fill(weight);
     await writeModel(folder, model.config, weights);
     const text = await textFile(folder, 'other.txt', 5);
-    expectRefusal(await performer(['evaluate', folder, text, '--threads', '1', '--json']), message);
+    expectRefusal(await performer(['evaluate', folder, text, '--threads', '1', '--quiet']), message);
   });
 
   test('of a checkpoint takes the window of its run', async () => {

@@ -41,6 +41,7 @@ describe('training', () => {
     expect(await readdir(out)).toEqual([
       'checkpoints',
       'config.json',
+      'context.json',
       'generation_config.json',
       'metrics.jsonl',
       'model.safetensors',
@@ -78,23 +79,31 @@ describe('training', () => {
     expect(await performer(words)).toMatchObject({ code: 0, err: '' });
     const model = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
     expect(model).toMatchObject({ dim: 24, depth: 1, heads: 1, headDim: 8, tokenShift: true });
-    expect(model.attention).toMatchObject({ kind: 'favor+', features: { name: 'positive', featureCount: 112 } });
+    expect(model.attention).toMatchObject({ kind: 'hybrid', features: { name: 'positive', featureCount: 112 } });
     const training = JSON.parse(await readFile(join(out, 'checkpoints', 'step-00000002', 'training.json'), 'utf8'));
     expect(training.options).toMatchObject({ seed: 5, steps: 2, window: 16, batch: 4, warmup: 1 });
   });
 });
 
+/** How the presets of language models attend. */
+const recipe = { kind: 'hybrid', window: 64, forgetting: 'gates' };
+
 test.each([
   ['a bare name', 'softmax', { kind: 'softmax' }],
-  ['a nested name', { features: 'taylor' }, { kind: 'favor+', features: { name: 'taylor' }, forgetting: 'none' }],
+  ['a nested name', { features: 'taylor' }, { ...recipe, features: { name: 'taylor' } }],
+  [
+    'another kind',
+    { kind: 'favor+', features: { name: 'positive' } },
+    {
+      kind: 'favor+',
+      features: { name: 'positive', projectionKind: 'orthogonal', rowNorm: 'chi', featureCount: 112 },
+      forgetting: 'none',
+    },
+  ],
   [
     'nested options',
     { features: { name: 'relu', projectionKind: 'none' } },
-    {
-      kind: 'favor+',
-      features: { name: 'relu', projectionKind: 'none', rowNorm: 'chi', featureCount: 8 },
-      forgetting: 'none',
-    },
+    { ...recipe, features: { name: 'relu', projectionKind: 'none', rowNorm: 'chi', featureCount: 8 } },
   ],
 ])('a config file chooses attention by %s, without the options of the preset that it cannot have', async (...given) => {
   const [, attention, saved] = given;
@@ -133,7 +142,17 @@ test.each([
 test('says so where the feature map passes no gradient', async () => {
   const folder = await temporaryFolder();
   const text = await textFile(folder);
-  const ran = await performer(['train', text, '--out', join(folder, 'run'), ...small, '--feature-map', 'step']);
+  const ran = await performer([
+    'train',
+    text,
+    '--out',
+    join(folder, 'run'),
+    ...small,
+    '--attention',
+    'favor+',
+    '--feature-map',
+    'step',
+  ]);
   expect(ran.code).toBe(0);
   expect(ran.err).toMatch(/^note: step features have no gradient, .*queries and keys stay as they were drawn/);
 });
