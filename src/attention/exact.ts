@@ -1,59 +1,45 @@
 /**
  * Exact softmax attention, softmax(QKᵀ/√dim)V: the baseline, and an oracle. Quadratic in the length.
  *
- * Its state is the list of all keys and values so far, which grows with the text.
+ * Its state is the list of all keys and values so far, which grows with the text: of rows side by side as the longest of them
+ * does each time, with what is no token hidden for good.
  */
 import { addDims } from '../base/dimension.js';
-import {
-  add,
-  and,
-  broadcastTo,
-  cast,
-  concatenate,
-  lessOrEqual,
-  matmul,
-  range,
-  reshape,
-  scalar,
-  size,
-  type Tensor,
-} from '../graph/index.js';
+import { add, and, less, lessOrEqual, matmul, range, reshape, size, type Tensor } from '../graph/index.js';
 import { gatherHeads, groupOf, splitHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './layout.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 import { meanOf, seesSome } from './visible.js';
+import { headRows, joinRows, type WindowState } from './window-state.js';
 
 /** What exact attention has beside its inputs. */
 export interface ExactOptions {
   readonly isCausal: boolean;
-  /** Keys and values of earlier tokens: [batch, keyHeads, past, dim], which every query sees. Causal only. */
+  /** Earlier tokens, which every query sees where they are real. Causal only. */
   readonly state?: ExactState | undefined;
 }
 
-/** The cache of exact attention, which grows with the text. */
-export interface ExactState<T = Tensor> {
-  readonly key: T;
-  readonly value: T;
-}
+/**
+ * The cache of exact attention, which grows with the text: all tokens so far, in the layout in which a window keeps its last
+ * ones. What stands behind the end of a row that is read beside longer ones takes a place in it, where `isReal` is 0.
+ */
+export type ExactState<T = Tensor> = WindowState<T>;
 
 /** Which keys each query sees, broadcast to [batch, heads, queries, keys], the `past` of a state first; absent where each sees all. */
 function seenBy(
   { query, key, keyMask }: AttentionInputs,
+  { isReal }: ExactState,
   { isCausal, state }: ExactOptions,
 ): Tensor<'bool'> | undefined {
-  const [queries, fresh] = [query.dim(1), key.dim(1)];
+  const queries = query.dim(1);
   const past = state === undefined ? 0 : state.key.dim(2);
+  const keys = addDims(past, key.dim(1));
   const masks: Tensor<'bool'>[] = [];
   if (isCausal) {
     const offset = state === undefined ? range(queries) : add(range(queries), size(past, 'int32'));
-    masks.push(lessOrEqual(range(addDims(past, fresh)), reshape(offset, [queries, 1])));
+    masks.push(lessOrEqual(range(keys), reshape(offset, [queries, 1])));
   }
-  if (keyMask !== undefined) {
-    const batch = keyMask.dim(0);
-    const own = cast(keyMask, 'int32');
-    const whole = state === undefined ? own : concatenate([broadcastTo(scalar(1, 'int32'), [batch, past]), own], 1);
-    masks.push(reshape(cast(whole, 'bool'), [batch, 1, 1, addDims(past, fresh)]));
-  }
+  if (keyMask !== undefined || state !== undefined) masks.push(less(0, reshape(isReal, [key.dim(0), 1, 1, keys])));
   return masks.length === 0 ? undefined : masks.reduce((a, b) => and(a, b));
 }
 
@@ -67,15 +53,13 @@ export function exactTerms(
   const inputs = withoutHidden(given);
   const group = groupOf(inputs.query, inputs.key);
   const query = gatherHeads(swapHeads(inputs.query), group);
-  const newKey = swapHeads(inputs.key);
-  const newValue = swapHeads(inputs.value);
-  const key = state === undefined ? newKey : concatenate([state.key, newKey], 2);
-  const value = state === undefined ? newValue : concatenate([state.value, newValue], 2);
-  const scores = matmul(query, key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
+  const rows = headRows(inputs);
+  const all = state === undefined ? rows : joinRows(state, rows);
+  const scores = matmul(query, all.key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
   const byQuery = splitHeads(scores, group, inputs.query.dim(1)); // [batch, heads, queries, keys]
-  const visible = seenBy(inputs, options);
+  const visible = seenBy(inputs, all, options);
   const seen = visible === undefined || inputs.keyMask === undefined ? undefined : seesSome(visible);
-  return { terms: meanOf(byQuery, { value, visible, seen, group }), state: { key, value } };
+  return { terms: meanOf(byQuery, { value: all.value, visible, seen, group }), state: all };
 }
 
 /**

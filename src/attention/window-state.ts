@@ -80,10 +80,14 @@ export function joinRows(first: WindowState, second: WindowState): WindowState {
   return { key: both('key'), value: both('value'), isReal: both('isReal') };
 }
 
+/** Tokens in the layout of a state, [batch, keyHeads, length, ·]. */
+export function headRows(inputs: AttentionInputs): WindowState {
+  return { key: swapHeads(inputs.key), value: swapHeads(inputs.value), isReal: swapHeads(realOf(inputs)) };
+}
+
 /** The state and the tokens after it, [batch, keyHeads, window + length, ·]. */
 export function joinWindow(state: WindowState, inputs: AttentionInputs): WindowState {
-  const [key, value, isReal] = [inputs.key, inputs.value, realOf(inputs)].map(swapHeads) as [Tensor, Tensor, Tensor];
-  return joinRows(state, { key, value, isReal });
+  return joinRows(state, headRows(inputs));
 }
 
 /** 1 for keys that are there, [batch, length, 1, 1]. */

@@ -77,7 +77,7 @@ export class HeldState {
 
   /** Reads a piece: tokens of each row, of which some may have none. */
   async read(rows: readonly Int32Array[]): Promise<void> {
-    const { form, inputs } = readerInputs(rows, this.#loaded.model);
+    const { form, inputs } = readerInputs(rows);
     const { logits } = this.#current;
     if (form !== 'token' || !(await this.#readBeside(inputs, rows))) {
       await this.settle();

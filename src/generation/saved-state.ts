@@ -152,14 +152,17 @@ export function decodeMemory(
 function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string, AnyHostTensor>): void {
   const positions = Array.from((tensors.get('state.position')?.data ?? []) as ArrayLike<number>);
   const longest = longestRow(model);
-  const growing = growingParts(model);
-  const past = growing.length === 0 ? undefined : (positions[0] ?? 0);
-  const bad = positions.find((count) => !(count >= 0 && count <= longest) || (past !== undefined && count !== past));
-  const kept = past === undefined || past === 0 ? past : past + model.config.memoryTokens;
-  const isLong = growing.every(([path, axis]) => tensors.get(path)?.shape[axis] === kept);
-  if (bad === undefined && isLong) return;
-  const expected = past === undefined ? `from 0 to ${longest}` : `from 0 to ${longest} and the same in every row`;
-  throw new PerformerError('CHECKPOINT', `${where}: expected positions ${expected}, got ${bad ?? 'others'}.`);
+  const bad = positions.find((count) => !(count >= 0 && count <= longest));
+  if (bad !== undefined) {
+    throw new PerformerError('CHECKPOINT', `${where}: expected positions from 0 to ${longest}, got ${bad}.`);
+  }
+  const most = Math.max(0, ...positions);
+  const least = most === 0 ? 0 : most + model.config.memoryTokens;
+  // Rows that read at different times have more places than the longest of them has tokens; what has read nothing has none.
+  const kept = growingParts(model).map(([path, axis]) => tensors.get(path)?.shape[axis] ?? 0);
+  if (kept.every((size) => size === kept[0] && size >= least && (least > 0 || size === 0))) return;
+  const expected = `keys of ${least} tokens or more, as many in each layer, where rows are at ${positions.join(', ')}`;
+  throw new PerformerError('CHECKPOINT', `${where}: expected ${expected}, got ${kept.join(', ')}.`);
 }
 
 /** The parts of a saved state that grow with the text, and along which axis. */

@@ -3,8 +3,8 @@
  *
  * With FAVOR+ that is one state of fixed size, so a token costs the same time and memory at any position: two sets of
  * tensors, which lie where the engine computes, take turns as what is read and what is written. Where that is the host,
- * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, and
- * comes to the host after each run.
+ * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, by as
+ * much for all rows as for the one that reads most, and comes to the host after each run.
  */
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
@@ -163,7 +163,7 @@ export class GenerationSession {
   async readSource(tokens: TokenRows): Promise<void> {
     const rows = rowsOf('readSource', tokens);
     this.#calls.expectIdle();
-    checkRows('readSource', rows, new Int32Array(this.batch), this.#loaded.model, true);
+    checkRows('readSource', rows, new Int32Array(this.batch), this.#loaded.model);
     await this.#calls.run(() => this.#held.readSource(rows));
     this.#history = new TokenHistory(emptyMemory(this.#loaded.model, this.batch));
     this.#hasSource = true;
@@ -186,12 +186,11 @@ export class GenerationSession {
 
   /**
    * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens is idle: it stays as it was, and
-   * costs the others nothing. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
+   * costs the others nothing, but a place in the memory of exact softmax attention. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
    * far the reading came.
    *
    * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of
-   *   the vocabulary, where no row would have read anything, or for more tokens than there is room for; CONFIG for rows of
-   *   different lengths with exact softmax attention.
+   *   the vocabulary, where no row would have read anything, or for more tokens than there is room for.
    */
   async read(tokens: TokenRows): Promise<Float32Array> {
     const rows = rowsOf('read', tokens);

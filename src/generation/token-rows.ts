@@ -1,7 +1,7 @@
 /** Rows of tokens: what a session is given to read, checked, and as the inputs of a reader. */
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { attentionKinds, isRagged, type Model, tokenConfig } from '../models/index.js';
+import { attentionKinds, type Model, tokenConfig } from '../models/index.js';
 import type { ReaderForm, ReaderInputs } from './reader.js';
 import { nameOfValue } from './value-name.js';
 
@@ -21,7 +21,7 @@ export function expectRow(where: string, row: number, rows: number): void {
 
 /** Throws CONFIG unless each row has a state of its own. */
 export function expectOwnStates(where: string, model: Model): void {
-  if (isRagged(model)) return;
+  if (model.mixers.every(({ traits }) => traits.state !== 'growing')) return;
   const got = `attention: '${attentionKinds(model.config)}', whose rows grow together. Use a session for each row.`;
   throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
 }
@@ -43,16 +43,10 @@ export function expectTokens(where: string, tokens: unknown): asserts tokens is 
   );
 }
 
-/** Throws SHAPE, DATA or CONFIG unless rows that are at `position` [batch] can read these tokens, or sources. */
-export function checkRows(
-  where: string,
-  rows: readonly Int32Array[],
-  position: Int32Array,
-  model: Model,
-  isSource = false,
-): void {
+/** Throws SHAPE or DATA unless rows that are at `position` [batch] can read these tokens, or sources. */
+export function checkRows(where: string, rows: readonly Int32Array[], position: Int32Array, model: Model): void {
   const { vocabularySize } = tokenConfig(model.config);
-  const refuse = (code: 'SHAPE' | 'DATA' | 'CONFIG', expected: string, got: number | string, advice = '') => {
+  const refuse = (code: 'SHAPE' | 'DATA', expected: string, got: number | string, advice = '') => {
     throw new PerformerError(code, `${where}: expected ${expected}, got ${got}.${advice}`);
   };
   if (rows.length !== position.length) refuse('SHAPE', `tokens for each of ${position.length} rows`, rows.length);
@@ -69,23 +63,19 @@ export function checkRows(
       refuse('DATA', `at most ${longest} tokens in a row, its maxLength`, read + row.length, advice);
     }
   });
-  if (!isSource && !isRagged(model) && rows.some(({ length }) => length !== rows[0]?.length)) {
-    const lengths = rows.map(({ length }) => length).join(', ');
-    refuse('CONFIG', 'rows of one length, as exact attention needs them', lengths, ' Use a session for each row.');
-  }
 }
 
 /** The readers of a session alone. */
 export type RowsForm = Exclude<ReaderForm, 'beside'>;
 
 /** A piece as the inputs of a reader, ragged rows padded, and the form of the reader that it takes. */
-export function readerInputs(rows: readonly Int32Array[], model: Model): { form: RowsForm; inputs: ReaderInputs } {
+export function readerInputs(rows: readonly Int32Array[]): { form: RowsForm; inputs: ReaderInputs } {
   const counts = Int32Array.from(rows, ({ length }) => length);
   const length = Math.max(...counts);
   const padded = new Int32Array(rows.length * length); // [batch, length]
   rows.forEach((row, index) => padded.set(row, index * length));
   const tokens = int32([rows.length, length], padded);
-  const lengths = isRagged(model) ? int32([rows.length], counts) : undefined;
+  const lengths = int32([rows.length], counts);
   if (length > 1) return { form: 'piece', inputs: { tokens, lengths } };
   // Where no row is idle, nothing needs to be masked.
   return { form: 'token', inputs: { tokens, lengths: counts.every((count) => count === 1) ? undefined : lengths } };

@@ -60,7 +60,7 @@ function clusteredCore(options: ClusteredOptions, sizes: MixerSizes): AttentionC
         draw: (random): HostTensor => drawProjection(random.split('planes'), hashBits, headDim),
       },
     },
-    traits: { state: 'none', isRagged: true, isChunked: false, isFlat: false },
+    traits: { state: 'none', isChunked: false, isFlat: false },
     state: () => ({}),
     operations: (length) => clusteredOperations(options, sizes, length),
     attend: (inputs, { buffers }) => ({

@@ -150,7 +150,6 @@ export function favorCore(
     buffers: bufferParts(options, keyHeads),
     traits: {
       state: isCausal ? 'fixed' : 'none',
-      isRagged: true,
       isChunked: isCausal,
       isFlat: isFlatMap(options.name),
       featureCount: options.featureCount,

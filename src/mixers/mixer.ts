@@ -33,8 +33,6 @@ export interface MixerSizes {
 export interface MixerTraits {
   /** Whether the state has one size, grows with the text, or is none at all. */
   readonly state: 'fixed' | 'growing' | 'none';
-  /** Whether rows of different lengths may be read after a state. */
-  readonly isRagged: boolean;
   /** Whether whole chunks of tokens are read at once, to which a text is padded. */
   readonly isChunked: boolean;
   /** Whether no gradient reaches its queries and keys. */

@@ -9,7 +9,7 @@ type None = Record<never, never>;
 
 const coreOf = ({ heads, keyHeads }: MixerSizes): AttentionCore<None, None, None, None> => ({
   buffers: {},
-  traits: { state: 'none', isRagged: true, isChunked: false, isFlat: false },
+  traits: { state: 'none', isChunked: false, isFlat: false },
   state: () => ({}),
   operations: () => ({ attention: 0, withoutGradient: 0 }),
   // Queries and keys are computed and add nothing, so that only attention itself is left out.

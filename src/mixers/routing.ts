@@ -89,7 +89,7 @@ function routingCore(
   const sizes = { keyHeads, clusters, window, dim: headDim, valueDim: headDim };
   return {
     buffers: { centroids: centroidLayout(keyHeads, clusters, headDim) },
-    traits: { state: isCausal ? 'fixed' : 'none', isRagged: true, isChunked: false, isFlat: false },
+    traits: { state: isCausal ? 'fixed' : 'none', isChunked: false, isFlat: false },
     measured: {
       names: ['centroids'],
       moments: ({ key }, mask) => ({ centroids: measureCentroids(key, mask, clusters) }),

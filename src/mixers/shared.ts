@@ -83,7 +83,7 @@ function sharedOutput(sizes: MixerSizes): Mixer<Pick<ValueParams, 'output'>> {
   return {
     params: { output: attentionLayout(sizes, undefined).output as LinearParams<ParameterSpec> },
     buffers: {},
-    traits: { state: sizes.isCausal ? 'fixed' : 'none', isRagged: true, isChunked: false, isFlat: false },
+    traits: { state: sizes.isCausal ? 'fixed' : 'none', isChunked: false, isFlat: false },
     state: () => ({}),
     operations: () => ({ attention: 0, withoutGradient: 0 }),
     apply: ({ params }, _, context) => ({

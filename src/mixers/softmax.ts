@@ -1,6 +1,7 @@
 /** Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. */
 import { type ExactState, exactAttention } from '../attention/index.js';
-import { sameDim, subtractDims } from '../base/dimension.js';
+import type { Dtype } from '../base/array.js';
+import { subtractDims } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { broadcastTo, cast, less, pad, scalar, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
@@ -20,26 +21,32 @@ type None = Record<never, never>;
 function softmaxCore({ heads, keyHeads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
   return {
     buffers: {},
-    traits: { state: isCausal ? 'growing' : 'none', isRagged: !isCausal, isChunked: false, isFlat: false },
+    traits: { state: isCausal ? 'growing' : 'none', isChunked: false, isFlat: false },
     state(batch) {
       if (!isCausal) return {} as ExactState<StateSpec>;
-      const part = { dtype: 'float32', shape: [batch, keyHeads, 0, headDim], initial: 0, growing: 2 } as const;
-      return { key: part, value: part };
+      const part = (heads: number, last: number): StateSpec => ({
+        dtype: 'float32',
+        shape: [batch, heads, 0, last],
+        initial: 0,
+        growing: 2,
+      });
+      return { key: part(keyHeads, headDim), value: part(keyHeads, headDim), isReal: part(1, 1) };
     },
     operations: (length) => ({ attention: heads * 2 * 2 * length * length * headDim, withoutGradient: 0 }),
-    attend(inputs, _, memory, length) {
-      const whole = inputs.query.dim(1);
-      if (!isCausal || sameDim(whole, length)) return exactAttention(inputs, { isCausal, state: memory?.state });
-      // Padding must not go into the state, and there is none before a real token, so that it needs no mask.
-      const real = (x: Tensor) => slice(x, 1, 0, length);
-      const own = { query: real(inputs.query), key: real(inputs.key), value: real(inputs.value) };
-      const { output, state } = exactAttention(own, { isCausal, state: memory?.state });
-      return { output: pad(output, 1, 0, subtractDims(whole, length)), state };
+    attend({ query, key, value, keyMask }, _, memory, length) {
+      // What pads all rows to whole chunks takes no place in the state.
+      const own = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, 0, length);
+      const inputs = { query: own(query), key: own(key), value: own(value), keyMask: keyMask && own(keyMask) };
+      const { output, state } = exactAttention(inputs, { isCausal, state: memory?.state });
+      return { output: pad(output, 1, 0, subtractDims(query.dim(1), length)), state };
     },
   };
 }
 
-interface SourceRows<T = Tensor> extends ExactState<T> {
+interface SourceRows<T = Tensor> {
+  /** [batch, source, keyHeads, headDim] */
+  readonly key: T;
+  readonly value: T;
   /** [batch, source], 1 for real tokens. */
   readonly isReal: T;
 }

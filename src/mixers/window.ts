@@ -45,7 +45,7 @@ export function windowCore(
   const stateOf = (batch: Dim) => windowStateLayout({ batch, keyHeads, window, dim: headDim, valueDim: headDim });
   return {
     buffers: {},
-    traits: { state: isCausal ? 'fixed' : 'none', isRagged: true, isChunked: false, isFlat: false },
+    traits: { state: isCausal ? 'fixed' : 'none', isChunked: false, isFlat: false },
     deferral: isCausal ? windowDeferral(stateOf, { keyHeads, headDim }) : undefined,
     state: (batch) => (isCausal ? stateOf(batch) : ({} as WindowState<StateSpec>)),
     operations: (length) => windowOperations({ window, heads, headDim, isCausal }, length),

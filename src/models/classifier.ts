@@ -96,7 +96,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
         const [batch, length] = whole.shape as [Dim, Dim];
         checkLength('classifier', { maxLength }, length);
         const { embedding, pooling: own, head: _, ...params } = weights.params as ClassifierParams;
-        const frame = trunk.frame('classifier', { batch, length, lengths, dropout });
+        const frame = trunk.frame({ batch, length, lengths, dropout });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(whole)));
         const buffers = weights.buffers as TrunkBuffers;
         const result = trunk.apply({ params, buffers }, embedded, { frame, recompute });

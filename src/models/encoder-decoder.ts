@@ -81,7 +81,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
       const [batch, length] = tokens.shape as [Dim, Dim];
       checkLength(name, { maxLength }, length);
       const { embedding, encoder } = weights.params as Params;
-      const frame = reader.frame(name, { batch, length, lengths: inputs.sourceLengths, dropout });
+      const frame = reader.frame({ batch, length, lengths: inputs.sourceLengths, dropout });
       return scope('encoder', () => {
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params: encoder, buffers: (weights.buffers as Buffers).encoder };
@@ -116,7 +116,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
         checkLength(name, { maxLength }, length);
         const source = options.state === undefined ? encode(weights, inputs, { dropout, ...options }) : undefined;
         const { lengths } = inputs;
-        const frame = trunk.frame(name, { batch, length, lengths, dropout, state: options.state });
+        const frame = trunk.frame({ batch, length, lengths, dropout, state: options.state });
         const embedded: Tensor = scope('embedding', () =>
           embed((weights.params as Params).embedding, frame.pad(tokens)),
         );

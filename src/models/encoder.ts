@@ -58,7 +58,7 @@ export const encoder: ModelFamily<EncoderConfig> = {
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('encoder', { maxLength }, length);
         const { embedding, ...params } = weights.params as TokenModelParams;
-        const frame = trunk.frame('encoder', { batch, length, lengths, dropout });
+        const frame = trunk.frame({ batch, length, lengths, dropout });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { frame, recompute });

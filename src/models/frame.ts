@@ -1,7 +1,6 @@
 /** What is known of the tokens of a pass before any layer runs: padding, masks and positions. */
 import type { Dtype } from '../base/array.js';
 import { addDims, type Dim, roundUp, subtractDims } from '../base/dimension.js';
-import { PerformerError } from '../base/errors.js';
 import { type Dropout, maskOfLengths, positionsFrom, type TokenContext } from '../blocks/index.js';
 import {
   add,
@@ -22,7 +21,7 @@ import {
 } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
 import { anglesOf } from './positions.js';
-import { attentionKinds, type TrunkConfig } from './trunk-options.js';
+import type { TrunkConfig } from './trunk-options.js';
 
 /** The tokens of a pass: how they are padded, which of them are real, and where they stand in their text. */
 export interface TokenFrame {
@@ -51,18 +50,11 @@ export interface FrameInputs {
 }
 
 export function frameOf(
-  where: string,
   config: TrunkConfig,
   mixers: readonly Mixer[],
   chunk: number,
   { batch, length, state, lengths, dropout: given }: FrameInputs,
 ): TokenFrame {
-  if (lengths !== undefined && mixers.some(({ traits }) => !traits.isRagged)) {
-    throw new PerformerError(
-      'CONFIG',
-      `${where}: expected rows of one length, as the state of attention: '${attentionKinds(config)}' keeps no mask, got lengths.`,
-    );
-  }
   // Padding to whole chunks happens once, on the tokens, and not on the activations of every layer.
   const isChunked = mixers.some(({ traits }) => traits.isChunked) && !(state !== undefined && length === 1);
   const { memoryTokens } = config;

@@ -132,7 +132,7 @@ export const imageClassifier: ModelFamily<ImageClassifierConfig> = {
         const cut = scope('patches', () => linear(patches, patchesOf(images, config))); // [batch, count, dim]
         const tokens = classToken === undefined ? cut : withToken(cut, classToken);
         const [batch, length] = tokens.shape as [Dim, Dim];
-        const frame = trunk.frame(name, { batch, length, dropout });
+        const frame = trunk.frame({ batch, length, dropout });
         const trunkWeights = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(trunkWeights, frame.pad(tokens), { frame, recompute });
         const pooled = scope('pooling', () => poolBy(hasToken ? 'last' : pooling, own, { hidden: result.hidden }));

@@ -56,7 +56,6 @@ export {
   hasBuffers,
   hasGrowingState,
   initialState,
-  isRagged,
   type Model,
   type ModelConfig,
   type ModelFamily,

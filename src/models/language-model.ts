@@ -66,7 +66,7 @@ export function causalModel(
       const [batch, length] = tokens.shape as [Dim, Dim];
       checkLength(where, { maxLength }, length);
       const { embedding, ...params } = weights.params as TokenModelParams;
-      const frame = trunk.frame(where, { batch, length, lengths, dropout, state: options.state });
+      const frame = trunk.frame({ batch, length, lengths, dropout, state: options.state });
       const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
       const own = { params, buffers: weights.buffers as TrunkBuffers };
       const result = trunk.apply(own, embedded, { ...options, frame });

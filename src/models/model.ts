@@ -150,11 +150,6 @@ export function hasGrowingState(model: Model): boolean {
   );
 }
 
-/** Whether rows of different lengths can be read after a state. */
-export function isRagged({ mixers }: Model): boolean {
-  return mixers.every(({ traits }) => traits.isRagged);
-}
-
 /** Whether some layer has random projections, which can be drawn again. */
 export function hasBuffers({ buffers }: Model): boolean {
   return leavesOf(buffers).length > 0;

@@ -60,7 +60,7 @@ export const performer: ModelFamily<PerformerConfig> = {
         const [batch, length] = embeddings.shape as [Dim, Dim];
         checkLength('performer', { maxLength }, length);
         const { lengths } = inputs;
-        const frame = trunk.frame('performer', { batch, length, lengths, dropout, state: options.state });
+        const frame = trunk.frame({ batch, length, lengths, dropout, state: options.state });
         const own = { params: weights.params as TrunkParams, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, frame.pad(embeddings), { ...options, frame });
         return { ...result, output: result.hidden };

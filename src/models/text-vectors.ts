@@ -9,7 +9,7 @@ import { specsOf, type Tensor } from '../graph/index.js';
 import { rowInputs, rowSpecs } from './batch-inputs.js';
 import type { LoadedModel } from './folder.js';
 import type { ModelInputs } from './inputs.js';
-import { isRagged, type ModelConfig, type ModelResult } from './model.js';
+import type { ModelConfig, ModelResult } from './model.js';
 import { tokenizerOf } from './tokenizer.js';
 
 /** A text, its bytes as a Uint8Array, or its tokens in any other array. */
@@ -44,11 +44,9 @@ export async function compileTextVectors(
   expectSizes(where, { batch, window });
   const { maxLength = Number.POSITIVE_INFINITY, image } = model;
   const compiled = await engine.compile(
-    (learned: object, drawn: object, { lengths, ...inputs }: ModelInputs) => {
+    (learned: object, drawn: object, inputs: ModelInputs) => {
       const weights: Weights = { params: learned, buffers: drawn };
-      // What cannot mask has causal attention, whose tokens do not see the padding behind them.
-      const result = model.apply(weights, { ...inputs, lengths: isRagged(model) ? lengths : undefined });
-      return { vectors: build(result, lengths) };
+      return { vectors: build(model.apply(weights, inputs), inputs.lengths) };
     },
     [specsOf(params) as object, specsOf(buffers) as object, rowSpecs(model, symbol('batch'))],
   );

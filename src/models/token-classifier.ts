@@ -73,7 +73,7 @@ export const tokenClassifier: ModelFamily<TokenClassifierConfig> = {
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('token-classifier', { maxLength }, length);
         const { embedding, head: _, ...params } = weights.params as TokenClassifierParams;
-        const frame = trunk.frame('token-classifier', { batch, length, lengths, dropout });
+        const frame = trunk.frame({ batch, length, lengths, dropout });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { frame, recompute });

@@ -86,8 +86,8 @@ export interface Trunk {
   readonly stack: Stack;
   readonly deferral: Deferral<TrunkRows, TrunkRows> | undefined;
   state(batch: Dim): TrunkState<StateSpec>;
-  /** What is known of the tokens of a pass. Throws CONFIG for lengths where the mixers keep no mask. */
-  frame(where: string, inputs: FrameInputs): TokenFrame;
+  /** What is known of the tokens of a pass. */
+  frame(inputs: FrameInputs): TokenFrame;
   /** The state with what cross-attention keeps of a source. */
   after(weights: Weights<TrunkParams, TrunkBuffers>, source: SourceContext, state: TrunkState): TrunkState;
   /** Embeddings [batch, whole, dim] → hidden layers. */
@@ -152,7 +152,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
       position: { dtype: 'int32', shape: [batch], initial: 0 },
       blocks: own.state(batch) as readonly object[],
     }),
-    frame: (where, inputs) => frameOf(where, config, mixers, chunk, inputs),
+    frame: (inputs) => frameOf(config, mixers, chunk, inputs),
     after: ({ params, buffers }, source, state) => ({
       ...state,
       blocks: state.blocks.map((before, layer) => {
@@ -216,7 +216,7 @@ function applyTrunk(
     if (params.memory === undefined || rows !== undefined) return blocks;
     const [batch, count] = [start.dim(0), config.memoryTokens];
     const frameFor = (lengths?: Tensor<'int32'>) =>
-      frameOf('memory tokens', { ...config, memoryTokens: 0 }, mixers, chunk, { batch, length: count, lengths });
+      frameOf({ ...config, memoryTokens: 0 }, mixers, chunk, { batch, length: count, lengths });
     return begunState(blocks, count, {
       ...{ stack: own, weights, position: start, counts },
       rows: () => frameFor().pad(memoryRows(params.memory!, batch)),

@@ -60,7 +60,7 @@ function drawn(std: number, length = caseLength, queries = length): DrawnAttenti
 
 const names = ['positive', 'trigonometric', 'relu', 'hedgehog'] as const;
 
-describe.each(attentionForms.filter(({ readsMaskedState }) => readsMaskedState === undefined))('$name', (form) => {
+describe.each(attentionForms)('$name', (form) => {
   const maps = form.isExact ? names.slice(0, 1) : names;
   const cases = maps.flatMap((name) => engines.map(({ name: engineName, engine }) => ({ name, engineName, engine })));
 

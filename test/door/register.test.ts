@@ -40,7 +40,7 @@ registerMixer(
     build: ({ gain }, sizes) =>
       attentionMixer(sizes, {
         buffers: {},
-        traits: { state: 'none', isRagged: true, isChunked: false, isFlat: false },
+        traits: { state: 'none', isChunked: false, isFlat: false },
         state: () => ({}),
         operations: () => ({ attention: 0, withoutGradient: 0 }),
         attend: ({ query, key, value }) => ({

@@ -59,7 +59,6 @@ describe.each(Object.entries(attentions))('an encoder with %s', (_, attention) =
     expect(await first(7)).not.toEqual(await first(8));
   });
 
-  if (attention === 'softmax') return;
   it('gives a padded row what it gives the row alone', async () => {
     const ragged = await compile(engine, true);
     const alone = await compile(engine, false);

@@ -12,27 +12,43 @@ const attentions = [
   { memoryTokens: 3 },
   { memoryTokens: 3, attention: { kind: 'hybrid', window: 10 } },
 ] as const;
+/** With states that grow. */
+const exact = [
+  { attention: 'softmax' },
+  { attention: ['softmax', 'favor+'], keyHeads: 1 },
+  { attention: 'softmax', memoryTokens: 3 },
+  { attention: ['favor+', 'softmax'], memoryTokens: 3 },
+] as const;
 const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * 256, (row + 1) * 256);
 
 describe('an idle row', () => {
-  it.each(attentions)('stays as it was, read or not, while others read token by token, with %j', async (options) => {
-    const model = randomModel(options);
-    const tokens = drawTokens(50);
-    const expected = await parallelLogits(engine, model, tokens);
-    const session = await sessionOf(engine, model, { batch: 3 });
-    await session.read([tokens.subarray(0, 20), tokens.subarray(0, 7), nothing]);
-    const before = rowOf(session.logits, 1).slice();
-    for (let at = 20; at < 45; at++) {
-      const logits = await session.read([tokens.subarray(at, at + 1), nothing, nothing]);
-      expectClose(rowOf(logits, 0), expected[at]!, `step at ${at}`);
-      expect(rowOf(logits, 1)).toEqual(before);
-    }
-    expect([...session.position]).toEqual([45, 7, 0]);
-    const logits = await session.read([nothing, tokens.subarray(7, 8), tokens.subarray(0, 3)]);
-    expectClose(rowOf(logits, 1), expected[7]!, 'the row that was idle');
-    expectClose(rowOf(logits, 2), expected[2]!, 'the row that had read nothing');
-    await session.dispose();
-  });
+  it.each([...attentions, ...exact])(
+    'stays as it was, read or not, while others read token by token, with %j',
+    async (options) => {
+      const model = randomModel(options);
+      const tokens = drawTokens(50);
+      const expected = await parallelLogits(engine, model, tokens);
+      const session = await sessionOf(engine, model, { batch: 3 });
+      await session.read([tokens.subarray(0, 20), tokens.subarray(0, 7), nothing]);
+      const before = rowOf(session.logits, 1).slice();
+      for (let at = 20; at < 45; at++) {
+        const logits = await session.read([tokens.subarray(at, at + 1), nothing, nothing]);
+        expectClose(rowOf(logits, 0), expected[at]!, `step at ${at}`);
+        expect(rowOf(logits, 1)).toEqual(before);
+      }
+      expect([...session.position]).toEqual([45, 7, 0]);
+      const logits = await session.read([nothing, tokens.subarray(7, 8), tokens.subarray(0, 3)]);
+      expectClose(rowOf(logits, 1), expected[7]!, 'the row that was idle');
+      expectClose(rowOf(logits, 2), expected[2]!, 'the row that had read nothing');
+      const resumed = await sessionOf(engine, model, { batch: 3 });
+      resumed.loadState(await session.saveState());
+      const next = [nothing, tokens.subarray(8, 30), tokens.subarray(3, 4)];
+      expect(await resumed.read(next)).toEqual(await session.read(next));
+      expectClose(rowOf(session.logits, 1), expected[29]!, 'a longer piece of a row');
+      expectClose(rowOf(session.logits, 2), expected[3]!, 'beside a shorter one');
+      await Promise.all([session.dispose(), resumed.dispose()]);
+    },
+  );
 
   it('lets the others read beside the state: no token is padded to a chunk, and the state is seldom written', async () => {
     let runs = 0;

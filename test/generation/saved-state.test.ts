@@ -90,7 +90,7 @@ describe('a saved state', () => {
     await session.read(drawTokens(10));
     const early = stateBytes(await session.saveState());
     await session.read(drawTokens(90));
-    expect(stateBytes(await session.saveState()) - early).toBe(90 * 2 * 2 * 2 * 16 * 4); // depth, key and value, heads, dim
+    expect(stateBytes(await session.saveState()) - early).toBe(90 * 2 * (2 * 2 * 16 + 1) * 4); // depth, key and value, heads, dim, and a mask
   });
 
   describe('is refused', () => {
@@ -140,6 +140,19 @@ describe('a saved state', () => {
       await expect(load(model, withTensor('more', zeros('float32', [1])))).rejects.toThrow(/does not have/);
       const early = withTensor('state.position', { dtype: 'int32', shape: [1], data: Int32Array.of(-1) });
       await expect(load(model, early)).rejects.toThrow(/positions from 0 to .* got -1/);
+    });
+
+    test('when a state that grows has fewer keys than tokens, or not as many in each layer', async () => {
+      const session = await sessionOf(engine, randomModel({ attention: 'softmax' }));
+      await session.read(drawTokens(20));
+      const exact = await session.saveState();
+      const later = withTensor('state.position', { dtype: 'int32', shape: [1], data: Int32Array.of(21) });
+      expect(() => session.loadState(later(exact))).toThrow(/keys of 21 tokens or more, .* at 21, got 20, 20/);
+      const longer = withTensor('state.blocks.1.attention.value', zeros('float32', [1, 2, 22, 16]));
+      expect(() => session.loadState(longer(exact))).toThrow(/as many in each layer, .* at 20, got 20, .*22/);
+      const none = withTensor('state.position', zeros('int32', [1]));
+      expect(() => session.loadState(none(exact))).toThrow(/at 0, got 20/);
+      await session.dispose();
     });
 
     test('and leaves the session as it was', async () => {

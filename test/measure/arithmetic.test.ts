@@ -88,8 +88,8 @@ describe('bytes of a decoded token', () => {
     expect(tokenBytes(model, 7)).toBe(bytesOf(params) - bytesOf(params.positions ?? {}) + state);
   });
 
-  test('grow by keys and values for exact attention', () => {
+  test('grow by keys, values and a mask for exact attention', () => {
     const { model } = parts({ attention: 'softmax' });
-    expect(tokenBytes(model, 8) - tokenBytes(model, 7)).toBe(heads * 2 * 8 * 4);
+    expect(tokenBytes(model, 8) - tokenBytes(model, 7)).toBe((heads * 2 * 8 + 3) * 4); // a mask in each layer
   });
 });

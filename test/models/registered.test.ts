@@ -40,7 +40,7 @@ const gainMixer = mixerFamily({
   build: ({ gain }, sizes) =>
     attentionMixer(sizes, {
       buffers: {},
-      traits: { state: 'none', isRagged: true, isChunked: false, isFlat: true },
+      traits: { state: 'none', isChunked: false, isFlat: true },
       state: () => ({}),
       operations: () => ({ attention: 0, withoutGradient: 0 }),
       attend: ({ value }) => ({ output: multiply(value, gain), state: {} }),

@@ -113,16 +113,6 @@ describe('refusals', () => {
 });
 
 describe('reading at once', () => {
-  it('refuses rows of several lengths for exact attention, whose state keeps no mask', () => {
-    const { model, params } = randomModel({ attention: 'softmax' });
-    const read = () =>
-      trace(
-        (learned, { tokens, lengths }) => model.apply({ params: learned, buffers: {} }, { tokens, lengths }).hidden,
-        [specsOf(params), { tokens: spec('int32', [2, 3]), lengths: spec('int32', [2]) }] as const,
-      );
-    expect(read).toThrow(/language model: expected rows of one length.*got lengths/);
-  });
-
   it.each(Object.keys(engines) as (keyof typeof engines)[])(
     'gives no token beyond the learned positions the last one of them: %s',
     async (on) => {

@@ -68,19 +68,7 @@ function inputsOf(
 /** Declares the tests of all forms, unless others are given, and engines for the cases. */
 export function describeConformance(cases: readonly AttentionCase[], forms = attentionForms): void {
   describe.each(forms)('$name', (form) => {
-    const { readsMaskedState } = form;
-    const canRun = ({ isVisible, batch }: AttentionCase) =>
-      readsMaskedState === undefined ||
-      isVisible === undefined ||
-      Array.from({ length: batch * readsMaskedState.end }).every((_, at) =>
-        isVisible(at % batch, Math.floor(at / batch)),
-      );
-
     for (const each of cases) {
-      if (!canRun(each)) {
-        it.skip(`${each.name}: ${readsMaskedState?.reason}`);
-        continue;
-      }
       const inputs = inputsOf(each, form);
       const projection = projectionOf(each.features, each.dim);
       const used = form.isExact ? undefined : projection;

@@ -24,7 +24,6 @@ import {
   decodeModel,
   encodeModel,
   initialState,
-  isRagged,
   type LoadedModel,
   type ModelInputs,
   modelConfig,
@@ -183,12 +182,10 @@ export function conforms(loaded: LoadedModel, { hasExactGradient = true } = {}):
     const counts = int32([2], [5, 11]);
     const ragged = {
       ...inputs,
-      // Exact attention of one direction keeps no mask, and does not see what stands behind a row.
-      ...(lengths && isRagged(model) ? { lengths: counts } : {}),
+      ...(lengths && { lengths: counts }),
       ...(sourceLengths && { sourceLengths: counts }),
     };
-    const hidesPadding = lengths !== undefined && isRagged(model);
-    const both = await outputOf(engine, loaded, hidesPadding ? withoutNumbers(ragged, 5) : ragged);
+    const both = await outputOf(engine, loaded, lengths ? withoutNumbers(ragged, 5) : ragged);
     const alone = await outputOf(engine, loaded, partOf(inputs, 1, 0, 5));
     for (const name of ['hidden', 'output'] as const) {
       const [own, beside] = [values(alone[name]), values(both[name])];
