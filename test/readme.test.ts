@@ -101,9 +101,10 @@ test('the code in it runs, each block after those before it (that of a worker in
 
 test('the code of the rooms in the docs runs', { timeout: 240_000 }, async () => {
   const rooms = await printed(readFileSync(join(root, 'docs/rooms.md'), 'utf8'));
-  const [attention, training, generation, reading, length] = rooms;
+  const [attention, training, context, generation, reading, length] = rooms;
   expect(attention).toMatch(/\[ 1, 4096, 8, 64 \] 2097152/);
   expect(training?.trim().split('\n')).toHaveLength(20);
+  expect(context).toMatch(/^64 [\d.]+\n256 [\d.]+\n1024 [\d.]+\n1 1 [\d.]+\n2 2 [\d.]+\n3 4 [\d.]+\n/);
   expect(Buffer.byteLength(generation ?? '')).toBeGreaterThan(30);
   expect(reading).toBe(`${length} [ 1, 1, 256 ]\n`);
 });

@@ -4,7 +4,7 @@ import { option } from '../base/options.js';
 import type { CommandWords } from './command.js';
 import { engineFlags, engineSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
-import { optionFlags, presetTable, runSchema } from './train-flags.js';
+import { presetTable, runSchema, shownFlags } from './train-flags.js';
 import { windowsSchema } from './windows.js';
 
 const ownSchema = z.strictObject({
@@ -70,7 +70,7 @@ Examples:
 export const compareCommand: CommandWords<typeof compareSchema> = {
   arguments: [{ name: '[files...]', text: 'the text, read one file after another; needed unless --resume is given' }],
   options: compareSchema,
-  flags: [...flagsOf('Comparison:', ownSchema), ...optionFlags, ...engineFlags],
+  flags: [...flagsOf('Comparison:', ownSchema), ...shownFlags, ...engineFlags],
   notes,
   isReport: () => true,
 };

@@ -96,14 +96,24 @@ export function kernelText(config: ModelConfig): string {
   return `${namesIn(values[key], path.at(-1) as string).join(', ')} ${path.at(-2)}`;
 }
 
+function presetValues(name: PresetName) {
+  const { model, training } = presetOf(name, 'causal-language-model');
+  return valuesOf({ ...model, ...training }, optionFlags);
+}
+
+/** The options as the help shows them: what each preset has is no default of the option's own. */
+export const shownFlags: readonly Flag[] = optionFlags.map((flag) => {
+  const isKnown = flag.fallback?.includes('from the preset') ?? true;
+  return isKnown || !presetNames.every((name) => flag.key in presetValues(name))
+    ? flag
+    : { ...flag, fallback: 'from the preset' };
+});
+
 /** What --help says of the presets. */
 export function presetTable(): string {
-  return presetNames
-    .map((name) => {
-      const { model, training } = presetOf(name, 'causal-language-model');
-      const values = valuesOf({ ...model, ...training }, optionFlags);
-      const words = Object.entries(values).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
-      return `  ${name.padEnd(6)} ${words.join(' ')}`;
-    })
-    .join('\n');
+  const rows = presetNames.map((name) => {
+    const words = Object.entries(presetValues(name)).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
+    return `  ${name.padEnd(6)} ${words.join(' ')}`;
+  });
+  return `${rows.join('\n')}\nModels of other tasks have the same sizes, and --attention favor+.`;
 }

@@ -5,7 +5,7 @@ import type { CommandWords } from './command.js';
 import { engineFlags } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 import { labelledFlags } from './labelled-flags.js';
-import { optionFlags, otherModelFlags, presetTable, runSchema, trainSchema, weightSchema } from './train-flags.js';
+import { otherModelFlags, presetTable, runSchema, shownFlags, trainSchema, weightSchema } from './train-flags.js';
 
 const notes = `Tasks:
 ${taskNames()
@@ -53,7 +53,7 @@ export const trainCommand: CommandWords<typeof trainSchema> = {
   options: trainSchema,
   flags: [
     ...flagsOf('Run:', runSchema),
-    ...optionFlags,
+    ...shownFlags,
     ...otherModelFlags,
     ...labelledFlags,
     ...flagsOf('Labelled texts:', weightSchema),
