@@ -6,7 +6,12 @@ import { type Leaf, leavesOf } from '../base/tree.js';
 
 /** What is counted of a model. */
 export interface MeasuredModel {
-  readonly config: { readonly dim: number; readonly vocabularySize?: number | undefined };
+  readonly config: {
+    readonly dim: number;
+    readonly vocabularySize?: number | undefined;
+    /** Vectors before every text, which go through all layers. */
+    readonly memoryTokens?: number | undefined;
+  };
   readonly params: object;
   readonly buffers: object;
   /** Parameters of which a token takes a row, and which it is not multiplied by, by their paths. */
@@ -34,9 +39,14 @@ function shapesRead({ params, tables }: MeasuredModel): (readonly number[])[] {
     .map(([, shape]) => shape);
 }
 
+/** How many vectors go through the layers for a text. */
+function lengthRead({ config: { memoryTokens = 0 } }: MeasuredModel, length: number): number {
+  return length + memoryTokens;
+}
+
 /**
  * Floating-point operations of one forward pass over `length` tokens, the last `predicted` of which give logits: 2 ×
- * matrix parameters × tokens, the features of queries and keys, and the causal core. Exact attention is counted over the
+ * matrix parameters × tokens, memory tokens among them, the features of queries and keys, and the causal core. Exact attention is counted over the
  * whole square.
  */
 export function forwardOperations(model: MeasuredModel, length: number, predicted = length): number {
@@ -44,9 +54,10 @@ export function forwardOperations(model: MeasuredModel, length: number, predicte
   const matrices = shapesRead(model)
     .filter(({ length: rank }) => rank === 2)
     .reduce((total, shape) => total + elementCount(shape), 0);
-  const logits = 2 * dim * vocabularySize * (length - predicted);
-  const attention = model.mixers.reduce((total, mixer) => total + mixer.operations(length).attention, 0);
-  return 2 * matrices * length - logits + attention;
+  const read = lengthRead(model, length);
+  const logits = 2 * dim * vocabularySize * (read - predicted); // those that are not computed
+  const attention = model.mixers.reduce((total, mixer) => total + mixer.operations(read).attention, 0);
+  return 2 * matrices * read - logits + attention;
 }
 
 /**
@@ -54,7 +65,8 @@ export function forwardOperations(model: MeasuredModel, length: number, predicte
  * projections and shapes, which have no gradient of their own.
  */
 export function trainingOperations(model: MeasuredModel, length: number): number {
-  const frozen = model.mixers.reduce((total, mixer) => total + mixer.operations(length).withoutGradient, 0);
+  const read = lengthRead(model, length);
+  const frozen = model.mixers.reduce((total, mixer) => total + mixer.operations(read).withoutGradient, 0);
   return 3 * forwardOperations(model, length) - frozen;
 }
 
@@ -70,5 +82,5 @@ export function stateBytes(model: Pick<MeasuredModel, 'state'>, past: number): n
  */
 export function tokenBytes(model: MeasuredModel, past: number): number {
   const shapes = [...shapesRead(model), ...leaves(model.buffers).map(([, shape]) => shape)];
-  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), stateBytes(model, past));
+  return shapes.reduce((total, shape) => total + 4 * elementCount(shape), stateBytes(model, lengthRead(model, past)));
 }

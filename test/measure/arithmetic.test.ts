@@ -61,6 +61,15 @@ describe('operations of a forward pass', () => {
     const all = forwardOperations(modelWith(), length);
     expect(all - forwardOperations(modelWith(), length, 1)).toBe(2 * 32 * 256 * (length - 1));
   });
+
+  test('count memory tokens as tokens without logits, in a training step too', () => {
+    const [own, plain] = [modelWith({ memoryTokens: 3 }), modelWith()];
+    const without = 2 * 32 * 256 * 3;
+    expect(forwardOperations(own, length)).toBe(forwardOperations(plain, length + 3) - without);
+    expect(trainingOperations(own, length)).toBe(trainingOperations(plain, length + 3) - 3 * without);
+    const exact = [modelWith({ memoryTokens: 3, attention: 'softmax' }), modelWith({ attention: 'softmax' })] as const;
+    expect(tokenBytes(exact[0], 7)).toBe(tokenBytes(exact[1], 10));
+  });
 });
 
 describe('bytes of a decoded token', () => {
