@@ -62,7 +62,7 @@ const own = {
       .min(1)
       .max(2 ** 31 - 2)
       .optional(),
-    'without a causal order: up to so many keys attention is exact, which is fastest where a text is short',
+    'without a causal order, as an encoder has it: up to so many keys attention is exact, which is fastest where a text is short',
     { fallback: 'never' },
   ),
 };
@@ -96,7 +96,8 @@ export const favorMixer = mixerFamily({
   own,
   problems({ features, forgetting, exactUpTo }, sizes) {
     const problems = [...featureProblems(features, sizes), ...forgettingProblems(forgetting, sizes)];
-    if (sizes.isCausal && exactUpTo !== undefined) {
+    // The encoder of an encoder-decoder takes it, whose decoder has the same options and reads no length exactly.
+    if (sizes.isCausal && !sizes.hasEncoder && exactUpTo !== undefined) {
       const message =
         "expected attention without a causal order, got it with one, where 'hybrid' is exact for as many tokens as its window has";
       problems.push([['exactUpTo'], message]);

@@ -40,6 +40,7 @@ export {
   buildMixers,
   completeMixer,
   hasCross,
+  isBlind,
   isShared,
   type MixerChoice,
   mixerChoice,

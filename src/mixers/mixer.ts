@@ -82,7 +82,10 @@ export interface CrossMixer<P extends object = object, B extends object = object
 }
 
 /** The sizes by which options are wrong. */
-export type ProblemSizes = Pick<MixerSizes, 'heads' | 'keyHeads' | 'headDim' | 'isCausal'>;
+export interface ProblemSizes extends Pick<MixerSizes, 'heads' | 'keyHeads' | 'headDim' | 'isCausal'> {
+  /** Whether an encoder without a causal order has the same options beside a causal trunk; not unless given. */
+  readonly hasEncoder?: boolean | undefined;
+}
 
 /** What is wrong with an option, and where it stands. */
 export type Problem = readonly [path: readonly string[], message: string];
@@ -94,6 +97,8 @@ export interface MixerFamily<K extends string, O extends z.ZodRawShape> {
   readonly text: string;
   /** Whether it looks where an earlier layer looked, which must be there. */
   readonly isShared?: boolean | undefined;
+  /** Whether no token sees another; not unless given. */
+  readonly isBlind?: boolean | undefined;
   /** Its options, each with its help. */
   readonly own: O;
   /** What is wrong with options for these sizes, which their schema alone cannot see. */

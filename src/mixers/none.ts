@@ -22,6 +22,7 @@ const coreOf = ({ heads, keyHeads }: MixerSizes): AttentionCore<None, None, None
 export const noMixer = mixerFamily({
   kind: 'none',
   text: 'the values pass, for measuring what attention costs',
+  isBlind: true,
   own: {},
   build: (_, sizes) => attentionMixer(sizes, coreOf(sizes)),
   // There is no value for each query: the queries pass.

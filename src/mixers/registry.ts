@@ -86,6 +86,11 @@ export function isShared({ kind }: { readonly kind: string }): boolean {
   return families.get(kind)?.isShared === true;
 }
 
+/** Whether no token sees another by a mixer. */
+export function isBlind({ kind }: { readonly kind: string }): boolean {
+  return families.get(kind)?.isBlind === true;
+}
+
 /** The mixers of the layers, as options choose them. Throws CONFIG for shared attention without an earlier layer to share. */
 export function buildMixers(chosen: readonly MixerChoice[], sizes: MixerSizes): readonly Mixer[] {
   let source: Mixer | undefined;

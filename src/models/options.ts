@@ -38,6 +38,8 @@ type Whole<C> = C extends GivenTokens ? Omit<C, 'vocabularySize'> & { readonly v
 
 export interface FamilyTraits<C = TrunkConfig> {
   readonly isCausal: boolean | ((config: C) => boolean);
+  /** Whether it has an encoder beside what is causal; not unless given. */
+  readonly hasEncoder?: boolean | undefined;
   /** How many tokens it adds to those of the tokenizer, such as one that masks; 0 unless given. */
   readonly specialTokens?: number | undefined;
 }
@@ -45,15 +47,13 @@ export interface FamilyTraits<C = TrunkConfig> {
 /** The schema with the checks that span several options, and with what follows from them filled in. */
 export function withTrunk<S extends z.ZodType<TrunkConfig>>(
   schema: S,
-  { isCausal, specialTokens = 0 }: FamilyTraits<z.output<S>>,
+  { isCausal, hasEncoder, specialTokens = 0 }: FamilyTraits<z.output<S>>,
 ) {
   return schema
     .superRefine((given, context) => {
       const config = given as z.output<S>;
-      for (const [path, message] of trunkProblems(
-        config,
-        typeof isCausal === 'boolean' ? isCausal : isCausal(config),
-      )) {
+      const order = { isCausal: typeof isCausal === 'boolean' ? isCausal : isCausal(config), hasEncoder };
+      for (const [path, message] of trunkProblems(config, order)) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
     })

@@ -4,10 +4,12 @@ import { choices, option } from '../base/options.js';
 import { activationNames, normChoice } from '../blocks/index.js';
 import {
   completeMixer,
+  isBlind,
   isShared,
   type MixerChoice,
   mixerChoice,
   mixerProblems,
+  type ProblemSizes,
   queryKeyNormChoice,
 } from '../mixers/index.js';
 import { longestOf, positionChoice, positionProblems } from './positions.js';
@@ -87,11 +89,14 @@ function isList(attention: TrunkConfig['attention']): attention is readonly Mixe
 }
 
 /** What is wrong with the options of a trunk, which no option of it sees alone. */
-export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly Problem[] {
+export function trunkProblems(
+  config: TrunkConfig,
+  order: Pick<ProblemSizes, 'isCausal' | 'hasEncoder'>,
+): readonly Problem[] {
   const { attention, depth, heads, headDim } = config;
   const list = attentionList(attention);
   const problems: Problem[] = list.flatMap((each, at) =>
-    mixerProblems(each, { heads, keyHeads: keyHeadsOf(config), headDim, isCausal }).map(
+    mixerProblems(each, { heads, keyHeads: keyHeadsOf(config), headDim, ...order }).map(
       ([path, message]): Problem => [['attention', ...(isList(attention) ? [at] : []), ...path], message],
     ),
   );
@@ -99,6 +104,12 @@ export function trunkProblems(config: TrunkConfig, isCausal: boolean): readonly 
     problems.push([
       ['attention'],
       `expected a list whose length divides the depth, ${depth}, got one of ${list.length}`,
+    ]);
+  }
+  if (config.memoryTokens > 0 && list.length > 0 && list.every(isBlind)) {
+    problems.push([
+      ['memoryTokens'],
+      `expected 0, as no token looks at them with attention: '${attentionKinds(config)}', got ${config.memoryTokens}`,
     ]);
   }
   if (config.reversible && config.norm.kind !== 'rezero' && config.norm.placement === 'post') {

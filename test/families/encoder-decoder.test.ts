@@ -92,6 +92,23 @@ it('what is kept of a source has one size with FAVOR+, whatever its length', () 
   expect(kept.every(([, { growing, ofSource }]) => growing === undefined && ofSource === undefined)).toBe(true);
 });
 
+it('reads short sources exactly and long ones through features where that is asked for', async () => {
+  const begun = async (attention: object, source: string) => {
+    const session = await GenerationSession.create(engine, fresh({ attention }));
+    await session.readSource(byteTokenizer.encode(source));
+    const logits = await session.step(Int32Array.of(session.boundary!));
+    await session.dispose();
+    return logits;
+  };
+  const { features } = sizes.attention;
+  const moved = async (source: string) => {
+    const [plain, mixed] = [await begun({ features }, source), await begun({ features, exactUpTo: 12 }, source)];
+    return Math.max(...plain.map((value, at) => Math.abs(value - mixed[at]!)));
+  };
+  expect(await moved('twelve bytes')).toBeGreaterThan(1e-4);
+  expect(await moved('thirteen byte')).toBeLessThan(1e-6);
+});
+
 it('a model of another family reads no source', async () => {
   const model = modelOf(languageModelConfig(sizes));
   const params: object = initialize(model.params, Random.fromSeed(1));

@@ -242,6 +242,16 @@ describe('combinations that cannot be are one clear error', () => {
       /positions\.columns: expected a divisor of maxLength, 100, got 48/,
     ],
     ['a list that does not divide the depth', { depth: 3, attention: ['softmax', 'favor+'] }, /attention: .* depth, 3/],
+    [
+      'memory tokens that no token looks at',
+      { memoryTokens: 3, attention: 'none' },
+      /memoryTokens: expected 0, as no token looks at them with attention: 'none', got 3/,
+    ],
+    [
+      'attention of one direction that is exact up to a length',
+      { attention: { exactUpTo: 8 } },
+      /attention\.exactUpTo: expected attention without a causal order/,
+    ],
     ['no list', { attention: [] }, /attention: expected a list/],
     ['a wrong name in a list', { attention: ['softmax', 'soft'] }, /attention\.1\.kind: expected one of favor\+/],
     [
