@@ -34,29 +34,32 @@ export const hybrid: Benchmark = {
   },
 };
 
+type HybridOptions = { readonly window: number; readonly forgetting?: 'gates' };
+
 async function costs({ isQuick }: BenchmarkOptions): Promise<readonly Row[]> {
   const length = isQuick ? 256 : 4096;
   const { attention, ...sizes } = presets.small.model;
   const stepOf = (given: Partial<LanguageModelOptions>) =>
     preparedStep(length, { of: modelOf(languageModelConfig({ ...sizes, depth: 2, ...given })) });
-  const step = await stepOf({ attention: { ...attention, kind: 'hybrid', window } });
   const plain = await stepOf({ attention });
-  const times = await inTurns({ step, plain }, { warmup: 2, rounds: isQuick ? 1 : 9 });
-  const row = comparison(
-    {
-      ...{
-        what: `training step, length ${length}, window ${window}`,
-        unit: 'ms',
-        opponent: 'FAVOR+',
-        ratio: 'ours/theirs',
+  const over = async (what: string, given: HybridOptions) => {
+    const step = await stepOf({ attention: { ...attention, ...given, kind: 'hybrid' } });
+    const times = await inTurns({ step, plain }, { warmup: 2, rounds: isQuick ? 1 : 9 });
+    return comparison(
+      {
+        ...{ what: `training step, length ${length}, ${what}`, unit: 'ms', opponent: 'FAVOR+', ratio: 'ours/theirs' },
+        ...{ ours: times.step.median, theirs: times.plain.median, spread: spreadOf(times.step, times.plain) },
       },
-      ...{ ours: times.step.median, theirs: times.plain.median, spread: spreadOf(times.step, times.plain) },
-    },
-    { atMost: 1.35 },
-  );
+      { atMost: 1.35 },
+    );
+  };
   const alone = (isCausal: boolean) =>
     against('hybrid', 'favor', { length, isCausal, isQuick, ratio: 'ours/theirs' }, undefined);
-  return [row, await alone(true), await alone(false)];
+  const rows = [
+    await over(`window ${window}`, { window }),
+    await over('window 64 and gates, as the presets have it', { window: 64, forgetting: 'gates' }),
+  ];
+  return [...rows, await alone(true), await alone(false)];
 }
 
 interface Against {

@@ -1,7 +1,6 @@
-/** Every family of models with every kind of mixer. */
+/** Every family of models with every kind of mixer, a file of tests for each family. */
 import { describe } from 'vitest';
-import { modelNames } from '../../src/models/index.js';
-import { conforms, randomModel } from '../support/model-conformance.js';
+import { conforms, randomModel } from './model-conformance.js';
 
 const mixers: Readonly<Record<string, object>> = {
   'FAVOR+': { attention: { features: { featureCount: 8 } } },
@@ -56,21 +55,28 @@ const bidirectional = ['encoder', 'classifier', 'token-classifier', 'performer',
 const needsNoOrder = /up to a length|clustered/;
 const hasEncoder = (family: string, mixer: string) => family === 'encoder-decoder' && mixer.includes('up to a length');
 
-const inOneDirection = { 'causal-language-model': {}, 'encoder-decoder': {}, performer: { isCausal: true } };
+const inOneDirection: Readonly<Record<string, object>> = {
+  'causal-language-model': {},
+  'encoder-decoder': {},
+  performer: { isCausal: true },
+};
 
-const cases = [
-  ...modelNames().flatMap((family) =>
-    Object.entries(mixers)
-      .filter(([mixer]) => !needsNoOrder.test(mixer) || bidirectional.includes(family) || hasEncoder(family, mixer))
-      .map(([mixer, options]) => ({ family, mixer, options })),
-  ),
-  ...Object.entries(inOneDirection).flatMap(([family, own]) =>
-    Object.entries(forgetting).map(([mixer, options]) => ({ family, mixer, options: { ...own, ...options } })),
-  ),
-];
-
-describe.each(cases)('$family with $mixer', ({ family, mixer, options }) => {
-  // The gradient takes the bound of a guarded denominator as given, and finite differences move it: test/attention has
-  // gradients of signed features where no denominator is guarded.
-  conforms(randomModel(family, options), { hasExactGradient: !mixer.includes('signed') });
-});
+/** Tests of one family with every mixer that it can have. */
+export function describeFamily(family: string): void {
+  const either = Object.entries(mixers).filter(
+    ([mixer]) => !needsNoOrder.test(mixer) || bidirectional.includes(family) || hasEncoder(family, mixer),
+  );
+  const ordered = inOneDirection[family];
+  const cases = [
+    ...either.map(([mixer, options]) => ({ mixer, options })),
+    ...Object.entries(ordered === undefined ? {} : forgetting).map(([mixer, options]) => ({
+      mixer,
+      options: { ...ordered, ...options },
+    })),
+  ];
+  describe.each(cases)(`${family} with $mixer`, ({ mixer, options }) => {
+    // The gradient takes the bound of a guarded denominator as given, and finite differences move it: test/attention has
+    // gradients of signed features where no denominator is guarded.
+    conforms(randomModel(family, options), { hasExactGradient: !mixer.includes('signed') });
+  });
+}

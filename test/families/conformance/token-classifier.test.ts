@@ -1,0 +1,3 @@
+import { describeFamily } from '../../support/family-conformance.js';
+
+describeFamily('token-classifier');
