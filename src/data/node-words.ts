@@ -10,6 +10,7 @@ import { readWhole } from './node-read.js';
 import { jsonOf, recordFormatOf } from './node-records.js';
 import { joinWords, type Span, type TaggedText, tagSpans, tagWords, type WordText, wordsOf } from './words.js';
 
+/** How a file of columns is read. */
 export interface ColumnOptions {
   /** What stands between the word, which comes first, and the label, which comes last; a tab unless given. */
   readonly delimiter?: string | undefined;

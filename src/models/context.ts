@@ -10,6 +10,7 @@ import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
 import { meanLoss, type OctaveLoss } from './octaves.js';
 
+/** The file of a model folder that says how far the model was shown to read well. */
 export const contextFile = 'context.json';
 
 /** The loss at the positions of one octave, beside that at the end of a window of the training. */

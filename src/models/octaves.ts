@@ -24,7 +24,11 @@ interface OctaveSum {
 export class Octaves {
   readonly #sums: OctaveSum[] = [];
 
-  /** @param position from 1. */
+  /**
+   * Adds the loss of one token.
+   *
+   * @param position from 1.
+   */
   add(position: number, loss: number): void {
     const octave = Math.ceil(Math.log2(position));
     for (let next = this.#sums.length; next <= octave; next++) this.#sums.push({ to: 0, targets: 0, total: 0 });

@@ -5,6 +5,7 @@
  */
 import { modelFamily } from './registry.js';
 
+/** Sizes with names, and the training that suits them. */
 export const presets = {
   /** 1.4 M parameters: a language model learns a book on a laptop in a minute or two. */
   tiny: {
