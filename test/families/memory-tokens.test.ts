@@ -40,8 +40,8 @@ it.each([
   ['token-classifier', { positions: 'sinusoidal' }, { tokens, lengths }],
   ['image-classifier', { pooling: 'class-token' }, { images }],
 ] as const)('%s with %j: where no token sees another, they change nothing', async (family, options, inputs) => {
-  // Without attention and token shift a token is read by itself, and positions alone tell where it stands.
-  const alone = { ...options, attention: 'none', tokenShift: false };
+  // With a window of its own place and no token shift a token is read by itself, and positions alone tell where it stands.
+  const alone = { ...options, attention: { kind: 'window', window: 1 }, tokenShift: false };
   const [plain, other] = [randomModel(family, alone), randomModel(family, { ...alone, memoryTokens: 3 })];
   expect(leavesOf(other.params).length).toBe(leavesOf(plain.params).length + 1);
   const [expected, read] = [await readBy(plain, inputs), await readBy(other, inputs)];
