@@ -37,21 +37,10 @@ import {
   withGradient,
 } from '../graph/index.js';
 import { repeatHeads } from './heads.js';
+import { firstRows, flatIndices } from './take.js';
 
 /** Rows of a table [batch, heads, rows, ·] that stand somewhere, [batch, heads, places], counted over all of batch and heads. */
 export type Places = Tensor<'int32'>;
-
-/** Places in tables of `rows` rows for each item and head, from places within these. */
-export function placesIn(place: Tensor, rows: Dim): Places {
-  return add(cast(place, 'int32'), firstRows(place, rows));
-}
-
-/** The first row of each item and head, [batch, heads, 1]. */
-function firstRows({ shape }: Pick<Tensor, 'shape'>, rows: Dim): Tensor<'int32'> {
-  const [batch, heads] = shape as [Dim, Dim, ...Dim[]];
-  const starts = multiply(range(multiplyDims(batch, heads)), size(rows, 'int32'));
-  return reshape(starts, [batch, heads, 1]);
-}
 
 /** The rows at some places: [batch, heads, rows, ·] → [batch, heads, places, ·]. */
 export function rowsAt<D extends Dtype>(table: Tensor<D>, places: Places): Tensor<D> {
@@ -71,9 +60,9 @@ export function movedRows(table: Tensor, places: Places, back: Places, isTaken?:
 function invert(place: Tensor, count: Dim): Places {
   const [batch, heads, rows] = place.shape as [Dim, Dim, Dim];
   const all = multiplyDims(batch, heads);
-  const flat = reshape(placesIn(place, count), [multiplyDims(all, rows)]);
+  const flat = reshape(flatIndices(place, count), [multiplyDims(all, rows)]);
   const found = reshape(invertIndices(flat, multiplyDims(all, count)), [batch, heads, count]);
-  return maximum(found, firstRows(place, rows));
+  return maximum(found, firstRows([batch, heads], rows));
 }
 
 /** What a cluster's number is for members of it: [batch, heads, rows, clusters] and something that broadcasts to it → [batch, heads, rows]. */
@@ -115,7 +104,7 @@ export function keyOrder(members: Tensor, most: number): KeyOrder {
   return {
     ...{ window, blocks, counts, totals, first },
     keys: slice(found, 2, 0, slotCount),
-    slots: placesIn(where(isMember, slot, scalar(0)), slotCount),
+    slots: flatIndices(where(isMember, slot, scalar(0)), slotCount),
   };
 }
 
@@ -157,11 +146,11 @@ export function queryOrder(
 
   // A block's first query came with the block's first key, or is the first one of the cluster.
   const opening = multiply(block, window);
-  const ownKeys = subtract(order.keys, firstRows(order.counts, keys));
-  const opener = rowsAt(repeatHeads(asColumn(ownKeys), group), placesIn(opening, ownKeys.dim(2)));
+  const ownKeys = subtract(order.keys, firstRows(order.counts.shape.slice(0, 2), keys));
+  const opener = rowsAt(repeatHeads(asColumn(ownKeys), group), flatIndices(opening, ownKeys.dim(2)));
   const time = maximum(subtract(cast(opener, 'float32'), size(past)), 0); // [batch, heads, length, 1]
   const before = cumulativeSum(asked, 2, { exclusive: true });
-  const atOpening = ofCluster(asked, rowsAt(before, placesIn(reshape(time, first.shape), length)));
+  const atOpening = ofCluster(asked, rowsAt(before, flatIndices(reshape(time, first.shape), length)));
   const earlier = where(equal(opening, first), scalar(0), atOpening); // of its cluster, before the block
 
   const others = cumulativeSum(sum(asked, 2, true), -1, { exclusive: true }); // of all clusters before its own
@@ -176,7 +165,7 @@ export function queryOrder(
   return {
     ...{ tiles, queries, low, high },
     isTaken: equal(placeOf(place, queries), cast(range(rowCount), 'float32')),
-    rows: placesIn(place, rowCount),
+    rows: flatIndices(place, rowCount),
     block: placeOf(block, reshape(leaders, [batch, heads, tiles])),
   };
 }

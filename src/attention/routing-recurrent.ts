@@ -19,8 +19,9 @@ import { comparedRows, mapRows, type NearTerms, ownTerms, pairTerms } from './ne
 import { recurrentTerms } from './recurrent.js';
 import { checkRouting, divideNear, expectSeparable, type RoutingHybridState, type RoutingOptions } from './routing.js';
 import { clusterOf } from './routing-clusters.js';
-import { placesIn, rowsAt } from './routing-order.js';
+import { rowsAt } from './routing-order.js';
 import { type RoutedKeys, type RoutingState, routedKeys } from './routing-state.js';
+import { flatIndices } from './take.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 
 /** What one token reads beside its inputs. */
@@ -53,7 +54,7 @@ function tokenTerms(
   const asked = clusterOf(query.rows, centroids); // [batch, heads, 1]
   const [batch, heads] = asked.shape as [Dim, number];
   const keyHeads = own.key.staticDim(1);
-  const places = placesIn(cast(reshape(asked, [batch, keyHeads, group]), 'float32'), centroids.staticDim(1));
+  const places = flatIndices(cast(reshape(asked, [batch, keyHeads, group]), 'float32'), centroids.staticDim(1));
   const found = (x: Tensor) => reshape(rowsAt(x, places), [batch, heads, ...x.shape.slice(3)]);
   const window = next.isReal.staticDim(3);
   const visible = less(0, reshape(found(next.isReal), [batch, heads, 1, window]));

@@ -20,7 +20,8 @@ import {
 } from '../graph/index.js';
 import { swapHeads } from './layout.js';
 import { membership } from './routing-clusters.js';
-import { type KeyOrder, placesIn, rowsAt } from './routing-order.js';
+import { type KeyOrder, rowsAt } from './routing-order.js';
+import { flatIndices } from './take.js';
 
 /** The last tokens of each cluster, the latest one last. */
 export interface RoutingState<T = Tensor> {
@@ -103,7 +104,7 @@ export function stateAfter(
   const rank = add(column(totals), subtract(cast(range(window), 'float32'), window)); // below 0 where there is no such key
   const isThere = lessOrEqual(scalar(0), rank);
   const slot = add(column(first), maximum(rank, 0));
-  const slots = placesIn(reshape(slot, [batch, heads, clusters * window]), keys.dim(2));
+  const slots = flatIndices(reshape(slot, [batch, heads, clusters * window]), keys.dim(2));
   const places = reshape(rowsAt(reshape(keys, [...keys.shape, 1]), slots), slots.shape);
   const rows = (x: Tensor) => {
     const found = reshape(rowsAt(x, places), [batch, heads, clusters, window, x.dim(-1)]);

@@ -49,9 +49,10 @@ import {
   pairTerms,
 } from './near-terms.js';
 import { membership } from './routing-clusters.js';
-import { type KeyOrder, keyOrder, movedRows, placesIn, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
+import { type KeyOrder, keyOrder, movedRows, type QueryOrder, queryOrder, rowsAt } from './routing-order.js';
 import { joinKeys, type RoutingState, routedKeys, stateAfter, stateKeys } from './routing-state.js';
 import type { AttentionState } from './state.js';
+import { flatIndices } from './take.js';
 import { type AttentionTerms, divideTerms, withoutParts } from './terms.js';
 import { expectWindow, refuseState } from './window-state.js';
 
@@ -80,7 +81,7 @@ function blocksOf(x: Tensor, { blocks, window }: KeyOrder, chosen: Tensor): Tens
   const group = heads / x.staticDim(1);
   const table = reshape(x, [batch, keyHeads, blocks, window * dim]);
   const wanted = reshape(chosen, [batch, keyHeads, multiplyDims(multiplyDims(tiles, count), group)]);
-  const plain = rowsAt(table, placesIn(wanted, blocks));
+  const plain = rowsAt(table, flatIndices(wanted, blocks));
   const found =
     typeof blocks === 'number' && blocks <= mostSummed
       ? withGradient([table], [plain], ([g]) => {

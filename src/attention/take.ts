@@ -18,12 +18,14 @@ import {
 
 type Indices = Tensor<'int32' | 'int64'>;
 
+/** The first row of each of [...tables] of `rows` rows, of which one stands behind the other: [...tables, 1]. */
+export function firstRows(tables: readonly Dim[], rows: Dim): Tensor<'int32'> {
+  return reshape(multiply(range(elementCount(tables)), size(rows, 'int32')), [...tables, 1]);
+}
+
 /** Indices [...tables, count] into tables of `rows` rows as indices into all tables one after another. */
-export function flatIndices(indices: Indices, rows: Dim): Tensor<'int32'> {
-  const tables = elementCount(indices.shape.slice(0, -1));
-  const starts = multiply(range(tables), size(rows, 'int32'));
-  const flat = add(reshape(cast(indices, 'int32'), [tables, indices.dim(-1)]), reshape(starts, [tables, 1]));
-  return reshape(flat, indices.shape);
+export function flatIndices(indices: Indices | Tensor, rows: Dim): Tensor<'int32'> {
+  return add(cast(indices, 'int32'), firstRows(indices.shape.slice(0, -1), rows));
 }
 
 /** The rows of each table [...tables, rows, dim] at the indices [...tables, count]: [...tables, count, dim]. */

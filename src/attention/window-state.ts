@@ -1,5 +1,5 @@
 /** The last tokens that were read, which attention to a window keeps: one size, however many tokens there were. */
-import { addDims, type Dim, multiplyDims } from '../base/dimension.js';
+import { addDims, type Dim } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { StateSpec } from '../base/layout.js';
 import {
@@ -8,17 +8,15 @@ import {
   cast,
   concatenate,
   max,
-  multiply,
   range,
   reshape,
   scalar,
-  size,
   slice,
   type Tensor,
-  takeRows,
   where,
 } from '../graph/index.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
+import { takeOfEach } from './take.js';
 
 /** The last tokens, the latest one last. */
 export interface WindowState<T = Tensor> {
@@ -108,10 +106,7 @@ export function readOn(state: WindowState, inputs: AttentionInputs): WindowState
 
 /** Of x [batch, heads, rows, ·] the `window` rows of each item from `first` [batch, 1] on. */
 function lastRows(x: Tensor, first: Tensor<'int32'>, window: number): Tensor {
-  const [batch, heads, rows, dim] = x.shape as [Dim, Dim, Dim, Dim];
-  const groups = multiplyDims(batch, heads);
-  const starts = multiply(range(groups), size(rows, 'int32')); // of each item and head in the flat table
+  const [batch, heads] = x.shape as [Dim, Dim, Dim, Dim];
   const place = add(reshape(first, [batch, 1, 1]), range(window)); // [batch, 1, window]
-  const indices = add(reshape(starts, [batch, heads, 1]), place);
-  return takeRows(reshape(x, [multiplyDims(groups, rows), dim]), indices);
+  return takeOfEach(x, broadcastTo(place, [batch, heads, window]));
 }

@@ -30,8 +30,8 @@ learning rate then follows the schedule for that many steps: where it jumps, a l
 
 Ctrl-C ends after the step under way, saves, and says how to go on; a second one ends at once.
 
-The folder holds the best model so far (config.json, model.safetensors, tokenizer.json, generation_config.json),
-checkpoints/, and metrics.jsonl with one line for each step.
+The folder holds the best model so far (config.json, model.safetensors, tokenizer.json, generation_config.json, and
+context.json, which says how far it was shown to read well), checkpoints/, and metrics.jsonl with one line for each step.
 
 Examples:
   performer train book.txt --out runs/book
