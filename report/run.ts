@@ -15,6 +15,7 @@ import { mapsFigure, paperFigure } from './figures/approximation.js';
 import { biasFigure } from './figures/bias.js';
 import { curvesFigure } from './figures/curves.js';
 import { distanceFigure, kernelsFigure } from './figures/kernels.js';
+import { positionsFigure } from './figures/positions.js';
 import { attentionErrorFigure, kernelBiasFigure, kernelErrorFigure } from './figures/predictions.js';
 import { projectionsFigure } from './figures/projections.js';
 import { scalingFigure } from './figures/scaling.js';
@@ -36,6 +37,7 @@ const ownFigures: readonly FigureMaker[] = [
 /** Figures of what others wrote. */
 const sources: Readonly<Record<string, string>> = {
   curves: '--compare FOLDER of performer compare',
+  positions: '--compare FOLDER of performer compare',
   scaling: '--bench FILE of npm run bench -- scaling --json FILE',
   targets: '--bench FILE of npm run bench -- --json FILE',
 };
@@ -47,14 +49,14 @@ Draws the named figures, or all, as one HTML page that stands alone, with an SVG
 Figures:
   ${ownFigures.map(({ name }) => name).join(', ')}
 ${Object.entries(sources)
-  .map(([name, source]) => `  ${name.padEnd(8)} needs ${source}`)
+  .map(([name, source]) => `  ${name.padEnd(9)} needs ${source}`)
   .join('\n')}
 
 Options:
   --out FOLDER      where the page goes (default: runs/report)
   --seed N          of all that is random (default: 1)
   --quick           smaller and faster, to see that it works
-  --compare FOLDER  adds the figure curves
+  --compare FOLDER  adds the figures curves and positions
   --bench FILE      adds the figures scaling and targets, as far as the file has rows for them
   --help            print this help
 `;
@@ -90,7 +92,7 @@ if (values.help) {
 
 const makers: readonly FigureMaker[] = [
   ...ownFigures,
-  ...(values.compare === undefined ? [] : [curvesFigure(values.compare)]),
+  ...(values.compare === undefined ? [] : [curvesFigure(values.compare), positionsFigure(values.compare)]),
   ...(values.bench === undefined ? [] : await benchFigures(values.bench)),
 ];
 
@@ -140,7 +142,7 @@ function command({ name }: Figure): string {
   const flags = [
     values.seed === '1' ? '' : ` --seed ${seed}`,
     values.quick ? ' --quick' : '',
-    name === 'curves' ? ` --compare ${values.compare}` : '',
+    name === 'curves' || name === 'positions' ? ` --compare ${values.compare}` : '',
     name === 'scaling' || name === 'targets' ? ` --bench ${values.bench}` : '',
   ].join('');
   return `npm run report -- ${name}${flags}`;

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { extremesOf, type MeasuredRow, winsOf } from '../report/claims.js';
 import type { FigureOptions } from '../report/figure.js';
 import { curveMeans, curvesFigure, rankingOf } from '../report/figures/curves.js';
+import { positionLosses, positionsFigure } from '../report/figures/positions.js';
 
 const rows: readonly MeasuredRow[] = [
   ['a', 8, 'std 1', 3],
@@ -75,6 +76,38 @@ describe('learning curves', () => {
       for (const svg of [drawing.svg, drawing.narrow]) {
         for (const text of ['ranks 1 to 6', 'ranks 7 to 8', ...kernels]) expect(svg).toContain(text);
       }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('losses by position', () => {
+  const csv = [
+    'variant,seed,window,from,to,targets,loss',
+    'exact,0,256,1,1,10,9',
+    'exact,0,256,129,256,1000,2',
+    'exact,1,256,129,256,3000,1',
+    '"a, b",0,stream,129,256,500,1.5',
+  ].join('\n');
+
+  it('are means over seeds, weighed by their targets, where these are many', () => {
+    expect(positionLosses(csv)).toEqual([
+      { variant: 'exact', reading: 'in windows of 256', from: 129, to: 256, loss: 1.25 },
+      { variant: 'a, b', reading: 'as one stream', from: 129, to: 256, loss: 1.5 },
+    ]);
+  });
+
+  it('have a panel for each way of reading', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'report-positions-'));
+    try {
+      await writeFile(join(folder, 'positions.csv'), csv);
+      const { drawing, table } = await positionsFigure(folder).make({} as FigureOptions);
+      for (const text of ['in windows of 256', 'as one stream', 'a, b']) expect(drawing.svg).toContain(text);
+      expect(table?.rows).toEqual([
+        ['exact', '1.250 (from 129 on)', '–'],
+        ['a, b', '–', '1.500 (from 129 on)'],
+      ]);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -1,6 +1,7 @@
 /** The learning curves and the ranking of `performer compare`. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
 import { messageOf, PerformerError } from '../../src/base/errors.js';
 import type { Figure, FigureMaker, Table } from '../figure.js';
 import { linePlot } from '../plot.js';
@@ -10,6 +11,11 @@ const smoothing = 25;
 
 /** Kernels of a panel: more lines are hard to tell apart. */
 const panelKernels = 6;
+
+/** The rows of CSV below its head. */
+export function csvRows(text: string): readonly string[][] {
+  return parse(text, { from_line: 2 });
+}
 
 export interface CurveMean {
   readonly kernel: string;
@@ -21,8 +27,7 @@ export interface CurveMean {
 /** The means of the training losses, of what `performer compare` writes to curves.csv. */
 export function curveMeans(text: string): readonly CurveMean[] {
   const bins = new Map<string, { kernel: string; step: number; total: number; count: number }>();
-  for (const line of text.trim().split('\n').slice(1)) {
-    const [kernel, , kind, typed, loss] = line.split(',') as [string, string, string, string, string];
+  for (const [kernel, , kind, typed, loss] of csvRows(text) as [string, string, string, string, string][]) {
     if (kind !== 'train') continue;
     const step = Number(typed);
     const key = `${kernel},${Math.ceil(step / smoothing)}`;
@@ -47,7 +52,8 @@ export function rankingOf(markdown: string): Table {
   return { columns, rows };
 }
 
-async function readPart(folder: string, name: string): Promise<string> {
+/** A file of a comparison as text. Throws DATA where it is not there. */
+export async function readPart(folder: string, name: string): Promise<string> {
   try {
     return await readFile(join(folder, name), 'utf8');
   } catch (cause) {
