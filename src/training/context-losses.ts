@@ -64,7 +64,7 @@ export interface ContextLosses {
 
 /** Tokens that are read at once, of a model that can go on from a state. */
 const pieceTokens = 1024;
-/** Windows side by side. */
+/** Windows side by side; fewer where what is read at once is longer, so that memory does not grow with both. */
 const sideBySide = 4;
 
 /**
@@ -97,8 +97,9 @@ export async function contextLosses(
   const isCarried = canCarryState(model);
   const windows: WindowsLoss[] = [];
   for (const window of asked) {
-    const batch = Math.max(1, Math.min(sideBySide, Math.ceil(of / window)));
     const piece = isCarried ? pieceTokens : window;
+    const most = Math.min(sideBySide, Math.floor((sideBySide * pieceTokens) / piece));
+    const batch = Math.max(1, Math.min(most, Math.ceil(of / window)));
     const { total, count, positions } = await read(window, windowsReading(text, { batch, window, piece }));
     windows.push({ window, loss: total / count, ...(positions as WindowLosses) });
   }
