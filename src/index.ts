@@ -6,14 +6,17 @@ export { type ErrorCode, PerformerError } from './base/errors.js';
 export {
   decodeImage,
   encodePng,
+  huggingFaceTokenizer,
   type Image,
   type ImageSet,
   type ImageSize,
   type LabelledImage,
   registerTokenizer,
   type Span,
+  type SpecialTokens,
   type TokenDecoder,
   type Tokenizer,
+  type TokenizerFiles,
   type Word,
 } from './data/index.js';
 export { type AttentionArrays, type AttentionOptions, attention, type Numbers } from './door/attention.js';

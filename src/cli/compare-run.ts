@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { flagName } from '../base/options.js';
-import { type OpenSource, openFiles } from '../data/node.js';
+import { isFromFile, knownTokenizer, openTokenizer, tokenizerNamed } from '../data/index.js';
+import { type OpenSource, openFiles, readTokenizerFolder } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
@@ -113,10 +114,35 @@ async function begin(
     }
   }
   await noteRun(out, files, text, training.window);
+  await keepTokenizers(out, all);
   const least = Math.min(...all.map((run) => run.training.window));
   const lengths = options.lengths ?? [least, 4 * least, 16 * least];
   await writeFileAtomic(join(out, planName), [`${JSON.stringify({ version: 2, lengths, runs }, undefined, 1)}\n`]);
   return { text, lengths, runs: runs.map((run) => plannedRun(out, run)) };
+}
+
+/** The folder in which a comparison keeps a tokenizer that its models have from a file. */
+function tokenizerFolder(out: string, name: string): string {
+  return join(out, 'tokenizers', name.replace(/.*:/, ''));
+}
+
+/** Keeps the tokenizers from files, so that the comparison can go on without them. */
+async function keepTokenizers(out: string, runs: readonly RunOptions[]): Promise<void> {
+  for (const name of new Set(runs.map(({ model }) => model.tokenizer).filter(isFromFile))) {
+    const folder = tokenizerFolder(out, name);
+    await makeFolder(folder);
+    for (const [file, bytes] of tokenizerNamed(name).files?.() ?? [])
+      await writeFileAtomic(join(folder, file), [bytes]);
+  }
+}
+
+async function openTokenizers(out: string, runs: Plan['runs']): Promise<void> {
+  for (const { model } of runs) {
+    const { tokenizer } = Object(model) as { readonly tokenizer?: unknown };
+    if (!isFromFile(tokenizer) || knownTokenizer(tokenizer) !== undefined) continue;
+    const folder = tokenizerFolder(out, tokenizer);
+    await openTokenizer(model, () => readTokenizerFolder(folder), `${folder}/`);
+  }
 }
 
 function plannedRun(out: string, { variant, seed, model, training }: Plan['runs'][number]): PlannedRun {
@@ -148,6 +174,7 @@ async function resume(
   closers.push((await lockFolder(out)).release);
   const plan = planSchema.safeParse(await readJson(path));
   if (!plan.success) throw new PerformerError('CHECKPOINT', `${path}: expected the plan of a comparison of version 2.`);
+  await openTokenizers(out, plan.data.runs);
   const note = await readRunNote(out);
   const named = files.length > 0 ? files : (note?.files ?? []);
   const text = await openFiles(named);

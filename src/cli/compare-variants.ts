@@ -11,7 +11,10 @@ import { type OptionValues, pickValues } from './option-values.js';
 import { kernelChoices, optionFlag, optionFlags, runSchema } from './train-flags.js';
 import { type AskedOptions, askedOptions, freshOptions, presetBeside, type RunOptions } from './train-options.js';
 
-const variantFlags = [...flagsOf('Run:', runSchema.pick({ preset: true, config: true })), ...optionFlags];
+const variantFlags = [
+  ...flagsOf('Run:', runSchema.pick({ preset: true, config: true, tokenizer: true })),
+  ...optionFlags,
+];
 
 async function variantOf(text: string): Promise<ComparedVariant> {
   const [, name = '', typed = ''] = /^([^:]*):(.*)$/s.exec(text) ?? [];

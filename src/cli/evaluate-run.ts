@@ -5,6 +5,7 @@ import { taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
+import { encodingProgress } from './encoding-progress.js';
 import { chooseEngine } from './engine-flags.js';
 import { type EvaluateOptions, onlyWindow } from './evaluate.js';
 import { expectFinite } from './finite.js';
@@ -35,7 +36,7 @@ export async function runEvaluate(
   expectColumns(family, options);
   const files = await openTexts(words as readonly string[], io);
   try {
-    const text = await tokenSource(tokenizerOf(loaded.model.config), files);
+    const text = await tokenSource(tokenizerOf(loaded.model.config), files, encodingProgress(io));
     const trained = (await trainingWindow(folder as string)) ?? loaded.context?.window;
     const windows = chooseWindows(loaded.model, text, options.window ?? trained ?? 1024);
     if (hasPositions) {

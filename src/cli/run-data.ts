@@ -13,6 +13,7 @@ import {
   joinSources,
   joinTexts,
   type LabelledTexts,
+  type SourceOptions,
   type SplitTokens,
   splitCorpus,
   splitItems,
@@ -134,6 +135,7 @@ export interface RunTask {
 export async function runTask(
   { model, training }: Pick<Snapshot, 'model' | 'training'>,
   { text, labelled, pairs = [], tagged = [], images }: RunData,
+  options: SourceOptions = {},
 ): Promise<RunTask> {
   const built = modelOf(model, training);
   const family = taskOfModel(built);
@@ -141,7 +143,7 @@ export async function runTask(
   const toldOf = (train: number, heldOut: number, unit: string) =>
     `${formatCount(train)} ${unit} to train on, ${formatCount(heldOut)} held out`;
   if (family.data === 'text') {
-    const data = await splitCorpus(text, tokenizer, training);
+    const data = await splitCorpus(text, tokenizer, training, options);
     const told = toldOf(data.train.byteLength, data.heldOut.byteLength, 'bytes');
     return { task: family.build(built, training, data), told, text: data };
   }

@@ -30,6 +30,11 @@ export const runSchema = z.strictObject({
   task: option(z.enum(taskNames() as [string, ...string[]]).optional(), 'what is learned (see below)', {
     fallback: 'language-modelling',
   }),
+  tokenizer: option(
+    word.optional(),
+    'a tokenizer.json, as Hugging Face has it, or a folder with one (see below); or the name of a registered tokenizer',
+    { value: 'file', fallback: 'bytes' },
+  ),
   resume: option(z.literal(true).optional(), 'go on with the run in --out from its newest checkpoint'),
 });
 

@@ -1,8 +1,11 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
+import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
+import { knownTokenizer } from '../data/index.js';
+import { readTokenizer } from '../data/node.js';
 import { readJson } from '../interop/node.js';
 import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
@@ -66,7 +69,11 @@ function topOf(key: string): string {
 
 /** Reads the config file, where there is one, and puts everything together. Throws USAGE. */
 export async function askedOptions(
-  { preset: askedPreset, config: path }: Pick<z.output<typeof runSchema>, 'preset' | 'config'>,
+  {
+    preset: askedPreset,
+    config: path,
+    tokenizer: named,
+  }: Pick<z.output<typeof runSchema>, 'preset' | 'config'> & Partial<Pick<z.output<typeof runSchema>, 'tokenizer'>>,
   flags: FlagValues,
   family = 'causal-language-model',
 ): Promise<AskedOptions> {
@@ -75,7 +82,8 @@ export async function askedOptions(
   if (!preset.success) throw usageError(`${path}: expected a preset, got ${JSON.stringify(filePreset)}.`);
   const { model, training } = presetOf(preset.data ?? presetNames[0], family);
   const given = pickValues(flags, (key) => optionFlag(key) !== undefined);
-  const own = { ...file, ...given };
+  const tokenizer = named ?? file.tokenizer;
+  const own = { ...file, ...given, ...(tokenizer !== undefined && { tokenizer: await tokenizerName(tokenizer) }) };
   const values = valuesOf({ ...model, ...training }, optionFlags);
   return {
     family,
@@ -92,6 +100,13 @@ export function presetBeside(own: OptionValues, preset: OptionValues): OptionVal
   if (!(kind.key in own)) return preset;
   const isOfKind = ({ path }: Flag) => path.length === kind.path.length && path[0] === kind.path[0];
   return pickValues(preset, (key) => !isOfKind(optionFlag(key) as Flag));
+}
+
+/** The name of a tokenizer: one that is registered, or that of a file, which is read. */
+async function tokenizerName(given: unknown): Promise<unknown> {
+  if (typeof given !== 'string' || knownTokenizer(given) !== undefined) return given;
+  const isThere = (await stat(given).catch(() => undefined)) !== undefined;
+  return isThere ? (await readTokenizer(given)).name : given;
 }
 
 async function readConfigFile(path: string): Promise<OptionValues> {

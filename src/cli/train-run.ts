@@ -10,6 +10,7 @@ import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
 import { noteRise } from './context-note.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
+import { encodingProgress } from './encoding-progress.js';
 import { chooseEngine } from './engine-flags.js';
 import { formatDuration, formatLoss, formatMillions } from './format.js';
 import { type Io, shellWord } from './io.js';
@@ -79,7 +80,7 @@ async function begin(
   out: string,
   files: readonly string[],
   asked: AskedOptions,
-  { closers, given: { options, flags } }: Surroundings,
+  { closers, io, given: { options, flags } }: Surroundings,
 ): Promise<Prepared> {
   if (files.length === 0)
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
@@ -97,7 +98,7 @@ async function begin(
   const targets = examples && targetsOf?.(examples, { names: columns.label, weights: options.classWeights });
   const ofData = { ...(targets && { targets }), ...(images && { image: images.size }) };
   const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...ofData } });
-  const run = await runTask({ model, training }, data); // throws where the data do not suit it
+  const run = await runTask({ model, training }, data, encodingProgress(io)); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
   await expectOurs(out, [metricsName]);
@@ -133,7 +134,7 @@ async function resume(
   if (doubt !== undefined) io.stderr.write(`note: ${doubt}.\n`);
   const jump = rateJump(saved, snapshot);
   if (jump !== undefined) io.stdout.write(`${jump}\n`);
-  return { store, snapshot, run: await runTask(snapshot, data) };
+  return { store, snapshot, run: await runTask(snapshot, data, encodingProgress(io)) };
 }
 
 /** Throws USAGE for what a run has from its beginning. */

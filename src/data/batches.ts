@@ -8,7 +8,7 @@ import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { type ByteSource, sliceSource } from './byte-source.js';
 import type { TokenSource } from './token-source.js';
-import { type Tokenizer, tokenSource } from './tokenizer.js';
+import { type SourceOptions, type Tokenizer, tokenSource } from './tokenizer.js';
 
 export interface Windows {
   /** [batch, window+1] */
@@ -48,6 +48,7 @@ export async function splitCorpus(
   text: ByteSource,
   tokenizer: Tokenizer,
   { heldOut, window }: { readonly heldOut: number; readonly window: number },
+  options: SourceOptions = {},
 ): Promise<SplitTokens> {
   expectCount('splitCorpus', 'window', window, 1);
   if (!(heldOut > 0 && heldOut < 1)) {
@@ -55,8 +56,8 @@ export async function splitCorpus(
   }
   const end = text.length - Math.round(text.length * heldOut);
   const parts = {
-    train: await tokenSource(tokenizer, sliceSource(text, 0, end)),
-    heldOut: await tokenSource(tokenizer, sliceSource(text, end, text.length)),
+    train: await tokenSource(tokenizer, sliceSource(text, 0, end), options),
+    heldOut: await tokenSource(tokenizer, sliceSource(text, end, text.length), options),
   };
   if (Math.min(parts.train.length, parts.heldOut.length) < window + 1) {
     throw new PerformerError(

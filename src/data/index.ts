@@ -57,8 +57,16 @@ export {
 export { encodePairs, type PairData, splitItems, type TextPair, type TokenPair } from './pairs.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
 export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js';
-export { type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';
-export { registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
+export { type SourceOptions, type SpecialTokens, type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';
+export {
+  huggingFaceTokenizer,
+  isFromFile,
+  openTokenizer,
+  type TokenizerFiles,
+  tokenizerConfigFile,
+  tokenizerFile,
+} from './tokenizer-files.js';
+export { knownTokenizer, registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
 export { Utf8Stream } from './utf8-stream.js';
 export {
   areBio,

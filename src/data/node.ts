@@ -10,4 +10,5 @@ export {
 } from './node-labelled.js';
 export { type PairColumns, readPairs } from './node-pairs.js';
 export { type FileRecord, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';
+export { readTokenizer, readTokenizerFolder } from './node-tokenizer.js';
 export { type ColumnOptions, readTaggedFile, type WordRecord, wordRecordsOf } from './node-words.js';

@@ -17,13 +17,14 @@ export function bytesPerToken({ byteLength, length }: Pick<TokenSource, 'byteLen
 }
 
 /** A source over tokens in memory, which are kept and not copied, of a text of so many bytes. */
-export function tokensSource(tokens: Int32Array, byteLength: number): TokenSource {
+export function tokensSource(tokens: Int32Array | Uint16Array, byteLength: number): TokenSource {
   return {
     length: tokens.length,
     byteLength,
     async read(offset, length) {
       expectRange('tokensSource', offset, length, tokens.length, 'tokens');
-      return tokens.subarray(offset, offset + length);
+      const found = tokens.subarray(offset, offset + length);
+      return found instanceof Int32Array ? found : Int32Array.from(found);
     },
   };
 }

@@ -22,7 +22,12 @@ export function registerTokenizer(tokenizer: Tokenizer): void {
 export function tokenizerProblem(name: string): string | undefined {
   if (tokenizers.has(name)) return undefined;
   const known = [...tokenizers.keys()].join(', ');
-  return `expected one of ${known}, got ${name}. Register it by registerTokenizer before its models are used.`;
+  return `expected one of ${known}, got ${name}. Register it by registerTokenizer, or give a tokenizer.json.`;
+}
+
+/** The tokenizer of a name; undefined where there is none. */
+export function knownTokenizer(name: string): Tokenizer | undefined {
+  return tokenizers.get(name);
 }
 
 /** The tokenizer of a name. Throws CONFIG for one that there is none of. */

@@ -145,7 +145,10 @@ export function spansOf(labels: readonly string[]): readonly Span[] {
  * Texts as tokens with the place of each word's first token, which is the first that ends behind the word's beginning: a
  * token may hold the space before a word, and words that share a token have one place.
  *
- * @throws DATA where the tokens are not the text, and a place cannot be told.
+ * Where the tokens do not give the text back, as those of a tokenizer that lowers it do not, each word is encoded by itself, with
+ * what stands between it and the word before.
+ *
+ * @throws DATA for a text of words that has no tokens.
  */
 export function encodeWords<T extends WordText>(
   texts: readonly T[],
@@ -159,8 +162,7 @@ export function encodeWords<T extends WordText>(
     for (const token of tokens) ends.push((ends.at(-1) ?? 0) + decoder.push([token]).length);
     const bytes = encoder.encode(text).length;
     if ((ends.at(-1) ?? 0) !== bytes) {
-      const expected = `tokens of ${tokenizer.name} for all of the ${bytes} bytes of a text`;
-      throw new PerformerError('DATA', `encodeWords: expected ${expected}, got such for ${ends.at(-1) ?? 0}.`);
+      return { ...(rest as Omit<T, keyof WordText>), ...encodeEach(text, words, tokenizer) };
     }
     let [token, read, start] = [0, 0, 0];
     const places = words.map((word) => {
@@ -171,4 +173,24 @@ export function encodeWords<T extends WordText>(
     });
     return { ...(rest as Omit<T, keyof WordText>), tokens, places: Int32Array.from(places) };
   });
+}
+
+/** The tokens of a text word by word. A word that has no token of its own has the place of the next one, or else of the last. */
+function encodeEach(text: string, words: readonly Word[], tokenizer: Tokenizer): WordTokens {
+  const tokens: number[] = [];
+  let read = 0;
+  const firsts = words.map(({ end }) => {
+    const first = tokens.length;
+    for (const token of tokenizer.encode(text.slice(read, end))) tokens.push(token);
+    read = end;
+    return first;
+  });
+  if (words.length > 0 && tokens.length === 0) {
+    const expected = `tokens of ${tokenizer.name} for a text of ${words.length} words`;
+    throw new PerformerError('DATA', `encodeWords: expected ${expected}, got none.`);
+  }
+  return {
+    tokens: Int32Array.from(tokens),
+    places: Int32Array.from(firsts, (first) => Math.min(first, tokens.length - 1)),
+  };
 }

@@ -5,12 +5,12 @@ import { PerformerError } from '../base/errors.js';
 import { drawBuffers, initialize } from '../base/layout.js';
 import { Random } from '../base/random.js';
 import type { Engine } from '../engine/index.js';
-import { decodeModel, type LoadedModel, type ModelKind, modelConfig, modelOf } from '../models/index.js';
+import { type LoadedModel, type ModelKind, modelConfig, modelOf, openModel } from '../models/index.js';
 import { breathingEngine } from './breathing-engine.js';
 import { fetchModel } from './fetch-model.js';
 import type { BasicModel, Loaded, Local } from './host.js';
 import { type AnyModel, expectKind, modelOn } from './kinds.js';
-import { type EngineOption, withPreset } from './options.js';
+import { type EngineOption, withPreset, withTokenizer } from './options.js';
 import type { CreateModel, CreateModelOptions, LoadModel, ModelSource } from './signatures.js';
 
 /** The engine that was given, or that of the platform. */
@@ -18,7 +18,8 @@ export async function chosenEngine(given: Engine | undefined): Promise<Engine> {
   return breathingEngine(given ?? (await platform.engine()));
 }
 
-async function create({ engine, seed = 0, preset, ...own }: CreateModelOptions & EngineOption = {}) {
+async function create({ engine, seed = 0, preset, ...given }: CreateModelOptions & EngineOption = {}) {
+  const own = await withTokenizer(given);
   const model = modelOf(modelConfig(withPreset('createModel', 'model', preset, own, own.model), 'createModel'));
   const random = Random.fromSeed(seed);
   const params: object = initialize(model.params, random.split('parameters'));
@@ -47,7 +48,7 @@ async function loadedFrom(source: ModelSource): Promise<LoadedModel> {
   if (typeof source === 'string') {
     return /^https?:\/\//.test(source) ? fetchModel(new URL(source)) : platform.load(source);
   }
-  if (source instanceof Map) return decodeModel(source);
+  if (source instanceof Map) return openModel(source);
   throw new PerformerError('USAGE', 'loadModel: expected a folder, a URL, or a map from names of files to bytes.');
 }
 

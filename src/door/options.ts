@@ -4,7 +4,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import type { Activation } from '../blocks/index.js';
-import type { ImageSize } from '../data/index.js';
+import { huggingFaceTokenizer, type ImageSize, type TokenizerFiles } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { type PresetName, presetOf, presets } from '../models/index.js';
 import type {
@@ -54,8 +54,11 @@ export interface TrunkOptions {
 
 /** What every model that reads texts has. */
 export interface ModelOptions extends TrunkOptions {
-  /** How texts become tokens: bytes, unless given, or the name of a tokenizer that `registerTokenizer` was given. */
-  readonly tokenizer?: string | undefined;
+  /**
+   * How texts become tokens: bytes, unless given; a `tokenizer.json`, as its bytes, its content, or a map of files by name; or the name
+   * of a tokenizer that `registerTokenizer` was given.
+   */
+  readonly tokenizer?: string | TokenizerFiles | undefined;
   /** Tokens that there are; as many as the tokenizer and the family need unless given. With others, the model takes tokens and no texts. */
   readonly vocabularySize?: number | undefined;
 }
@@ -189,4 +192,11 @@ export function withPreset(
     ...presetOf(preset, family)[part],
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
+}
+
+/** The options with the name of a tokenizer in the place of its files, which it is made known by. */
+export async function withTokenizer<G extends Given>(options: G): Promise<G> {
+  const { tokenizer } = options as { readonly tokenizer?: string | TokenizerFiles | undefined };
+  if (tokenizer === undefined || typeof tokenizer === 'string') return options;
+  return { ...options, tokenizer: (await huggingFaceTokenizer(tokenizer)).name };
 }

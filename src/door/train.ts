@@ -17,7 +17,7 @@ import type { Loaded, Local } from './host.js';
 import { type AnyModel, modelOn } from './kinds.js';
 import { lessonOf } from './lesson.js';
 import { chosenEngine } from './model.js';
-import { type EngineOption, type Given, withPreset } from './options.js';
+import { type EngineOption, type Given, withPreset, withTokenizer } from './options.js';
 import type { From, TrainModel } from './signatures.js';
 import type { TrainingData } from './training-data.js';
 import { splitOptions, type TrainModelOptions } from './training-options.js';
@@ -28,7 +28,7 @@ export async function train(
   options: TrainModelOptions & From<Local<AnyModel>> & EngineOption = {},
 ): Promise<Local<AnyModel>> {
   const { task: name = 'language-modelling', onProgress, signal, engine: given, preset, from, ...own } = options;
-  const split = splitOptions(own);
+  const split = splitOptions(await withTokenizer(own));
   const asked = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
   const family = taskFamily(name);
   const lesson = await lessonOf(family, data, split.task, from?.loaded.model);

@@ -16,7 +16,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed: number;
   /** Texts, or bytes, that end the generation; they are not part of it. */
   readonly stop?: readonly (string | Uint8Array)[] | undefined;
-  /** Tokens that end the generation; they are not part of it. */
+  /** Tokens that end the generation; they are not part of it. The tokenizer's own end, where it has one, unless given. */
   readonly endTokens?: readonly number[] | undefined;
   /** The text that the model writes from, which is read first; what was read before is forgotten. Of models that read one. */
   readonly source?: string | Uint8Array | undefined;
@@ -66,7 +66,7 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void, void> {
   checkOptions('generate', generateSchema, options);
-  const { maxTokens, seed, stop = [], endTokens = [], source: written, signal, onNote, ...sampling } = options;
+  const { maxTokens, seed, stop = [], source: written, signal, onNote, endTokens: _, ...sampling } = options;
   if (!(session instanceof GenerationSession)) {
     throw new PerformerError('CONFIG', `generate: expected a GenerationSession, got ${nameOfValue(session)}.`);
   }
@@ -74,6 +74,8 @@ export async function* generate(
   expectOneRow(session);
   const tokenizer = tokenizerOf(session.config);
   const { boundary } = session;
+  const { end } = tokenizer.special ?? {};
+  const { endTokens = end === undefined ? [] : [end] } = options;
   if (written !== undefined) await session.readSource(tokenizer.encode(written));
   const source = await tokenSource(tokenizer, text);
   // A text that has a beginning always begins with it; others where there is nothing else to begin with.

@@ -1,7 +1,7 @@
 /** JSON files in Node, read as if their writer meant harm. */
 import { PerformerError } from '../base/errors.js';
+import { jsonBounds } from '../base/json-bounds.js';
 import { openRegularFile, readError, readFully } from '../data/node-read.js';
-import { jsonBounds } from './json-bounds.js';
 
 /** The largest JSON file in bytes that is read: settings take some kilobytes, the names of 200,000 columns a few megabytes. */
 const largestJson = 2 ** 24;

@@ -9,7 +9,7 @@
 import type { Dtype } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
-import { jsonBounds } from './json-bounds.js';
+import { jsonBounds } from '../base/json-bounds.js';
 
 /** Bytes of the length that a file begins with. */
 export const prefixLength = 8;

@@ -18,6 +18,7 @@ import {
 } from '../blocks/index.js';
 import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
+import { addedMasks, classTokenOf } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
@@ -37,7 +38,7 @@ export const classifierSchema = withTrunk(
       targets: targetChoice,
     })
     .superRefine(checkTargets),
-  { isCausal: false, specialTokens: 1 },
+  { isCausal: false, specialTokens: addedMasks },
 );
 
 /** Every option, with defaults filled in. */
@@ -69,7 +70,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     const before = pooling === 'first' ? 1 : 0;
-    const classToken = vocabularySize - 1; // the last, which no tokenizer gives
+    const classToken = classTokenOf(config);
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
       scope('head', () => linear((params as ClassifierParams).head, hidden));
     return {

@@ -36,7 +36,7 @@ export const encoderDecoderSchema = withTrunk(
       });
     })
     .transform((config) => ({ ...config, encoderDepth: config.encoderDepth ?? config.depth })),
-  { isCausal: true, hasEncoder: true, specialTokens: 1 },
+  { isCausal: true, hasEncoder: true, specialTokens: () => 1 },
 );
 
 /** Every option, with defaults filled in. */

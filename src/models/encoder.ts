@@ -8,16 +8,12 @@ import { option, parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
-import { checkLength, type Model, type ModelFamily, tokenConfig } from './model.js';
+import { addedMasks } from './mask-token.js';
+import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
-
-/** The token that stands for a masked one: the last, which no tokenizer gives. */
-export function maskTokenOf({ config }: Pick<Model, 'config'>): number {
-  return tokenConfig(config).vocabularySize - 1;
-}
 
 /** The options of encoders, with their bounds, defaults and help. */
 export const encoderSchema = withTrunk(
@@ -25,7 +21,7 @@ export const encoderSchema = withTrunk(
     ...modelFields('encoder'),
     tiedEmbedding: option(z.boolean().default(true), 'the logits use the embedding'),
   }),
-  { isCausal: false, specialTokens: 1 },
+  { isCausal: false, specialTokens: addedMasks },
 );
 
 /** Every option, with defaults filled in. */

@@ -6,7 +6,7 @@
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
-import { tokenizerNamed } from '../data/index.js';
+import { isFromFile, openTokenizer, tokenizerConfigFile, tokenizerFile, tokenizerNamed } from '../data/index.js';
 import { decodeSafetensors, digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
 import { type ContextRecord, contextFile, contextJson, contextOf } from './context.js';
 import type { Model, ModelConfig, ModelWeights } from './model.js';
@@ -21,12 +21,14 @@ export interface LoadedModel extends ModelWeights {
 
 export const weightsFile = 'model.safetensors';
 export const configFile = 'config.json';
-export const tokenizerFile = 'tokenizer.json';
 /** Which config.json the tensors belong to, in the metadata of model.safetensors. */
 export const digestKey = 'sha256';
 
 /** The files of a model; config.json comes last, as it says that there is one. */
-export const modelFiles = [weightsFile, tokenizerFile, 'generation_config.json', contextFile, configFile];
+export const modelFiles = [
+  ...[weightsFile, tokenizerFile, tokenizerConfigFile, 'generation_config.json', contextFile],
+  configFile,
+];
 
 /** How bytes are digested: where Node is, its own hash is ten times as fast as what runs everywhere. */
 export type Digest = (chunks: Iterable<Uint8Array>) => string;
@@ -112,22 +114,24 @@ export function weightsOf(
   return { tensors, metadata };
 }
 
-/** The other files of a model folder, as values of JSON. */
-export function jsonFilesOf(
+/** The other files of a model folder, by name. */
+export function otherFilesOf(
   config: ModelConfig,
   { metadata }: Safetensors,
   context: ContextRecord | undefined,
-): Readonly<Record<string, unknown>> {
-  const { tokenizer } = config;
+): ReadonlyMap<string, Uint8Array> {
+  const tokenizer = config.tokenizer === undefined ? undefined : tokenizerNamed(config.tokenizer);
   const sampling = 'image' in config ? { temperature: 1 } : { temperature: 0.8, top_p: 0.95 };
-  return {
-    ...(tokenizer !== undefined && {
-      [tokenizerFile]: tokenizerNamed(tokenizer).json(),
-      'generation_config.json': sampling,
-    }),
+  const end = tokenizer?.special?.end;
+  const values = {
+    ...(tokenizer && tokenizer.files === undefined && { [tokenizerFile]: tokenizer.json() }),
+    ...(tokenizer && { 'generation_config.json': { ...sampling, ...(end !== undefined && { eos_token_id: end }) } }),
     ...(context && { [contextFile]: contextJson(context, metadata[digestKey] as string) }),
     [configFile]: config,
   };
+  const encoder = new TextEncoder();
+  const written = Object.entries(values).map(([name, value]) => [name, encoder.encode(jsonText(value))] as const);
+  return new Map([...(tokenizer?.files?.() ?? []), ...written]);
 }
 
 /** SHA-256 of tensors in the order of their names, and of a configuration with its keys in the order of its file. */
@@ -144,15 +148,13 @@ export function tensorsOf(tree: object): Map<string, AnyHostTensor> {
 export function encodeModel({ model, context, ...weights }: LoadedModel): Map<string, Uint8Array> {
   const file = weightsOf(model.config, weights);
   const files = new Map([[weightsFile, joined(encodeSafetensors(file.tensors, file.metadata))]]);
-  for (const [name, value] of Object.entries(jsonFilesOf(model.config, file, context))) {
-    files.set(name, new TextEncoder().encode(jsonText(value)));
-  }
+  for (const [name, bytes] of otherFilesOf(model.config, file, context)) files.set(name, bytes);
   return files;
 }
 
 /**
  * The model of a folder whose files are in memory: config.json and model.safetensors, and tokenizer.json and context.json
- * where they are.
+ * where they are. `openTokenizer` must have made a tokenizer known that is kept in such a file.
  *
  * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
  */
@@ -168,10 +170,17 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: Rea
   const other = files.has(contextFile) && { where: contextFile, content: jsonOf(contextFile, bytes(contextFile)) };
   const where = { config: configFile, weights: weightsFile };
   const loaded = modelFromFiles(where, content, file, { ...options, context: other || undefined });
-  if (files.has(tokenizerFile)) {
+  if (files.has(tokenizerFile) && !isFromFile(loaded.model.config.tokenizer)) {
     checkTokenizer(tokenizerFile, loaded.model.config, jsonOf(tokenizerFile, bytes(tokenizerFile)));
   }
   return loaded;
+}
+
+/** The same, with the tokenizer that the folder keeps. */
+export async function openModel(files: ReadonlyMap<string, Uint8Array>, options?: ReadOptions): Promise<LoadedModel> {
+  const config = files.get(configFile);
+  if (config !== undefined) await openTokenizer(jsonOf(configFile, config), async () => files);
+  return decodeModel(files, options);
 }
 
 function jsonOf(where: string, bytes: Uint8Array): unknown {

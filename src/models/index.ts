@@ -19,7 +19,7 @@ export {
   type WindowLosses,
 } from './context.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
-export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema, maskTokenOf } from './encoder.js';
+export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema } from './encoder.js';
 export {
   type EncoderDecoderConfig,
   type EncoderDecoderOptions,
@@ -33,6 +33,7 @@ export {
   encodeModel,
   type LoadedModel,
   modelFiles,
+  openModel,
   type ReadOptions,
   tensorsOf,
 } from './folder.js';
@@ -49,6 +50,7 @@ export {
   languageModelConfig,
   languageModelSchema,
 } from './language-model.js';
+export { maskTokenOf } from './mask-token.js';
 export {
   buffersDigest,
   canCarryState,

@@ -22,7 +22,7 @@ export const languageModelSchema = withTrunk(
     ...modelFields('causal-language-model'),
     tiedEmbedding: option(z.boolean().default(false), 'the logits use the embedding'),
   }),
-  { isCausal: true, specialTokens: 0 },
+  { isCausal: true },
 );
 
 /** Every option, with defaults filled in. */

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
+import { isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
+import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
@@ -11,12 +13,11 @@ import {
   configFile,
   type Digest,
   digestKey,
-  jsonFilesOf,
   jsonText,
   type LoadedModel,
   modelFromFiles,
+  otherFilesOf,
   type ReadOptions,
-  tokenizerFile,
   weightsFile,
   weightsOf,
 } from './folder.js';
@@ -51,9 +52,11 @@ export async function loadModelFiles(
     );
   }
   const content = await readJson(config);
+  await openTokenizer(content, () => readTokenizerFolder(folder), `${folder}/`);
   const model = modelOf(modelConfig(content, config));
   const [tokenizer, context] = [join(folder, tokenizerFile), join(folder, contextFile)];
-  if (await isThere(tokenizer)) checkTokenizer(tokenizer, model.config, await readJson(tokenizer));
+  if (!isFromFile(model.config.tokenizer) && (await isThere(tokenizer)))
+    checkTokenizer(tokenizer, model.config, await readJson(tokenizer));
   const other = (await isThere(context)) ? { where: context, content: await readJson(context) } : undefined;
   // Names and shapes are compared before any tensor is read.
   const file = await readSafetensors(weights, (layout) => arrangeTensors(weights, model, layout));
@@ -82,9 +85,7 @@ export async function writeModel(
 ): Promise<string> {
   const file = weightsOf(config, weights, nodeDigest);
   const digest = await writeSafetensors(join(folder, weightsFile), file.tensors, file.metadata);
-  for (const [name, value] of Object.entries(jsonFilesOf(config, file, context))) {
-    await writeJson(join(folder, name), value);
-  }
+  for (const [name, bytes] of otherFilesOf(config, file, context)) await writeFileAtomic(join(folder, name), [bytes]);
   return digest;
 }
 

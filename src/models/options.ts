@@ -1,7 +1,7 @@
 /** The options that every model has, around those of its family. */
 import * as z from 'zod';
 import { option } from '../base/options.js';
-import { tokenizerNamed, tokenizerProblem } from '../data/index.js';
+import { type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
 import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk-options.js';
 
 const count = z
@@ -40,14 +40,14 @@ export interface FamilyTraits<C = TrunkConfig> {
   readonly isCausal: boolean | ((config: C) => boolean);
   /** Whether it has an encoder beside what is causal; not unless given. */
   readonly hasEncoder?: boolean | undefined;
-  /** How many tokens it adds to those of the tokenizer, such as one that masks; 0 unless given. */
-  readonly specialTokens?: number | undefined;
+  /** How many tokens it adds to those of the tokenizer; 0 unless given. */
+  readonly specialTokens?: ((tokenizer: Tokenizer) => number) | undefined;
 }
 
 /** The schema with the checks that span several options, and with what follows from them filled in. */
 export function withTrunk<S extends z.ZodType<TrunkConfig>>(
   schema: S,
-  { isCausal, hasEncoder, specialTokens = 0 }: FamilyTraits<z.output<S>>,
+  { isCausal, hasEncoder, specialTokens = () => 0 }: FamilyTraits<z.output<S>>,
 ) {
   return schema
     .superRefine((given, context) => {
@@ -60,10 +60,11 @@ export function withTrunk<S extends z.ZodType<TrunkConfig>>(
     .transform((config) => completeModel(completeTrunk(config as z.output<S>), specialTokens));
 }
 
-function completeModel<C extends TrunkConfig>(config: C, specialTokens: number): Whole<C> {
+function completeModel<C extends TrunkConfig>(config: C, specialTokens: (tokenizer: Tokenizer) => number): Whole<C> {
   const given = config as C & Record<'model' | 'version', unknown> & Partial<GivenTokens>;
   const { model, version, tokenizer, vocabularySize, ...rest } = given;
   if (tokenizer === undefined) return config as Whole<C>;
-  const tokens = vocabularySize ?? tokenizerNamed(tokenizer).vocabularySize + specialTokens;
+  const own = tokenizerNamed(tokenizer);
+  const tokens = vocabularySize ?? own.vocabularySize + specialTokens(own);
   return { model, version, tokenizer, vocabularySize: tokens, ...rest } as unknown as Whole<C>; // in the order of the files
 }

@@ -29,7 +29,7 @@ export const pixelModelSchema = withTrunk(
     .transform((config, context) => {
       return { ...config, positions: onGrid(config.positions, pixelGrid(config.image), context) };
     }),
-  { isCausal: true, specialTokens: 1 },
+  { isCausal: true, specialTokens: () => 1 },
 );
 
 /** Every option, with defaults filled in. */

@@ -2,7 +2,7 @@
  * The token classifier: the trunk with attention in both directions, and a linear head that gives each token a logit for each
  * class. What a word is told is that of its first token (BERT, Devlin et al. 2019, section 5.3).
  *
- * It has one token more than its tokenizer, which it never reads, so that it can begin with the weights of an encoder.
+ * It has the tokens of an encoder, so that it can begin with the weights of one; that which masks it never reads.
  */
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
@@ -17,6 +17,7 @@ import {
 } from '../blocks/index.js';
 import { scope, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
+import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
 import { checkTargets, classChoice } from './targets.js';
@@ -26,7 +27,7 @@ import { maxLengthOf } from './trunk-options.js';
 /** The options of token classifiers, with their bounds, defaults and help. */
 export const tokenClassifierSchema = withTrunk(
   z.strictObject({ ...modelFields('token-classifier'), targets: classChoice }).superRefine(checkTargets),
-  { isCausal: false, specialTokens: 1 },
+  { isCausal: false, specialTokens: addedMasks },
 );
 
 /** Every option, with defaults filled in. */

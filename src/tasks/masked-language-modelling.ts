@@ -1,13 +1,14 @@
 /**
  * Masked language modelling (BERT, Devlin et al. 2019, section 3.1): 15 % of the tokens of a window are predicted from
- * all others. Of those, 80 % are replaced by the mask token, 10 % by a random one, and 10 % stay as they are.
+ * all others. Of those, 80 % are replaced by the mask token, 10 % by a random one, and 10 % stay as they are. Special tokens
+ * are never predicted, and never stand for another.
  */
 import { float32, int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { randomWindows, type TokenSource } from '../data/index.js';
+import { randomWindows, type TokenSource, tokenizerNamed } from '../data/index.js';
 import { cast, lessOrEqual, max, multiply, oneHot, reshape, spec, sum, type Tensor } from '../graph/index.js';
-import { type Model, maskTokenOf } from '../models/index.js';
+import { type Model, maskTokenOf, tokenConfig } from '../models/index.js';
 import { crossEntropy } from './cross-entropy.js';
 import type { Batch, BatchSize, Task, TaskEvaluation, TextData } from './task.js';
 
@@ -33,7 +34,7 @@ export function maskedLanguageModelling(model: Model, size: BatchSize, { train, 
     throw new PerformerError('CONFIG', 'masked-language-modelling: expected windows on their own, got carryState.');
   }
   const random = Random.fromSeed(seed);
-  const maskToken = maskTokenOf(model);
+  const tokens = maskingTokens(model);
   return {
     name: 'masked-language-modelling',
     model,
@@ -51,11 +52,11 @@ export function maskedLanguageModelling(model: Model, size: BatchSize, { train, 
       const { data } = await randomWindows(train, { ...rows, random: random.split('batches') });
       const batches = Array.from({ length: accumulation }, (_, index) => {
         const own = data.subarray(index * batch * window, (index + 1) * batch * window);
-        return masked(own, [batch, window], { maskToken, random: random.split('masks').split(step).split(index) });
+        return masked(own, [batch, window], { ...tokens, random: random.split('masks').split(step).split(index) });
       });
       return { batches, isStart: true };
     },
-    evaluations: [evaluationOf(size, heldOut, maskToken)],
+    evaluations: [evaluationOf(size, heldOut, tokens)],
     measures(_, { total, count, sums }) {
       const loss = total / count;
       return { loss, perplexity: Math.exp(loss), accuracy: (sums.hits?.[0] ?? 0) / count };
@@ -77,17 +78,31 @@ function hits(logits: Tensor, targets: Tensor<'int32'>, predicted: Tensor): Tens
   return sum(multiply(cast(isHit, 'float32'), predicted));
 }
 
-interface Masking {
-  /** All tokens below it are those of the tokenizer. */
+interface MaskingTokens {
   readonly maskToken: number;
+  /** The tokens that stand for text, which alone are predicted. */
+  readonly ordinary: Int32Array;
+  isOrdinary(token: number): boolean;
+}
+
+interface Masking extends MaskingTokens {
   readonly random: Random;
+}
+
+function maskingTokens(model: Model): MaskingTokens {
+  const { tokenizer, vocabularySize } = tokenConfig(model.config);
+  const { special, vocabularySize: own } = tokenizerNamed(tokenizer);
+  const maskToken = maskTokenOf(model);
+  const isOrdinary = (token: number) => token !== maskToken && special?.all.has(token) !== true;
+  const all = Int32Array.from({ length: Math.min(own, vocabularySize) }, (_, token) => token);
+  return { maskToken, ordinary: all.filter(isOrdinary), isOrdinary };
 }
 
 /** Tokens with some masked, what they were, and which are predicted: always one at least. */
 function masked(
   original: Int32Array,
   shape: readonly number[],
-  { maskToken, random }: Masking,
+  { maskToken, ordinary, isOrdinary, random }: Masking,
   isReal: (at: number) => boolean = () => true,
 ): Batch {
   const { length } = original;
@@ -97,21 +112,24 @@ function masked(
   const tokens = original.slice();
   const predicted = new Float32Array(length);
   for (let at = 0; at < length; at++) {
-    if (!isReal(at) || unit(draws[2 * at]) >= predictedPart) continue;
+    const isGuessed = isReal(at) && isOrdinary(original[at] as number);
+    if (!isGuessed || unit(draws[2 * at]) >= predictedPart) continue;
     predicted[at] = 1;
     const choice = unit(draws[2 * at + 1]);
     if (choice < maskedPart) tokens[at] = maskToken;
-    else if (choice < maskedPart + randomPart) tokens[at] = (others[at] as number) % maskToken;
+    else if (choice < maskedPart + randomPart)
+      tokens[at] = ordinary[(others[at] as number) % ordinary.length] as number;
   }
   if (!predicted.includes(1)) {
-    predicted[0] = 1;
-    tokens[0] = maskToken;
+    const first = Math.max(0, original.findIndex(isOrdinary));
+    predicted[first] = 1;
+    if (isOrdinary(original[first] as number)) tokens[first] = maskToken;
   }
   return { tokens: int32(shape, tokens), targets: int32(shape, original), predicted: float32(shape, predicted) };
 }
 
 /** The whole text in windows, with the same masks each time. */
-function evaluationOf({ batch, window, seed }: BatchSize, heldOut: TokenSource, maskToken: number): TaskEvaluation {
+function evaluationOf({ batch, window, seed }: BatchSize, heldOut: TokenSource, tokens: MaskingTokens): TaskEvaluation {
   const random = Random.fromSeed(seed).split('evaluation');
   return {
     name: 'masked',
@@ -127,7 +145,7 @@ function evaluationOf({ batch, window, seed }: BatchSize, heldOut: TokenSource, 
         const lengths = Int32Array.from({ length: batch }, (_, row) =>
           Math.max(0, Math.min(window, found.length - row * window)),
         );
-        const masking = { maskToken, random: random.split(start) };
+        const masking = { ...tokens, random: random.split(start) };
         const given = masked(original, [batch, window], masking, (at) => at < found.length);
         const counts = int32([batch], lengths);
         yield { ...given, lengths: counts };
