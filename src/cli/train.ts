@@ -19,6 +19,9 @@ and its label in each line, with a tab between them (--delimiter), and an empty 
 Images are PNG or JPEG files, a folder with a folder for each class, or IDX files, each with that of its labels behind it; all
 have one size.
 
+--tokenizer takes any tokenizer.json (BPE, WordPiece or Unigram), and the tokenizer_config.json beside it; the run keeps both.
+Losses are in nats a token and bits a byte, of which the latter compare whatever the tokenizers.
+
 Flags override the config file, which overrides the preset:
 ${presetTable()}
 
