@@ -85,7 +85,7 @@ describe.each(Object.entries(smallFiles))('%s', (kind, content) => {
           expect(found).toEqual(encode(parts.join('')));
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
