@@ -133,11 +133,16 @@ describe('words as tokens', () => {
     expect(Array.from(encoded!.places)).toEqual([0, 0, 1]);
   });
 
-  it('are refused where the tokens are not the text', () => {
-    const short: Tokenizer = { ...byteTokenizer, name: 'short', encode: () => Int32Array.of(1) };
-    expect(() => encodeWords([wordsOf('a b')], short)).toThrow(
-      /tokens of short for all of the 3 bytes .* got such for 1/,
-    );
+  it('are encoded one by one where the tokens are not the text, and refused where there are none', () => {
+    const short: Tokenizer = {
+      ...byteTokenizer,
+      name: 'short',
+      encode: (text) => byteTokenizer.encode(text).slice(-1),
+    };
+    const [found] = encodeWords([wordsOf('a b')], short);
+    expect(found).toEqual({ tokens: Int32Array.of(0x61, 0x62), places: Int32Array.of(0, 1) });
+    const none: Tokenizer = { ...short, encode: () => new Int32Array(0) };
+    expect(() => encodeWords([wordsOf('a b')], none)).toThrow(/tokens of short for a text of 2 words, got none/);
   });
 });
 
