@@ -98,7 +98,7 @@ const outputGain = Math.SQRT1_2;
 const performer = block({
   path: 'block',
   dim,
-  norm: { kind: 'layer', placement: 'pre' },
+  norm: { kind: 'layer', placement: 'pre', epsilon: 1e-5 },
   tokenShift: true,
   slots: [
     {

@@ -1,6 +1,6 @@
 /**
  * The residual block: x + branch(shift(norm(x))), or another step of `residual.ts`, for each of its slots in turn, usually
- * attention and the feed-forward layer. A block is itself a branch over slots, so that a stack handles it as one, or takes
+ * attention and the feed-forward layer. In a parallel block (GPT-J, Wang & Komatsuzaki 2021) all slots read x itself. A block is itself a branch over slots, so that a stack handles it as one, or takes
  * its steps one by one.
  */
 import type { Dim } from '../base/dimension.js';
@@ -26,6 +26,8 @@ export interface BlockOptions {
   readonly dim: number;
   readonly slots: readonly Slot[];
   readonly norm: NormOptions;
+  /** Whether all slots read what the block reads, and none what another adds; not unless given. */
+  readonly isParallel?: boolean | undefined;
   /** Whether half of the channels of a branch's input are those of the token before. */
   readonly tokenShift: boolean;
 }
@@ -72,7 +74,7 @@ export function block(options: BlockOptions): Block {
       let output = x;
       const results = steps.map((step) =>
         scope(step.name, () => {
-          const result = step.apply(weights, output, context, memory);
+          const result = step.apply(weights, options.isParallel ? x : output, context, memory);
           const own = weights.params[`${step.name}${around.part}`] as NormParams;
           output = around.leave(own, add(output, result.output));
           return result;

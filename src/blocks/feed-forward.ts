@@ -4,15 +4,22 @@
  * its hidden width is two thirds of what was asked for, to the next multiple of 8: about as many parameters and products.
  */
 import type { ParameterSpec } from '../base/layout.js';
-import { gelu, inChunks, multiply, relu, sigmoid, silu, square, type Tensor } from '../graph/index.js';
+import { add, gelu, inChunks, multiply, relu, sigmoid, silu, square, type Tensor } from '../graph/index.js';
 import type { Branch } from './branch.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 
-/** The names of activations: of one matrix (`gelu`, `relu`, `silu`, `squared-relu`) or gated (`glu` and what ends in it). */
-export type Activation = 'gelu' | 'relu' | 'silu' | 'squared-relu' | 'glu' | 'reglu' | 'geglu' | 'swiglu';
+/** The names of activations: of one matrix (`gelu`, `gelu-tanh`, `relu`, `silu`, `squared-relu`) or gated (`glu` and what ends in it). */
+export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'silu' | 'squared-relu' | 'glu' | 'reglu' | 'geglu' | 'swiglu';
+
+/** GELU by the approximation of GPT-2, ½x(1 + tanh u) with u = √(2/π)(x + 0.044715x³), which is x·σ(2u). */
+function geluTanh(x: Tensor): Tensor {
+  const cubic = add(x, multiply(multiply(square(x), x), 0.044715));
+  return multiply(x, sigmoid(multiply(cubic, 2 * Math.sqrt(2 / Math.PI))));
+}
 
 const activations: Readonly<Record<Activation, { readonly of: (x: Tensor) => Tensor; readonly isGated: boolean }>> = {
   gelu: { of: gelu, isGated: false },
+  'gelu-tanh': { of: geluTanh, isGated: false },
   relu: { of: relu, isGated: false },
   silu: { of: silu, isGated: false },
   'squared-relu': { of: (x: Tensor) => square(relu(x)), isGated: false },
@@ -30,6 +37,10 @@ export interface FeedForwardOptions {
   readonly dim: number;
   /** The width between the two products, were the layer not gated. */
   readonly hidden: number;
+  /** The width between the products as it is, in the place of `hidden`. */
+  readonly width?: number | undefined;
+  /** Whether the products have biases; they have unless given. */
+  readonly bias?: boolean | undefined;
   readonly activation: Activation;
   /** Of the layer that writes to the residual stream. */
   readonly outputGain: number;
@@ -49,11 +60,12 @@ export interface FeedForwardParams<T = Tensor> {
 
 /** The layout of the layer; a gated one has `gate` beside `expand`. */
 export function feedForwardLayout(options: FeedForwardOptions): FeedForwardParams<ParameterSpec> {
-  const { dim, activation, outputGain } = options;
+  const { dim, activation, outputGain, bias = true } = options;
   const { isGated } = activations[activation];
-  const hidden = isGated ? gatedWidth(options.hidden) : options.hidden;
-  const layout = { expand: linearLayout(dim, hidden), contract: linearLayout(hidden, dim, { gain: outputGain }) };
-  return isGated ? { gate: linearLayout(dim, hidden), ...layout } : layout;
+  const hidden = options.width ?? (isGated ? gatedWidth(options.hidden) : options.hidden);
+  const expand = linearLayout(dim, hidden, { bias });
+  const layout = { expand, contract: linearLayout(hidden, dim, { bias, gain: outputGain }) };
+  return isGated ? { gate: linearLayout(dim, hidden, { bias }), ...layout } : layout;
 }
 
 /** Two thirds of the width, to the next multiple of 8 where it is that wide. */

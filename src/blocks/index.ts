@@ -27,7 +27,7 @@ export {
 export { type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
 export { maskOfLengths } from './mask.js';
 export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
-export { positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
-export { lastNormLayout, type NormOptions, normChoice } from './residual.js';
+export { type Llama3Scaling, positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
+export { lastNormLayout, type NormOptions, normChoice, normOf } from './residual.js';
 export { type Kept, type Stack, type StackOptions, type StackResult, stack } from './stack.js';
 export { shiftTokens, shiftWidth } from './token-shift.js';

@@ -9,7 +9,7 @@ export interface LinearParams<T = Tensor> {
   /** [inputs, outputs] */
   readonly weight: T;
   /** [outputs] */
-  readonly bias?: T;
+  readonly bias?: T | undefined;
 }
 
 /** How a linear layer begins. */

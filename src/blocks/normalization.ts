@@ -24,8 +24,8 @@ export function normLayout(kind: NormKind, dim: number): NormParams<ParameterSpe
   return kind === 'layer' ? { weight, bias: filled([dim], 0) } : { weight };
 }
 
-/** x [..., dim] → [..., dim] */
-export function applyNorm({ weight, bias }: NormParams, x: Tensor): Tensor {
-  if (bias !== undefined) return layerNorm(x, weight, bias);
-  return rmsNorm(x, broadcastTo(weight, [x.dim(-1)]));
+/** x [..., dim] → [..., dim]; `epsilon` is added to the mean of the squares, 1e-5 unless given. */
+export function applyNorm({ weight, bias }: NormParams, x: Tensor, epsilon?: number): Tensor {
+  if (bias !== undefined) return layerNorm(x, weight, bias, epsilon);
+  return rmsNorm(x, broadcastTo(weight, [x.dim(-1)]), epsilon);
 }

@@ -17,6 +17,15 @@ export interface RotaryAngles {
   readonly sine: Tensor;
 }
 
+/** See `RotaryOptions.scaling`. */
+export interface Llama3Scaling {
+  readonly kind: 'llama3';
+  readonly factor: number;
+  readonly originalLength: number;
+  readonly lowFrequency: number;
+  readonly highFrequency: number;
+}
+
 /** How rotary positions turn (RoFormer, Su et al. 2021). */
 export interface RotaryOptions {
   /** 10,000 unless given; a greater one turns slower. */
@@ -25,11 +34,14 @@ export interface RotaryOptions {
   readonly fraction?: number | undefined;
   /**
    * For texts `factor` times as long as those that the model learned: `linear` divides positions by it (Chen et al. 2023),
-   * `ntk` makes the base greater, so that the slowest pair turns slower by it and the fastest as before (bloc97, 2023).
+   * `ntk` makes the base greater, so that the slowest pair turns slower by it and the fastest as before (bloc97, 2023). `llama3`
+   * (Llama 3.1) leaves pairs that turn more than `highFrequency` times in the `originalLength` of the texts learned, divides those
+   * that turn less than `lowFrequency` times by the factor, and goes over from one to the other between.
    */
   readonly scaling?:
     | { readonly kind: 'none' }
     | { readonly kind: 'linear' | 'ntk'; readonly factor: number }
+    | Llama3Scaling
     | undefined;
 }
 
@@ -56,5 +68,15 @@ function frequencies(
   const turning = Math.max(1, Math.round(half * fraction));
   const stretched = scaling.kind === 'ntk' && turning > 1 ? base * scaling.factor ** (turning / (turning - 1)) : base;
   const slower = scaling.kind === 'linear' ? scaling.factor : 1;
-  return Array.from({ length: half }, (_, i) => (i < turning ? stretched ** (-i / turning) / slower : 0));
+  const scaled = (theta: number) => (scaling.kind === 'llama3' ? llama3Frequency(theta, scaling) : theta / slower);
+  return Array.from({ length: half }, (_, i) => (i < turning ? scaled(stretched ** (-i / turning)) : 0));
+}
+
+function llama3Frequency(
+  theta: number,
+  { factor, originalLength, lowFrequency, highFrequency }: Llama3Scaling,
+): number {
+  const turns = (originalLength * theta) / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (turns - lowFrequency) / (highFrequency - lowFrequency)));
+  return theta * (kept + (1 - kept) / factor);
 }

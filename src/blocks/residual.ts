@@ -17,13 +17,19 @@ const placement = option(
   { flag: 'norm-placement' },
 );
 
+const epsilon = option(
+  z.number().positive().max(1).default(1e-5),
+  'what norms add to the mean of the squares before its root',
+  { flag: 'norm-epsilon' },
+);
+
 /** The norm as an option of models. */
 export const normChoice = choice(
   'kind',
   [
-    z.strictObject({ kind: z.literal('layer'), placement }),
-    z.strictObject({ kind: z.literal('rms'), placement }),
-    z.strictObject({ kind: z.literal('scale'), placement }),
+    z.strictObject({ kind: z.literal('layer'), placement, epsilon }),
+    z.strictObject({ kind: z.literal('rms'), placement, epsilon }),
+    z.strictObject({ kind: z.literal('scale'), placement, epsilon }),
     z.strictObject({ kind: z.literal('rezero') }),
   ],
   'layer',
@@ -51,8 +57,14 @@ export function residual(norm: NormOptions, dim: number): Residual {
       ...{ enter: same, leave: same, scale: ({ weight }, branch) => multiply(branch, weight) },
     };
   }
-  const [enter, leave] = norm.placement === 'pre' ? [applyNorm, same] : [same, applyNorm];
+  const apply = normOf(norm);
+  const [enter, leave] = norm.placement === 'pre' ? [apply, same] : [same, apply];
   return { part: 'Norm', params: normLayout(norm.kind, dim), enter, scale: same, leave };
+}
+
+/** The norm as the options have it. */
+export function normOf(norm: NormOptions): (params: NormParams, x: Tensor) => Tensor {
+  return (params, x) => applyNorm(params, x, 'epsilon' in norm ? norm.epsilon : undefined);
 }
 
 /** The norm behind the last block: none after post-norm, and LayerNorm for ReZero, whose stream has no scale of its own. */

@@ -58,6 +58,12 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
     async () => (await import('./embed-run.js')).runEmbed,
   ),
   commandEntry(
+    'import',
+    'read a pretrained model of Hugging Face, and write it as a folder of ours',
+    async () => (await import('./import.js')).importCommand,
+    async () => (await import('./import-run.js')).runImport,
+  ),
+  commandEntry(
     'compare',
     'train equal models that differ in the kernel of attention alone, and rank the kernels',
     async () => (await import('./compare.js')).compareCommand,

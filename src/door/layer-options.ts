@@ -2,6 +2,7 @@
  * The options of the layers of the front door's models as types that read well in an editor. The schemas of `models` check them
  * and hold their defaults; a test holds these types to the schemas.
  */
+import type { Llama3Scaling } from '../blocks/index.js';
 import type { FeatureMapName, ProjectionKind } from '../features/index.js';
 
 /** One of the names that are known, or one that was registered from outside. */
@@ -84,7 +85,11 @@ export type PositionsOption =
       /** The part of each head that turns; 1 unless given. */
       readonly fraction?: number | undefined;
       /** For texts that are `factor` times as long as those that the model learned; none unless given. */
-      readonly scaling?: 'none' | { readonly kind: 'linear' | 'ntk'; readonly factor?: number | undefined } | undefined;
+      readonly scaling?:
+        | 'none'
+        | { readonly kind: 'linear' | 'ntk'; readonly factor?: number | undefined }
+        | ({ readonly kind: 'llama3' } & Partial<Omit<Llama3Scaling, 'kind'>>)
+        | undefined;
     }
   | {
       readonly kind: 'learned';
@@ -117,7 +122,12 @@ export type NormOption =
   | 'rms'
   | 'scale'
   | 'rezero'
-  | { readonly kind: 'layer' | 'rms' | 'scale'; readonly placement?: 'pre' | 'post' | undefined }
+  | {
+      readonly kind: 'layer' | 'rms' | 'scale';
+      readonly placement?: 'pre' | 'post' | undefined;
+      /** What is added to the mean of the squares; 1e-5 unless given. */
+      readonly epsilon?: number | undefined;
+    }
   | { readonly kind: 'rezero' };
 
 /** Whether queries and keys are normalised to a learned length, or multiplied by a learned factor as they are. */

@@ -30,6 +30,10 @@ export interface TrunkOptions {
   readonly headDim?: number | undefined;
   /** Width of the feed-forward layer as a multiple of `dim`; 4 unless given. */
   readonly feedForwardMultiplier?: number | undefined;
+  /** Hidden width of the feed-forward layer as it is, gated or not; by the multiplier unless given. */
+  readonly feedForwardWidth?: number | undefined;
+  /** Whether the feed-forward layer has biases; true unless given. */
+  readonly feedForwardBias?: boolean | undefined;
   /** Of the feed-forward layer; gelu unless given. `glu`, `reglu`, `geglu` and `swiglu` are gated. */
   readonly activation?: Activation | undefined;
   /** LayerNorm before each layer unless given. */
@@ -46,6 +50,8 @@ export interface TrunkOptions {
   readonly positions?: PositionsOption | undefined;
   /** Learned vectors before every text, which all its tokens may look at; 0 unless given. */
   readonly memoryTokens?: number | undefined;
+  /** Whether attention and feed-forward layer of a block read the same; false unless given. */
+  readonly parallelResidual?: boolean | undefined;
   /** Whether layers have two streams and are computed backwards for the gradient, whose memory then does not grow with the depth. */
   readonly reversible?: boolean | undefined;
   /** Whether half of the channels come from the token before. */
@@ -67,6 +73,8 @@ export interface ModelOptions extends TrunkOptions {
 export interface TokenModelOptions {
   /** Whether the logits use the embedding; unless given not in a language model, and so in an encoder. */
   readonly tiedEmbedding?: boolean | undefined;
+  /** Whether the logits have a bias; unless they use the embedding, if not given. */
+  readonly logitsBias?: boolean | undefined;
 }
 
 /** Of models that tell something of a whole text. */

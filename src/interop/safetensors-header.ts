@@ -30,6 +30,7 @@ export const storedDtypes = {
   F16: { dtype: 'float32', width: 2 },
   BF16: { dtype: 'float32', width: 2 },
   BOOL: { dtype: 'bool', width: 1 },
+  U8: { dtype: 'int32', width: 1 },
 } as const satisfies Record<string, { dtype: Dtype; width: number }>;
 
 /** The dtypes of tensors that are read and written. */

@@ -81,7 +81,7 @@ function bytesOf({ data }: AnyHostTensor): Uint8Array {
 }
 
 /**
- * The tensors of a file in memory, each copied to an array of its own; F16 and BF16 become float32. `where` heads the
+ * The tensors of a file in memory, each copied to an array of its own; F16 and BF16 become float32, U8 int32. `where` heads the
  * error messages. Throws CHECKPOINT, before anything is allocated, when the file is not sound.
  */
 export function decodeSafetensors(where: string, bytes: Uint8Array): Safetensors {
@@ -114,6 +114,8 @@ export function tensorFromBuffer({ stored, shape }: SafetensorsEntry, buffer: Ar
       return hostTensor('float32', shape, float16ToFloat32(new Uint16Array(buffer)));
     case 'BF16':
       return hostTensor('float32', shape, bfloat16ToFloat32(new Uint16Array(buffer)));
+    case 'U8':
+      return hostTensor('int32', shape, Int32Array.from(new Uint8Array(buffer)));
     case 'BOOL':
       return hostTensor('bool', shape, new Uint8Array(buffer));
   }

@@ -15,7 +15,7 @@ import { hasCross, isShared } from '../mixers/index.js';
 import { inputOf, type ModelInputs, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily, type PassOptions } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { logitsFields, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { attentionKinds, maxLengthOf, mixersByLayer } from './trunk-options.js';
 
@@ -25,7 +25,7 @@ export const encoderDecoderSchema = withTrunk(
     .strictObject({
       ...modelFields('encoder-decoder'),
       encoderDepth: option(z.int().min(1).max(1024).optional(), 'blocks of the encoder', { fallback: 'depth' }),
-      tiedEmbedding: option(z.boolean().default(true), 'the logits use the embedding'),
+      ...logitsFields(true),
     })
     .superRefine((config, context) => {
       if (mixersByLayer(config).every((chosen) => isShared(chosen) || hasCross(chosen))) return;

@@ -4,14 +4,14 @@
  */
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
-import { option, parseOptions } from '../base/options.js';
+import { parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { logitsFields, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -19,7 +19,7 @@ import { maxLengthOf } from './trunk-options.js';
 export const encoderSchema = withTrunk(
   z.strictObject({
     ...modelFields('encoder'),
-    tiedEmbedding: option(z.boolean().default(true), 'the logits use the embedding'),
+    ...logitsFields(true),
   }),
   { isCausal: false, specialTokens: addedMasks },
 );

@@ -6,13 +6,19 @@
  */
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
-import { option, parseOptions } from '../base/options.js';
+import { parseOptions } from '../base/options.js';
 import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Execution, type Model, type ModelFamily } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { type TokenModelConfig, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import {
+  logitsFields,
+  type TokenModelConfig,
+  type TokenModelParams,
+  tokenLogits,
+  tokenModelLayout,
+} from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -20,7 +26,7 @@ import { maxLengthOf } from './trunk-options.js';
 export const languageModelSchema = withTrunk(
   z.strictObject({
     ...modelFields('causal-language-model'),
-    tiedEmbedding: option(z.boolean().default(false), 'the logits use the embedding'),
+    ...logitsFields(false),
   }),
   { isCausal: true },
 );

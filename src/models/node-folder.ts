@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
+import { checkShard, indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
   arrangeTensors,
@@ -13,10 +15,12 @@ import {
   configFile,
   type Digest,
   digestKey,
+  expectOneSource,
   jsonText,
   type LoadedModel,
   modelFromFiles,
   otherFilesOf,
+  pretrainedSource,
   type ReadOptions,
   weightsFile,
   weightsOf,
@@ -52,6 +56,7 @@ export async function loadModelFiles(
     );
   }
   const content = await readJson(config);
+  if (isPretrained(content)) return loadPretrained(folder, content, options);
   await openTokenizer(content, () => readTokenizerFolder(folder), `${folder}/`);
   const model = modelOf(modelConfig(content, config));
   const [tokenizer, context] = [join(folder, tokenizerFile), join(folder, contextFile)];
@@ -64,6 +69,35 @@ export async function loadModelFiles(
     model: modelFromFiles({ config, weights }, content, file, { ...options, digest: nodeDigest, context: other }),
     digest: file.digest,
   };
+}
+
+/** A model of another system, and a digest of the files of its weights. */
+async function loadPretrained(
+  folder: string,
+  content: Readonly<Record<string, unknown>>,
+  options: ReadOptions,
+): Promise<{ model: LoadedModel; digest: string }> {
+  const [weights, index] = [join(folder, weightsFile), join(folder, indexFile)];
+  const isSharded = await isThere(index);
+  const source = pretrainedSource(
+    { config: join(folder, configFile), weights: isSharded ? index : weights },
+    content,
+    options,
+  );
+  if (!isSharded) {
+    const { tensors, digest } = await readSafetensors(weights, source.check);
+    return { model: source.load(tensors), digest };
+  }
+  expectOneSource(folder, await isThere(weights));
+  const tensors = new Map<string, AnyHostTensor>();
+  const digests: string[] = [];
+  for (const [name, names] of shardsOf(index, await readJson(index))) {
+    const path = join(folder, name);
+    const file = await readSafetensors(path, (layout) => checkShard(path, names, layout.keys()));
+    for (const [tensor, values] of file.tensors) tensors.set(tensor, values);
+    digests.push(file.digest);
+  }
+  return { model: source.load(tensors), digest: nodeDigest([new TextEncoder().encode(digests.join())]) };
 }
 
 async function isThere(path: string): Promise<boolean> {

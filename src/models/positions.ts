@@ -22,14 +22,12 @@ import {
 } from '../blocks/index.js';
 import { add, cast, concatenate, divide, multiply, scalar, subtract, type Tensor, where } from '../graph/index.js';
 
-const maxLength = option(
-  z
-    .int()
-    .min(1)
-    .max(2 ** 24),
-  'the longest text, for learned and axial positions',
-  { fallback: 'none' },
-);
+const length = z
+  .int()
+  .min(1)
+  .max(2 ** 24);
+
+const maxLength = option(length, 'the longest text, for learned and axial positions', { fallback: 'none' });
 
 const factor = option(
   z.number().min(1).max(1e6).default(1),
@@ -43,6 +41,23 @@ const scaling = choice(
     z.strictObject({ kind: z.literal('none') }),
     z.strictObject({ kind: z.literal('linear'), factor }),
     z.strictObject({ kind: z.literal('ntk'), factor }),
+    z.strictObject({
+      kind: z.literal('llama3'),
+      factor,
+      originalLength: option(length.default(8192), 'the longest texts that the model learned, of llama3 scaling', {
+        flag: 'rotary-original-length',
+      }),
+      lowFrequency: option(
+        z.number().positive().default(1),
+        'pairs that turn less often in those texts are slowed by the whole factor',
+        { flag: 'rotary-low-frequency' },
+      ),
+      highFrequency: option(
+        z.number().positive().default(4),
+        'pairs that turn more often in those texts are not slowed; more than the low frequency',
+        { flag: 'rotary-high-frequency' },
+      ),
+    }),
   ],
   'none',
 );
@@ -113,6 +128,12 @@ export function positionProblems(
   positions: PositionOptions,
   { dim, headDim }: { readonly dim: number; readonly headDim: number },
 ): readonly Problem[] {
+  if (positions.kind === 'rotary' && positions.scaling.kind === 'llama3') {
+    const { lowFrequency, highFrequency } = positions.scaling;
+    if (highFrequency <= lowFrequency) {
+      return [[['positions', 'scaling', 'highFrequency'], `expected more than ${lowFrequency}, got ${highFrequency}`]];
+    }
+  }
   if (positions.kind === 'rotary' && headDim % 2 === 1) return [[['headDim'], 'rotary positions need it even']];
   if (positions.kind === 'sinusoidal' && dim % 2 === 1) return [[['dim'], 'sinusoidal positions need it even']];
   if (positions.kind !== 'axial') return [];

@@ -34,9 +34,13 @@ export const trunkFields = {
     z.number().positive().max(64).default(4),
     'hidden width of the feed-forward layers, in dims; gated ones have two thirds of it, for as many parameters',
   ),
+  feedForwardWidth: option(width.optional(), 'hidden width of the feed-forward layers as it is, gated or not', {
+    fallback: 'by the multiplier',
+  }),
+  feedForwardBias: option(z.boolean().default(true), 'the feed-forward layers have biases'),
   activation: option(
     z.enum(activationNames).default('gelu'),
-    'of the feed-forward layers; gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
+    'of the feed-forward layers (gelu-tanh as GPT-2 has it); gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
   ),
   norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
   attention: option(choices(mixerChoice()), 'how tokens see each other; a list is repeated over the layers'),
@@ -54,6 +58,10 @@ export const trunkFields = {
       .max(2 ** 16)
       .default(0),
     'learned vectors before every text, which all its tokens may look at',
+  ),
+  parallelResidual: option(
+    z.boolean().default(false),
+    'attention and feed-forward layer of a block read the same, and both are added to it',
   ),
   reversible: option(
     z.boolean().default(false),
@@ -117,6 +125,12 @@ export function trunkProblems(
       ['reversible'],
       'norms behind the layers cannot be computed backwards: expected norm.placement "pre"',
     ]);
+  }
+  const isPost = config.norm.kind !== 'rezero' && config.norm.placement === 'post';
+  if (config.parallelResidual && (config.reversible || isPost)) {
+    const message =
+      'parallel layers have one stream, normalised before them: expected reversible false and norm.placement "pre"';
+    problems.push([['parallelResidual'], message]);
   }
   if (list.length > 0 && isShared(list[0]!)) {
     const path = isList(attention) ? ['attention', 0] : ['attention'];

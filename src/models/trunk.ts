@@ -6,7 +6,6 @@ import { addDims, type Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
 import {
   type AttendedRows,
-  applyNorm,
   block,
   type Deferral,
   dropout,
@@ -14,6 +13,7 @@ import {
   feedForwardBranch,
   lastNormLayout,
   type NormParams,
+  normOf,
   type Slot,
   type SourceContext,
   type Stack,
@@ -112,7 +112,11 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
   const { isCausal, chunk, feedForwardChunk, depth = config.depth, prefix = '', hasSource = false } = options;
   const { dim, heads, headDim, qkvBias, outputBias, queryKeyNorm, norm, activation } = config;
   const outputGain = 1 / Math.sqrt(2 * depth);
-  const hidden = Math.round(dim * config.feedForwardMultiplier);
+  const feedForward = {
+    ...{ dim, activation, outputGain, chunk: feedForwardChunk, bias: config.feedForwardBias },
+    hidden: Math.round(dim * config.feedForwardMultiplier),
+    width: config.feedForwardWidth,
+  };
   const sizes = {
     ...{ dim, heads, keyHeads: keyHeadsOf(config), headDim, isCausal },
     ...{ outputGain, chunk, qkvBias, outputBias, queryKeyNorm },
@@ -123,14 +127,14 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
   const blocks = mixers.map((mixer, layer) =>
     block({
       path: `${prefix}blocks.${layer}`,
-      ...{ dim, norm },
+      ...{ dim, norm, isParallel: config.parallelResidual },
       tokenShift: config.tokenShift,
       slots: [
         { name: 'attention', branch: mixer, rate: 'attention' },
         ...crossSlot(crossed[layer]),
         {
           name: 'feedForward',
-          branch: feedForwardBranch({ dim, hidden, activation, outputGain, chunk: feedForwardChunk }),
+          branch: feedForwardBranch(feedForward),
           rate: 'feedForward',
         },
       ],
@@ -226,7 +230,8 @@ function applyTrunk(
   const memory = state && { state: begun(state.blocks), rows: rows?.blocks };
   const kept = recompute ? 'inputs' : config.reversible ? 'last' : 'all';
   const result = own.apply(weights, x, context, memory, kept);
-  const normed = (x: Tensor) => (params.norm === undefined ? x : scope('norm', () => applyNorm(params.norm!, x)));
+  const normed = (x: Tensor) =>
+    params.norm === undefined ? x : scope('norm', () => normOf(config.norm)(params.norm!, x));
   return {
     hidden: normed(slice(result.output, 1, before, addDims(before, length))),
     lastHidden: normed(context.takeLast(result.output)),

@@ -37,6 +37,17 @@ const cases = [
   [text, { attention: ['softmax', favor], qkvBias: true, queryKeyNorm: 'temperature' }],
   [
     text,
+    {
+      parallelResidual: true,
+      feedForwardWidth: 10,
+      feedForwardBias: false,
+      activation: 'gelu-tanh',
+      logitsBias: false,
+    },
+  ],
+  [encoder, { logitsBias: true, feedForwardWidth: 7, activation: 'swiglu', norm: { kind: 'rms', epsilon: 1e-3 } }],
+  [
+    text,
     { attention: { kind: 'hybrid', window: 3, ...favor }, keyHeads: 1, queryKeyNorm: 'temperature', reversible: true },
   ],
   [text, { attention: [{ kind: 'local-heads', window: 3, ...favor }, shared], norm: 'rms' }],

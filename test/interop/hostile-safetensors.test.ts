@@ -34,7 +34,7 @@ describe('a hostile safetensors file', () => {
     [
       'has no dtype',
       fileOf({ w: {} }),
-      '"w" to have a dtype of F64, I64, F32, I32, U32, F16, BF16, BOOL, got undefined.',
+      '"w" to have a dtype of F64, I64, F32, I32, U32, F16, BF16, BOOL, U8, got undefined.',
     ],
     ['has an unknown dtype', fileOf(entry({ dtype: 'F8' }), 8), 'got "F8".'],
     ['has a dtype of every object', fileOf(entry({ dtype: 'toString' }), 8), 'got "toString".'],

@@ -1,0 +1,82 @@
+/** What is known of a family of pretrained models: which config it has, and which of our models that is. */
+import * as z from 'zod';
+import type { TensorRule } from './tensors.js';
+
+/** A family as one record; `registry.ts` has them all. */
+export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
+  /** `model_type` of its config.json. */
+  readonly modelType: string;
+  /** The classes of the original whose weights are understood; `architectures` names one. */
+  readonly architectures: readonly string[];
+  /** The fields of config.json that change what is computed, with the values that are understood. */
+  readonly fields: S;
+  /** Our options for a config. Throws CONFIG by `problem` for values that cannot be had together. */
+  options(config: z.output<S>, architecture: string): object;
+  /** What becomes of the tensors. */
+  rules(config: z.output<S>, architecture: string): readonly TensorRule[];
+  /** What may stand before all names, or be missing. */
+  readonly prefix?: string | undefined;
+  /** Tensors that follow from the config, such as masks, which are passed over. */
+  readonly derived?: readonly string[] | undefined;
+  /** Tensors of parts that our model does not have, and whose absence a note tells. */
+  readonly unused?: readonly string[] | undefined;
+  /** Tensors that must equal another where they are there. */
+  copies?(config: z.output<S>): readonly (readonly [name: string, of: string])[];
+}
+
+/** A family with the type of its fields. */
+export function pretrainedFamily<S extends z.ZodObject>(family: PretrainedFamily<S>): PretrainedFamily {
+  return family as unknown as PretrainedFamily;
+}
+
+export const size = z
+  .int()
+  .min(1)
+  .max(2 ** 24);
+export const epsilon = z.number().positive().max(1);
+
+/** A field that may have one value alone, which it has unless given. */
+export function only<const V extends string | number | boolean>(value: V) {
+  return z.literal(value).default(value as never);
+}
+
+const activations = {
+  gelu: 'gelu',
+  gelu_new: 'gelu-tanh',
+  gelu_fast: 'gelu-tanh',
+  gelu_pytorch_tanh: 'gelu-tanh',
+  relu: 'relu',
+  silu: 'silu',
+  swish: 'silu',
+} as const;
+/** The name of an activation. */
+export const activation = z.enum(Object.keys(activations) as [keyof typeof activations]);
+
+/** Our name of an activation. */
+export function activationOf(name: z.output<typeof activation>) {
+  return activations[name];
+}
+
+/** Fields that change nothing of what a trained model computes: of training, of generation, and of Python. */
+export const passedOver: readonly string[] = [
+  ...['_name_or_path', 'architectures', 'model_type', 'torch_dtype', 'dtype', 'transformers_version', 'auto_map'],
+  ...['bos_token_id', 'eos_token_id', 'pad_token_id', 'sep_token_id', 'decoder_start_token_id', 'task_specific_params'],
+  ...['use_cache', 'gradient_checkpointing', 'output_attentions', 'output_hidden_states', 'return_dict', 'torchscript'],
+  ...[
+    'initializer_range',
+    'initializer_factor',
+    'problem_type',
+    'finetuning_task',
+    'id2label',
+    'label2id',
+    'tokenizer_class',
+  ],
+  ...[
+    'attention_dropout',
+    'attention_probs_dropout_prob',
+    'hidden_dropout',
+    'hidden_dropout_prob',
+    'classifier_dropout',
+  ],
+  ...['attn_pdrop', 'embd_pdrop', 'resid_pdrop', 'dropout', 'qa_dropout', 'seq_classif_dropout'],
+];

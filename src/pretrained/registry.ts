@@ -1,0 +1,54 @@
+/** The families of pretrained models by `model_type`, and what a config.json of one says in our options. */
+import type * as z from 'zod';
+import { PerformerError } from '../base/errors.js';
+import { escaped } from '../base/escape.js';
+import { parseOptions } from '../base/options.js';
+import { type PretrainedFamily, passedOver } from './family.js';
+import { gptNeox } from './gpt-neox.js';
+import { gpt2 } from './gpt2.js';
+import { llama, mistral, qwen2 } from './llama.js';
+
+const families: readonly PretrainedFamily[] = [gpt2, llama, mistral, qwen2, gptNeox];
+
+/** The families that are read, by `model_type`. */
+export function pretrainedNames(): readonly string[] {
+  return families.map(({ modelType }) => modelType);
+}
+
+/** Whether the content of a config.json is that of a pretrained model of another system. */
+export function isPretrained(content: unknown): content is Readonly<Record<string, unknown>> {
+  return typeof content === 'object' && content !== null && 'model_type' in content && !('model' in content);
+}
+
+/** A family with a config of it that is understood. */
+export interface PretrainedModel {
+  readonly family: PretrainedFamily;
+  readonly config: z.output<z.ZodObject>;
+  readonly architecture: string;
+  /** Our options, whose attention is exact unless the model has a window. */
+  readonly options: object;
+}
+
+/**
+ * What a config.json says. Null is what is not given.
+ *
+ * @throws CONFIG for a family, an architecture or a field that is not understood.
+ */
+export function pretrainedModel(where: string, content: Readonly<Record<string, unknown>>): PretrainedModel {
+  const { model_type: type, architectures } = content;
+  const family = families.find(({ modelType }) => modelType === type);
+  if (family === undefined) refuse(where, `model_type of ${pretrainedNames().join(', ')}`, type);
+  const [architecture = family.architectures[0]!] = (Array.isArray(architectures) ? architectures : []) as unknown[];
+  if (typeof architecture !== 'string' || !family.architectures.includes(architecture)) {
+    refuse(where, `architectures of ${family.architectures.join(', ')}`, architecture);
+  }
+  const told = Object.entries(content).filter(([key, value]) => !passedOver.includes(key) && value !== null);
+  const config = parseOptions(where, family.fields, Object.fromEntries(told));
+  const options = { attention: 'softmax', tokenShift: false, ...family.options(config, architecture) };
+  return { family, config, architecture, options };
+}
+
+function refuse(where: string, expected: string, got: unknown): never {
+  const told = typeof got === 'string' ? escaped(got) : JSON.stringify(got);
+  throw new PerformerError('CONFIG', `${where}: expected ${expected}, got ${told}. Other models are not understood.`);
+}

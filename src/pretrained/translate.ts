@@ -1,0 +1,129 @@
+/** The tensors of a pretrained model as the parameters of ours. Every tensor is taken, or named by its family as not needed. */
+import { type AnyHostTensor, float32, type HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { escaped } from '../base/escape.js';
+import { formatShape } from '../base/shape.js';
+import type { PretrainedModel } from './registry.js';
+import type { TensorRule } from './tensors.js';
+
+/** What is known of a tensor before its values are read. */
+export type TensorLayout = Pick<AnyHostTensor, 'dtype' | 'shape'>;
+
+interface Plan {
+  /** The rules of each tensor that is needed, by its name in the files, with the parameters in place of patterns. */
+  readonly taken: ReadonlyMap<string, { readonly rule: TensorRule; readonly to: readonly string[] }>;
+  /** Tensors that must equal others. */
+  readonly copies: readonly (readonly [name: string, of: string])[];
+  /** Tensors of parts that our model does not have. */
+  readonly unused: readonly string[];
+}
+
+/**
+ * What becomes of the tensors of the files, by names and shapes alone; `shapes` are those of our parameters, and `depth` is the
+ * number of layers.
+ *
+ * @throws CHECKPOINT for a tensor that is missing, there twice, not understood, or of another shape or type.
+ */
+export function planTensors(
+  where: string,
+  { family, config, architecture }: PretrainedModel,
+  layout: ReadonlyMap<string, TensorLayout>,
+  { shapes, depth }: { readonly shapes: ReadonlyMap<string, readonly number[]>; readonly depth: number },
+): Plan {
+  const names = shortNames(where, family.prefix, layout);
+  const taken = new Map<string, { readonly rule: TensorRule; readonly to: readonly string[] }>();
+  for (const rule of family.rules(config, architecture)) {
+    for (const layer of rule.from.includes('*') ? Array.from({ length: depth }, (_, index) => index) : [0]) {
+      const own = (pattern: string) => pattern.replace('*', String(layer));
+      const [from, to] = [own(rule.from), rule.to.map(own)];
+      const name = names.get(from);
+      const shape = rule.shapeOf(to.map((path) => shapes.get(path) ?? internal(path)));
+      if (name === undefined) refuse(where, `a tensor ${from} ${formatShape(shape)}`, 'none');
+      const { dtype, shape: got } = layout.get(name)!;
+      if (dtype !== 'float32' || formatShape(got) !== formatShape(shape)) {
+        refuse(
+          where,
+          `${escaped(name)} to be of 32 or 16 bits and ${formatShape(shape)}`,
+          `${dtype} ${formatShape(got)}`,
+        );
+      }
+      taken.set(name, { rule, to });
+      names.delete(from);
+    }
+  }
+  const copies: (readonly [string, string])[] = [];
+  for (const [copy, of] of family.copies?.(config) ?? []) {
+    const name = names.get(copy);
+    if (name !== undefined) copies.push([name, [...taken].find(([, { rule }]) => rule.from === of)![0]]);
+    names.delete(copy);
+  }
+  const matches = (patterns: readonly string[] = []) => {
+    const found = [...names].filter(([short]) => patterns.some((pattern) => isMatch(pattern, short, depth)));
+    for (const [short] of found) names.delete(short);
+    return found.map(([, name]) => name);
+  };
+  matches(family.derived);
+  const unused = matches(family.unused);
+  for (const name of names.values())
+    refuse(where, `tensors of ${architecture}`, `${escaped(name)}, which is not understood`);
+  return { taken, copies, unused };
+}
+
+/** The parameters by their paths. Throws CHECKPOINT for a tensor that should equal another and does not. */
+export function translateTensors(
+  where: string,
+  { taken, copies }: Plan,
+  tensors: ReadonlyMap<string, AnyHostTensor>,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Map<string, HostTensor> {
+  const valuesOf = (name: string) => tensors.get(name)!.data as Float32Array;
+  for (const [name, of] of copies) {
+    const [own, other] = [valuesOf(name), valuesOf(of)];
+    if (own.length !== other.length || own.some((value, index) => value !== other[index])) {
+      refuse(where, `${escaped(name)} to equal ${escaped(of)}, as the config ties them`, 'other values');
+    }
+  }
+  const params = new Map<string, HostTensor>();
+  for (const [name, { rule, to }] of taken) {
+    const targets = to.map((path) => shapes.get(path)!);
+    rule.valuesOf(valuesOf(name), targets).forEach((values, index) => {
+      params.set(to[index]!, float32(targets[index]!, values));
+    });
+  }
+  return params;
+}
+
+/** The names without the prefix of the family. */
+function shortNames(
+  where: string,
+  prefix: string | undefined,
+  layout: ReadonlyMap<string, TensorLayout>,
+): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const name of layout.keys()) {
+    const short = prefix !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    const other = names.get(short);
+    if (other !== undefined) refuse(where, `one tensor ${escaped(short)}`, `${escaped(other)} and ${escaped(name)}`);
+    names.set(short, name);
+  }
+  return names;
+}
+
+function isMatch(pattern: string, name: string, depth: number): boolean {
+  const [start, end] = pattern.split('*') as [string, string?];
+  if (end === undefined) return name === start;
+  const layer = name.slice(start.length, name.length - end.length);
+  return name === `${start}${layer}${end}` && /^(0|[1-9]\d{0,5})$/.test(layer) && Number(layer) < depth;
+}
+
+function internal(path: string): never {
+  throw new PerformerError(
+    'CHECKPOINT',
+    `internal: a rule of tensors leads to ${path}, which the model does not have.`,
+  );
+}
+
+function refuse(where: string, expected: string, got: string): never {
+  const advice = 'Get the whole folder again; a model with other parts is not understood.';
+  throw new PerformerError('CHECKPOINT', `${where}: expected ${expected}, got ${got}. ${advice}`);
+}

@@ -1,0 +1,143 @@
+/** What is not understood of a pretrained model is an error that names it, and damaged indices crash nothing. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
+import { decodeModel } from '../../src/models/index.js';
+import { loadModel } from '../../src/models/node.js';
+import { isPretrained, pretrainedModel, shardsOf } from '../../src/pretrained/index.js';
+import { mutationsOf, readOrRefuse } from '../interop/mutations.js';
+
+const golden = fileURLToPath(new URL('../golden/pretrained', import.meta.url));
+const read = (...path: string[]) => readFileSync(join(golden, ...path));
+const configOf = (name: string) => JSON.parse(read(name, 'config.json').toString()) as Record<string, unknown>;
+const temporary = mkdtempSync(join(tmpdir(), 'pretrained-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+/** A model of files in memory with a changed config and changed tensors. */
+function decode(
+  name: string,
+  config: object,
+  change: (tensors: ReturnType<typeof tensorsOf>) => void = () => undefined,
+) {
+  const tensors = tensorsOf(name);
+  change(tensors);
+  const file = Buffer.concat(encodeSafetensors(tensors));
+  const text = JSON.stringify({ ...configOf(name), ...config });
+  return decodeModel(
+    new Map<string, Uint8Array>([
+      ['config.json', Buffer.from(text)],
+      ['model.safetensors', file],
+    ]),
+  );
+}
+const tensorsOf = (name: string) => decodeSafetensors(name, read(name, 'model.safetensors')).tensors;
+
+describe('a config', () => {
+  test.each<[string, string, object, RegExp]>([
+    ['of another family', 'gpt2', { model_type: 'mamba' }, /config.json: expected model_type of gpt2.*got mamba/],
+    ['of another head', 'gpt2', { architectures: ['GPT2ForTokenClassification'] }, /got GPT2ForTokenClassification/],
+    ['with an unknown field', 'llama', { logit_soft_cap: 30 }, /logit_soft_cap/],
+    ['with another scaling', 'llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling/],
+    ['with scaled layers', 'gpt2', { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
+    ['with a window', 'qwen2', { use_sliding_window: true }, /use_sliding_window/],
+    ['with two bases', 'gpt-neox', { rope_theta: 5 }, /rope_theta 5/],
+  ])('%s is refused', (_, name, change, message) => {
+    expect(() => decode(name, change)).toThrow(expect.objectContaining({ code: 'CONFIG' }));
+    expect(() => decode(name, change)).toThrow(message);
+  });
+});
+
+describe('tensors', () => {
+  const first = 'transformer.h.0.ln_1.weight';
+  test.each<[string, (tensors: ReturnType<typeof tensorsOf>) => void, RegExp]>([
+    ['that are missing', (all) => all.delete(first), /expected a tensor h.0.ln_1.weight \[32\], got none/],
+    [
+      'that are there twice',
+      (all) => all.set('h.0.ln_1.weight', all.get(first)!),
+      /expected one tensor h.0.ln_1.weight/,
+    ],
+    [
+      'of another shape',
+      (all) => all.set(first, all.get('transformer.wte.weight')!),
+      /ln_1.weight to be of .*got float32 \[63/,
+    ],
+    ['that are not understood', (all) => all.set('adapter.weight', all.get(first)!), /adapter.weight, which is not/],
+    ['of more layers', (all) => all.set('transformer.h.2.attn.bias', all.get(first)!), /h.2.attn.bias, which is not/],
+    [
+      'of an untied head',
+      (all) => all.set('lm_head.weight', all.get('transformer.wpe.weight')!),
+      /lm_head.weight to equal/,
+    ],
+  ])('%s are refused', (_, change, message) => {
+    expect(() => decode('gpt2', {}, change)).toThrow(message);
+  });
+});
+
+describe('an index', () => {
+  const index = () => JSON.parse(read('llama3-bf16-sharded', 'model.safetensors.index.json').toString());
+  const folder = (name: string, weightMap: object) => {
+    const place = join(temporary, name);
+    cpSync(join(golden, 'llama3-bf16-sharded'), place, { recursive: true });
+    writeFileSync(join(place, 'model.safetensors.index.json'), JSON.stringify({ weight_map: weightMap }));
+    return place;
+  };
+
+  test.each([
+    '../x.safetensors',
+    '/etc/x.safetensors',
+    'a\\x.safetensors',
+    'x.bin',
+    '.safetensors',
+    7,
+    'a/x.safetensors',
+  ])('that leads to %s is refused', (file) =>
+    expect(() => shardsOf('index', { weight_map: { w: file } })).toThrow(/expected a file of this folder/),
+  );
+
+  test('that names a file which is missing, or tensors that a file has not, or not all that it has, is refused', async () => {
+    const { weight_map: map } = index();
+    const norm = 'model.norm.weight';
+    const gone = Object.fromEntries(
+      Object.entries(map).map(([name, file]) => [name, file === map[norm] ? 'gone.safetensors' : file]),
+    );
+    await expect(loadModel(folder('gone', gone))).rejects.toThrow(/gone.safetensors/);
+    await expect(loadModel(folder('more', { ...map, none: map[norm] }))).rejects.toThrow(/the tensor "none"/);
+    const { [norm]: _, ...rest } = map;
+    const shard = rest['model.embed_tokens.weight'];
+    const moved = { ...rest, [norm]: shard };
+    await expect(loadModel(folder('moved', moved))).rejects.toThrow(/the tensor "model.norm.weight"/);
+  });
+
+  test('whose files are cut short is refused', async () => {
+    const place = folder('cut', index().weight_map);
+    const file = join(place, 'model-00002-of-00002.safetensors');
+    writeFileSync(file, readFileSync(file).subarray(0, -100));
+    await expect(loadModel(place)).rejects.toThrow(expect.objectContaining({ code: 'CHECKPOINT' }));
+  });
+
+  test('or a config that was damaged in 12,000 ways is read or refused, and crashes nothing', () => {
+    const parsed = (bytes: Uint8Array): unknown => {
+      try {
+        return JSON.parse(new TextDecoder().decode(bytes));
+      } catch {
+        return undefined;
+      }
+    };
+    for (const bytes of mutationsOf(Buffer.from(JSON.stringify(index())), 6000, 1)) {
+      const shards = readOrRefuse(() => shardsOf('index', parsed(bytes)));
+      for (const file of shards?.keys() ?? []) expect(file).toMatch(/^\w[\w.-]*$/);
+    }
+    for (const bytes of mutationsOf(read('llama3-bf16-sharded', 'config.json'), 6000, 2)) {
+      const content = parsed(bytes);
+      if (!isPretrained(content)) continue;
+      try {
+        pretrainedModel('config', content);
+      } catch (cause) {
+        expect(cause).toMatchObject({ name: 'PerformerError', code: 'CONFIG' });
+      }
+    }
+  });
+});
