@@ -8,7 +8,19 @@ import { performer, temporaryFolder } from './support.js';
 
 const execute = promisify(execFile);
 const commands = [
-  ...['train', 'generate', 'evaluate', 'predict', 'embed', 'compare', 'features', 'bench', 'kernel', 'completion'],
+  ...[
+    'train',
+    'generate',
+    'evaluate',
+    'predict',
+    'embed',
+    'import',
+    'compare',
+    'features',
+    'bench',
+    'kernel',
+    'completion',
+  ],
 ];
 
 /** What bash offers for the last of these words. */
