@@ -11,7 +11,9 @@ import { knownTokenizer, registerTokenizer } from './tokenizer-registry.js';
 /** The bytes of a `tokenizer.json`, its content, or files by name, of which `tokenizer_config.json` may be another. */
 export type TokenizerFiles = Uint8Array | ReadonlyMap<string, Uint8Array> | Readonly<Record<string, unknown>>;
 
+/** The file of a tokenizer in a folder. */
 export const tokenizerFile = 'tokenizer.json';
+/** The file beside it that names special tokens. */
 export const tokenizerConfigFile = 'tokenizer_config.json';
 
 const prefix = 'tokenizer.json:';
