@@ -2,7 +2,7 @@ import { defineConfig } from 'tsdown';
 
 const rooms = [
   ...['base', 'graph', 'onnx', 'engine', 'measure', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models'],
-  ...['data', 'tasks', 'training', 'generation', 'interop', 'machines'],
+  ...['data', 'tasks', 'training', 'generation', 'interop', 'machines', 'export'],
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({

@@ -64,6 +64,12 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
     async () => (await import('./import-run.js')).runImport,
   ),
   commandEntry(
+    'export',
+    'write a model as ONNX files, which run without this package',
+    async () => (await import('./export.js')).exportCommand,
+    async () => (await import('./export-run.js')).runExport,
+  ),
+  commandEntry(
     'compare',
     'train equal models that differ in the kernel of attention alone, and rank the kernels',
     async () => (await import('./compare.js')).compareCommand,

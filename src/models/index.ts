@@ -91,6 +91,7 @@ export {
   tokenClassifierSchema,
 } from './token-classifier.js';
 export { neededTokens, tokenizerOf } from './tokenizer.js';
+export { told } from './told.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
 export { attentionKinds, type TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';

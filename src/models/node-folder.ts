@@ -111,6 +111,12 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
 /** What is written of a model. */
 export type WrittenModel = Omit<LoadedModel, 'model'>;
 
+/** Writes what a model folder has beside the weights: its config, its tokenizer and how it generates. */
+export async function writeSettings(folder: string, config: ModelConfig): Promise<void> {
+  const files = otherFilesOf(config, { tensors: new Map(), metadata: {} }, undefined);
+  for (const [name, bytes] of files) await writeFileAtomic(join(folder, name), [bytes]);
+}
+
 /** Writes the files of a model into a folder, and returns the SHA-256 of the file of its weights. */
 export async function writeModel(
   folder: string,

@@ -1,2 +1,10 @@
 /** Model folders on disk, for Node. */
-export { loadModel, loadModelFiles, type WrittenModel, writeContext, writeJson, writeModel } from './node-folder.js';
+export {
+  loadModel,
+  loadModelFiles,
+  type WrittenModel,
+  writeContext,
+  writeJson,
+  writeModel,
+  writeSettings,
+} from './node-folder.js';

@@ -1,10 +1,10 @@
 /** What a classifier tells of texts: probabilities of classes or of labels, or values in their own units. */
 import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
-import { add, constant, multiply, sigmoid, softmax, type Tensor } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
 import { type Targets, targetsOf } from './targets.js';
 import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './text-vectors.js';
+import { told } from './told.js';
 
 /** Tells the class, the labels or the values of texts, by a compiled model. Free it with `dispose`. */
 export interface Predictor {
@@ -48,13 +48,4 @@ export async function predict(
 /** The labels whose probability is above one half. */
 export function likelyLabels(names: readonly string[], probabilities: Float32Array): readonly string[] {
   return names.filter((_, index) => (probabilities[index] as number) > 0.5);
-}
-
-/** The output of a classifier [batch, outputs] as probabilities, or in the units of the data. */
-function told(targets: Targets, output: Tensor): Tensor {
-  if (targets.kind === 'classes') return softmax(output);
-  if (targets.kind === 'labels') return sigmoid(output);
-  const { names, means = names.map(() => 0), deviations = names.map(() => 1) } = targets;
-  const row = (values: readonly number[]) => constant('float32', [names.length], values);
-  return add(multiply(output, row(deviations)), row(means));
 }

@@ -1,2 +1,2 @@
 /** Graphs written as ONNX models. */
-export { encodeModel, type OnnxModel } from './model.js';
+export { encodeModel, type OnnxEncoding, type OnnxModel } from './model.js';

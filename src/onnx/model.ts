@@ -8,7 +8,7 @@ import {
   TensorProtoSchema,
 } from 'onnx-buf';
 import type { AnyHostTensor } from '../base/array.js';
-import { internalError } from '../base/errors.js';
+import { internalError, PerformerError } from '../base/errors.js';
 import type { Target } from '../graph/emitter.js';
 import { lowerNodes } from '../graph/lower.js';
 import { onnxDtypes } from '../graph/ops/select.js';
@@ -22,19 +22,29 @@ export interface OnnxModel {
   readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
 }
 
-const opset = 23n; // the first with RotaryEmbedding
-const irVersion = 10n;
+/** The first with RotaryEmbedding is 23; a standard model keeps to what other runtimes read. */
+const opsetOf = (target: Target) => (target === 'standard' ? 21n : 23n);
+const irVersion = 10n; // that of opset 21
 /** Constants above this many bytes are kept outside, so that they are not copied and no model exceeds 2 GB. */
 const externalThreshold = 4096;
+
+/** What a model is written with beside its graph. */
+export interface OnnxEncoding {
+  /** Strings kept in the model, `metadata_props`; none unless given. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Whether all constants stand inside of its bytes, which must stay below 2 GB; not unless given. */
+  readonly isWhole?: boolean | undefined;
+}
 
 function constantProto(
   name: string,
   value: AnyHostTensor,
-  external: { path: string; data: Uint8Array }[],
+  external: { path: string; data: Uint8Array }[] | undefined,
 ): TensorProto {
   const data = new Uint8Array(value.data.buffer as ArrayBuffer, value.data.byteOffset, value.data.byteLength);
   const common = { name, dataType: onnxDtypes[value.dtype], dims: value.shape.map(BigInt) };
-  if (data.length <= externalThreshold) return create(TensorProtoSchema, { ...common, rawData: data });
+  if (external === undefined || data.length <= externalThreshold)
+    return create(TensorProtoSchema, { ...common, rawData: data });
   external.push({ path: name, data });
   return create(TensorProtoSchema, {
     ...common,
@@ -139,8 +149,15 @@ function dropResults(node: NodeProto, needed: ReadonlySet<string>): void {
   node.output = node.output.filter((_, at) => isKept[at]);
 }
 
-/** Writes the graph as an ONNX model (opset 23) for a target. */
-export function encodeModel({ inputs, constants, outputs }: TracedGraph, target: Target): OnnxModel {
+/**
+ * Writes the graph as an ONNX model for a target: opset 21 for `standard`, 23 for the others. Throws CONFIG where an op writes
+ * nodes of another operator set for `standard`.
+ */
+export function encodeModel(
+  { inputs, constants, outputs }: TracedGraph,
+  target: Target,
+  { metadata = {}, isWhole = false }: OnnxEncoding = {},
+): OnnxModel {
   const writer = new GraphWriter(target);
   for (const { name, tensor } of [...inputs, ...constants]) writer.declareInput(name, tensor.dtype, tensor.shape);
   const values = new Map<AnyTensor, string>();
@@ -149,6 +166,10 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
     valueInputs,
   );
   lowerNodes(nodes, writer, values);
+  if (target === 'standard' && writer.domains.length > 0) {
+    const got = `one of ${writer.domains.join(', ')}`;
+    throw new PerformerError('CONFIG', `encodeModel: expected standard operators of every op, got ${got}.`);
+  }
   const sources = nodes.filter(({ inputs: from }) => from.length === 0).flatMap(({ outputs: to }) => to);
   const used = new Set(sources.map((tensor) => values.get(tensor)));
   nameOutputs(
@@ -165,9 +186,10 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
   const model = create(ModelProtoSchema, {
     irVersion,
     producerName: 'performer-ts',
+    metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     opsetImport: [
-      { domain: '', version: opset },
-      ...(writer.usesMicrosoftOps ? [{ domain: 'com.microsoft', version: 1n }] : []),
+      { domain: '', version: opsetOf(target) },
+      ...writer.domains.map((domain) => ({ domain, version: 1n })),
     ],
     graph: {
       name: 'performer',
@@ -176,7 +198,7 @@ export function encodeModel({ inputs, constants, outputs }: TracedGraph, target:
       output: outputs.map(({ name, tensor }) => valueInfo(name, tensor.dtype, tensor.shape)),
       initializer: [
         ...writer.initializers.filter(({ name }) => read.has(name)),
-        ...bound.map(({ name, value }) => constantProto(name, value, externalData)),
+        ...bound.map(({ name, value }) => constantProto(name, value, isWhole ? undefined : externalData)),
       ],
     },
   });

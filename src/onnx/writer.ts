@@ -88,8 +88,9 @@ export class GraphWriter implements Emitter {
   get initializers(): TensorProto[] {
     return this.#shared.initializers;
   }
-  get usesMicrosoftOps(): boolean {
-    return this.#shared.domains.has('com.microsoft');
+  /** The operator sets beside the standard one whose ops were written. */
+  get domains(): readonly string[] {
+    return [...this.#shared.domains];
   }
 
   /** Declares an input, from whose axes the symbols of its shape can be read. */

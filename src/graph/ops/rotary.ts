@@ -45,7 +45,26 @@ const rotaryOp: Op<RotaryAttributes> = {
     undefined,
     undefined,
   ],
-  lower: (emitter, inputs, { heads }) => [emitter.emit('RotaryEmbedding', inputs, { num_heads: heads })],
+  lower: (emitter, [x, ...angles], { heads }, { inputs: [type] }) => {
+    // The op came with opset 23.
+    if (emitter.target !== 'standard') {
+      return [emitter.emit('RotaryEmbedding', [x!, ...angles], { num_heads: heads })];
+    }
+    const width = type!.shape[2] as number;
+    const split = emitter.constant('int64', [4], [0, 0, heads, width / heads]);
+    const rows = emitter.emit('Reshape', [x!, split]);
+    const halves = emitter.emitMany('Split', [rows], { axis: 3, num_outputs: 2 }, { outputCount: 2 });
+    const [cosine, sine] = angles.map((angle) =>
+      emitter.emit('Unsqueeze', [angle, emitter.constant('int64', [1], [2])]),
+    );
+    const product = (half: number, angle: string) => emitter.emit('Mul', [halves[half]!, angle]);
+    const turned = [
+      emitter.emit('Sub', [product(0, cosine!), product(1, sine!)]),
+      emitter.emit('Add', [product(1, cosine!), product(0, sine!)]),
+    ];
+    const joined = emitter.emit('Concat', turned, { axis: 3 });
+    return [emitter.emit('Reshape', [joined, emitter.constant('int64', [3], [0, 0, width])])];
+  },
 };
 
 /** x [batch, length, heads·dim], cosine and sine [batch, length, dim/2]; the angles get no gradient. */

@@ -1,0 +1,54 @@
+/** Models as ONNX files that any runtime reads: standard operators of opset 21 alone, and the weights inside. */
+import { byteLength } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { type LoadedModel, tensorsOf } from '../models/index.js';
+import { encodeModel } from '../onnx/index.js';
+import { type OnnxForm, tracedForm } from './forms.js';
+
+/** How a model is exported. */
+export interface OnnxExportOptions {
+  /** whole: sequences as they are, unless given; streaming: tokens after a state, of causal models that read no source. */
+  readonly form?: OnnxForm | undefined;
+}
+
+/** A file of protocol buffers ends at 2 GB; the graph itself takes some megabytes at most. */
+const mostBytes = 2 ** 31 - 2 ** 24;
+
+/**
+ * A model as the bytes of an ONNX file: standard operators of opset 21, weights inside, any batch and length.
+ *
+ * whole: `tokens` [batch, length] int32 (of models that read in both directions with `lengths` [batch] int32, how many of them
+ * are real; `source`, `sourceLengths`, `embeddings` or `images` of models that read these) → `logits` [batch, length, vocabulary], or
+ * `probabilities` or `values` of what the model tells, and `hidden` [batch, length, dim], the last hidden layer.
+ *
+ * streaming: `tokens`, and the parts of the state by their names, `state.position` [batch] int32 and others, zeros before the
+ * first token → `logits` [batch, vocabulary] of the token that comes next, and `next.state.position` and the others.
+ *
+ * `metadata_props` tell form, kind, tokenizer, and the config as JSON, whose options `targets` names what is told.
+ *
+ * @throws CONFIG for a form that the model does not have, and for weights of 2 GB and more.
+ */
+export function exportOnnx(loaded: LoadedModel, { form = 'whole' }: OnnxExportOptions = {}): Uint8Array {
+  const where = 'exportOnnx';
+  const { model, params, buffers } = loaded;
+  const bytes = [...tensorsOf(params).values(), ...tensorsOf(buffers).values()].reduce(
+    (total, tensor) => total + byteLength(tensor),
+    0,
+  );
+  if (bytes > mostBytes) {
+    const got = `${(bytes / 2 ** 30).toFixed(1)} GB`;
+    throw new PerformerError(
+      'CONFIG',
+      `${where}: expected weights below 2 GB, which a file of ONNX may have, got ${got}.`,
+    );
+  }
+  const graph = tracedForm(where, loaded, form);
+  const { kind, config } = model;
+  const metadata = {
+    'performer.form': form,
+    'performer.kind': kind,
+    ...(config.tokenizer !== undefined && { 'performer.tokenizer': config.tokenizer }),
+    'performer.config': JSON.stringify(config),
+  };
+  return encodeModel(graph, 'standard', { metadata, isWhole: true }).bytes;
+}
