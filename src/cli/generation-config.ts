@@ -55,8 +55,8 @@ export interface GenerationConfig {
   readonly repetitionPenalty: number | undefined;
   readonly maxTokens: number | undefined;
   readonly stop: readonly string[];
-  /** Tokens that end the text. */
-  readonly endTokens: readonly number[];
+  /** Tokens that end the text; undefined where the file says nothing of them. */
+  readonly endTokens: readonly number[] | undefined;
   /** Keys that would change the text and are not understood, with their values: `num_beams 4`. */
   readonly unknown: readonly string[];
 }
@@ -86,7 +86,7 @@ export async function readGenerationConfig(
     repetitionPenalty: data.repetition_penalty ?? undefined,
     maxTokens: data.max_new_tokens ?? undefined,
     stop: listOf(data.stop_strings),
-    endTokens: ids.filter(isToken),
+    endTokens: ids.length === 0 ? undefined : ids.filter(isToken),
     unknown: [...others, ...strange].map(([key, value]) => `${key} ${JSON.stringify(value)}`),
   };
 }

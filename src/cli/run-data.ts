@@ -30,7 +30,7 @@ import {
   readPairs,
   readTaggedFile,
 } from '../data/node.js';
-import { type Model, modelOf, type Targets, tokenizerOf } from '../models/index.js';
+import { type Model, modelOf, type Targets, textFrameOf, tokenizerOf } from '../models/index.js';
 import { type BatchSize, type Task, type TaskFamily, type TextTaskFamily, taskOfModel } from '../tasks/index.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
@@ -153,11 +153,12 @@ export async function runTask(
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'pairs') };
   }
   if (family.data === 'words') {
-    const data = splitItems(encodeWords(tagged, tokenizer), training.heldOut, random);
+    const data = splitItems(encodeWords(tagged, tokenizer, textFrameOf(model)), training.heldOut, random);
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
   }
   const examples = images?.texts ?? labelled ?? joinTexts([]);
-  const data = splitTexts(await encodeTexts(examples, tokenizer), training.heldOut, random);
+  const framing = { frame: textFrameOf(model), window: training.window };
+  const data = splitTexts(await encodeTexts(examples, tokenizer, framing), training.heldOut, random);
   return {
     task: family.build(built, training, data),
     told: toldOf(data.train.length, data.heldOut.length, unitOf(family)),
@@ -182,9 +183,10 @@ export async function wholeTask(
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'pairs' };
   }
   if (family.data === 'words') {
-    const all = encodeWords(tagged, tokenizer);
+    const all = encodeWords(tagged, tokenizer, textFrameOf(model.config));
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
   }
-  const all = await encodeTexts(images?.texts ?? labelled, tokenizer);
+  const framing = { frame: textFrameOf(model.config), window: size.window };
+  const all = await encodeTexts(images?.texts ?? labelled, tokenizer, framing);
   return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
 }

@@ -54,8 +54,10 @@ export {
   textBatches,
   textRows,
 } from './labelled-batches.js';
+export { noTokenizer } from './no-tokenizer.js';
 export { encodePairs, type PairData, splitItems, type TextPair, type TokenPair } from './pairs.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
+export { framedTokens, type TextFrame } from './text-frame.js';
 export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js';
 export { type SourceOptions, type SpecialTokens, type TokenDecoder, type Tokenizer, tokenSource } from './tokenizer.js';
 export {
@@ -65,6 +67,7 @@ export {
   type TokenizerFiles,
   tokenizerConfigFile,
   tokenizerFile,
+  tokenizerNameOf,
 } from './tokenizer-files.js';
 export { knownTokenizer, registerTokenizer, tokenizerNamed, tokenizerProblem } from './tokenizer-registry.js';
 export { Utf8Stream } from './utf8-stream.js';

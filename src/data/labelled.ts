@@ -4,7 +4,8 @@
  */
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import type { TokenSource } from './token-source.js';
+import { framedTokens, type TextFrame } from './text-frame.js';
+import { type TokenSource, tokensSource } from './token-source.js';
 import { type Tokenizer, tokenSource } from './tokenizer.js';
 
 /** The name of a class, the labels that a text has, of which there may be none, or the values of a regression. */
@@ -127,16 +128,28 @@ export function joinTexts(parts: readonly LabelledTexts[], where = 'joinTexts'):
   };
 }
 
+/** What stands around each text, and how many tokens both are at most. */
+export interface Framing {
+  readonly frame?: TextFrame | undefined;
+  readonly window?: number | undefined;
+}
+
 /**
  * Texts as tokens. Where a tokenizer tells how many tokens a text has without reading it, as that of bytes does, nothing is
- * read yet; where not, every text is read and encoded once, and its tokens are kept.
+ * read yet; where not, every text is read and encoded once, and its tokens are kept. Those of a frame stand around them.
  */
-export async function encodeTexts(texts: LabelledTexts, tokenizer: Tokenizer): Promise<LabelledTokens> {
+export async function encodeTexts(
+  texts: LabelledTexts,
+  tokenizer: Tokenizer,
+  { frame, window }: Framing = {},
+): Promise<LabelledTokens> {
   const sources: TokenSource[] = [];
   for (const [index, length] of texts.sizes.entries()) {
     const read = async (offset: number, count: number) =>
       (await texts.read(index)).bytes.subarray(offset, offset + count);
-    sources.push(await tokenSource(tokenizer, { length, read }));
+    const source = await tokenSource(tokenizer, { length, read });
+    if (frame === undefined) sources.push(source);
+    else sources.push(tokensSource(framedTokens(await source.read(0, source.length), frame, window), length));
   }
   const { length, targets } = texts;
   return {

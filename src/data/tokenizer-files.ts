@@ -37,15 +37,25 @@ export async function huggingFaceTokenizer(files: TokenizerFiles, folder = ''): 
   if (tokenizer === undefined) {
     throw new PerformerError('CHECKPOINT', `${where.tokenizer}: expected the file, got none. Give its bytes.`);
   }
-  const hash = sha256.create().update(tokenizer);
-  if (config !== undefined) hash.update(Uint8Array.of(0)).update(config); // no JSON has this byte
-  const name = `${prefix}${bytesToHex(hash.digest()).slice(0, 16)}`;
+  const name = nameOf(tokenizer, config);
   const known = knownTokenizer(name);
   if (known !== undefined) return known;
   const { buildTokenizer } = await import('./hugging-face/tokenizer.js');
   const built = buildTokenizer(name, { where, tokenizer, config });
   if (knownTokenizer(name) === undefined) registerTokenizer(built);
   return built;
+}
+
+function nameOf(tokenizer: Uint8Array, config: Uint8Array | undefined): string {
+  const hash = sha256.create().update(tokenizer);
+  if (config !== undefined) hash.update(Uint8Array.of(0)).update(config); // no JSON has this byte
+  return `${prefix}${bytesToHex(hash.digest()).slice(0, 16)}`;
+}
+
+/** The name of the tokenizer of such files, which need not be known; undefined where there is no tokenizer.json. */
+export function tokenizerNameOf(files: ReadonlyMap<string, Uint8Array>): string | undefined {
+  const tokenizer = files.get(tokenizerFile);
+  return tokenizer && nameOf(tokenizer, files.get(tokenizerConfigFile));
 }
 
 function filesOf(files: TokenizerFiles): {

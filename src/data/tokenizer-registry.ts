@@ -1,9 +1,12 @@
 /** The tokenizers by name. A model's options choose among these, and `registerTokenizer` adds others. */
 import { PerformerError } from '../base/errors.js';
 import { byteTokenizer } from './byte-tokenizer.js';
+import { noTokenizer } from './no-tokenizer.js';
 import type { Tokenizer } from './tokenizer.js';
 
-const tokenizers = new Map<string, Tokenizer>([byteTokenizer].map((tokenizer) => [tokenizer.name, tokenizer]));
+const tokenizers = new Map<string, Tokenizer>(
+  [byteTokenizer, noTokenizer].map((tokenizer) => [tokenizer.name, tokenizer]),
+);
 
 /**
  * Adds a tokenizer, which a model can then have by its name: `tokenizer: 'words'` among its options. Whoever loads that
@@ -21,7 +24,7 @@ export function registerTokenizer(tokenizer: Tokenizer): void {
 /** What is wrong with a name; undefined where there is a tokenizer of it. */
 export function tokenizerProblem(name: string): string | undefined {
   if (tokenizers.has(name)) return undefined;
-  const known = [...tokenizers.keys()].join(', ');
+  const known = [...tokenizers.keys()].filter((each) => each !== noTokenizer.name).join(', ');
   return `expected one of ${known}, got ${name}. Register it by registerTokenizer, or give a tokenizer.json.`;
 }
 

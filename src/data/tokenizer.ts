@@ -3,6 +3,7 @@
  * for it (training, generation, embeddings, the command line) asks that one. `tokenizer-registry.ts` has them by name.
  */
 import type { ByteSource } from './byte-source.js';
+import type { TextFrame } from './text-frame.js';
 import { type TokenSource, tokensSource } from './token-source.js';
 
 /** From the tokens of one text, in their order, to its bytes. */
@@ -50,7 +51,7 @@ export interface Tokenizer {
   /** None unless given. */
   readonly special?: SpecialTokens | undefined;
   /** Tokens that its models read before and behind a whole text, such as [CLS] and [SEP]; `encode` leaves them out. */
-  readonly frame?: { readonly before: readonly number[]; readonly after: readonly number[] } | undefined;
+  readonly frame?: TextFrame | undefined;
   /** The tokens of a text, or of its bytes, which may be no UTF-8. The array is the caller's. */
   encode(text: string | Uint8Array): Int32Array;
   /** A decoder at the beginning of a text. */

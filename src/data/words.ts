@@ -5,6 +5,7 @@
  */
 import { PerformerError } from '../base/errors.js';
 import type { TargetList } from './labelled.js';
+import { framedTokens, type TextFrame } from './text-frame.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** A part of a text, from `start` up to `end`, which is none of it. */
@@ -146,33 +147,39 @@ export function spansOf(labels: readonly string[]): readonly Span[] {
  * token may hold the space before a word, and words that share a token have one place.
  *
  * Where the tokens do not give the text back, as those of a tokenizer that lowers it do not, each word is encoded by itself, with
- * what stands between it and the word before.
+ * what stands between it and the word before. Those of a frame stand around the tokens of each text.
  *
  * @throws DATA for a text of words that has no tokens.
  */
 export function encodeWords<T extends WordText>(
   texts: readonly T[],
   tokenizer: Tokenizer,
+  frame?: TextFrame,
 ): readonly (WordTokens & Omit<T, keyof WordText>)[] {
-  const encoder = new TextEncoder();
   return texts.map(({ text, words, ...rest }) => {
-    const tokens = tokenizer.encode(text);
-    const decoder = tokenizer.decoder();
-    const ends: number[] = []; // of each token, in bytes
-    for (const token of tokens) ends.push((ends.at(-1) ?? 0) + decoder.push([token]).length);
-    const bytes = encoder.encode(text).length;
-    if ((ends.at(-1) ?? 0) !== bytes) {
-      return { ...(rest as Omit<T, keyof WordText>), ...encodeEach(text, words, tokenizer) };
-    }
-    let [token, read, start] = [0, 0, 0];
-    const places = words.map((word) => {
-      start += encoder.encode(text.slice(read, word.start)).length;
-      read = word.start;
-      while ((ends[token] as number) <= start) token++;
-      return token;
-    });
-    return { ...(rest as Omit<T, keyof WordText>), tokens, places: Int32Array.from(places) };
+    const { tokens, places } = encodeText(text, words, tokenizer);
+    const first = frame?.before.length ?? 0;
+    const own = { tokens: framedTokens(tokens, frame), places: places.map((place) => place + first) };
+    return { ...(rest as Omit<T, keyof WordText>), ...own };
   });
+}
+
+function encodeText(text: string, words: readonly Word[], tokenizer: Tokenizer): WordTokens {
+  const encoder = new TextEncoder();
+  const tokens = tokenizer.encode(text);
+  const decoder = tokenizer.decoder();
+  const ends: number[] = []; // of each token, in bytes
+  for (const token of tokens) ends.push((ends.at(-1) ?? 0) + decoder.push([token]).length);
+  const bytes = encoder.encode(text).length;
+  if ((ends.at(-1) ?? 0) !== bytes) return encodeEach(text, words, tokenizer);
+  let [token, read, start] = [0, 0, 0];
+  const places = words.map((word) => {
+    start += encoder.encode(text.slice(read, word.start)).length;
+    read = word.start;
+    while ((ends[token] as number) <= start) token++;
+    return token;
+  });
+  return { tokens, places: Int32Array.from(places) };
 }
 
 /** The tokens of a text word by word. A word that has no token of its own has the place of the next one, or else of the last. */

@@ -1,29 +1,41 @@
-/** A model from a URL: the folder's config.json and model.safetensors, and its context.json and tokenizer where they are. */
+/** A model from a URL: the folder's config.json and weights, and its context.json, tokenizer and settings where they are. */
 import { messageOf, PerformerError } from '../base/errors.js';
 import { isFromFile, tokenizerConfigFile, tokenizerFile } from '../data/index.js';
-import { contextFile, type LoadedModel, openModel } from '../models/index.js';
+import { contextFile, generationFile, type LoadedModel, openModel } from '../models/index.js';
+import { indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
+
+const weightsFile = 'model.safetensors';
 
 /** Throws CHECKPOINT where a file cannot be had or is no model; CONFIG for options that no model has. */
 export async function fetchModel(folder: URL): Promise<LoadedModel> {
   const base = new URL(folder.pathname.endsWith('/') ? folder : `${folder.origin}${folder.pathname}/${folder.search}`);
   const files = new Map<string, Uint8Array>();
-  for (const name of ['config.json', 'model.safetensors']) files.set(name, await fetchBytes(new URL(name, base)));
-  const others = [contextFile, ...(keepsTokenizer(files) ? [tokenizerFile, tokenizerConfigFile] : [])];
-  for (const name of others) {
+  const fetchFile = async (name: string) => void files.set(name, await fetchBytes(new URL(name, base)));
+  const fetchOther = async (name: string) => {
     const found = await fetch(new URL(name, base)).catch(() => undefined);
     const isThere = found?.ok === true && found.headers.get('content-type')?.includes('json') === true; // no page in its place
     if (isThere) files.set(name, new Uint8Array(await found.arrayBuffer()));
-  }
+  };
+  await fetchFile('config.json');
+  const config = contentOf(files.get('config.json'));
+  const isForeign = isPretrained(config);
+  if (isForeign) await fetchOther(indexFile);
+  const index = files.get(indexFile);
+  const weights = index === undefined ? [weightsFile] : shardsOf(indexFile, contentOf(index)).keys();
+  for (const name of weights) await fetchFile(name);
+  const { tokenizer } = Object(config) as { readonly tokenizer?: unknown };
+  if (isForeign || isFromFile(tokenizer))
+    for (const name of [tokenizerFile, tokenizerConfigFile]) await fetchOther(name);
+  await fetchOther(isForeign ? generationFile : contextFile);
   return openModel(files);
 }
 
-/** Whether the folder has a tokenizer's files beside. What its config is else, its reader says. */
-function keepsTokenizer(files: ReadonlyMap<string, Uint8Array>): boolean {
+/** The value of a file of JSON; undefined for other text, which its reader refuses. */
+function contentOf(bytes: Uint8Array | undefined): unknown {
   try {
-    const config = JSON.parse(new TextDecoder().decode(files.get('config.json'))) as { readonly tokenizer?: unknown };
-    return isFromFile(config?.tokenizer);
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -11,7 +11,7 @@ import {
   splitTexts,
   wordTargets,
 } from '../data/index.js';
-import { type Model, targetsOf, tokenizerOf } from '../models/index.js';
+import { type Model, targetsOf, textFrameOf, tokenizerOf } from '../models/index.js';
 import { type Task, type TaskFamily, targetKind } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
 import { imageSource, labelledSource, pairList, type TrainingData, taggedList, textSource } from './training-data.js';
@@ -65,7 +65,7 @@ export async function lessonOf(
       model: { targets },
       async taskFor(model, training) {
         const random = Random.fromSeed(training.seed).split('held out');
-        const items = encodeWords(texts, tokenizerOf(model.config));
+        const items = encodeWords(texts, tokenizerOf(model.config), textFrameOf(model.config));
         return family.build(model, training, splitItems(items, training.heldOut, random));
       },
     };
@@ -76,7 +76,8 @@ export async function lessonOf(
   return {
     model: { ...(images && { image: images.size }), ...(targets && { targets }) },
     async taskFor(model, training) {
-      const tokens = await encodeTexts(texts, images ? byteTokenizer : tokenizerOf(model.config));
+      const framing = { frame: textFrameOf(model.config), window: training.window };
+      const tokens = await encodeTexts(texts, images ? byteTokenizer : tokenizerOf(model.config), framing);
       const random = Random.fromSeed(training.seed).split('held out');
       return family.build(model, training, splitTexts(tokens, training.heldOut, random));
     },

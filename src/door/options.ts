@@ -78,18 +78,26 @@ export interface TokenModelOptions {
 }
 
 /** Of models that tell something of a whole text. */
-export interface TextModelOptions {
+export interface TextModelOptions extends FramedOptions {
   /** How one vector is made of the tokens of a text; mean unless given. */
   readonly pooling?: 'mean' | 'first' | 'attention' | undefined;
 }
 
+/** Of models that read whole texts. */
+export interface FramedOptions {
+  /** Whether whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]; false unless given. */
+  readonly framed?: boolean | undefined;
+}
+
 /** A model that continues texts. */
-export interface LanguageModelOptions extends ModelOptions, TokenModelOptions {
+export interface LanguageModelOptions extends ModelOptions, TokenModelOptions, FramedOptions {
+  /** Tokens that end a text; that of the tokenizer unless given. */
+  readonly endTokens?: readonly number[] | undefined;
   readonly model?: 'causal-language-model' | undefined;
 }
 
 /** A model that reads in both directions, and guesses masked tokens. */
-export interface EncoderOptions extends ModelOptions, TokenModelOptions {
+export interface EncoderOptions extends ModelOptions, TokenModelOptions, FramedOptions {
   readonly model: 'encoder';
 }
 
@@ -130,7 +138,7 @@ export interface MultiLabelClassifierOptions extends ModelOptions, TextModelOpti
 }
 
 /** A model that tells the class of each word of a text. */
-export interface TokenClassifierOptions extends ModelOptions {
+export interface TokenClassifierOptions extends ModelOptions, FramedOptions {
   readonly model: 'token-classifier';
   readonly targets: ClassifierOptions['targets'];
 }

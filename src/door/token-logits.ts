@@ -2,8 +2,9 @@
 import { float32, type HostTensor, int32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
+import { framedTokens } from '../data/index.js';
 import { spec, type Tensor } from '../graph/index.js';
-import { tokenizerOf } from '../models/index.js';
+import { textFrameOf, tokenizerOf } from '../models/index.js';
 import { checkTokens, type Host } from './host.js';
 
 /** A text, its bytes as a Uint8Array, or its tokens in any other array: whole numbers from 0 to below the model's `vocabularySize`. */
@@ -13,7 +14,9 @@ export type Tokens = string | ArrayLike<number>;
 export async function tokenLogits(host: Host, given: Tokens): Promise<HostTensor> {
   const { config, maxLength = Number.POSITIVE_INFINITY } = host.loaded.model;
   const isText = typeof given === 'string' || given instanceof Uint8Array;
-  const tokens: ArrayLike<number> = isText ? tokenizerOf(config).encode(given) : given;
+  const tokens: ArrayLike<number> = isText
+    ? framedTokens(tokenizerOf(config).encode(given), textFrameOf(config))
+    : given;
   if (!(tokens?.length >= 1 && tokens.length <= maxLength)) {
     throw new PerformerError('DATA', `logits: expected from 1 to ${maxLength} tokens, got ${tokens?.length}.`);
   }

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type ByteSource, bytesSource, tokenSource, Utf8Stream } from '../data/index.js';
-import { contextWarning, tokenizerOf } from '../models/index.js';
+import { contextWarning, textFrameOf, tokenizerOf } from '../models/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import { GenerationSession } from './session.js';
 import { StopStrings } from './stop-strings.js';
@@ -16,7 +16,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed: number;
   /** Texts, or bytes, that end the generation; they are not part of it. */
   readonly stop?: readonly (string | Uint8Array)[] | undefined;
-  /** Tokens that end the generation; they are not part of it. The tokenizer's own end, where it has one, unless given. */
+  /** Tokens that end the generation; they are not part of it. Those of the model, or the tokenizer's own end, unless given. */
   readonly endTokens?: readonly number[] | undefined;
   /** The text that the model writes from, which is read first; what was read before is forgotten. Of models that read one. */
   readonly source?: string | Uint8Array | undefined;
@@ -75,17 +75,19 @@ export async function* generate(
   const tokenizer = tokenizerOf(session.config);
   const { boundary } = session;
   const { end } = tokenizer.special ?? {};
-  const { endTokens = end === undefined ? [] : [end] } = options;
+  const { endTokens = session.config.endTokens ?? (end === undefined ? [] : [end]) } = options;
   if (written !== undefined) await session.readSource(tokenizer.encode(written));
   const source = await tokenSource(tokenizer, text);
   // A text that has a beginning always begins with it; others where there is nothing else to begin with.
-  const begin = boundary ?? (source.length === 0 ? tokenizer.documentStart : undefined);
-  const isBegun = begin === undefined || session.position[0] !== 0;
-  const count = source.length + maxTokens + (isBegun ? 0 : 1);
+  const framing = textFrameOf(session.config)?.before ?? [];
+  const own = boundary === undefined ? framing : [boundary];
+  const begin = own.length > 0 || source.length > 0 ? own : [tokenizer.documentStart];
+  const missing = session.position[0] === 0 ? begin : [];
+  const count = missing.length + source.length + maxTokens;
   expectRoom(session, count);
   const note = session.context && contextWarning(session.context, (session.position[0] as number) + count);
   if (note !== undefined) onNote?.(note);
-  if (!isBegun) await session.step(Int32Array.of(begin));
+  for (const token of missing) await session.step(Int32Array.of(token));
   for (let start = 0; start < source.length; start += session.readChunk) {
     signal?.throwIfAborted();
     await session.read(await source.read(start, Math.min(session.readChunk, source.length - start)));

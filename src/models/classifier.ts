@@ -3,7 +3,8 @@
  * tokens, and a linear head: a logit for each class or each label, or a number for each value.
  *
  * Values are learned in standard units, (value − mean)/deviation; means and deviations stand in the config. Pooled by the
- * first token, a text begins with a token of its own (BERT's [CLS]), which the model sets before it.
+ * first token, a text begins with a token of its own (BERT's [CLS]), which the model sets before it unless texts are framed by
+ * such tokens.
  */
 import * as z from 'zod';
 import { addDims, type Dim } from '../base/dimension.js';
@@ -20,7 +21,7 @@ import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks, classTokenOf } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { modelFields, withTrunk } from './options.js';
+import { framedField, modelFields, withTrunk } from './options.js';
 import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
 import { checkTargets, targetChoice } from './targets.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
@@ -31,6 +32,7 @@ export const classifierSchema = withTrunk(
   z
     .strictObject({
       ...modelFields('classifier'),
+      ...framedField,
       pooling: option(
         z.enum(['mean', 'first', 'attention']).default('mean'),
         'how one vector is made of the tokens of a text',
@@ -69,7 +71,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
     const { dim, vocabularySize, pooling, targets } = config;
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
-    const before = pooling === 'first' ? 1 : 0;
+    const before = pooling === 'first' && !config.framed ? 1 : 0;
     const classToken = classTokenOf(config);
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
       scope('head', () => linear((params as ClassifierParams).head, hidden));

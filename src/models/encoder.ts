@@ -10,7 +10,7 @@ import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { modelFields, withTrunk } from './options.js';
+import { framedField, modelFields, withTrunk } from './options.js';
 import { logitsFields, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
@@ -19,6 +19,7 @@ import { maxLengthOf } from './trunk-options.js';
 export const encoderSchema = withTrunk(
   z.strictObject({
     ...modelFields('encoder'),
+    ...framedField,
     ...logitsFields(true),
   }),
   { isCausal: false, specialTokens: addedMasks },

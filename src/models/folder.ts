@@ -6,18 +6,8 @@
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type Leaf, leavesOf, treeFromLeaves } from '../base/tree.js';
-import { isFromFile, openTokenizer, tokenizerConfigFile, tokenizerFile, tokenizerNamed } from '../data/index.js';
-import { decodeSafetensors, digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
-import {
-  checkShard,
-  indexFile,
-  isPretrained,
-  planTensors,
-  pretrainedModel,
-  shardsOf,
-  type TensorLayout,
-  translateTensors,
-} from '../pretrained/index.js';
+import { tokenizerConfigFile, tokenizerFile, tokenizerNamed } from '../data/index.js';
+import { digestOf, encodeSafetensors, expectFinite, type Safetensors } from '../interop/index.js';
 import { type ContextRecord, contextFile, contextJson, contextOf } from './context.js';
 import type { Model, ModelConfig, ModelWeights } from './model.js';
 import { modelConfig, modelOf } from './registry.js';
@@ -114,37 +104,6 @@ export function modelFromFiles(
   return { model, ...arranged, context: context && contextOf(context.where, context.content, kept) };
 }
 
-/** A model of another system by its config.json: ours, and how its tensors become parameters. */
-export interface PretrainedSource {
-  /** Throws CHECKPOINT unless the tensors are those of the model, before their values are read. */
-  check(layout: ReadonlyMap<string, TensorLayout>): void;
-  /** The model of the tensors. */
-  load(tensors: ReadonlyMap<string, AnyHostTensor>): LoadedModel;
-}
-
-/** Reads the content of a config.json that `isPretrained`. Throws CONFIG for what is not understood. */
-export function pretrainedSource(
-  where: { readonly config: string; readonly weights: string },
-  content: Readonly<Record<string, unknown>>,
-  { onNote }: ReadOptions = {},
-): PretrainedSource {
-  const read = pretrainedModel(where.config, content);
-  const model = modelOf(modelConfig(read.options, where.config));
-  const shapes = new Map(leavesOf<object, TensorLayout>(model.params).map(([path, { shape }]) => [path, shape]));
-  const plan = (layout: ReadonlyMap<string, TensorLayout>) =>
-    planTensors(where.weights, read, layout, { shapes, depth: model.config.depth });
-  return {
-    check: plan,
-    load(tensors) {
-      const own = plan(tensors);
-      const params = translateTensors(where.weights, own, tensors, shapes);
-      expectFinite(where.weights, params);
-      for (const name of own.unused) onNote?.(`${where.weights}: ${name} is left out, as the model has no such part.`);
-      return { model, ...arrangeTensors(where.weights, model, params) };
-    },
-  };
-}
-
 /** What model.safetensors holds of a model: its tensors, and the metadata that bind them to its config.json. */
 export function weightsOf(
   config: ModelConfig,
@@ -167,10 +126,15 @@ export function otherFilesOf(
   // The tokenizer of a model that came from elsewhere is not one of ours.
   const isWritten =
     tokenizer !== undefined && tokenizer.files === undefined && neededTokens(config) === config.vocabularySize;
-  const end = tokenizer?.special?.end;
+  const { endTokens: ends = [tokenizer?.special?.end].filter((token) => token !== undefined) } = config;
   const values = {
     ...(isWritten && { [tokenizerFile]: tokenizer.json() }),
-    ...(tokenizer && { 'generation_config.json': { ...sampling, ...(end !== undefined && { eos_token_id: end }) } }),
+    ...(tokenizer && {
+      'generation_config.json': {
+        ...sampling,
+        ...(ends.length > 0 && { eos_token_id: ends.length === 1 ? ends[0] : ends }),
+      },
+    }),
     ...(context && { [contextFile]: contextJson(context, metadata[digestKey] as string) }),
     [configFile]: config,
   };
@@ -197,67 +161,8 @@ export function encodeModel({ model, context, ...weights }: LoadedModel): Map<st
   return files;
 }
 
-/**
- * The model of a folder whose files are in memory: config.json and model.safetensors, and tokenizer.json and context.json
- * where they are. `openTokenizer` must have made a tokenizer known that is kept in such a file.
- *
- * @throws CHECKPOINT or CONFIG where they are not a model, not whole, or not as they were saved.
- */
-export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: ReadOptions = {}): LoadedModel {
-  const bytes = (name: string) => {
-    const found = files.get(name);
-    if (found !== undefined) return found;
-    const got = [...files.keys()].join(', ') || 'none';
-    throw new PerformerError('CHECKPOINT', `decodeModel: expected the file ${name}, got ${got}.`);
-  };
-  const content = jsonOf(configFile, bytes(configFile));
-  if (isPretrained(content)) {
-    const source = pretrainedSource({ config: configFile, weights: weightsFile }, content, options);
-    return source.load(tensorsOfShards(files, bytes));
-  }
-  const file = decodeSafetensors(weightsFile, bytes(weightsFile));
-  const other = files.has(contextFile) && { where: contextFile, content: jsonOf(contextFile, bytes(contextFile)) };
-  const where = { config: configFile, weights: weightsFile };
-  const loaded = modelFromFiles(where, content, file, { ...options, context: other || undefined });
-  if (files.has(tokenizerFile) && !isFromFile(loaded.model.config.tokenizer)) {
-    checkTokenizer(tokenizerFile, loaded.model.config, jsonOf(tokenizerFile, bytes(tokenizerFile)));
-  }
-  return loaded;
-}
-
-/** The same, with the tokenizer that the folder keeps. */
-export async function openModel(files: ReadonlyMap<string, Uint8Array>, options?: ReadOptions): Promise<LoadedModel> {
-  const config = files.get(configFile);
-  const content = config === undefined ? undefined : jsonOf(configFile, config);
-  if (content !== undefined && !isPretrained(content)) await openTokenizer(content, async () => files);
-  return decodeModel(files, options);
-}
-
-/** The tensors of model.safetensors, or of the files that an index names. */
-function tensorsOfShards(
-  files: ReadonlyMap<string, Uint8Array>,
-  bytes: (name: string) => Uint8Array,
-): ReadonlyMap<string, AnyHostTensor> {
-  if (!files.has(indexFile)) return decodeSafetensors(weightsFile, bytes(weightsFile)).tensors;
-  expectOneSource('decodeModel', files.has(weightsFile));
-  const shards = [...shardsOf(indexFile, jsonOf(indexFile, bytes(indexFile)))];
-  return new Map(
-    shards.flatMap(([name, names]) => {
-      const { tensors } = decodeSafetensors(name, bytes(name));
-      checkShard(name, names, tensors.keys());
-      return [...tensors];
-    }),
-  );
-}
-
-/** Throws CHECKPOINT where weights stand beside an index of other files. */
-export function expectOneSource(where: string, hasWeights: boolean): void {
-  if (!hasWeights) return;
-  const got = `both ${weightsFile} and ${indexFile}`;
-  throw new PerformerError('CHECKPOINT', `${where}: expected one source of weights, got ${got}. Remove one of them.`);
-}
-
-function jsonOf(where: string, bytes: Uint8Array): unknown {
+/** The value of a file of JSON. Throws CHECKPOINT for other text. */
+export function jsonOf(where: string, bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {

@@ -18,6 +18,7 @@ export {
   goodExcess,
   type WindowLosses,
 } from './context.js';
+export { decodeModel, openModel } from './decode-model.js';
 export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema } from './encoder.js';
 export {
@@ -29,11 +30,9 @@ export {
 export {
   arrangeTensors,
   checkListed,
-  decodeModel,
   encodeModel,
   type LoadedModel,
   modelFiles,
-  openModel,
   type ReadOptions,
   tensorsOf,
 } from './folder.js';
@@ -74,6 +73,7 @@ export { type PerformerConfig, type PerformerOptions, performerConfig, performer
 export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
 export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';
 export { type PresetName, presetOf, presets } from './presets.js';
+export { generationFile } from './pretrained-folder.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export {
   type ClassTargets,
@@ -90,7 +90,7 @@ export {
   tokenClassifierConfig,
   tokenClassifierSchema,
 } from './token-classifier.js';
-export { neededTokens, tokenizerOf } from './tokenizer.js';
+export { neededTokens, textFrameOf, tokenizerOf } from './tokenizer.js';
 export { told } from './told.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
 export { attentionKinds, type TrunkConfig } from './trunk-options.js';

@@ -28,6 +28,10 @@ export interface ModelConfig extends TrunkConfig {
   readonly tokenizer?: string | undefined;
   /** Tokens that there are: those of the tokenizer, and those that the family adds. */
   readonly vocabularySize?: number | undefined;
+  /** Whether whole texts stand between the tokens that the tokenizer sets around them. */
+  readonly framed?: boolean | undefined;
+  /** Tokens that end what is written, where they are not that of the tokenizer. */
+  readonly endTokens?: readonly number[] | undefined;
 }
 
 /** The config of a model that reads tokens. */

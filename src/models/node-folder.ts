@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
+import { huggingFaceTokenizer, isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { checkShard, indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
@@ -15,17 +15,16 @@ import {
   configFile,
   type Digest,
   digestKey,
-  expectOneSource,
   jsonText,
   type LoadedModel,
   modelFromFiles,
   otherFilesOf,
-  pretrainedSource,
   type ReadOptions,
   weightsFile,
   weightsOf,
 } from './folder.js';
 import type { ModelConfig } from './model.js';
+import { expectOneSource, generationFile, pretrainedSource } from './pretrained-folder.js';
 import { modelConfig, modelOf } from './registry.js';
 
 const nodeDigest: Digest = (chunks) => {
@@ -79,11 +78,17 @@ async function loadPretrained(
 ): Promise<{ model: LoadedModel; digest: string }> {
   const [weights, index] = [join(folder, weightsFile), join(folder, indexFile)];
   const isSharded = await isThere(index);
-  const source = pretrainedSource(
-    { config: join(folder, configFile), weights: isSharded ? index : weights },
-    content,
-    options,
-  );
+  const files = await readTokenizerFolder(folder);
+  const settings = join(folder, generationFile);
+  const beside = {
+    tokenizer: files.size === 0 ? undefined : (await huggingFaceTokenizer(files, `${folder}/`)).name,
+    generation: (await isThere(settings)) ? await readJson(settings) : undefined,
+  };
+  const where = {
+    ...{ config: join(folder, configFile), weights: isSharded ? index : weights },
+    tokenizer: join(folder, tokenizerFile),
+  };
+  const source = pretrainedSource(where, content, beside, options);
   if (!isSharded) {
     const { tensors, digest } = await readSafetensors(weights, source.check);
     return { model: source.load(tensors), digest };

@@ -1,7 +1,7 @@
 /** The options that every model has, around those of its family. */
 import * as z from 'zod';
 import { option } from '../base/options.js';
-import { type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
+import { knownTokenizer, type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
 import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk-options.js';
 
 const count = z
@@ -29,7 +29,16 @@ export function modelFields<const N extends string>(name: N) {
   };
 }
 
+/** The option of models that read whole texts. */
+export const framedField = {
+  framed: option(
+    z.boolean().default(false),
+    'whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]',
+  ),
+};
+
 interface GivenTokens {
+  readonly framed?: boolean | undefined;
   readonly tokenizer: string;
   readonly vocabularySize?: number | undefined;
 }
@@ -55,6 +64,11 @@ export function withTrunk<S extends z.ZodType<TrunkConfig>>(
       const order = { isCausal: typeof isCausal === 'boolean' ? isCausal : isCausal(config), hasEncoder };
       for (const [path, message] of trunkProblems(config, order)) {
         context.addIssue({ code: 'custom', path: [...path], message });
+      }
+      const { framed, tokenizer } = given as Partial<GivenTokens>;
+      if (framed === true && knownTokenizer(tokenizer as string)?.frame === undefined) {
+        const message = `expected a tokenizer that sets tokens around texts, got ${tokenizer}`;
+        context.addIssue({ code: 'custom', path: ['framed'], message });
       }
     })
     .transform((config) => completeModel(completeTrunk(config as z.output<S>), specialTokens));

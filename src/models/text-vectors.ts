@@ -3,14 +3,14 @@ import type { HostTensor } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { Weights } from '../blocks/index.js';
-import { batchesByLength, textRows } from '../data/index.js';
+import { batchesByLength, framedTokens, textRows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { specsOf, type Tensor } from '../graph/index.js';
 import { rowInputs, rowSpecs } from './batch-inputs.js';
 import type { LoadedModel } from './folder.js';
 import type { ModelInputs } from './inputs.js';
 import type { ModelConfig, ModelResult } from './model.js';
-import { tokenizerOf } from './tokenizer.js';
+import { textFrameOf, tokenizerOf } from './tokenizer.js';
 
 /** A text, its bytes as a Uint8Array, or its tokens in any other array. */
 export type GivenTokens = string | ArrayLike<number>;
@@ -53,7 +53,7 @@ export async function compileTextVectors(
   const placed = await engine.place({ params, buffers });
   return {
     async of(texts) {
-      const rows = tokenRows(texts, model.config);
+      const rows = tokenRows(texts, model.config, window);
       const lengths = rows.map(({ length }) => Math.min(length, window));
       const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
       if (image === undefined && longest > maxLength) {
@@ -84,14 +84,16 @@ export async function compileTextVectors(
 }
 
 /** The tokens of each text. The tokenizer is asked for where there is a text, as a model may have none that suits it. */
-function tokenRows(texts: readonly GivenTokens[], config: ModelConfig): readonly ArrayLike<number>[] {
+function tokenRows(texts: readonly GivenTokens[], config: ModelConfig, window: number): readonly ArrayLike<number>[] {
   if (config.tokenizer === undefined) return texts as readonly ArrayLike<number>[]; // the values of images
   const isText = (given: GivenTokens) => typeof given === 'string' || given instanceof Uint8Array;
   if (!texts.some(isText)) return texts as readonly ArrayLike<number>[];
   const tokenizer = tokenizerOf(config);
-  return texts.map((given) =>
-    isText(given) ? tokenizer.encode(given as string | Uint8Array) : (given as ArrayLike<number>),
-  );
+  const frame = textFrameOf(config);
+  return texts.map((given) => {
+    if (!isText(given)) return given as ArrayLike<number>;
+    return framedTokens(tokenizer.encode(given as string | Uint8Array), frame, window);
+  });
 }
 
 function expectSizes(where: string, sizes: Required<Readonly<Record<'batch' | 'window', number>>>): void {

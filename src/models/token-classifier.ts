@@ -19,14 +19,16 @@ import { scope, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { modelFields, withTrunk } from './options.js';
+import { framedField, modelFields, withTrunk } from './options.js';
 import { checkTargets, classChoice } from './targets.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The options of token classifiers, with their bounds, defaults and help. */
 export const tokenClassifierSchema = withTrunk(
-  z.strictObject({ ...modelFields('token-classifier'), targets: classChoice }).superRefine(checkTargets),
+  z
+    .strictObject({ ...modelFields('token-classifier'), ...framedField, targets: classChoice })
+    .superRefine(checkTargets),
   { isCausal: false, specialTokens: addedMasks },
 );
 

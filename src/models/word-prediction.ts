@@ -6,7 +6,7 @@ import { softmax } from '../graph/index.js';
 import type { LoadedModel } from './folder.js';
 import { targetsOf } from './targets.js';
 import { compileTextVectors, type TextBatchOptions } from './text-vectors.js';
-import { tokenizerOf } from './tokenizer.js';
+import { textFrameOf, tokenizerOf } from './tokenizer.js';
 
 /** A word with the likeliest label. */
 export interface ToldWord extends Word {
@@ -49,7 +49,7 @@ export async function createWordPredictor(
   return {
     names,
     async predict(texts) {
-      const encoded = encodeWords(texts, tokenizerOf(config));
+      const encoded = encodeWords(texts, tokenizerOf(config), textFrameOf(config));
       const rows = await vectors.of(encoded.map(({ tokens }) => tokens)); // [length · classes] each
       return texts.map(({ words }, text) => {
         const { places } = encoded[text] as (typeof encoded)[number];

@@ -105,6 +105,26 @@ it('a folder whose tokenizer nobody opened is refused with what to do', async ()
   await expect(loadModel(without)).rejects.toThrow(/tokenizer\.json: expected the file, got none/);
 });
 
+it('framed texts have the tokens around them in training and after, and one of them is that of the class', async () => {
+  const file = wordPieceFile();
+  const tokenizer = await huggingFaceTokenizer(file);
+  const examples = Array.from({ length: 40 }, (_, at) => {
+    const label = at % 2 === 0 ? 'cat' : 'dog';
+    return { text: `the ${label} sat`, label };
+  });
+  const learning = { ...sizes, ...run, steps: 60, batch: 8, window: 16, tokenizer: file, framed: true };
+  const classifier = await trainModel(examples, { ...learning, task: 'classification', pooling: 'first' });
+  const told = await classifier.classify(['the cat sat', [2, ...tokenizer.encode('the dog sat'), 3]]);
+  expect(told.map(({ label }) => label)).toEqual(['cat', 'dog']);
+  const [text, tokens] = await classifier.embed(['the cat', [2, ...tokenizer.encode('the cat'), 3]], {
+    pooling: 'first',
+  });
+  expect(text).toEqual(tokens);
+  const [found] = encodeWords([tagWords(['The', 'CATS'], ['O', 'A'])], tokenizer, tokenizer.frame);
+  expect([...found!.tokens]).toEqual([2, ...tokenizer.encode('The CATS'), 3]);
+  expect([...found!.places]).toEqual([1, 2]);
+});
+
 it('texts are classified, embedded and tagged with WordPiece, whatever their letters', async () => {
   const tokenizer = wordPieceFile();
   const examples = Array.from({ length: 40 }, (_, at) => {

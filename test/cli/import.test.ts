@@ -1,0 +1,75 @@
+/** `performer import`: a folder of another system becomes one of ours, which generates and embeds text. */
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { wordPieceFile } from '../support/tokenizer-files.js';
+import { performer, temporaryFolder } from './support.js';
+
+const golden = fileURLToPath(new URL('../golden/pretrained', import.meta.url));
+const threads = ['--threads', '1'];
+
+/** A copy of a golden folder with a tokenizer, and where to import it to. */
+async function source(name: string): Promise<{ readonly from: string; readonly to: string; readonly text: string }> {
+  const folder = await temporaryFolder();
+  const [from, to, text] = [join(folder, 'from'), join(folder, 'to'), join(folder, 'text.txt')];
+  await cp(join(golden, name), from, { recursive: true });
+  await writeFile(join(from, 'tokenizer.json'), JSON.stringify(wordPieceFile()));
+  await writeFile(text, 'the cat sat on the mat');
+  return { from, to, text };
+}
+
+test('keeps the tokenizer and the settings, and the imported model does what the original folder does', async () => {
+  const { from, to, text } = await source('llama');
+  await writeFile(
+    join(from, 'generation_config.json'),
+    JSON.stringify({ do_sample: false, max_new_tokens: 5, bos_token_id: 2 }),
+  );
+  const ran = await performer(['import', from, '--out', to]);
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect(ran.out).toMatch(/to: causal-language-model, [\d,]+ parameters, attention softmax\n$/);
+  expect(await readFile(join(to, 'tokenizer.json'))).toEqual(await readFile(join(from, 'tokenizer.json')));
+  expect(JSON.parse(await readFile(join(to, 'generation_config.json'), 'utf8'))).toEqual({
+    ...{ do_sample: false, max_new_tokens: 5, bos_token_id: 2, eos_token_id: [2] },
+  });
+  const said = [];
+  for (const folder of [from, to]) {
+    const generated = await performer(['generate', folder, '--prompt', 'the cat', ...threads, '--seed', '1']);
+    const embedded = await performer(['embed', folder, text, ...threads]);
+    expect([generated.code, embedded.code]).toEqual([0, 0]);
+    expect(generated.err).not.toContain('note');
+    said.push([generated.out, embedded.out]);
+  }
+  expect(said[0]).toEqual(said[1]);
+});
+
+test('refuses a folder that exists, one without a model, and a text for a model without a tokenizer', async () => {
+  const { from, to } = await source('gpt2');
+  expect(await performer(['import', from, '--out', from])).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/--out: expected a folder that does not exist/),
+  });
+  expect(await performer(['import', join(from, 'none'), '--out', to])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/expected a folder with a model, got one without config\.json/),
+  });
+  expect((await performer(['import', join(golden, 'gpt2'), '--out', to])).code).toBe(0);
+  expect(await readdir(to)).not.toContain('tokenizer.json');
+  expect(await performer(['generate', to, '--prompt', 'the', ...threads])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/got none, as its folder had no tokenizer\.json/),
+  });
+});
+
+test('leaves nothing behind where the tokenizer belongs to another model', async () => {
+  const { from, to } = await source('llama');
+  const file = wordPieceFile();
+  const many = Array.from({ length: 99 }, (_, at) => [`word${at}`, Object.keys(file.model.vocab).length + at] as const);
+  Object.assign(file.model.vocab, Object.fromEntries(many));
+  await writeFile(join(from, 'tokenizer.json'), JSON.stringify(file));
+  expect(await performer(['import', from, '--out', to])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/from\/tokenizer\.json: expected at most 62 tokens, which .*config\.json says/),
+  });
+  expect(await readdir(join(from, '..'))).not.toContain('to');
+});
