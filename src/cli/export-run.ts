@@ -1,48 +1,70 @@
 /** `performer export` at work. */
-import { stat } from 'node:fs/promises';
+import { copyFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exportOnnx, type OnnxForm, whyNotStreaming } from '../export/index.js';
-import { writeFileAtomic } from '../interop/node.js';
+import { exportOnnx, keptAs, type OnnxForm, toHuggingFace, whyNotStreaming } from '../export/index.js';
+import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
 import type { LoadedModel } from '../models/index.js';
-import { writeSettings } from '../models/node.js';
+import { writeJson, writeModel, writeSettings } from '../models/node.js';
+import { isPretrained } from '../pretrained/index.js';
 import { type Given, usageError } from './command.js';
 import type { ExportOptions } from './export.js';
 import type { Io } from './io.js';
 import { expectFile } from './output-file.js';
 import { readModel } from './read-model.js';
 
-export async function runExport({ arguments: [folder], options }: Given<ExportOptions>, io: Io): Promise<void> {
-  const { onnx, form } = options;
-  if (onnx === undefined) throw usageError('export: expected --onnx, got nothing to write. Name a file or a folder.');
-  const isFile = onnx.endsWith('.onnx');
-  if (isFile) await expectFile('--onnx', onnx);
-  else await expectNothing(onnx, form);
-  const loaded = await readModel(folder as string, io);
-  if (isFile) return writeForm(loaded, form ?? 'whole', { path: onnx, shown: onnx }, io);
-  await writeFolder(onnx, async (draft) => {
-    const write = (name: string, own: OnnxForm) =>
-      writeForm(loaded, own, { path: join(draft, name), shown: join(onnx, name) }, io);
-    await write('model.onnx', 'whole');
-    const reason = whyNotStreaming(loaded.model);
-    if (reason === undefined) await write('streaming.onnx', 'streaming');
-    else io.stderr.write(`There is no streaming form: the model is ${reason}.\n`);
-    await writeSettings(draft, loaded.model.config);
-  }).catch((cause: unknown) => {
-    throw folderError(onnx, cause);
-  });
+export async function runExport({ arguments: [source], options }: Given<ExportOptions>, io: Io): Promise<void> {
+  const folder = source as string;
+  const asked = (['onnx', 'huggingFace', 'out'] as const).filter((name) => options[name] !== undefined);
+  if (asked.length !== 1) {
+    const got = asked.length === 0 ? 'nothing to write' : 'more';
+    throw usageError(`export: expected one of --onnx, --hugging-face and --out, got ${got}. Name one.`);
+  }
+  const { onnx, huggingFace, out, form, dtype } = options;
+  if (form !== undefined && !onnx?.endsWith('.onnx')) {
+    throw usageError('--form: expected a file that ends in .onnx as --onnx, got another. A folder gets every form.');
+  }
+  if (dtype !== undefined && onnx !== undefined) {
+    throw usageError('--dtype: expected --hugging-face or --out, got --onnx, whose weights are float32.');
+  }
+  if (onnx?.endsWith('.onnx')) {
+    await expectFile('--onnx', onnx);
+    return writeForm(await readModel(folder, io), form ?? 'whole', { path: onnx, shown: onnx }, io);
+  }
+  if (onnx !== undefined) return writeOnnx(folder, onnx, io);
+  if (huggingFace !== undefined) return writeHuggingFace(folder, huggingFace, dtype, io);
+  return writeOwn(folder, out!, dtype, io);
 }
 
-/** Throws USAGE where a folder would be written that is there, or is to have one form. */
-async function expectNothing(path: string, form: OnnxForm | undefined): Promise<void> {
-  if (form !== undefined) {
-    throw usageError(`--form: expected a file that ends in .onnx as --onnx, got ${path}. A folder gets every form.`);
-  }
+/** Writes a folder that must not exist yet, whole or not at all. */
+async function writeNew(
+  flag: string,
+  path: string,
+  fill: () => Promise<(draft: string) => Promise<void>>,
+): Promise<void> {
   const isThere = await stat(path).then(
     () => true,
     () => false,
   );
-  if (isThere) throw usageError(`--onnx: expected a folder that does not exist, got ${path}. Name another.`);
+  if (isThere) throw usageError(`${flag}: expected a folder that does not exist, got ${path}. Name another.`);
+  await writeFolder(path, await fill()).catch((cause: unknown) => {
+    throw folderError(path, cause);
+  });
+}
+
+function writeOnnx(folder: string, path: string, io: Io): Promise<void> {
+  return writeNew('--onnx', path, async () => {
+    const loaded = await readModel(folder, io);
+    return async (draft) => {
+      const write = (name: string, form: OnnxForm) =>
+        writeForm(loaded, form, { path: join(draft, name), shown: join(path, name) }, io);
+      await write('model.onnx', 'whole');
+      const reason = whyNotStreaming(loaded.model);
+      if (reason === undefined) await write('streaming.onnx', 'streaming');
+      else io.stderr.write(`There is no streaming form: the model is ${reason}.\n`);
+      await writeSettings(draft, loaded.model.config);
+    };
+  });
 }
 
 async function writeForm(
@@ -54,4 +76,38 @@ async function writeForm(
   const bytes = exportOnnx(loaded, { form });
   await writeFileAtomic(path, [bytes]);
   io.stdout.write(`${shown}: ${form} form, ${(bytes.length / 1e6).toFixed(1)} MB\n`);
+}
+
+function writeHuggingFace(folder: string, path: string, dtype: ExportOptions['dtype'], io: Io): Promise<void> {
+  return writeNew('--hugging-face', path, async () => {
+    const loaded = await readModel(folder, io);
+    const content = await readJson(join(folder, 'config.json'));
+    const from = isPretrained(content) ? content : undefined;
+    const own = toHuggingFace(loaded, { from, dtype });
+    return async (draft) => {
+      if (from === undefined) await writeSettings(draft, loaded.model.config);
+      else await copySettings(folder, draft);
+      await writeSafetensors(join(draft, 'model.safetensors'), own.tensors, { format: 'pt' }, () => own.dtype);
+      if (own.config !== from) await writeJson(join(draft, 'config.json'), own.config);
+      io.stdout.write(`${path}: ${own.config.model_type}, ${own.dtype}\n`);
+    };
+  });
+}
+
+/** Copies what lies beside the weights of a folder: config.json, the tokenizer, how it generates. */
+async function copySettings(folder: string, draft: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const isSetting = /\.(json|txt|model)$/.test(entry.name) && !entry.name.endsWith('.index.json');
+    if (isSetting && !entry.isDirectory()) await copyFile(join(folder, entry.name), join(draft, entry.name));
+  }
+}
+
+function writeOwn(folder: string, path: string, dtype: ExportOptions['dtype'] = 'float32', io: Io): Promise<void> {
+  return writeNew('--out', path, async () => {
+    const { model, ...weights } = keptAs(await readModel(folder, io), dtype);
+    return async (draft) => {
+      await writeModel(draft, model.config, weights, dtype);
+      io.stdout.write(`${path}: ${model.config.model}, ${dtype}\n`);
+    };
+  });
 }

@@ -1,3 +1,5 @@
 /** Models as files that others read. */
 export { type OnnxForm, onnxForms, whyNotStreaming } from './forms.js';
+export { type HuggingFaceModel, type HuggingFaceOptions, toHuggingFace } from './hugging-face.js';
+export { keptAs } from './kept.js';
 export { exportOnnx, type OnnxExportOptions } from './onnx.js';

@@ -9,7 +9,14 @@ export {
   type Unsealed,
   unseal,
 } from './digest.js';
-export { decodeSafetensors, encodeSafetensors, type Safetensors } from './safetensors.js';
+export {
+  asKept,
+  decodeSafetensors,
+  encodeSafetensors,
+  type Safetensors,
+  type WeightDtype,
+  weightDtypes,
+} from './safetensors.js';
 export {
   parseSafetensorsHeader,
   type SafetensorsEntry,

@@ -5,7 +5,7 @@ import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { openRegularFile, readError, readFully } from '../data/node-read.js';
 import { writeFileAtomic } from './node-files.js';
-import { encodeSafetensors, type Safetensors, tensorFromBuffer } from './safetensors.js';
+import { encodeSafetensors, type Safetensors, tensorFromBuffer, type WeightDtype } from './safetensors.js';
 import {
   parseSafetensorsHeader,
   prefixLength,
@@ -77,14 +77,15 @@ async function readBytes(
 
 /**
  * Writes a safetensors file and returns the SHA-256 of its bytes in hexadecimal; see `writeFileAtomic` for what happens on
- * failure. The arrays are not copied: leave them unchanged until it is done. Throws CHECKPOINT.
+ * failure, and `encodeSafetensors` for how weights are kept. The arrays are not copied: leave them unchanged until it is done. Throws CHECKPOINT.
  */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, AnyHostTensor>,
   metadata?: Readonly<Record<string, string>>,
+  dtypeOf?: (name: string) => WeightDtype,
 ): Promise<string> {
-  const chunks = encodeSafetensors(tensors, metadata);
+  const chunks = encodeSafetensors(tensors, metadata, dtypeOf);
   const hash = createHash('sha256');
   const digested = function* () {
     for (const chunk of chunks) {

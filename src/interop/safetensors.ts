@@ -5,7 +5,7 @@
 import { type AnyHostTensor, byteLength, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { elementCount } from '../base/shape.js';
-import { bfloat16ToFloat32, float16ToFloat32 } from './half-precision.js';
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './half-precision.js';
 import {
   describe,
   isForbiddenName,
@@ -33,33 +33,58 @@ const writtenDtypes = {
   bool: 'BOOL',
 } as const;
 
-const widthOf = (tensor: AnyHostTensor) => storedDtypes[writtenDtypes[tensor.dtype]].width;
+/** As what float32 tensors are kept in files. */
+export const weightDtypes = ['float32', 'float16', 'bfloat16'] as const;
+/** See `weightDtypes`. */
+export type WeightDtype = (typeof weightDtypes)[number];
+
+const halfPrecision = {
+  float16: { stored: 'F16', narrow: float32ToFloat16, widen: float16ToFloat32 },
+  bfloat16: { stored: 'BF16', narrow: float32ToBfloat16, widen: bfloat16ToFloat32 },
+} as const;
+
+/** Values as they come back from a file that keeps them so: those of the nearest float of 16 bits, or themselves. */
+export function asKept(values: Float32Array, dtype: WeightDtype): Float32Array {
+  if (dtype === 'float32') return values;
+  const { narrow, widen } = halfPrecision[dtype];
+  return widen(narrow(values));
+}
+
+/** How a tensor is written: its name in the file, and its bytes. */
+function writtenAs(tensor: AnyHostTensor, dtype: WeightDtype) {
+  const half = tensor.dtype === 'float32' && dtype !== 'float32' ? halfPrecision[dtype] : undefined;
+  const stored = half?.stored ?? writtenDtypes[tensor.dtype];
+  const bytes = () => bytesOf(half === undefined ? tensor : { data: half.narrow(tensor.data as Float32Array) });
+  return { stored, width: storedDtypes[stored].width, bytes };
+}
 
 /**
- * The file in chunks to be written one after another: the header, then each tensor's own bytes, not copied. Tensors
- * go by falling bytes per element, so that each lies aligned as PyTorch needs it, and then by name. Throws CHECKPOINT
- * for a name or size that no reader would accept.
+ * The file in chunks to be written one after another: the header, then each tensor's own bytes, not copied unless they are
+ * narrowed, as `dtypeOf` says of a float32 tensor by its name. Tensors go by falling bytes per element, so that each lies aligned as
+ * PyTorch needs it, and then by name. Throws CHECKPOINT for a name or size that no reader would accept.
  */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, AnyHostTensor>,
   metadata?: Readonly<Record<string, string>>,
+  dtypeOf: (name: string) => WeightDtype = () => 'float32',
 ): Uint8Array[] {
-  const sorted = [...tensors].sort(
-    ([leftName, left], [rightName, right]) => widthOf(right) - widthOf(left) || (leftName < rightName ? -1 : 1),
-  );
+  const sorted = [...tensors]
+    .map(([name, tensor]) => ({ name, tensor, ...writtenAs(tensor, dtypeOf(name)) }))
+    .sort((left, right) => right.width - left.width || (left.name < right.name ? -1 : 1));
   const header: [string, unknown][] = metadata === undefined ? [] : [['__metadata__', metadata]];
   let end = 0;
-  for (const [name, tensor] of sorted) {
+  for (const { name, tensor, stored, width } of sorted) {
     const begin = end;
-    end += byteLength(tensor);
+    const size = elementCount(tensor.shape);
+    end += size * width;
     if (isForbiddenName(name)) throw encodeError('another name', describe(name));
-    if (elementCount(tensor.shape) * widthOf(tensor) !== end - begin) {
-      throw encodeError(`${describe(name)} to have as many elements as its shape`, `${end - begin} bytes`);
+    if (tensor.data.length !== size) {
+      throw encodeError(`${describe(name)} to have as many elements as its shape`, `${byteLength(tensor)} bytes`);
     }
-    header.push([name, { dtype: writtenDtypes[tensor.dtype], shape: tensor.shape, data_offsets: [begin, end] }]);
+    header.push([name, { dtype: stored, shape: tensor.shape, data_offsets: [begin, end] }]);
   }
   if (sorted.length > mostTensors) throw encodeError(`at most ${mostTensors} tensors`, String(sorted.length));
-  return [encodeHeader(header), ...sorted.map(([, tensor]) => bytesOf(tensor))];
+  return [encodeHeader(header), ...sorted.map(({ bytes }) => bytes())];
 }
 
 function encodeHeader(header: readonly [string, unknown][]): Uint8Array {
@@ -76,7 +101,7 @@ function encodeError(expected: string, got: string): PerformerError {
   return new PerformerError('CHECKPOINT', `encodeSafetensors: expected ${expected}, got ${got}.`);
 }
 
-function bytesOf({ data }: AnyHostTensor): Uint8Array {
+function bytesOf({ data }: { readonly data: AnyHostTensor['data'] | Uint16Array }): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

@@ -6,6 +6,7 @@ import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { huggingFaceTokenizer, isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
+import type { WeightDtype } from '../interop/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { checkShard, indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
@@ -20,6 +21,7 @@ import {
   modelFromFiles,
   otherFilesOf,
   type ReadOptions,
+  tensorsOf,
   weightsFile,
   weightsOf,
 } from './folder.js';
@@ -122,14 +124,20 @@ export async function writeSettings(folder: string, config: ModelConfig): Promis
   for (const [name, bytes] of files) await writeFileAtomic(join(folder, name), [bytes]);
 }
 
-/** Writes the files of a model into a folder, and returns the SHA-256 of the file of its weights. */
+/**
+ * Writes the files of a model into a folder, and returns the SHA-256 of the file of its weights. Parameters may be kept as floats of
+ * 16 bits, which must change none of them.
+ */
 export async function writeModel(
   folder: string,
   config: ModelConfig,
   { context, ...weights }: WrittenModel,
+  dtype: WeightDtype = 'float32',
 ): Promise<string> {
   const file = weightsOf(config, weights, nodeDigest);
-  const digest = await writeSafetensors(join(folder, weightsFile), file.tensors, file.metadata);
+  const buffers = tensorsOf(weights.buffers);
+  const dtypeOf = (name: string) => (buffers.has(name) ? 'float32' : dtype);
+  const digest = await writeSafetensors(join(folder, weightsFile), file.tensors, file.metadata, dtypeOf);
   for (const [name, bytes] of otherFilesOf(config, file, context)) await writeFileAtomic(join(folder, name), [bytes]);
   return digest;
 }

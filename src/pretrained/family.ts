@@ -2,6 +2,37 @@
 import * as z from 'zod';
 import type { TensorRule } from './tensors.js';
 
+/** What families know of a config of ours. */
+export interface OwnConfig {
+  readonly vocabularySize?: number | undefined;
+  readonly dim: number;
+  readonly depth: number;
+  readonly heads: number;
+  readonly keyHeads?: number | undefined;
+  readonly headDim: number;
+  readonly feedForwardMultiplier: number;
+  readonly feedForwardWidth?: number | undefined;
+  readonly feedForwardBias: boolean;
+  readonly outputBias: boolean;
+  readonly activation: string;
+  readonly norm: { readonly kind: string; readonly epsilon?: number | undefined };
+  readonly positions: {
+    readonly kind: string;
+    readonly maxLength?: number | undefined;
+    readonly base?: number | undefined;
+    readonly fraction?: number | undefined;
+    readonly scaling?: { readonly kind: string } | undefined;
+  };
+  readonly attention: unknown;
+  readonly parallelResidual: boolean;
+  readonly tiedEmbedding?: boolean | undefined;
+}
+
+/** The hidden width of the feed-forward layer. */
+export function hiddenOf({ dim, feedForwardMultiplier, feedForwardWidth }: OwnConfig): number {
+  return feedForwardWidth ?? Math.round(dim * feedForwardMultiplier);
+}
+
 /** A family as one record; `registry.ts` has them all. */
 export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   /** `model_type` of its config.json. */
@@ -12,6 +43,8 @@ export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   readonly fields: S;
   /** Our options for a config. Throws CONFIG by `problem` for values that cannot be had together. */
   options(config: z.output<S>, architecture: string): object;
+  /** The fields of a config.json for a config of ours, of which `options` makes that config again where the family can say it. */
+  fieldsOf?(config: OwnConfig): Readonly<Record<string, unknown>>;
   /** What becomes of the tensors. */
   rules(config: z.output<S>, architecture: string): readonly TensorRule[];
   /** What may stand before all names, or be missing. */
@@ -55,6 +88,11 @@ export const activation = z.enum(Object.keys(activations) as [keyof typeof activ
 /** Our name of an activation. */
 export function activationOf(name: z.output<typeof activation>) {
   return activations[name];
+}
+
+/** The name of one of our activations; of another the same, which the family does not know. */
+export function activationNamed(own: string): string {
+  return Object.entries(activations).find(([, name]) => name === own)?.[0] ?? own;
 }
 
 /** Fields that change nothing of what a trained model computes: of training, of generation, and of Python. */

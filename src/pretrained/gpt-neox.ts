@@ -5,7 +5,16 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { activation, activationOf, epsilon, only, pretrainedFamily, size } from './family.js';
+import {
+  activation,
+  activationNamed,
+  activationOf,
+  epsilon,
+  hiddenOf,
+  only,
+  pretrainedFamily,
+  size,
+} from './family.js';
 import { linear, norm, same } from './tensors.js';
 
 const fields = {
@@ -65,6 +74,21 @@ export const gptNeox = pretrainedFamily({
       logitsBias: false,
     };
   },
+  fieldsOf: (own) => ({
+    ...{
+      vocab_size: own.vocabularySize,
+      hidden_size: own.dim,
+      num_hidden_layers: own.depth,
+      num_attention_heads: own.heads,
+    },
+    ...{
+      intermediate_size: hiddenOf(own),
+      hidden_act: activationNamed(own.activation),
+      layer_norm_eps: own.norm.epsilon,
+    },
+    ...{ rotary_pct: own.positions.fraction, rotary_emb_base: own.positions.base, tie_word_embeddings: false },
+    use_parallel_residual: own.parallelResidual,
+  }),
   derived: [...['bias', 'masked_bias', 'rotary_emb.inv_freq'].map((name) => `gpt_neox.layers.*.attention.${name}`)],
   rules: (config) => {
     const [from, to] = ['gpt_neox.layers.*', 'blocks.*'];

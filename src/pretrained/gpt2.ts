@@ -1,6 +1,15 @@
 /** GPT-2 (Radford et al. 2019): weights are [inputs, outputs] as ours, and queries, keys and values one product. */
 import * as z from 'zod';
-import { activation, activationOf, epsilon, only, pretrainedFamily, size } from './family.js';
+import {
+  activation,
+  activationNamed,
+  activationOf,
+  epsilon,
+  hiddenOf,
+  only,
+  pretrainedFamily,
+  size,
+} from './family.js';
 import { linear, norm, same } from './tensors.js';
 
 export const gpt2 = pretrainedFamily({
@@ -35,6 +44,11 @@ export const gpt2 = pretrainedFamily({
     qkvBias: true,
     positions: { kind: 'learned', maxLength: config.n_positions },
     tiedEmbedding: true,
+  }),
+  fieldsOf: (own) => ({
+    ...{ vocab_size: own.vocabularySize, n_positions: own.positions.maxLength, n_embd: own.dim, n_layer: own.depth },
+    ...{ n_head: own.heads, n_inner: hiddenOf(own), activation_function: activationNamed(own.activation) },
+    ...{ layer_norm_epsilon: own.norm.epsilon, tie_word_embeddings: true },
   }),
   prefix: 'transformer.',
   derived: ['h.*.attn.bias', 'h.*.attn.masked_bias'],

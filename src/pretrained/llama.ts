@@ -1,6 +1,6 @@
 /** Llama (Touvron et al. 2023), and its likes: Mistral with a sliding window, Qwen2 with biases of queries, keys and values. */
 import * as z from 'zod';
-import { epsilon, only, pretrainedFamily, size } from './family.js';
+import { epsilon, hiddenOf, only, pretrainedFamily, size } from './family.js';
 import { linear, norm, same } from './tensors.js';
 
 const factor = z.number().min(1).max(1e6);
@@ -36,6 +36,18 @@ function scalingOf(given: z.output<typeof scaling> | undefined): object | undefi
   }
 }
 
+function scalingFieldOf(own: object | undefined): object | undefined {
+  const { kind, factor, originalLength, lowFrequency, highFrequency } = (own ?? {}) as Readonly<
+    Record<string, unknown>
+  >;
+  if (kind === 'linear') return { rope_type: 'linear', factor };
+  if (kind !== 'llama3') return undefined;
+  return {
+    ...{ rope_type: 'llama3', factor, original_max_position_embeddings: originalLength },
+    ...{ low_freq_factor: lowFrequency, high_freq_factor: highFrequency },
+  };
+}
+
 const fields = {
   ...{ vocab_size: size, hidden_size: size, num_hidden_layers: size, intermediate_size: size },
   num_attention_heads: size,
@@ -60,6 +72,8 @@ interface Variant<S extends z.ZodRawShape> {
   readonly fields: S;
   readonly qkvBias: boolean;
   attention?(config: Readonly<Record<string, unknown>>): object;
+  /** Which of its own fields say the attention of a config of ours. */
+  attentionFieldsOf?(attention: unknown): object;
 }
 
 function llamaFamily<S extends z.ZodRawShape>({ modelType, architecture, fields: more, ...own }: Variant<S>) {
@@ -83,6 +97,16 @@ function llamaFamily<S extends z.ZodRawShape>({ modelType, architecture, fields:
         ...(own.attention && { attention: own.attention(given) }),
       };
     },
+    fieldsOf: (ours) => ({
+      ...{ vocab_size: ours.vocabularySize, hidden_size: ours.dim, num_hidden_layers: ours.depth },
+      ...{ num_attention_heads: ours.heads, num_key_value_heads: ours.keyHeads ?? ours.heads, head_dim: ours.headDim },
+      ...{ intermediate_size: hiddenOf(ours), hidden_act: 'silu', rms_norm_eps: ours.norm.epsilon },
+      ...{ rope_theta: ours.positions.base, rope_scaling: scalingFieldOf(ours.positions.scaling) },
+      tie_word_embeddings: ours.tiedEmbedding,
+      ...('mlp_bias' in more ? {} : { mlp_bias: ours.feedForwardBias }),
+      ...('attention_bias' in more ? {} : { attention_bias: ours.outputBias }),
+      ...own.attentionFieldsOf?.(ours.attention),
+    }),
     derived: ['model.layers.*.self_attn.rotary_emb.inv_freq'],
     copies: (given) =>
       (given as unknown as Config).tie_word_embeddings ? [['lm_head.weight', 'model.embed_tokens.weight']] : [],
@@ -127,6 +151,7 @@ export const mistral = llamaFamily({
   fields: { sliding_window: size.optional(), attention_bias: only(false) },
   qkvBias: false,
   attention: ({ sliding_window: window }) => (window === undefined ? { kind: 'softmax' } : { kind: 'window', window }),
+  attentionFieldsOf: (attention) => ({ sliding_window: (Object(attention) as { readonly window?: number }).window }),
 });
 
 export const qwen2 = llamaFamily({

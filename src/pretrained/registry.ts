@@ -3,7 +3,7 @@ import type * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
 import { parseOptions } from '../base/options.js';
-import { type PretrainedFamily, passedOver } from './family.js';
+import { type OwnConfig, type PretrainedFamily, passedOver } from './family.js';
 import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama, mistral, qwen2 } from './llama.js';
@@ -46,6 +46,16 @@ export function pretrainedModel(where: string, content: Readonly<Record<string, 
   const config = parseOptions(where, family.fields, Object.fromEntries(told));
   const options = { attention: 'softmax', tokenShift: false, ...family.options(config, architecture) };
   return { family, config, architecture, options };
+}
+
+/** The content of a config.json of each family, as far as it can say a config of ours: whether it does, `pretrainedModel` tells. */
+export function pretrainedConfigs(own: OwnConfig): readonly Readonly<Record<string, unknown>>[] {
+  return families.flatMap(({ modelType, architectures, fieldsOf }) => {
+    const fields = fieldsOf?.(own);
+    if (fields === undefined) return [];
+    const told = Object.entries(fields).filter(([, value]) => value !== undefined);
+    return [{ architectures: [architectures[0]], model_type: modelType, ...Object.fromEntries(told) }];
+  });
 }
 
 function refuse(where: string, expected: string, got: unknown): never {

@@ -1,7 +1,18 @@
-/** Rules by which the tensors of another system become parameters of a model: names, and what is done to the values. */
+/** Rules by which the tensors of another system become parameters of a model, and parameters tensors: names and places. */
 import { elementCount } from '../base/shape.js';
 
 type Shape = readonly number[];
+
+/** Values that lie evenly in a tensor and in a parameter: where the first one stands in each, and the steps to the next. */
+interface Strand {
+  /** The parameter, by its place among those of the rule. */
+  readonly target: number;
+  readonly from: number;
+  readonly fromStep: number;
+  readonly to: number;
+  readonly toStep: number;
+  readonly count: number;
+}
 
 /** One tensor of a file, and the parameters that are made of it. A `*` in names stands for the number of a layer. */
 export interface TensorRule {
@@ -9,14 +20,38 @@ export interface TensorRule {
   readonly to: readonly string[];
   /** The shape that the tensor must have, by those of the parameters. */
   shapeOf(targets: readonly Shape[]): Shape;
-  /** The values of each parameter. */
-  valuesOf(data: Float32Array, targets: readonly Shape[]): readonly Float32Array[];
+  /** All of its values, each once. */
+  strandsOf(targets: readonly Shape[]): Iterable<Strand>;
+}
+
+/** The values of each parameter, from those of the tensor. */
+export function parametersOf(rule: TensorRule, data: Float32Array, targets: readonly Shape[]): readonly Float32Array[] {
+  const own = targets.map((shape) => new Float32Array(elementCount(shape)));
+  for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
+    const values = own[target]!;
+    for (let at = 0; at < count; at++) values[to + at * toStep] = data[from + at * fromStep]!;
+  }
+  return own;
+}
+
+/** The values of the tensor, from those of its parameters. */
+export function tensorOf(rule: TensorRule, own: readonly Float32Array[], targets: readonly Shape[]): Float32Array {
+  const data = new Float32Array(elementCount(rule.shapeOf(targets)));
+  for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
+    const values = own[target]!;
+    for (let at = 0; at < count; at++) data[from + at * fromStep] = values[to + at * toStep]!;
+  }
+  return data;
 }
 
 /** A tensor that is a parameter as it lies; `leading` axes of size 1 may stand before it. */
 export function same(from: string, to: string, leading = 0): TensorRule {
   const ones = new Array<number>(leading).fill(1);
-  return { from, to: [to], shapeOf: ([shape]) => [...ones, ...shape!], valuesOf: (data) => [data] };
+  return {
+    ...{ from, to: [to] },
+    shapeOf: ([shape]) => [...ones, ...shape!],
+    strandsOf: ([shape]) => [{ target: 0, from: 0, fromStep: 1, to: 0, toStep: 1, count: elementCount(shape!) }],
+  };
 }
 
 /** Weight and bias of a norm. */
@@ -46,26 +81,28 @@ export function linear(
     from: `${from}.weight`,
     to: names.map((name) => `${name}.weight`),
     shapeOf: (targets) => (isTurned ? [targets[0]![0]!, outputs(targets)] : [outputs(targets), targets[0]![0]!]),
-    valuesOf: (data, targets) =>
-      targets.map((shape, target) => {
-        const [inputs, width] = shape as [number, number];
-        const [inputStep, outputStep] = isTurned ? [outputs(targets), 1] : [1, inputs];
-        const values = new Float32Array(elementCount(shape));
+    *strandsOf(targets) {
+      const [inputStep, outputStep] = isTurned ? [outputs(targets), 1] : [1, targets[0]![0]!];
+      for (const [target, shape] of targets.entries()) {
+        const [count, width] = shape as [number, number];
         for (let index = 0; index < width; index++) {
-          const start = outputOf(target, index, width) * outputStep;
-          for (let input = 0; input < inputs; input++) values[input * width + index] = data[start + input * inputStep]!;
+          const from = outputOf(target, index, width) * outputStep;
+          yield { target, from, fromStep: inputStep, to: index, toStep: width, count };
         }
-        return values;
-      }),
+      }
+    },
   };
   const own: TensorRule = {
     from: `${from}.bias`,
     to: names.map((name) => `${name}.bias`),
     shapeOf: (targets) => [outputs(targets)],
-    valuesOf: (data, targets) =>
-      targets.map(([width], target) =>
-        Float32Array.from({ length: width! }, (_, index) => data[outputOf(target, index, width!)]!),
-      ),
+    *strandsOf(targets) {
+      for (const [target, [width]] of targets.entries()) {
+        for (let index = 0; index < width!; index++) {
+          yield { target, from: outputOf(target, index, width!), fromStep: 1, to: index, toStep: 1, count: 1 };
+        }
+      }
+    },
   };
   return bias ? [weight, own] : [weight];
 }

@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
 import { formatShape } from '../base/shape.js';
 import type { PretrainedModel } from './registry.js';
-import type { TensorRule } from './tensors.js';
+import { parametersOf, type TensorRule, tensorOf } from './tensors.js';
 
 /** What is known of a tensor before its values are read. */
 export type TensorLayout = Pick<AnyHostTensor, 'dtype' | 'shape'>;
@@ -33,7 +33,7 @@ export function planTensors(
   const names = shortNames(where, family.prefix, layout);
   const taken = new Map<string, { readonly rule: TensorRule; readonly to: readonly string[] }>();
   for (const rule of family.rules(config, architecture)) {
-    for (const layer of rule.from.includes('*') ? Array.from({ length: depth }, (_, index) => index) : [0]) {
+    for (const layer of layersOf(rule, depth)) {
       const own = (pattern: string) => pattern.replace('*', String(layer));
       const [from, to] = [own(rule.from), rule.to.map(own)];
       const name = names.get(from);
@@ -86,11 +86,39 @@ export function translateTensors(
   const params = new Map<string, HostTensor>();
   for (const [name, { rule, to }] of taken) {
     const targets = to.map((path) => shapes.get(path)!);
-    rule.valuesOf(valuesOf(name), targets).forEach((values, index) => {
+    parametersOf(rule, valuesOf(name), targets).forEach((values, index) => {
       params.set(to[index]!, float32(targets[index]!, values));
     });
   }
   return params;
+}
+
+/** The tensors of the family by their names, from our parameters by their paths. */
+export function pretrainedTensors(
+  { family, config, architecture }: PretrainedModel,
+  params: ReadonlyMap<string, AnyHostTensor>,
+  depth: number,
+): Map<string, HostTensor> {
+  const tensors = new Map<string, HostTensor>();
+  for (const rule of family.rules(config, architecture)) {
+    for (const layer of layersOf(rule, depth)) {
+      const own = (pattern: string) => pattern.replace('*', String(layer));
+      const parts = rule.to.map((path) => params.get(own(path)) ?? internal(own(path)));
+      const shapes = parts.map(({ shape }) => shape);
+      const values = tensorOf(
+        rule,
+        parts.map(({ data }) => data as Float32Array),
+        shapes,
+      );
+      tensors.set(`${family.prefix ?? ''}${own(rule.from)}`, float32(rule.shapeOf(shapes), values));
+    }
+  }
+  return tensors;
+}
+
+/** The layers that a rule stands for: one where it names none. */
+function layersOf(rule: TensorRule, depth: number): readonly number[] {
+  return Array.from({ length: rule.from.includes('*') ? depth : 1 }, (_, index) => index);
 }
 
 /** The names without the prefix of the family. */

@@ -1,13 +1,14 @@
 /** `performer export`, and the example that runs what it wrote. */
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { drawBuffers, initialize, Random } from '../../src/base/index.js';
-import { modelConfig, modelOf } from '../../src/models/index.js';
-import { writeModel } from '../../src/models/node.js';
+import { asKept, type WeightDtype } from '../../src/interop/index.js';
+import { modelConfig, modelOf, tensorsOf } from '../../src/models/index.js';
+import { loadModel, writeModel } from '../../src/models/node.js';
 import { performer, temporaryFolder, trainedModel } from './support.js';
 
 const modelFolder = trainedModel();
@@ -76,11 +77,51 @@ test('what is there already, or cannot be written, is refused before the model i
     [['--onnx', join(folder, 'taken')], 2, /--onnx: expected a folder that does not exist, got .*taken/],
     [['--onnx', join(folder, 'new'), '--form', 'whole'], 2, /--form: expected a file that ends in \.onnx as --onnx/],
     [['--onnx', join(folder, 'none', 'a.onnx')], 1, /--onnx: expected the folder .*none for/],
-    [[], 2, /export: expected --onnx, got nothing to write/],
+    [['--onnx', 'a.onnx', '--out', 'b'], 2, /export: expected one of .*got more/],
+    [['--onnx', 'a.onnx', '--dtype', 'float16'], 2, /--dtype: expected --hugging-face or --out/],
+    [['--out', join(folder, 'taken')], 2, /--out: expected a folder that does not exist/],
+    [['--hugging-face', join(folder, 'taken')], 2, /--hugging-face: expected a folder that does not exist/],
+    [[], 2, /export: expected one of --onnx, --hugging-face and --out, got nothing to write/],
   ] as const;
   for (const [words, code, message] of cases) {
     const told = await performer(['export', join(folder, 'no-model'), ...words]);
     expect(told).toMatchObject({ code, err: expect.stringMatching(message) });
   }
   expect(await readdir(join(folder, 'taken'))).toEqual(['kept']);
+});
+
+test.each(['float16', 'bfloat16'])(
+  'a folder of ours in %s has half the weights and nearly the outputs',
+  async (dtype) => {
+    const folder = await modelFolder();
+    const out = join(folder, 'half');
+    expect(await performer(['export', folder, '--out', out, '--dtype', dtype])).toMatchObject({ code: 0, err: '' });
+    const size = async (from: string) => (await stat(join(from, 'model.safetensors'))).size;
+    expect((await size(out)) / (await size(folder))).toBeLessThan(0.6);
+    const [before, after] = [await loadModel(folder), await loadModel(out)];
+    expect(tensorsOf(after.buffers)).toEqual(tensorsOf(before.buffers));
+    const [own, kept] = [tensorsOf(before.params), tensorsOf(after.params)];
+    expect([...kept.keys()]).toEqual([...own.keys()]);
+    for (const [name, { data }] of kept) {
+      const expected = asKept(own.get(name)!.data as Float32Array, dtype as WeightDtype);
+      expect(data, name).toEqual(expected);
+    }
+    // Generating works from such a folder, and what is exported again is the same file.
+    const again = join(folder, 'again');
+    expect(await performer(['export', out, '--out', again, '--dtype', dtype])).toMatchObject({ code: 0 });
+    expect(await readFile(join(again, 'model.safetensors'))).toEqual(await readFile(join(out, 'model.safetensors')));
+  },
+);
+
+test('weights beyond the range of float16 are refused, and nothing is written', async () => {
+  const folder = await encoderFolder();
+  const { model, params, buffers } = await loadModel(folder);
+  (tensorsOf(params).get('embedding.weight')!.data as Float32Array)[5] = 70_000;
+  await writeModel(folder, model.config, { params, buffers });
+  const out = join(folder, 'half');
+  expect(await performer(['export', folder, '--out', out, '--dtype', 'float16'])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/weights within the range of float16, got 70000 in embedding\.weight\. Use bfloat16/),
+  });
+  expect(await readdir(folder)).not.toContain('half');
 });

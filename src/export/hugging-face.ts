@@ -1,0 +1,116 @@
+/** Models as folders of Hugging Face: what `pretrained` reads, by its tables of names read backwards. */
+import type { HostTensor } from '../base/array.js';
+import { PerformerError } from '../base/errors.js';
+import { leavesOf } from '../base/tree.js';
+import { asKept, type WeightDtype } from '../interop/index.js';
+import { keyHeadsOf, type LoadedModel, type ModelConfig, modelConfig, tensorsOf } from '../models/index.js';
+import { pretrainedConfigs, pretrainedModel, pretrainedNames, pretrainedTensors } from '../pretrained/index.js';
+import { keptTensor } from './kept.js';
+
+/** What a folder of Hugging Face has of a model. */
+export interface HuggingFaceModel {
+  /** The content of config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Of model.safetensors, by the names of the architecture. */
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+  /** How they are kept there. */
+  readonly dtype: WeightDtype;
+}
+
+/** How a model becomes one of Hugging Face. */
+export interface HuggingFaceOptions {
+  /** The content of the config.json that the model was read from, to be kept; one is made of the model's config unless given. */
+  readonly from?: Readonly<Record<string, unknown>> | undefined;
+  /** How weights are kept; that which `from` names where it changes no weight, else float32, unless given. */
+  readonly dtype?: WeightDtype | undefined;
+}
+
+/**
+ * A model as Hugging Face has it. Weights that nothing has changed since they were read are what they were, bit for bit.
+ *
+ * @throws CONFIG for a model that no architecture is that can be written, with the options that the nearest one cannot say, and for
+ *   weights beyond the range of `dtype`.
+ */
+export function toHuggingFace(
+  { model, params }: LoadedModel,
+  { from, dtype: given }: HuggingFaceOptions = {},
+): HuggingFaceModel {
+  const content = from ?? contentFor(model.config, params);
+  const tensors = pretrainedTensors(pretrainedModel('config.json', content), tensorsOf(params), model.config.depth);
+  const dtype = given ?? keptDtype(content, tensors);
+  const name = 'torch_dtype' in content || !('dtype' in content) ? 'torch_dtype' : 'dtype';
+  const config = from === undefined || given !== undefined ? { ...content, [name]: dtype } : content;
+  return {
+    config,
+    tensors: new Map([...tensors].map(([name, tensor]) => [name, keptTensor(tensor, name, dtype)])),
+    dtype,
+  };
+}
+
+/** What a config says that it is kept as, if that changes nothing. */
+function keptDtype(content: Readonly<Record<string, unknown>>, tensors: ReadonlyMap<string, HostTensor>): WeightDtype {
+  const said = content.torch_dtype ?? content.dtype;
+  if (said !== 'float16' && said !== 'bfloat16') return 'float32';
+  const isExact = [...tensors.values()].every(({ data }) => {
+    const own = asKept(data, said);
+    return data.every((value, at) => Object.is(value, own[at]));
+  });
+  return isExact ? said : 'float32';
+}
+
+/** The config.json of the first architecture that is the model. */
+function contentFor(config: ModelConfig, params: object): Readonly<Record<string, unknown>> {
+  const own = told(config, params);
+  const candidates = pretrainedConfigs({ ...config, ...own }).map((content) => ({
+    content,
+    unsaid: unsaidBy(content, own),
+  }));
+  const [nearest] = candidates.toSorted((a, b) => a.unsaid.length - b.unsaid.length);
+  if (nearest === undefined || nearest.unsaid.length > 0) {
+    const expected = `a model that is one of ${pretrainedNames().join(', ')}`;
+    const got = `one with ${nearest?.unsaid.join(', ')}, which ${nearest?.content.model_type} cannot say`;
+    throw new PerformerError(
+      'CONFIG',
+      `export: expected ${expected}, got ${got}. Export it as ONNX, or as a folder of ours.`,
+    );
+  }
+  const { endTokens: ends } = config as { readonly endTokens?: readonly number[] };
+  return ends === undefined
+    ? nearest.content
+    : { ...nearest.content, eos_token_id: ends.length === 1 ? ends[0] : ends };
+}
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** Options of how texts become tokens, which stand in other files of a folder. */
+const elsewhere = ['tokenizer', 'framed', 'endTokens'];
+
+/** The options of a config with what follows from others in their place, so that equal models have equal ones. */
+function told(config: ModelConfig, params?: object): Options {
+  const { tiedEmbedding, logitsBias = tiedEmbedding === false } = config as ModelConfig & Options;
+  const width =
+    params && leavesOf<object, HostTensor>(params).find(([path]) => path.endsWith('feedForward.expand.weight'));
+  const rest = Object.entries(config).filter(([name]) => !elsewhere.includes(name));
+  return {
+    ...Object.fromEntries(rest),
+    ...{ keyHeads: keyHeadsOf(config), logitsBias, feedForwardMultiplier: undefined },
+    feedForwardWidth: width?.[1].shape[1] ?? config.feedForwardWidth,
+  };
+}
+
+/** Our options that a config.json does not say, with their values: all of them where it says no model. */
+function unsaidBy(content: Readonly<Record<string, unknown>>, own: Options): readonly string[] {
+  const other = optionsOf(content);
+  return Object.keys({ ...own, ...other })
+    .filter((name) => JSON.stringify(own[name]) !== JSON.stringify(other[name]))
+    .map((name) => `${name} ${JSON.stringify(own[name])}`);
+}
+
+function optionsOf(content: Readonly<Record<string, unknown>>): Options {
+  try {
+    return told(modelConfig(pretrainedModel('config.json', content).options));
+  } catch (cause) {
+    if (cause instanceof PerformerError && cause.code === 'CONFIG') return {};
+    throw cause;
+  }
+}
