@@ -60,6 +60,11 @@ export interface TokenContext {
   readonly dropout?: Dropout | undefined;
   /** What cross-attention looks at, where it was not kept in the state before. */
   readonly source?: SourceContext | undefined;
+  /**
+   * What each block of a stack reads, in place of what the one before it gives: so that each can learn by itself. Not for
+   * reversible stacks, whose blocks read two.
+   */
+  readonly streams?: readonly Tensor[] | undefined;
   /** The attention of the nearest earlier layer that hands on its own. */
   readonly shared?: SharedAttention | undefined;
   /** The last real token of each row: [batch, length, ·] → [batch, 1, ·]. Of a row without one, `before` or zeros. */

@@ -35,6 +35,8 @@ type List = readonly object[];
 
 /** What a stack gives. */
 export interface StackResult extends BranchResult<List, List> {
+  /** What each block gives, the residual stream included; of a reversible stack what each step adds. */
+  readonly outputs: readonly Tensor[];
   /** What the attention of each block compares; undefined for a block without attention. */
   readonly attendedByBlock: readonly (AttendedRows | undefined)[];
 }
@@ -101,7 +103,7 @@ export function stack(path: string, blocks: readonly Block[], { isReversible = f
             return apply(own, activations.x, withActivations(context, activations, lent), before);
           });
         const [key, source] = [context.dropout?.key, context.source?.hidden];
-        const activations = { x: second, key, source, shared: handedOn?.rows };
+        const activations = { x: context.streams?.[layer] ?? second, key, source, shared: handedOn?.rows };
         const inputs = { activations, params: { own: weights.params[layer] ?? {}, lent: lender?.params } };
         const result = kept === 'inputs' ? recomputed(inputs, build) : build(inputs);
         layers[layer]!.push(result);
@@ -114,6 +116,7 @@ export function stack(path: string, blocks: readonly Block[], { isReversible = f
       return {
         output: isReversible ? sumOf(x, couplings, [first, second], kept) : second,
         state: joined.map(({ state }) => state),
+        outputs: couplings.map(({ result }) => result.output),
         row: memory?.rows && joined.map(({ row = {} }) => row),
         attendedByBlock: joined.map(({ attended }) => attended),
       };

@@ -64,6 +64,12 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
     async () => (await import('./import-run.js')).runImport,
   ),
   commandEntry(
+    'convert',
+    'replace the attention of a model, and teach it what the model knew',
+    async () => (await import('./convert.js')).convertCommand,
+    async () => (await import('./convert-run.js')).runConvert,
+  ),
+  commandEntry(
     'export',
     'write a model as ONNX files, which run without this package',
     async () => (await import('./export.js')).exportCommand,

@@ -8,11 +8,12 @@ import {
   initialSnapshot,
   readTrainingConfig,
   runTraining,
+  snapshotFrom,
   Trainer,
   type TrainingConfig,
   trainingOf,
 } from '../training/index.js';
-import { optionsFrom, snapshotFrom } from './from-model.js';
+import { optionsFrom } from './from-model.js';
 import type { Loaded, Local } from './host.js';
 import { type AnyModel, modelOn } from './kinds.js';
 import { lessonOf } from './lesson.js';

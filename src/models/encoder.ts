@@ -49,7 +49,7 @@ export const encoder: ModelFamily<EncoderConfig> = {
       mixers: trunk.mixers,
       inputs: tokenInputs,
       state: trunk.state,
-      apply(weights, inputs, { dropout, recompute } = {}) {
+      apply(weights, inputs, { dropout, recompute, streams } = {}) {
         const tokens = inputOf('encoder', inputs, 'tokens');
         const { lengths } = inputs;
         const [batch, length] = tokens.shape as [Dim, Dim];
@@ -58,7 +58,7 @@ export const encoder: ModelFamily<EncoderConfig> = {
         const frame = trunk.frame({ batch, length, lengths, dropout });
         const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
         const own = { params, buffers: weights.buffers as TrunkBuffers };
-        const result = trunk.apply(own, embedded, { frame, recompute });
+        const result = trunk.apply(own, embedded, { frame, recompute, streams });
         return { ...result, output: tokenLogits(weights, result.hidden) };
       },
     };

@@ -56,6 +56,8 @@ export interface PassOptions {
   readonly dropout?: Dropout | undefined;
   /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there. */
   readonly recompute?: boolean | undefined;
+  /** What each block reads, in place of what the one before it gives: `streams` of another pass, without the last of them. */
+  readonly streams?: readonly Tensor[] | undefined;
 }
 
 /** What a model gives. */

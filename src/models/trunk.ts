@@ -64,6 +64,8 @@ export interface TrunkInputs {
   readonly source?: SourceContext | undefined;
   /** Blocks keep nothing but their inputs for the gradient, and compute the rest again there; so do steps of reversible ones. */
   readonly recompute?: boolean | undefined;
+  /** What each block reads, in place of what the one before it gives. */
+  readonly streams?: readonly Tensor[] | undefined;
 }
 
 export interface TrunkResult {
@@ -75,6 +77,11 @@ export interface TrunkResult {
   readonly mask: Tensor<'bool'> | undefined;
   readonly state: TrunkState;
   readonly rows: TrunkRows | undefined;
+  /**
+   * The residual stream before the first block and after each of them, [batch, memory tokens and tokens, dim]; not of
+   * reversible trunks, which have two.
+   */
+  readonly streams: readonly Tensor[];
   /** What the attention of each block compares. */
   readonly attended: readonly (AttendedRows | undefined)[];
 }
@@ -201,10 +208,10 @@ function applyTrunk(
   { own, config, prefix, mixers, chunk }: BuiltTrunk,
   { params, buffers }: Weights<TrunkParams, TrunkBuffers>,
   embedded: Tensor,
-  { frame, state, rows, source, recompute = false }: TrunkInputs,
+  { frame, state, rows, source, recompute = false, streams }: TrunkInputs,
 ): TrunkResult {
   const { length, memory: before, start, counts } = frame;
-  const context = { ...frame.context, source };
+  const context = { ...frame.context, source, streams: streams?.map((x) => frame.pad(x)) };
   const { rates, key } = context.dropout ?? {};
   const placed = scope('embedding', () =>
     withPositions(config.positions, params.positions, embedded, {
@@ -238,6 +245,7 @@ function applyTrunk(
     mask: context.mask,
     state: { position: add(start, counts), blocks: result.state },
     rows: result.row && { blocks: result.row },
+    streams: [x, ...result.outputs].map((stream) => slice(stream, 1, 0, context.length)),
     attended: result.attendedByBlock,
   };
 }

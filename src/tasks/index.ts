@@ -2,6 +2,7 @@
 
 export { classification, classTargets } from './classification.js';
 export { crossEntropy } from './cross-entropy.js';
+export { type DistillationOptions, distillation, type Teacher } from './distillation.js';
 export type { Tally } from './f1.js';
 export { imageModelling } from './image-modelling.js';
 export {

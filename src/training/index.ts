@@ -37,6 +37,6 @@ export {
 } from './optimizer.js';
 export { type CheckpointStore, type RunEvent, type RunOptions, runTraining } from './run.js';
 export { learningRateAt, type ScheduleConfig } from './schedule.js';
-export { type BestResult, initialSnapshot, isFinished, type Snapshot } from './snapshot.js';
+export { type BestResult, initialSnapshot, isFinished, type Snapshot, snapshotFrom } from './snapshot.js';
 export { type GradientResult, lossGradient, type StepResult, trainingStep, type UpdateScalars } from './step.js';
 export { type StepReport, Trainer, type TrainerOptions } from './trainer.js';

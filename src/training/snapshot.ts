@@ -1,10 +1,18 @@
 /** All that a run needs to go on as if it had never stopped. */
-import type { HostTensor } from '../base/array.js';
+import type { AnyHostTensor, HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { drawBuffers, initialize } from '../base/layout.js';
 import { Random } from '../base/random.js';
+import { leavesOf, mapTree } from '../base/tree.js';
 import type { EngineTensor } from '../engine/index.js';
-import { buffersDigest, type ContextRecord, type ModelConfig, modelOf, type TrunkState } from '../models/index.js';
+import {
+  buffersDigest,
+  type ContextRecord,
+  type ModelConfig,
+  type ModelWeights,
+  modelOf,
+  type TrunkState,
+} from '../models/index.js';
 import type { TrainingConfig } from './config.js';
 import { initMoments, type Moments } from './optimizer.js';
 
@@ -78,4 +86,25 @@ export function checkStates({ states, statesDigest, buffers }: Snapshot): void {
     `training: expected carried states made with the projections ${digest}, got those of ${statesDigest}. ` +
       'Resume from a checkpoint whose files belong together.',
   );
+}
+
+/**
+ * The snapshot with the weights and buffers that the model has by the same names, copied. Throws CONFIG where one of them
+ * has another shape.
+ */
+export function snapshotFrom(snapshot: Snapshot, { params, buffers }: ModelWeights): Snapshot {
+  const known = new Map([params, buffers].flatMap((tree) => leavesOf(tree))) as unknown as Map<string, AnyHostTensor>;
+  const taken = (tree: object): object =>
+    mapTree<object, AnyHostTensor, AnyHostTensor>(tree, (fresh, path) => {
+      const own = known.get(path);
+      if (own === undefined) return fresh;
+      if (`${own.shape}` === `${fresh.shape}`) return { ...own, data: own.data.slice() } as AnyHostTensor;
+      const expected = `${path} of the shape [${fresh.shape}] in the model that it goes on from`;
+      throw new PerformerError(
+        'CONFIG',
+        `snapshotFrom: expected ${expected}, got [${own.shape}]. Begin with another model.`,
+      );
+    });
+  const own = taken(snapshot.buffers);
+  return { ...snapshot, params: taken(snapshot.params), buffers: own, statesDigest: buffersDigest(own) };
 }
