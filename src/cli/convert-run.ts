@@ -1,13 +1,10 @@
 /** `performer convert` at work: two trainings one after another, and a table of what each brought. */
-import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
 import { type ByteSource, splitCorpus } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
-import { readJson, writeFileAtomic } from '../interop/node.js';
 import {
   type LoadedModel,
   type ModelConfig,
@@ -31,6 +28,7 @@ import {
 import { CheckpointFolder } from '../training/node.js';
 import { holdsRun } from '../training/node-run-folder.js';
 import { type Given, usageError } from './command.js';
+import { isConversion, noteConversion, readConversion } from './conversion-note.js';
 import { type ConvertOptions, conversionDefaults, convertedFlags, trainingFlags } from './convert.js';
 import { checkText, noteRun, readRunNote, trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
@@ -41,18 +39,6 @@ import { nestedOptions, pickValues } from './option-values.js';
 import { beginRun } from './run-folder.js';
 import { expectStored } from './standard-input.js';
 import { trainLoop } from './train-loop.js';
-
-const noteName = 'conversion.json';
-
-const noteSchema = z.strictObject({
-  version: z.literal(1),
-  /** The folder of the model whose attention is replaced, and the SHA-256 of its weights. */
-  teacher: z.string(),
-  digest: z.string(),
-  model: z.looseObject({}),
-  training: z.looseObject({}),
-  transferSteps: z.int().min(0),
-});
 
 /** What a conversion is, whenever it goes on. */
 interface Conversion {
@@ -135,8 +121,14 @@ async function begun(given: Given<ConvertOptions>, io: Io): Promise<Conversion> 
     await (await beginRun(out)).close();
     await expectNoConversion(out);
     await noteRun(out, files, text, training.window);
-    const note = { version: 1, teacher: resolve(folder), digest, model, training, transferSteps };
-    await writeFileAtomic(join(out, noteName), [`${JSON.stringify(note, undefined, 1)}\n`]);
+    await noteConversion(out, {
+      version: 1,
+      teacher: resolve(folder),
+      digest,
+      model: { ...model },
+      training,
+      transferSteps,
+    });
   } catch (cause) {
     await text.close();
     throw cause;
@@ -150,11 +142,6 @@ async function expectNoConversion(out: string): Promise<void> {
     `--out ${out}: expected a folder without a conversion, got one that holds a conversion already. ` +
       'Add --resume to go on with it, or choose another folder.',
   );
-}
-
-/** Whether a folder has a conversion, which alone can go on with it. */
-export async function isConversion(folder: string): Promise<boolean> {
-  return (await stat(join(folder, noteName)).catch(() => undefined)) !== undefined;
 }
 
 /** The config of the teacher with what was asked for in its place. */
@@ -177,16 +164,11 @@ async function takenUp(given: Given<ConvertOptions>, io: Io): Promise<Conversion
     const got = known ?? String(given.arguments[0]);
     throw usageError(`convert: a conversion goes on with what it began with, got ${got}. Leave it out.`);
   }
-  const [path, run] = [join(out, noteName), await readRunNote(out)];
-  if (!(await isConversion(out)) || run === undefined) {
+  const [note, run] = [await readConversion(out), await readRunNote(out)];
+  if (note === undefined || run === undefined) {
     throw usageError(`--out ${out}: expected a conversion to resume, got a folder without one.`);
   }
-  const parsed = noteSchema.safeParse(await readJson(path));
-  if (!parsed.success) {
-    const problems = describeIssues(parsed.error);
-    throw new PerformerError('CHECKPOINT', `${path}: expected the note of a conversion, got ${problems}.`);
-  }
-  const { teacher: folder, digest, transferSteps } = parsed.data;
+  const { teacher: folder, digest, transferSteps } = note;
   const loaded = await loadModelFiles(folder);
   if (loaded.digest !== digest) {
     const got = `others. Put back those with the SHA-256 ${digest}.`;
@@ -203,9 +185,8 @@ async function takenUp(given: Given<ConvertOptions>, io: Io): Promise<Conversion
     await text.close();
     throw cause;
   }
-  const model = modelConfig(parsed.data.model, path);
-  const training = trainingSchema.parse(parsed.data.training);
-  return { teacher: loaded.model, model, training, transferSteps, text };
+  const model = modelConfig(note.model, out);
+  return { teacher: loaded.model, model, training: trainingSchema.parse(note.training), transferSteps, text };
 }
 
 interface Tasks {

@@ -9,6 +9,7 @@ import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } f
 import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
 import { noteRise } from './context-note.js';
+import { isConversion } from './conversion-note.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { encodingProgress } from './encoding-progress.js';
 import { chooseEngine } from './engine-flags.js';
@@ -120,6 +121,11 @@ async function resume(
   asked: AskedOptions,
   { closers, io, given }: Surroundings,
 ): Promise<Prepared> {
+  if (await isConversion(out)) {
+    throw usageError(
+      `--resume: expected the run of a training, got a conversion in ${out}. Use performer convert --resume.`,
+    );
+  }
   const { store, snapshot: saved } = await CheckpointFolder.resume(out);
   closers.push(() => store.close());
   const snapshot = resumedSnapshot(saved, asked, out);

@@ -96,7 +96,7 @@ function checkForm({ model: { config }, size }: Task, { task: { model } }: Teach
   const refuse = (expected: string, got: string) => {
     throw new PerformerError('CONFIG', `distillation: expected ${expected}, got ${got}.`);
   };
-  const formOf = ({ model, dim, depth }: typeof config) => `a ${model} of ${depth} blocks of ${dim}`;
+  const formOf = ({ model, dim, depth }: typeof config) => `${model}, ${depth} blocks of ${dim}`;
   if (formOf(config) !== formOf(model.config)) refuse(`${formOf(model.config)}, as the teacher is`, formOf(config));
   if (config.reversible || model.config.reversible) refuse('blocks with one stream', 'a reversible model');
   if (size.carryState) refuse('windows on their own', 'carryState');
