@@ -15,6 +15,7 @@ const commands = [
     'predict',
     'embed',
     'import',
+    'convert',
     'export',
     'compare',
     'features',
