@@ -32,6 +32,12 @@ const activations: Readonly<Record<Activation, { readonly of: (x: Tensor) => Ten
 /** Every `Activation`. */
 export const activationNames = Object.keys(activations) as [Activation, ...Activation[]];
 
+/** The function of an activation, x to the same shape; undefined for gated ones, which are of two layers. */
+export function activationOf(name: Activation): ((x: Tensor) => Tensor) | undefined {
+  const { of, isGated } = activations[name];
+  return isGated ? undefined : of;
+}
+
 /** The sizes and the activation of the layer. */
 export interface FeedForwardOptions {
   readonly dim: number;

@@ -18,6 +18,7 @@ export { type EmbeddingParams, embed, embeddingDeviation, embeddingLayout } from
 export {
   type Activation,
   activationNames,
+  activationOf,
   type FeedForwardOptions,
   type FeedForwardParams,
   feedForward,
@@ -28,6 +29,6 @@ export { type LinearOptions, type LinearParams, linear, linearLayout } from './l
 export { maskOfLengths } from './mask.js';
 export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
 export { type Llama3Scaling, positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
-export { lastNormLayout, type NormOptions, normChoice, normOf } from './residual.js';
+export { lastNormLayout, type NormOptions, normChoice, normOf, ownNormLayout } from './residual.js';
 export { type Kept, type Stack, type StackOptions, type StackResult, stack } from './stack.js';
 export { shiftTokens, shiftWidth } from './token-shift.js';

@@ -69,6 +69,10 @@ export function normOf(norm: NormOptions): (params: NormParams, x: Tensor) => Te
 
 /** The norm behind the last block: none after post-norm, and LayerNorm for ReZero, whose stream has no scale of its own. */
 export function lastNormLayout(norm: NormOptions, dim: number): NormParams<ParameterSpec> | undefined {
-  if (norm.kind === 'rezero') return normLayout('layer', dim);
-  return norm.placement === 'pre' ? normLayout(norm.kind, dim) : undefined;
+  return norm.kind === 'rezero' || norm.placement === 'pre' ? ownNormLayout(norm, dim) : undefined;
+}
+
+/** A norm that stands by itself, beside those of the layers: LayerNorm for ReZero, whose layers have none. */
+export function ownNormLayout({ kind }: NormOptions, dim: number): NormParams<ParameterSpec> {
+  return normLayout(kind === 'rezero' ? 'layer' : kind, dim);
 }

@@ -30,8 +30,12 @@ const predictSchema = z.strictObject(ofBoth);
 export type TextVectorOptions = z.output<typeof predictSchema>;
 
 const poolingSchema = z.strictObject({
-  pooling: option(z.enum(['mean', 'last', 'first']).default('mean'), 'how the tokens of a text become one vector'),
-  normalize: option(z.literal(true).optional(), 'vectors of length 1, whose products are cosines'),
+  pooling: option(z.enum(['mean', 'last', 'first']).optional(), 'how the tokens of a text become one vector', {
+    fallback: 'as the model says, or mean',
+  }),
+  normalize: option(z.boolean().optional(), 'vectors of length 1, whose products are cosines', {
+    fallback: 'as the model says, or not',
+  }),
 });
 const embedSchema = z.strictObject({ ...poolingSchema.shape, ...ofBoth });
 export type EmbedOptions = z.output<typeof embedSchema>;

@@ -1,8 +1,8 @@
 /** A model from a URL: the folder's config.json and weights, and its context.json, tokenizer and settings where they are. */
 import { messageOf, PerformerError } from '../base/errors.js';
 import { isFromFile, tokenizerConfigFile, tokenizerFile } from '../data/index.js';
-import { contextFile, generationFile, type LoadedModel, openModel } from '../models/index.js';
-import { indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
+import { contextFile, filesBeside, type LoadedModel, openModel } from '../models/index.js';
+import { indexFile, isPretrained, modulesFile, shardsOf } from '../pretrained/index.js';
 
 const weightsFile = 'model.safetensors';
 
@@ -26,7 +26,11 @@ export async function fetchModel(folder: URL): Promise<LoadedModel> {
   const { tokenizer } = Object(config) as { readonly tokenizer?: unknown };
   if (isForeign || isFromFile(tokenizer))
     for (const name of [tokenizerFile, tokenizerConfigFile]) await fetchOther(name);
-  await fetchOther(isForeign ? generationFile : contextFile);
+  if (isForeign) {
+    await fetchOther(modulesFile);
+    const modules = files.get(modulesFile);
+    for (const name of filesBeside(modules && contentOf(modules))) await fetchOther(name);
+  } else await fetchOther(contextFile);
   return openModel(files);
 }
 

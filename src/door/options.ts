@@ -38,6 +38,8 @@ export interface TrunkOptions {
   readonly activation?: Activation | undefined;
   /** LayerNorm before each layer unless given. */
   readonly norm?: NormOption | undefined;
+  /** Whether a norm stands behind the embeddings and their positions; false unless given. */
+  readonly embeddingNorm?: boolean | undefined;
   /** Whether queries, keys and values have biases; false unless given. */
   readonly qkvBias?: boolean | undefined;
   /** Whether the output of attention has a bias; true unless given. */
@@ -75,10 +77,12 @@ export interface TokenModelOptions {
   readonly tiedEmbedding?: boolean | undefined;
   /** Whether the logits have a bias; unless they use the embedding, if not given. */
   readonly logitsBias?: boolean | undefined;
+  /** Whether a layer with the activation and a norm stands before the logits; false unless given. */
+  readonly logitsLayer?: boolean | undefined;
 }
 
 /** Of models that tell something of a whole text. */
-export interface TextModelOptions extends FramedOptions {
+export interface TextModelOptions extends FramedOptions, TextEmbeddingOptions {
   /** How one vector is made of the tokens of a text; mean unless given. */
   readonly pooling?: 'mean' | 'first' | 'attention' | undefined;
 }
@@ -87,6 +91,24 @@ export interface TextModelOptions extends FramedOptions {
 export interface FramedOptions {
   /** Whether whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]; false unless given. */
   readonly framed?: boolean | undefined;
+  /** How texts become vectors in `embed`, unless that is asked otherwise; the mean unless given. */
+  readonly vectors?: VectorOptions | undefined;
+}
+
+/** How whole texts become vectors. */
+export interface VectorOptions {
+  readonly pooling?: 'mean' | 'last' | 'first' | undefined;
+  readonly normalize?: boolean | undefined;
+  /** Tokens at which a text is cut; none unless given. */
+  readonly window?: number | undefined;
+}
+
+/** Of models that read texts in both directions. */
+export interface TextEmbeddingOptions {
+  /** Kinds of tokens with a learned vector each; 0 unless given. A text alone is of the first. */
+  readonly tokenTypes?: number | undefined;
+  /** Whether the embeddings of a text are scaled by how many of its tokens are masked; false unless given. */
+  readonly maskScaling?: boolean | undefined;
 }
 
 /** A model that continues texts. */
@@ -97,7 +119,7 @@ export interface LanguageModelOptions extends ModelOptions, TokenModelOptions, F
 }
 
 /** A model that reads in both directions, and guesses masked tokens. */
-export interface EncoderOptions extends ModelOptions, TokenModelOptions, FramedOptions {
+export interface EncoderOptions extends ModelOptions, TokenModelOptions, FramedOptions, TextEmbeddingOptions {
   readonly model: 'encoder';
 }
 
@@ -138,7 +160,7 @@ export interface MultiLabelClassifierOptions extends ModelOptions, TextModelOpti
 }
 
 /** A model that tells the class of each word of a text. */
-export interface TokenClassifierOptions extends ModelOptions, FramedOptions {
+export interface TokenClassifierOptions extends ModelOptions, FramedOptions, TextEmbeddingOptions {
   readonly model: 'token-classifier';
   readonly targets: ClassifierOptions['targets'];
 }

@@ -9,21 +9,21 @@
 import * as z from 'zod';
 import { addDims, type Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
-import {
-  type EmbeddingParams,
-  embed,
-  embeddingLayout,
-  type LinearParams,
-  linear,
-  linearLayout,
-} from '../blocks/index.js';
+import { type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks, classTokenOf } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { framedField, modelFields, withTrunk } from './options.js';
+import { modelFields, wholeTextFields, withTrunk } from './options.js';
 import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
 import { checkTargets, targetChoice } from './targets.js';
+import {
+  embedText,
+  type TextEmbeddingParams,
+  textEmbeddingFields,
+  textEmbeddingLayout,
+  textTables,
+} from './text-embedding.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -32,7 +32,8 @@ export const classifierSchema = withTrunk(
   z
     .strictObject({
       ...modelFields('classifier'),
-      ...framedField,
+      ...wholeTextFields,
+      ...textEmbeddingFields,
       pooling: option(
         z.enum(['mean', 'first', 'attention']).default('mean'),
         'how one vector is made of the tokens of a text',
@@ -53,8 +54,7 @@ export function classifierConfig(options: ClassifierOptions): ClassifierConfig {
   return parseOptions('classifierConfig', classifierSchema, options);
 }
 
-interface ClassifierParams extends TrunkParams {
-  readonly embedding: EmbeddingParams;
+interface ClassifierParams extends TrunkParams, TextEmbeddingParams {
   /** For attention pooling. */
   readonly pooling?: AttentionPoolingParams | undefined;
   /** [dim, outputs] */
@@ -68,7 +68,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
   text: 'tells the class of a text, its labels, or numbers',
   schema: classifierSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
-    const { dim, vocabularySize, pooling, targets } = config;
+    const { dim, pooling, targets } = config;
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     const before = pooling === 'first' && !config.framed ? 1 : 0;
@@ -80,7 +80,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
       ...{ config, chunk, head, isCausal: false, deferral: undefined },
       maxLength: maxLength === undefined ? undefined : maxLength - before,
       params: {
-        embedding: embeddingLayout(vocabularySize, dim),
+        ...textEmbeddingLayout(config),
         ...trunk.params,
         pooling: pooling === 'attention' ? attentionPoolingLayout(dim) : undefined,
         head: linearLayout(dim, targets.names.length),
@@ -88,7 +88,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       // The head is multiplied once for a text, and not for each token.
-      tables: [...trunkTables, 'embedding.weight', 'pooling.query', 'head.weight'],
+      tables: [...trunkTables, ...textTables, 'pooling.query', 'head.weight'],
       inputs: tokenInputs,
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {
@@ -98,9 +98,10 @@ export const classifier: ModelFamily<ClassifierConfig> = {
         const whole = pad(tokens, 1, before, 0, classToken);
         const [batch, length] = whole.shape as [Dim, Dim];
         checkLength('classifier', { maxLength }, length);
-        const { embedding, pooling: own, head: _, ...params } = weights.params as ClassifierParams;
+        const { pooling: own, head: _, ...params } = weights.params as ClassifierParams;
         const frame = trunk.frame({ batch, length, lengths, dropout });
-        const embedded = scope('embedding', () => embed(embedding, frame.pad(whole)));
+        const types = inputs.types && pad(inputs.types, 1, before, 0);
+        const embedded = embedText(config, params, frame, { tokens: whole, types });
         const buffers = weights.buffers as TrunkBuffers;
         const result = trunk.apply({ params, buffers }, embedded, { frame, recompute });
         const pooled = scope('pooling', () => poolBy(pooling, own, { hidden: result.hidden, lengths }));

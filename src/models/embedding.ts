@@ -9,11 +9,11 @@ import { compileTextVectors, type GivenTokens, type TextBatchOptions } from './t
 /** How texts become vectors. */
 export interface EmbeddingOptions extends TextBatchOptions {
   /**
-   * How the tokens of a text become one vector: their `mean`, unless given; the `last`, which is the one that has seen
+   * How the tokens of a text become one vector: as the model says in `vectors`, or else their `mean`, unless given; the `last`, which is the one that has seen
    * all others in a causal model; or the `first`.
    */
   readonly pooling?: 'mean' | 'last' | 'first' | undefined;
-  /** Whether vectors have the length 1, so that their products are cosines; not unless given. */
+  /** Whether vectors have the length 1, so that their products are cosines; as the model says in `vectors`, or else not, unless given. */
   readonly normalize?: boolean | undefined;
 }
 
@@ -29,8 +29,11 @@ export interface Embedder {
 export async function createEmbedder(
   engine: Engine,
   loaded: LoadedModel,
-  { pooling = 'mean', normalize = false, ...options }: EmbeddingOptions = {},
+  given: EmbeddingOptions = {},
 ): Promise<Embedder> {
+  const { vectors: own } = loaded.model.config;
+  const { pooling = own?.pooling ?? 'mean', normalize = own?.normalize ?? false, window = own?.window } = given;
+  const options = { ...given, window };
   const pool = poolings[pooling];
   if (!Object.hasOwn(poolings, pooling)) {
     const names = Object.keys(poolings).join(', ');

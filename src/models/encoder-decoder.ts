@@ -15,7 +15,7 @@ import { hasCross, isShared } from '../mixers/index.js';
 import { inputOf, type ModelInputs, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily, type PassOptions } from './model.js';
 import { modelFields, withTrunk } from './options.js';
-import { logitsFields, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { logitsFields, type TokenModelParams, tokenHead, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { attentionKinds, maxLengthOf, mixersByLayer } from './trunk-options.js';
 
@@ -74,6 +74,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
     });
     const trunk = buildTrunk(config, { isCausal: true, chunk, feedForwardChunk, hasSource: true });
     const maxLength = maxLengthOf(config);
+    const head = tokenHead(config);
     const { params, tables } = tokenModelLayout(config, trunk.params);
 
     function encode(weights: Weights, inputs: ModelInputs, { dropout, recompute }: PassOptions): SourceContext {
@@ -95,7 +96,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
       return { params: own, buffers: weights.buffers as TrunkBuffers };
     };
     return {
-      ...{ kind: 'encoder-decoder', config, chunk, maxLength, head: tokenLogits, isCausal: true },
+      ...{ kind: 'encoder-decoder', config, chunk, maxLength, head, isCausal: true },
       boundary: vocabularySize - 1, // the last, which no tokenizer gives
       params: { encoder: reader.params, ...params },
       // Other random rows than those of the decoder.
@@ -121,7 +122,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
           embed((weights.params as Params).embedding, frame.pad(tokens)),
         );
         const result = trunk.apply(decoder(weights), embedded, { ...options, frame, source });
-        return { ...result, output: tokenLogits(weights, result.hidden) };
+        return { ...result, output: head(weights, result.hidden) };
       },
     };
   },

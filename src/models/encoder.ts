@@ -5,13 +5,12 @@
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { parseOptions } from '../base/options.js';
-import { embed } from '../blocks/index.js';
-import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { framedField, modelFields, withTrunk } from './options.js';
-import { logitsFields, type TokenModelParams, tokenLogits, tokenModelLayout } from './token-head.js';
+import { modelFields, wholeTextFields, withTrunk } from './options.js';
+import { embedText, textEmbeddingFields, textEmbeddingLayout } from './text-embedding.js';
+import { logitsFields, type TokenModelParams, tokenHead, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
@@ -19,7 +18,8 @@ import { maxLengthOf } from './trunk-options.js';
 export const encoderSchema = withTrunk(
   z.strictObject({
     ...modelFields('encoder'),
-    ...framedField,
+    ...wholeTextFields,
+    ...textEmbeddingFields,
     ...logitsFields(true),
   }),
   { isCausal: false, specialTokens: addedMasks },
@@ -41,10 +41,12 @@ export const encoder: ModelFamily<EncoderConfig> = {
   schema: encoderSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
-    const maxLength = maxLengthOf(config);
+    const [maxLength, head] = [maxLengthOf(config), tokenHead(config)];
+    const layout = tokenModelLayout(config, trunk.params);
     return {
-      ...{ kind: 'encoder', config, chunk, maxLength, head: tokenLogits, isCausal: false, deferral: undefined },
-      ...tokenModelLayout(config, trunk.params),
+      ...{ kind: 'encoder', config, chunk, maxLength, head, isCausal: false, deferral: undefined },
+      params: { ...layout.params, ...textEmbeddingLayout(config) },
+      tables: [...layout.tables, 'types.weight'],
       buffers: trunk.buffers,
       mixers: trunk.mixers,
       inputs: tokenInputs,
@@ -54,12 +56,12 @@ export const encoder: ModelFamily<EncoderConfig> = {
         const { lengths } = inputs;
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('encoder', { maxLength }, length);
-        const { embedding, ...params } = weights.params as TokenModelParams;
+        const params = weights.params as TokenModelParams;
         const frame = trunk.frame({ batch, length, lengths, dropout });
-        const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
+        const embedded = embedText(config, params, frame, { tokens, types: inputs.types });
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { frame, recompute, streams });
-        return { ...result, output: tokenLogits(weights, result.hidden) };
+        return { ...result, output: head(weights, result.hidden) };
       },
     };
   },

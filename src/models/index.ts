@@ -73,7 +73,7 @@ export { type PerformerConfig, type PerformerOptions, performerConfig, performer
 export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelModelSchema } from './pixel-model.js';
 export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';
 export { type PresetName, presetOf, presets } from './presets.js';
-export { generationFile } from './pretrained-folder.js';
+export { filesBeside, generationFile } from './pretrained-folder.js';
 export { modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export {
   type ClassTargets,

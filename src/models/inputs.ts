@@ -12,6 +12,8 @@ export interface ModelInputs<I = Tensor<'int32'>, F = Tensor> {
   readonly tokens?: I | undefined;
   /** How many tokens (or embeddings) of each row are real, [batch] int32; all unless given. */
   readonly lengths?: I | undefined;
+  /** The kinds of the tokens, of models that have `tokenTypes`, [batch, length] int32; all of the first unless given. */
+  readonly types?: I | undefined;
   /** [batch, length, dim] */
   readonly embeddings?: F | undefined;
   /** [batch, height, width, channels], from 0 to 1. */

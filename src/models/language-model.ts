@@ -11,12 +11,12 @@ import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Execution, type Model, type ModelFamily } from './model.js';
-import { framedField, modelFields, withTrunk } from './options.js';
+import { modelFields, wholeTextFields, withTrunk } from './options.js';
 import {
   logitsFields,
   type TokenModelConfig,
   type TokenModelParams,
-  tokenLogits,
+  tokenHead,
   tokenModelLayout,
 } from './token-head.js';
 import { buildTrunk, type TrunkBuffers } from './trunk.js';
@@ -26,7 +26,7 @@ import { maxLengthOf } from './trunk-options.js';
 export const languageModelSchema = withTrunk(
   z.strictObject({
     ...modelFields('causal-language-model'),
-    ...framedField,
+    ...wholeTextFields,
     /** Tokens that end a text, of models that came from elsewhere; that of the tokenizer unless given. */
     endTokens: z.array(z.int().min(0)).optional(),
     ...logitsFields(false),
@@ -60,9 +60,9 @@ export function causalModel(
   { chunk = 64, feedForwardChunk }: Execution = {},
 ): Model {
   const trunk = buildTrunk(config, { isCausal: true, chunk, feedForwardChunk });
-  const maxLength = maxLengthOf(config);
+  const [maxLength, head] = [maxLengthOf(config), tokenHead(config)];
   return {
-    ...{ kind: 'language-model', config, chunk, maxLength, head: tokenLogits, isCausal: true },
+    ...{ kind: 'language-model', config, chunk, maxLength, head, isCausal: true },
     ...tokenModelLayout(config, trunk.params),
     buffers: trunk.buffers,
     mixers: trunk.mixers,
@@ -79,7 +79,7 @@ export function causalModel(
       const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
       const own = { params, buffers: weights.buffers as TrunkBuffers };
       const result = trunk.apply(own, embedded, { ...options, frame });
-      return { ...result, output: tokenLogits(weights, result.hidden) };
+      return { ...result, output: head(weights, result.hidden) };
     },
   };
 }

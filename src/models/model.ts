@@ -16,6 +16,7 @@ import { projectionDigest } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import type { Mixer } from '../mixers/index.js';
 import type { InputSpecs, ModelInputs } from './inputs.js';
+import type { VectorConfig } from './options.js';
 import type { TrunkResult, TrunkRows, TrunkState } from './trunk.js';
 import type { TrunkConfig } from './trunk-options.js';
 
@@ -30,6 +31,8 @@ export interface ModelConfig extends TrunkConfig {
   readonly vocabularySize?: number | undefined;
   /** Whether whole texts stand between the tokens that the tokenizer sets around them. */
   readonly framed?: boolean | undefined;
+  /** How texts become vectors unless asked otherwise. */
+  readonly vectors?: VectorConfig | undefined;
   /** Tokens that end what is written, where they are not that of the tokenizer. */
   readonly endTokens?: readonly number[] | undefined;
 }

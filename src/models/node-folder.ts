@@ -8,7 +8,7 @@ import { huggingFaceTokenizer, isFromFile, openTokenizer, tokenizerFile } from '
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import type { WeightDtype } from '../interop/index.js';
 import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
-import { checkShard, indexFile, isPretrained, shardsOf } from '../pretrained/index.js';
+import { checkShard, indexFile, isPretrained, modulesFile, shardsOf } from '../pretrained/index.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
   arrangeTensors,
@@ -26,7 +26,7 @@ import {
   weightsOf,
 } from './folder.js';
 import type { ModelConfig } from './model.js';
-import { expectOneSource, generationFile, pretrainedSource } from './pretrained-folder.js';
+import { expectOneSource, filesBeside, pretrainedSource } from './pretrained-folder.js';
 import { modelConfig, modelOf } from './registry.js';
 
 const nodeDigest: Digest = (chunks) => {
@@ -81,10 +81,12 @@ async function loadPretrained(
   const [weights, index] = [join(folder, weightsFile), join(folder, indexFile)];
   const isSharded = await isThere(index);
   const files = await readTokenizerFolder(folder);
-  const settings = join(folder, generationFile);
+  const json = async (name: string) =>
+    [name, (await isThere(join(folder, name))) ? await readJson(join(folder, name)) : undefined] as const;
+  const modules = await json(modulesFile);
   const beside = {
     tokenizer: files.size === 0 ? undefined : (await huggingFaceTokenizer(files, `${folder}/`)).name,
-    generation: (await isThere(settings)) ? await readJson(settings) : undefined,
+    content: new Map([modules, ...(await Promise.all(filesBeside(modules[1]).map(json)))]),
   };
   const where = {
     ...{ config: join(folder, configFile), weights: isSharded ? index : weights },

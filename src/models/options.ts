@@ -1,6 +1,7 @@
 /** The options that every model has, around those of its family. */
 import * as z from 'zod';
 import { option } from '../base/options.js';
+import { activationOf } from '../blocks/index.js';
 import { knownTokenizer, type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
 import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk-options.js';
 
@@ -29,16 +30,29 @@ export function modelFields<const N extends string>(name: N) {
   };
 }
 
-/** The option of models that read whole texts. */
-export const framedField = {
+/** How whole texts become vectors where nothing else is asked for, of models that came with it. */
+const vectorChoice = z.strictObject({
+  pooling: z.enum(['mean', 'last', 'first']).default('mean'),
+  normalize: z.boolean().default(false),
+  /** Tokens at which a text is cut; none unless given. */
+  window: count.optional(),
+});
+
+/** How texts become vectors. */
+export type VectorConfig = z.output<typeof vectorChoice>;
+
+/** The options of models that read whole texts. */
+export const wholeTextFields = {
   framed: option(
     z.boolean().default(false),
     'whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]',
   ),
+  vectors: vectorChoice.optional(),
 };
 
 interface GivenTokens {
   readonly framed?: boolean | undefined;
+  readonly logitsLayer?: boolean | undefined;
   readonly tokenizer: string;
   readonly vocabularySize?: number | undefined;
 }
@@ -65,7 +79,11 @@ export function withTrunk<S extends z.ZodType<TrunkConfig>>(
       for (const [path, message] of trunkProblems(config, order)) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
-      const { framed, tokenizer } = given as Partial<GivenTokens>;
+      const { framed, tokenizer, logitsLayer } = given as Partial<GivenTokens>;
+      if (logitsLayer === true && activationOf(config.activation) === undefined) {
+        const message = `expected an activation without gates beside it, got ${config.activation}`;
+        context.addIssue({ code: 'custom', path: ['logitsLayer'], message });
+      }
       if (framed === true && knownTokenizer(tokenizer as string)?.frame === undefined) {
         const message = `expected a tokenizer that sets tokens around texts, got ${tokenizer}`;
         context.addIssue({ code: 'custom', path: ['framed'], message });

@@ -11,8 +11,11 @@ import { decodeSafetensors, expectFinite } from '../interop/index.js';
 import {
   checkShard,
   indexFile,
+  modulesFile,
   planTensors,
   pretrainedModel,
+  sentenceFiles,
+  sentenceVectors,
   shardsOf,
   type TensorLayout,
   translateTensors,
@@ -20,6 +23,7 @@ import {
 import { arrangeTensors, configFile, jsonOf, type LoadedModel, type ReadOptions, weightsFile } from './folder.js';
 import type { ModelConfig } from './model.js';
 import { modelConfig, modelFamily, modelOf } from './registry.js';
+import { maxLengthOf, type TrunkConfig } from './trunk-options.js';
 
 /** The settings of generation beside a model. */
 export const generationFile = 'generation_config.json';
@@ -28,8 +32,13 @@ export const generationFile = 'generation_config.json';
 export interface Beside {
   /** The name of its tokenizer, which must be known; `none` unless given. */
   readonly tokenizer?: string | undefined;
-  /** The content of generation_config.json. */
-  readonly generation?: unknown;
+  /** The content of the other files, by name. */
+  readonly content: ReadonlyMap<string, unknown>;
+}
+
+/** The other files that are read where they are there, of a folder whose modules.json has this content. */
+export function filesBeside(modules: unknown): readonly string[] {
+  return [generationFile, ...(modules === undefined ? [] : sentenceFiles(modules))];
 }
 
 /** A model of another system by its config.json: ours, and how its tensors become parameters. */
@@ -76,16 +85,19 @@ function withBeside(
   where: Places,
   content: Readonly<Record<string, unknown>>,
   options: object,
-  { tokenizer: name = noTokenizer.name, generation }: Beside,
+  { tokenizer: name = noTokenizer.name, content: others }: Beside,
 ): ModelConfig {
   const tokenizer = tokenizerNamed(name);
   const { model, vocabularySize = 0 } = options as Partial<ModelConfig> & { readonly model: string };
   const names = optionNames(modelFamily(model).schema);
-  const ends = [generation, content].map((each) => endTokensOf(each, vocabularySize)).find((own) => own.length > 0);
+  const ends = [others.get(generationFile), content]
+    .map((each) => endTokensOf(each, vocabularySize))
+    .find((own) => own.length > 0);
   const own = {
     tokenizer: name,
     framed: tokenizer.frame === undefined ? undefined : true,
     endTokens: ends,
+    vectors: sentenceVectors((file) => others.get(file), maxLengthOf(options as TrunkConfig)),
   };
   const fitting = Object.entries(own).filter(([key, value]) => names.includes(key) && value !== undefined);
   const config = modelConfig({ ...options, ...Object.fromEntries(fitting) }, where.config);
@@ -120,7 +132,9 @@ export function decodePretrained(
     ...{ config: configFile, tokenizer: tokenizerFile },
     weights: index === undefined ? weightsFile : indexFile,
   };
-  const beside = { tokenizer: tokenizerNameOf(files), generation: json(generationFile) };
+  const modules = json(modulesFile);
+  const others = filesBeside(modules).map((name) => [name, json(name)] as const);
+  const beside = { tokenizer: tokenizerNameOf(files), content: new Map([[modulesFile, modules], ...others]) };
   const source = pretrainedSource(where, content, beside, options);
   const tensorsOf = (name: string) => {
     const bytes = files.get(name);

@@ -7,27 +7,32 @@
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { parseOptions } from '../base/options.js';
-import {
-  type EmbeddingParams,
-  embed,
-  embeddingLayout,
-  type LinearParams,
-  linear,
-  linearLayout,
-} from '../blocks/index.js';
+import { type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import { scope, type Tensor } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
-import { framedField, modelFields, withTrunk } from './options.js';
+import { modelFields, wholeTextFields, withTrunk } from './options.js';
 import { checkTargets, classChoice } from './targets.js';
+import {
+  embedText,
+  type TextEmbeddingParams,
+  textEmbeddingFields,
+  textEmbeddingLayout,
+  textTables,
+} from './text-embedding.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 import { maxLengthOf } from './trunk-options.js';
 
 /** The options of token classifiers, with their bounds, defaults and help. */
 export const tokenClassifierSchema = withTrunk(
   z
-    .strictObject({ ...modelFields('token-classifier'), ...framedField, targets: classChoice })
+    .strictObject({
+      ...modelFields('token-classifier'),
+      ...wholeTextFields,
+      ...textEmbeddingFields,
+      targets: classChoice,
+    })
     .superRefine(checkTargets),
   { isCausal: false, specialTokens: addedMasks },
 );
@@ -42,8 +47,7 @@ export function tokenClassifierConfig(options: TokenClassifierOptions): TokenCla
   return parseOptions('tokenClassifierConfig', tokenClassifierSchema, options);
 }
 
-interface TokenClassifierParams extends TrunkParams {
-  readonly embedding: EmbeddingParams;
+interface TokenClassifierParams extends TrunkParams, TextEmbeddingParams {
   /** [dim, classes] */
   readonly head: LinearParams;
 }
@@ -53,7 +57,7 @@ export const tokenClassifier: ModelFamily<TokenClassifierConfig> = {
   text: 'tells the class of each word of a text',
   schema: tokenClassifierSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
-    const { dim, vocabularySize, targets } = config;
+    const { dim, targets } = config;
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
@@ -61,13 +65,13 @@ export const tokenClassifier: ModelFamily<TokenClassifierConfig> = {
     return {
       ...{ kind: 'token-classifier', config, chunk, maxLength, head, isCausal: false, deferral: undefined },
       params: {
-        embedding: embeddingLayout(vocabularySize, dim),
+        ...textEmbeddingLayout(config),
         ...trunk.params,
         head: linearLayout(dim, targets.names.length),
       },
       buffers: trunk.buffers,
       mixers: trunk.mixers,
-      tables: [...trunkTables, 'embedding.weight'],
+      tables: [...trunkTables, ...textTables],
       inputs: tokenInputs,
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {
@@ -75,9 +79,9 @@ export const tokenClassifier: ModelFamily<TokenClassifierConfig> = {
         const { lengths } = inputs;
         const [batch, length] = tokens.shape as [Dim, Dim];
         checkLength('token-classifier', { maxLength }, length);
-        const { embedding, head: _, ...params } = weights.params as TokenClassifierParams;
+        const { head: _, ...params } = weights.params as TokenClassifierParams;
         const frame = trunk.frame({ batch, length, lengths, dropout });
-        const embedded = scope('embedding', () => embed(embedding, frame.pad(tokens)));
+        const embedded = embedText(config, params, frame, { tokens, types: inputs.types });
         const own = { params, buffers: weights.buffers as TrunkBuffers };
         const result = trunk.apply(own, embedded, { frame, recompute });
         return { ...result, output: head(weights, result.hidden) }; // [batch, length, classes]

@@ -2,13 +2,25 @@
 import * as z from 'zod';
 import { filled, type ParameterSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
-import { type EmbeddingParams, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
+import {
+  activationOf,
+  type EmbeddingParams,
+  embeddingLayout,
+  type LinearParams,
+  linear,
+  linearLayout,
+  type NormParams,
+  normOf,
+  ownNormLayout,
+} from '../blocks/index.js';
 import { add, matmul, scope, type Tensor } from '../graph/index.js';
-import type { TokenConfig } from './model.js';
+import type { Model, TokenConfig } from './model.js';
 import { type TrunkParams, trunkTables } from './trunk.js';
 
 export interface TokenModelParams<T = Tensor> extends TrunkParams<T> {
   readonly embedding: EmbeddingParams<T>;
+  /** Of a layer before the logits, [dim, dim]. */
+  readonly prediction?: { readonly dense: LinearParams<T>; readonly norm: NormParams<T> } | undefined;
   /** weight [dim, vocabulary], absent where it is tied to the embedding; bias [vocabulary]. */
   readonly logits?: Partial<LinearParams<T>> | undefined;
 }
@@ -18,17 +30,22 @@ export function logitsFields(isTied: boolean) {
   return {
     tiedEmbedding: option(z.boolean().default(isTied), 'the logits use the embedding'),
     logitsBias: option(z.boolean().optional(), 'the logits have a bias', { fallback: 'unless they use the embedding' }),
+    logitsLayer: option(
+      z.boolean().default(false),
+      'a layer with the activation and a norm stands before the logits, as in BERT',
+    ),
   };
 }
 
 export type TokenModelConfig = TokenConfig & {
   readonly tiedEmbedding: boolean;
   readonly logitsBias?: boolean | undefined;
+  readonly logitsLayer?: boolean | undefined;
 };
 
 /** The parameters around those of the trunk, and the tables among them. */
 export function tokenModelLayout(
-  { dim, vocabularySize, tiedEmbedding, logitsBias = !tiedEmbedding }: TokenModelConfig,
+  { dim, norm, vocabularySize, tiedEmbedding, logitsBias = !tiedEmbedding, logitsLayer }: TokenModelConfig,
   trunk: TrunkParams<ParameterSpec>,
 ): { readonly params: TokenModelParams<ParameterSpec>; readonly tables: readonly string[] } {
   const logitsLayout = () => {
@@ -39,19 +56,31 @@ export function tokenModelLayout(
     params: {
       embedding: embeddingLayout(vocabularySize, dim),
       ...trunk,
+      prediction: logitsLayer ? { dense: linearLayout(dim, dim), norm: ownNormLayout(norm, dim) } : undefined,
       logits: logitsLayout(),
     },
     tables: [...trunkTables, ...(tiedEmbedding ? [] : ['embedding.weight'])],
   };
 }
 
-/** hidden [batch, length, dim] → logits [batch, length, vocabulary]. */
-export function tokenLogits({ params }: { readonly params: object }, hidden: Tensor): Tensor {
-  const { embedding, logits } = params as TokenModelParams;
+/** hidden [batch, length, dim] → logits [batch, length, vocabulary], of a model of this config. */
+export function tokenHead({ norm, activation }: TokenModelConfig): Model['head'] {
+  return ({ params }, hidden) => {
+    const { prediction } = params as TokenModelParams;
+    if (prediction === undefined) return tokenLogits(params as TokenModelParams, hidden);
+    const x = scope('prediction', () => {
+      const active = activationOf(activation)!(linear(prediction.dense, hidden)); // the schema refuses gates
+      return normOf(norm)(prediction.norm, active);
+    });
+    return tokenLogits(params as TokenModelParams, x);
+  };
+}
+
+function tokenLogits({ embedding, logits }: TokenModelParams, x: Tensor): Tensor {
   return scope('logits', () => {
     const { weight, bias } = logits ?? {};
-    if (weight !== undefined) return linear({ weight, bias }, hidden);
-    const product = matmul(hidden, embedding.weight, { transposeRight: true });
+    if (weight !== undefined) return linear({ weight, bias }, x);
+    const product = matmul(x, embedding.weight, { transposeRight: true });
     return bias === undefined ? product : add(product, bias);
   });
 }

@@ -43,6 +43,10 @@ export const trunkFields = {
     'of the feed-forward layers (gelu-tanh as GPT-2 has it); gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
   ),
   norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
+  embeddingNorm: option(
+    z.boolean().default(false),
+    'a norm behind the embeddings and their positions, before the layers',
+  ),
   attention: option(choices(mixerChoice()), 'how tokens see each other; a list is repeated over the layers'),
   qkvBias: option(z.boolean().default(false), 'queries, keys and values have biases'),
   outputBias: option(z.boolean().default(true), 'the output of attention has a bias'),

@@ -14,6 +14,7 @@ import {
   lastNormLayout,
   type NormParams,
   normOf,
+  ownNormLayout,
   type Slot,
   type SourceContext,
   type Stack,
@@ -32,6 +33,8 @@ export interface TrunkParams<T = Tensor> {
   readonly positions?: PositionParams<T> | undefined;
   /** [memoryTokens, dim] */
   readonly memory?: EmbeddingParams<T> | undefined;
+  /** Behind the embeddings, where they have one. */
+  readonly embeddingNorm?: NormParams<T> | undefined;
   readonly blocks: readonly object[];
   /** Absent after post-norm. */
   readonly norm?: NormParams<T> | undefined;
@@ -154,6 +157,7 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
     params: {
       positions: positionLayout(config.positions, dim),
       memory: memoryLayout(config.memoryTokens, dim),
+      embeddingNorm: config.embeddingNorm ? ownNormLayout(norm, dim) : undefined,
       blocks: own.params as readonly object[],
       norm: lastNormLayout(norm, dim),
     },
@@ -219,10 +223,12 @@ function applyTrunk(
       mask: frame.tokens.mask,
     }),
   );
-  const dropped = dropout(placed, rates?.embedding ?? 0, `${prefix}embedding`, key);
+  const normed = (own: NormParams | undefined, x: Tensor) => (own === undefined ? x : normOf(config.norm)(own, x));
+  const begun = scope('embeddingNorm', () => normed(params.embeddingNorm, placed));
+  const dropped = dropout(begun, rates?.embedding ?? 0, `${prefix}embedding`, key);
   const x = before === 0 ? dropped : afterMemory(params.memory!, dropped);
   const weights = { params: params.blocks, buffers: buffers.blocks };
-  const begun = (blocks: readonly object[]) => {
+  const withMemory = (blocks: readonly object[]) => {
     // A row of which tokens stand beside the state has begun.
     if (params.memory === undefined || rows !== undefined) return blocks;
     const [batch, count] = [start.dim(0), config.memoryTokens];
@@ -234,14 +240,13 @@ function applyTrunk(
       context: (lengths) => ({ ...frameFor(lengths).context, source }),
     });
   };
-  const memory = state && { state: begun(state.blocks), rows: rows?.blocks };
+  const memory = state && { state: withMemory(state.blocks), rows: rows?.blocks };
   const kept = recompute ? 'inputs' : config.reversible ? 'last' : 'all';
   const result = own.apply(weights, x, context, memory, kept);
-  const normed = (x: Tensor) =>
-    params.norm === undefined ? x : scope('norm', () => normOf(config.norm)(params.norm!, x));
+  const last = (x: Tensor) => scope('norm', () => normed(params.norm, x));
   return {
-    hidden: normed(slice(result.output, 1, before, addDims(before, length))),
-    lastHidden: normed(context.takeLast(result.output)),
+    hidden: last(slice(result.output, 1, before, addDims(before, length))),
+    lastHidden: last(context.takeLast(result.output)),
     mask: context.mask,
     state: { position: add(start, counts), blocks: result.state },
     rows: result.row && { blocks: result.row },

@@ -47,6 +47,8 @@ export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   fieldsOf?(config: OwnConfig): Readonly<Record<string, unknown>>;
   /** What becomes of the tensors. */
   rules(config: z.output<S>, architecture: string): readonly TensorRule[];
+  /** A name as it is today, where files of other years have others. */
+  rename?(name: string): string;
   /** What may stand before all names, or be missing. */
   readonly prefix?: string | undefined;
   /** Tensors that follow from the config, such as masks, which are passed over. */
@@ -54,7 +56,7 @@ export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   /** Tensors of parts that our model does not have, and whose absence a note tells. */
   readonly unused?: readonly string[] | undefined;
   /** Tensors that must equal another where they are there. */
-  copies?(config: z.output<S>): readonly (readonly [name: string, of: string])[];
+  copies?(config: z.output<S>, architecture: string): readonly (readonly [name: string, of: string])[];
 }
 
 /** A family with the type of its fields. */
@@ -93,6 +95,14 @@ export function activationOf(name: z.output<typeof activation>) {
 /** The name of one of our activations; of another the same, which the family does not know. */
 export function activationNamed(own: string): string {
   return Object.entries(activations).find(([, name]) => name === own)?.[0] ?? own;
+}
+
+/** What encoders have in common: biases everywhere, and BERT's head where there is one. Without it their logits mean nothing. */
+export function encoderOptions(hasHead: boolean) {
+  return {
+    ...{ model: 'encoder', qkvBias: true, tiedEmbedding: true, logitsBias: hasHead, logitsLayer: hasHead },
+    embeddingNorm: true,
+  };
 }
 
 /** Fields that change nothing of what a trained model computes: of training, of generation, and of Python. */

@@ -3,12 +3,18 @@ import type * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
 import { parseOptions } from '../base/options.js';
+import { bert, roberta } from './bert.js';
+import { distilbert } from './distilbert.js';
+import { esm2 } from './esm2.js';
 import { type OwnConfig, type PretrainedFamily, passedOver } from './family.js';
 import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama, mistral, qwen2 } from './llama.js';
 
-const families: readonly PretrainedFamily[] = [gpt2, llama, mistral, qwen2, gptNeox];
+const families: readonly PretrainedFamily[] = [
+  ...[gpt2, llama, mistral, qwen2, gptNeox],
+  ...[bert, roberta, distilbert, esm2],
+];
 
 /** The families that are read, by `model_type`. */
 export function pretrainedNames(): readonly string[] {
@@ -42,7 +48,9 @@ export function pretrainedModel(where: string, content: Readonly<Record<string, 
   if (typeof architecture !== 'string' || !family.architectures.includes(architecture)) {
     refuse(where, `architectures of ${family.architectures.join(', ')}`, architecture);
   }
-  const told = Object.entries(content).filter(([key, value]) => !passedOver.includes(key) && value !== null);
+  const told = Object.entries(content).filter(
+    ([key, value]) => value !== null && (key in family.fields.shape || !passedOver.includes(key)),
+  );
   const config = parseOptions(where, family.fields, Object.fromEntries(told));
   const options = { attention: 'softmax', tokenShift: false, ...family.options(config, architecture) };
   return { family, config, architecture, options };

@@ -54,6 +54,18 @@ export function same(from: string, to: string, leading = 0): TensorRule {
   };
 }
 
+/** A table without its first rows, which nothing reads. */
+export function tailRows(from: string, to: string, reserved: number): TensorRule {
+  return {
+    ...{ from, to: [to] },
+    shapeOf: ([shape]) => [shape![0]! + reserved, shape![1]!],
+    strandsOf: ([shape]) => {
+      const [rows, width] = shape as [number, number];
+      return [{ target: 0, from: reserved * width, fromStep: 1, to: 0, toStep: 1, count: rows * width }];
+    },
+  };
+}
+
 /** Weight and bias of a norm. */
 export function norm(from: string, to: string, { bias = true } = {}): readonly TensorRule[] {
   return [same(`${from}.weight`, `${to}.weight`), ...(bias ? [same(`${from}.bias`, `${to}.bias`)] : [])];

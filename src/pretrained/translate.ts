@@ -30,7 +30,7 @@ export function planTensors(
   layout: ReadonlyMap<string, TensorLayout>,
   { shapes, depth }: { readonly shapes: ReadonlyMap<string, readonly number[]>; readonly depth: number },
 ): Plan {
-  const names = shortNames(where, family.prefix, layout);
+  const names = shortNames(where, family, layout);
   const taken = new Map<string, { readonly rule: TensorRule; readonly to: readonly string[] }>();
   for (const rule of family.rules(config, architecture)) {
     for (const layer of layersOf(rule, depth)) {
@@ -52,7 +52,7 @@ export function planTensors(
     }
   }
   const copies: (readonly [string, string])[] = [];
-  for (const [copy, of] of family.copies?.(config) ?? []) {
+  for (const [copy, of] of family.copies?.(config, architecture) ?? []) {
     const name = names.get(copy);
     if (name !== undefined) copies.push([name, [...taken].find(([, { rule }]) => rule.from === of)![0]]);
     names.delete(copy);
@@ -124,12 +124,12 @@ function layersOf(rule: TensorRule, depth: number): readonly number[] {
 /** The names without the prefix of the family. */
 function shortNames(
   where: string,
-  prefix: string | undefined,
+  { prefix, rename = (name) => name }: PretrainedModel['family'],
   layout: ReadonlyMap<string, TensorLayout>,
 ): Map<string, string> {
   const names = new Map<string, string>();
   for (const name of layout.keys()) {
-    const short = prefix !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    const short = rename(prefix !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name);
     const other = names.get(short);
     if (other !== undefined) refuse(where, `one tensor ${escaped(short)}`, `${escaped(other)} and ${escaped(name)}`);
     names.set(short, name);

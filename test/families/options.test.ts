@@ -45,6 +45,16 @@ const cases = [
       logitsBias: false,
     },
   ],
+  [text, { embeddingNorm: true, logitsLayer: true, norm: 'rezero', positions: axial }],
+  [
+    encoder,
+    { embeddingNorm: true, tokenTypes: 2, logitsLayer: true, norm: { placement: 'post' }, attention: 'softmax' },
+  ],
+  [encoder, { maskScaling: true, logitsLayer: true, norm: 'scale', activation: 'silu' }],
+  [classifier, { tokenTypes: 3, embeddingNorm: true, maskScaling: true, pooling: 'first', reversible: true }],
+  ['token-classifier', { tokenTypes: 2, maskScaling: true, embeddingNorm: true, memoryTokens: 2 }],
+  [pairs, { embeddingNorm: true, logitsLayer: true, norm: 'rms' }],
+  ['performer', { embeddingNorm: true, isCausal: true, attention: favor }],
   [encoder, { logitsBias: true, feedForwardWidth: 7, activation: 'swiglu', norm: { kind: 'rms', epsilon: 1e-3 } }],
   [
     text,

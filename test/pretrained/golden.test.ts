@@ -17,12 +17,13 @@ interface Case {
   readonly inputs: {
     readonly input_ids: readonly (readonly number[])[];
     readonly attention_mask: readonly (readonly number[])[];
+    readonly token_type_ids?: readonly (readonly number[])[];
     readonly position_ids?: unknown;
   };
-  readonly outputs: { readonly logits: readonly (readonly (readonly number[])[])[] };
+  readonly outputs: Readonly<Record<string, readonly (readonly (readonly number[])[])[]>>;
 }
 
-/** The largest difference of logits over all real tokens of all cases whose padding stands on the right. */
+/** The largest difference of logits, or hidden layers where the original has no head, over all real tokens of all cases whose padding stands on the right. */
 async function largestDifference(folder: string): Promise<number> {
   const { model, params, buffers } = await loadModel(folder);
   const { more = [], ...main } = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Case & {
@@ -35,20 +36,25 @@ async function largestDifference(folder: string): Promise<number> {
     const given = {
       tokens: int32([rows.length, rows[0]!.length], rows.flat()),
       lengths: int32([rows.length], lengths),
-    };
-    const run = await engine.compile(
-      (learned: object, fixed: object, own: ModelInputs) => ({
-        logits: model.apply({ params: learned, buffers: fixed }, own).output,
+      ...(inputs.token_type_ids && {
+        types: int32([rows.length, rows[0]!.length], inputs.token_type_ids.flat()),
       }),
+    };
+    const expected = outputs.logits ?? outputs.last_hidden_state!;
+    const run = await engine.compile(
+      (learned: object, fixed: object, own: ModelInputs) => {
+        const { output, hidden } = model.apply({ params: learned, buffers: fixed }, own);
+        return { found: outputs.logits === undefined ? hidden : output };
+      },
       [specsOf(params), specsOf(buffers), specsOf(given)] as never,
     );
-    const { logits } = (await run.run([params, buffers, given] as never)) as { logits: { data: Float32Array } };
+    const { found } = (await run.run([params, buffers, given] as never)) as { found: { data: Float32Array } };
     await run.dispose();
-    outputs.logits.forEach((row, at) => {
-      row.slice(0, lengths[at]).forEach((expected, place) => {
-        const start = (at * row.length + place) * expected.length;
-        expected.forEach((value, index) => {
-          const difference = Math.abs(value - logits.data[start + index]!);
+    expected.forEach((row, at) => {
+      row.slice(0, lengths[at]).forEach((values, place) => {
+        const start = (at * row.length + place) * values.length;
+        values.forEach((value, index) => {
+          const difference = Math.abs(value - found.data[start + index]!);
           largest = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(largest, difference);
         });
       });
@@ -68,6 +74,7 @@ describe('the logits of the original implementation are those of', () => {
     'gpt-neox',
     'gpt-neox-sequential',
     'pythia-f16',
+    ...['bert-mlm', 'bert-legacy', 'bert-model', 'minilm', 'roberta', 'distilbert', 'esm2'],
   ])('%s', async (name) => {
     expect(await largestDifference(join(golden, name))).toBeLessThan(1e-5);
   });

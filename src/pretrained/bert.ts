@@ -1,0 +1,126 @@
+/**
+ * BERT (Devlin et al. 2019), and RoBERTa (Liu et al. 2019), which is the same but for names: its positions begin behind those of
+ * padding, and its head has always gelu.
+ */
+import * as z from 'zod';
+import { activation, activationOf, encoderOptions, epsilon, only, pretrainedFamily, size } from './family.js';
+import { linear, norm, same, type TensorRule, tailRows } from './tensors.js';
+
+const fields = {
+  ...{ vocab_size: size, hidden_size: size, num_hidden_layers: size, num_attention_heads: size },
+  ...{ intermediate_size: size, max_position_embeddings: size },
+  hidden_act: activation.default('gelu'),
+  layer_norm_eps: epsilon.default(1e-12),
+  type_vocab_size: size.default(2),
+  position_embedding_type: only('absolute'),
+  ...{ is_decoder: only(false), add_cross_attention: only(false), tie_word_embeddings: only(true) },
+  /** How products are cut, which changes rounding alone. */
+  chunk_size_feed_forward: z.unknown().optional(),
+  pad_token_id: z.int().min(0).default(0),
+};
+
+type Config = z.output<z.ZodObject<typeof fields>>;
+
+const hasHead = (architecture: string) => !architecture.endsWith('Model');
+
+function optionsOf(config: Config, architecture: string, maxLength: number) {
+  return {
+    ...encoderOptions(hasHead(architecture)),
+    vocabularySize: config.vocab_size,
+    ...{ dim: config.hidden_size, depth: config.num_hidden_layers, heads: config.num_attention_heads },
+    headDim: config.hidden_size / config.num_attention_heads,
+    ...{ feedForwardWidth: config.intermediate_size, activation: activationOf(config.hidden_act) },
+    norm: { kind: 'layer', placement: 'post', epsilon: config.layer_norm_eps },
+    positions: { kind: 'learned', maxLength },
+    tokenTypes: config.type_vocab_size,
+  };
+}
+
+/** The layers, whose names BERT and its likes share; those of ESM-2 but for the norms. */
+export function bertLayers(): readonly TensorRule[] {
+  const [from, to] = ['encoder.layer.*', 'blocks.*'];
+  return [
+    ...['query', 'key', 'value'].flatMap((part) => linear(`${from}.attention.self.${part}`, `${to}.attention.${part}`)),
+    ...linear(`${from}.attention.output.dense`, `${to}.attention.output`),
+    ...linear(`${from}.intermediate.dense`, `${to}.feedForward.expand`),
+    ...linear(`${from}.output.dense`, `${to}.feedForward.contract`),
+  ];
+}
+
+function rules(reserved: number): readonly TensorRule[] {
+  return [
+    same('embeddings.word_embeddings.weight', 'embedding.weight'),
+    tailRows('embeddings.position_embeddings.weight', 'positions.weight', reserved),
+    same('embeddings.token_type_embeddings.weight', 'types.weight'),
+    ...norm('embeddings.LayerNorm', 'embeddingNorm'),
+    ...bertLayers(),
+    ...norm('encoder.layer.*.attention.output.LayerNorm', 'blocks.*.attentionNorm'),
+    ...norm('encoder.layer.*.output.LayerNorm', 'blocks.*.feedForwardNorm'),
+  ];
+}
+
+const derived = ['embeddings.position_ids', 'embeddings.token_type_ids'];
+const pooler = ['pooler.dense.weight', 'pooler.dense.bias'];
+
+export const bert = pretrainedFamily({
+  modelType: 'bert',
+  architectures: ['BertModel', 'BertForMaskedLM', 'BertForPreTraining'],
+  fields: z.strictObject(fields),
+  options: (config, architecture) => optionsOf(config, architecture, config.max_position_embeddings),
+  prefix: 'bert.',
+  /** As files of the first years have them. */
+  rename: (name) => name.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias'),
+  derived,
+  unused: [...pooler, 'cls.seq_relationship.weight', 'cls.seq_relationship.bias'],
+  copies: (_, architecture) =>
+    hasHead(architecture)
+      ? [
+          ['cls.predictions.decoder.weight', 'embeddings.word_embeddings.weight'],
+          ['cls.predictions.decoder.bias', 'cls.predictions.bias'],
+        ]
+      : [],
+  rules: (_, architecture) => [
+    ...rules(0),
+    ...(hasHead(architecture)
+      ? [
+          ...linear('cls.predictions.transform.dense', 'prediction.dense'),
+          ...norm('cls.predictions.transform.LayerNorm', 'prediction.norm'),
+          same('cls.predictions.bias', 'logits.bias'),
+        ]
+      : []),
+  ],
+});
+
+/** Positions before the first one: those up to the number of padding. */
+const reservedOf = ({ pad_token_id: padding }: Config) => padding + 1;
+
+export const roberta = pretrainedFamily({
+  modelType: 'roberta',
+  architectures: ['RobertaForMaskedLM', 'RobertaModel'],
+  fields: z.strictObject({
+    ...fields,
+    hidden_act: only('gelu'),
+    layer_norm_eps: epsilon.default(1e-5),
+    type_vocab_size: size.default(1),
+    pad_token_id: z.int().min(0).default(1),
+  }),
+  options: (config, architecture) =>
+    optionsOf(config, architecture, config.max_position_embeddings - reservedOf(config)),
+  prefix: 'roberta.',
+  derived,
+  unused: pooler,
+  copies: (_, architecture) => (hasHead(architecture) ? lmHeadCopies : []),
+  rules: (config, architecture) => [...rules(reservedOf(config)), ...(hasHead(architecture) ? lmHead : [])],
+});
+
+/** The head of RoBERTa and of ESM-2. */
+export const lmHead = [
+  ...linear('lm_head.dense', 'prediction.dense'),
+  ...norm('lm_head.layer_norm', 'prediction.norm'),
+  same('lm_head.bias', 'logits.bias'),
+];
+
+export const lmHeadCopies = [
+  ['lm_head.decoder.weight', 'embeddings.word_embeddings.weight'],
+  ['lm_head.decoder.bias', 'lm_head.bias'],
+] as const;
