@@ -43,6 +43,12 @@ describe('a config', () => {
     ['with another scaling', 'llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling/],
     ['with scaled layers', 'gpt2', { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
     ['with a window', 'qwen2', { use_sliding_window: true }, /use_sliding_window/],
+    ['with relative positions', 'bert-mlm', { position_embedding_type: 'relative_key' }, /position_embedding_type/],
+    ['of a decoder', 'bert-mlm', { is_decoder: true }, /is_decoder/],
+    ['with another activation than its head', 'roberta', { hidden_act: 'relu' }, /hidden_act/],
+    ['of positions that are not rotary', 'esm2', { position_embedding_type: 'absolute' }, /position_embedding_type/],
+    ['with a mask elsewhere', 'esm2', { mask_token_id: 3 }, /mask_token_id/],
+    ['with an untied head', 'distilbert', { tie_word_embeddings: false }, /tie_word_embeddings/],
     ['with two bases', 'gpt-neox', { rope_theta: 5 }, /rope_theta 5/],
   ])('%s is refused', (_, name, change, message) => {
     expect(() => decode(name, change)).toThrow(expect.objectContaining({ code: 'CONFIG' }));
