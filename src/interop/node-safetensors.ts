@@ -19,6 +19,9 @@ export interface SafetensorsFile extends Safetensors {
   readonly digest: string;
 }
 
+/** Names, dtypes and shapes of the tensors of a file. */
+export type SafetensorsLayout = ReadonlyMap<string, Pick<AnyHostTensor, 'dtype' | 'shape'>>;
+
 /**
  * The tensors of a safetensors file, each read from disk into an array of its own; F16 and BF16 become float32. `check`
  * gets names, dtypes and shapes, and the metadata, before any tensor is read, and throws where they are not what is
@@ -27,11 +30,36 @@ export interface SafetensorsFile extends Safetensors {
  */
 export async function readSafetensors(
   path: string,
-  check?: (
-    layout: ReadonlyMap<string, Pick<AnyHostTensor, 'dtype' | 'shape'>>,
-    metadata: Readonly<Record<string, string>>,
-  ) => void,
+  check?: (layout: SafetensorsLayout, metadata: Readonly<Record<string, string>>) => void,
 ): Promise<SafetensorsFile> {
+  return withHeader(path, async ({ file, where, entries, layout, metadata, header }) => {
+    check?.(layout, metadata);
+    const hash = createHash('sha256');
+    for (const bytes of header) hash.update(bytes);
+    const tensors = new Map<string, AnyHostTensor>();
+    for (const entry of entries) {
+      const bytes = await readBytes(where, file, entry.start, entry.byteLength);
+      hash.update(bytes);
+      tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
+    }
+    return { tensors, metadata, digest: hash.digest('hex') };
+  });
+}
+
+/** The layout of a safetensors file, whose tensors are not read. Throws CHECKPOINT when it is missing, unreadable or not sound. */
+export function readSafetensorsLayout(path: string): Promise<SafetensorsLayout> {
+  return withHeader(path, async ({ layout }) => layout);
+}
+
+interface OpenHeader extends ReturnType<typeof parseSafetensorsHeader> {
+  readonly file: FileHandle;
+  readonly where: string;
+  readonly layout: SafetensorsLayout;
+  /** The bytes before the tensors. */
+  readonly header: readonly Uint8Array[];
+}
+
+async function withHeader<T>(path: string, work: (opened: OpenHeader) => Promise<T>): Promise<T> {
   const where = `read ${path}`;
   const { file, size } = await openRegularFile('CHECKPOINT', where, path);
   try {
@@ -42,15 +70,10 @@ export async function readSafetensors(
     const layout = entries.map(
       ({ name, stored, shape }) => [name, { dtype: storedDtypes[stored].dtype, shape }] as const,
     );
-    check?.(new Map(layout), metadata);
-    const hash = createHash('sha256').update(prefix).update(headerBytes);
-    const tensors = new Map<string, AnyHostTensor>();
-    for (const entry of entries) {
-      const bytes = await readBytes(where, file, entry.start, entry.byteLength);
-      hash.update(bytes);
-      tensors.set(entry.name, tensorFromBuffer(entry, bytes.buffer));
-    }
-    return { tensors, metadata, digest: hash.digest('hex') };
+    return await work({
+      ...{ file, where, entries, metadata },
+      ...{ layout: new Map(layout), header: [prefix, headerBytes] },
+    });
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw readError('CHECKPOINT', where, cause);
     throw new PerformerError(

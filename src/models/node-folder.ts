@@ -7,8 +7,14 @@ import { PerformerError } from '../base/errors.js';
 import { huggingFaceTokenizer, isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import type { WeightDtype } from '../interop/index.js';
-import { readJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../interop/node.js';
-import { checkShard, indexFile, isPretrained, modulesFile, shardsOf } from '../pretrained/index.js';
+import {
+  readJson,
+  readSafetensors,
+  readSafetensorsLayout,
+  writeFileAtomic,
+  writeSafetensors,
+} from '../interop/node.js';
+import { checkShard, indexFile, isPretrained, modulesFile, shardsOf, type TensorLayout } from '../pretrained/index.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
   arrangeTensors,
@@ -98,10 +104,20 @@ async function loadPretrained(
     return { model: source.load(tensors), digest };
   }
   expectOneSource(folder, await isThere(weights));
+  // What all files hold is compared with the index and the model before any tensor is read.
+  const shards = [...shardsOf(index, await readJson(index))].map(
+    ([name, names]) => [join(folder, name), names] as const,
+  );
+  const layouts: [string, TensorLayout][] = [];
+  for (const [path, names] of shards) {
+    const layout = await readSafetensorsLayout(path);
+    checkShard(path, names, layout.keys());
+    layouts.push(...layout);
+  }
+  source.check(new Map(layouts));
   const tensors = new Map<string, AnyHostTensor>();
   const digests: string[] = [];
-  for (const [name, names] of shardsOf(index, await readJson(index))) {
-    const path = join(folder, name);
+  for (const [path, names] of shards) {
     const file = await readSafetensors(path, (layout) => checkShard(path, names, layout.keys()));
     for (const [tensor, values] of file.tensors) tensors.set(tensor, values);
     digests.push(file.digest);

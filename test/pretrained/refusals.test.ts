@@ -1,18 +1,20 @@
 /** What is not understood of a pretrained model is an error that names it, and damaged indices crash nothing. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { type AnyHostTensor, float32, int32 } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { decodeModel } from '../../src/models/index.js';
 import { loadModel } from '../../src/models/node.js';
-import { isPretrained, pretrainedModel, shardsOf } from '../../src/pretrained/index.js';
+import { isPretrained, pretrainedModel, sentenceFiles, sentenceVectors, shardsOf } from '../../src/pretrained/index.js';
 import { mutationsOf, readOrRefuse } from '../interop/mutations.js';
 
 const golden = fileURLToPath(new URL('../golden/pretrained', import.meta.url));
 const read = (...path: string[]) => readFileSync(join(golden, ...path));
 const configOf = (name: string) => JSON.parse(read(name, 'config.json').toString()) as Record<string, unknown>;
+type Tensors = Map<string, AnyHostTensor>;
 const temporary = mkdtempSync(join(tmpdir(), 'pretrained-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
 
@@ -117,6 +119,53 @@ describe('an index', () => {
     await expect(loadModel(folder('moved', moved))).rejects.toThrow(/the tensor "model.norm.weight"/);
   });
 
+  test('is compared with all files and the model before a tensor is read', async () => {
+    const { weight_map: map } = index();
+    const [first, second] = [...new Set(Object.values(map) as string[])].sort() as [string, string];
+    const refused = async (name: string, file: string, change: (tensors: Tensors) => void, more: object = {}) => {
+      const place = folder(name, { ...map, ...more });
+      const { tensors } = decodeSafetensors(file, readFileSync(join(place, file)));
+      change(tensors as Tensors);
+      writeFileSync(join(place, file), Buffer.concat(encodeSafetensors(tensors)));
+      return loadModel(place);
+    };
+    const norm = Object.keys(map).find((each) => map[each] === second && each.endsWith('norm.weight'))!;
+    await expect(refused('unnamed', second, (all) => all.set('extra', all.get(norm)!))).rejects.toThrow(
+      /00002-of-00002.*expected tensors that the index names for it, got "extra"/,
+    );
+    const whole = int32([1], [3]);
+    await expect(refused('dtype', second, (all) => all.set(norm, whole))).rejects.toThrow(
+      /norm\.weight to be of 32 or/,
+    );
+    const short = float32([1], [3]);
+    await expect(refused('shape', second, (all) => all.set(norm, short))).rejects.toThrow(/got float32 \[1\]/);
+    const unknown = refused('unknown', second, (all) => all.set('adapter', short), { adapter: second });
+    await expect(unknown).rejects.toThrow(/adapter, which is not understood/);
+    // A file of 2³⁶ bytes, which has no room anywhere, would fail otherwise were it read.
+    const place = folder('huge', { ...map, huge: first });
+    const bytes = readFileSync(join(place, first));
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
+    const end = bytes.length - 8 - length;
+    header.huge = { dtype: 'F32', shape: [2 ** 34], data_offsets: [end, end + 2 ** 36] };
+    const own = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8));
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(own.length));
+    writeFileSync(join(place, first), Buffer.concat([size, own, bytes.subarray(8 + length)]));
+    truncateSync(join(place, first), 8 + own.length + end + 2 ** 36);
+    await expect(loadModel(place)).rejects.toThrow(/huge, which is not understood/);
+    rmSync(place, { recursive: true });
+  });
+
+  test('beside one file of weights is refused, as nobody knows which counts', async () => {
+    const place = folder('both', index().weight_map);
+    cpSync(join(place, 'model-00001-of-00002.safetensors'), join(place, 'model.safetensors'));
+    await expect(loadModel(place)).rejects.toThrow(/expected one source of weights, got both model\.safetensors and/);
+    const files = ['config.json', 'model.safetensors', 'model.safetensors.index.json'];
+    const inMemory = new Map<string, Uint8Array>(files.map((name) => [name, readFileSync(join(place, name))]));
+    expect(() => decodeModel(inMemory)).toThrow(/expected one source of weights/);
+  });
+
   test('whose files are cut short is refused', async () => {
     const place = folder('cut', index().weight_map);
     const file = join(place, 'model-00002-of-00002.safetensors');
@@ -124,7 +173,7 @@ describe('an index', () => {
     await expect(loadModel(place)).rejects.toThrow(expect.objectContaining({ code: 'CHECKPOINT' }));
   });
 
-  test('or a config that was damaged in 12,000 ways is read or refused, and crashes nothing', () => {
+  test('a config or the files beside it, damaged in 33,000 ways, are read or refused, and crashes nothing', () => {
     const parsed = (bytes: Uint8Array): unknown => {
       try {
         return JSON.parse(new TextDecoder().decode(bytes));
@@ -136,13 +185,26 @@ describe('an index', () => {
       const shards = readOrRefuse(() => shardsOf('index', parsed(bytes)));
       for (const file of shards?.keys() ?? []) expect(file).toMatch(/^\w[\w.-]*$/);
     }
-    for (const bytes of mutationsOf(read('llama3-bf16-sharded', 'config.json'), 6000, 2)) {
-      const content = parsed(bytes);
-      if (!isPretrained(content)) continue;
-      try {
-        pretrainedModel('config', content);
-      } catch (cause) {
-        expect(cause).toMatchObject({ name: 'PerformerError', code: 'CONFIG' });
+    for (const name of ['llama3-bf16-sharded', 'bert-mlm', 'roberta', 'distilbert', 'esm2']) {
+      for (const bytes of mutationsOf(read(name, 'config.json'), 3000, 2)) {
+        const content = parsed(bytes);
+        if (!isPretrained(content)) continue;
+        try {
+          pretrainedModel('config', content);
+        } catch (cause) {
+          expect(cause).toMatchObject({ name: 'PerformerError', code: 'CONFIG' });
+        }
+      }
+    }
+    const names = ['modules.json', 'sentence_bert_config.json', '1_Pooling/config.json'];
+    const whole = new Map<string, Uint8Array>(names.map((name) => [name, read('minilm', name)]));
+    for (const [at, name] of names.entries()) {
+      for (const bytes of mutationsOf(whole.get(name)!, 4000, 3 + at)) {
+        const content = new Map([...whole, [name, bytes]].map(([each, own]) => [each, parsed(own as Uint8Array)]));
+        const vectors = readOrRefuse(() => sentenceVectors((each) => content.get(each as string), 32));
+        if (vectors !== undefined) expect(['mean', 'first', 'last']).toContain(vectors.pooling);
+        for (const file of sentenceFiles(content.get('modules.json')))
+          expect(file).toMatch(/^[\w.-]*(\/config)?\.json$/);
       }
     }
   });
