@@ -35,6 +35,11 @@ export const runSchema = z.strictObject({
     'a tokenizer.json, as Hugging Face has it, or a folder with one (see below); or the name of a registered tokenizer',
     { value: 'file', fallback: 'bytes' },
   ),
+  from: option(
+    word.optional(),
+    'a model to go on from, a folder of ours or of Hugging Face, whose options the new model has: for the task that it learned, or an encoder for one of texts or words with labels',
+    { value: 'folder' },
+  ),
   resume: option(z.literal(true).optional(), 'go on with the run in --out from its newest checkpoint'),
 });
 

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
-import { knownTokenizer } from '../data/index.js';
+import { isFromFile, knownTokenizer } from '../data/index.js';
 import { readTokenizer } from '../data/node.js';
 import { readJson } from '../interop/node.js';
 import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
@@ -63,7 +63,8 @@ function familyProblem(key: string, family: string): string | undefined {
   return isOfTraining || modelNamesOf(family).includes(topOf(key)) ? undefined : `a ${family} does not have it`;
 }
 
-function topOf(key: string): string {
+/** The option at the top of a place. */
+export function topOf(key: string): string {
   return key.split('.')[0] as string;
 }
 
@@ -190,7 +191,10 @@ function describe({ path, message }: z.core.$ZodIssue, values: OptionValues, nam
 }
 
 /** What neither schema sees alone, and what was asked for and would change nothing. */
-function problemsOf({ model, training }: RunOptions, own: OptionValues): (readonly [key: string, problem: string])[] {
+export function problemsOf(
+  { model, training }: RunOptions,
+  own: OptionValues,
+): (readonly [key: string, problem: string])[] {
   const built = modelOf(model);
   const problems: (readonly [string, string])[] = [];
   const carrying = training.carryState ? carryingProblem(built) : undefined;
@@ -203,7 +207,8 @@ function problemsOf({ model, training }: RunOptions, own: OptionValues): (readon
     problems.push(['window', `expected at most the ${maxLength} tokens that the model can read, ${got}`]);
   }
   const tokens = model.tokenizer === undefined ? undefined : neededTokens(model);
-  if (model.vocabularySize !== tokens) {
+  const isPadded = isFromFile(model.tokenizer) && (model.vocabularySize ?? 0) > (tokens ?? 0);
+  if (model.vocabularySize !== tokens && !isPadded) {
     const got = `got ${model.vocabularySize}`;
     problems.push(['vocabularySize', `expected ${tokens}, which the tokenizer ${model.tokenizer} needs, ${got}`]);
   }

@@ -5,10 +5,18 @@ import { bytesPerToken, wordTargets } from '../data/index.js';
 import { type Model, modelOf, targetsOf } from '../models/index.js';
 import { loadModel } from '../models/node.js';
 import { type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
-import { initialSnapshot, isFinished, learningRateAt, type Snapshot, Trainer } from '../training/index.js';
+import {
+  initialSnapshot,
+  isFinished,
+  learningRateAt,
+  type Snapshot,
+  snapshotFrom,
+  Trainer,
+} from '../training/index.js';
 import { CheckpointFolder } from '../training/node.js';
 import { type Given, usageError } from './command.js';
 import { noteRise } from './context-note.js';
+import { continuedOptions } from './continued-options.js';
 import { isConversion } from './conversion-note.js';
 import { checkText, noteRun, readRunNote } from './corpus.js';
 import { encodingProgress } from './encoding-progress.js';
@@ -18,6 +26,7 @@ import { type Io, shellWord } from './io.js';
 import { expectColumns, type LabelledFlags, labelledKeys } from './labelled-flags.js';
 import { lossCurve } from './loss-curve.js';
 import { MetricsFile, readCurve } from './metrics.js';
+import { readModel } from './read-model.js';
 import { openRunData, type RunData, type RunTask, runTask } from './run-data.js';
 import { beginRun, expectOurs } from './run-folder.js';
 import { expectStored } from './standard-input.js';
@@ -85,20 +94,26 @@ async function begin(
 ): Promise<Prepared> {
   if (files.length === 0)
     throw usageError('train: expected files to train on, got none. Name some, or --resume a run.');
+  const from = options.from === undefined ? undefined : await readModel(options.from, io);
+  const optionsOf = (all: AskedOptions) => (from === undefined ? freshOptions(all) : continuedOptions(all, from));
   const task = taskFamily(options.task ?? 'language-modelling');
   expectColumns(task, flags);
-  const targetsOf = 'targets' in task ? task.targets : undefined;
+  const makeTargets = 'targets' in task ? task.targets : undefined;
   if (targetKind(task) !== 'classes' && 'classWeights' in flags) {
     throw usageError(`--class-weights: ${task.name} does not have it.`);
   }
-  if (task.data === 'text' || task.data === 'pairs') freshOptions(asked); // before files are opened
+  if (task.data === 'text' || task.data === 'pairs') optionsOf(asked); // before files are opened
   const columns = columnsOf(options);
   const data = await open(files, task, columns, closers);
   const { labelled, images, tagged } = data;
   const examples = images?.texts ?? labelled ?? (tagged && wordTargets(tagged));
-  const targets = examples && targetsOf?.(examples, { names: columns.label, weights: options.classWeights });
-  const ofData = { ...(targets && { targets }), ...(images && { image: images.size }) };
-  const { model, training } = freshOptions({ ...asked, own: { ...asked.own, ...ofData } });
+  // A model that tells the same kind of targets goes on with its own.
+  const isKnown = from !== undefined && targetsOf(from.model)?.kind === targetKind(task);
+  const targets = isKnown
+    ? undefined
+    : examples && makeTargets?.(examples, { names: columns.label, weights: options.classWeights });
+  const ofData = { ...(targets && { targets }), ...(images && from === undefined && { image: images.size }) };
+  const { model, training } = optionsOf({ ...asked, own: { ...asked.own, ...ofData } });
   const run = await runTask({ model, training }, data, encodingProgress(io)); // throws where the data do not suit it
   const store = await beginRun(out);
   closers.push(() => store.close());
@@ -111,7 +126,8 @@ async function begin(
     undefined,
     task.data === 'text' || task.data === 'images' ? undefined : columns,
   );
-  return { store, snapshot: initialSnapshot(model, training), run };
+  const fresh = initialSnapshot(model, training);
+  return { store, snapshot: from === undefined ? fresh : snapshotFrom(fresh, from), run };
 }
 
 /** A run that goes on from its newest checkpoint. */
@@ -121,6 +137,8 @@ async function resume(
   asked: AskedOptions,
   { closers, io, given }: Surroundings,
 ): Promise<Prepared> {
+  if (given.options.from !== undefined)
+    throw usageError('--from: a run goes on with what it began with. Leave it out.');
   if (await isConversion(out)) {
     throw usageError(
       `--resume: expected the run of a training, got a conversion in ${out}. Use performer convert --resume.`,

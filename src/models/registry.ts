@@ -1,7 +1,7 @@
 /** The families of models by name: from options to a config, and from a config to a model. */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { parseOptions } from '../base/options.js';
+import { optionNames, parseOptions } from '../base/options.js';
 import { classifier } from './classifier.js';
 import { encoder } from './encoder.js';
 import { encoderDecoder } from './encoder-decoder.js';
@@ -52,6 +52,13 @@ export function modelConfig(options: unknown, where = 'modelConfig'): ModelConfi
     throw new PerformerError('CONFIG', `${where}: expected version 2, got ${JSON.stringify(version)}. ${advice}`);
   }
   return parseOptions(where, modelFamily(model).schema, options);
+}
+
+/** The options of a model that another family has, too. */
+export function familyOptions(config: ModelConfig, family: string): Readonly<Record<string, unknown>> {
+  const names = optionNames(modelFamily(family).schema);
+  const own = Object.entries(config).filter(([name]) => names.includes(name));
+  return { ...Object.fromEntries(own), model: family };
 }
 
 /** The model of a config. */

@@ -1,0 +1,108 @@
+/** `performer train --from`: a training goes on from a model, ours or a pretrained one, for any task that it can begin. */
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import type { HostTensor } from '../../src/base/index.js';
+import { leavesOf } from '../../src/base/tree.js';
+import { loadModel } from '../../src/models/node.js';
+import { wordPieceFile } from '../support/tokenizer-files.js';
+import { performer, temporaryFolder } from './support.js';
+
+const golden = fileURLToPath(new URL('../golden/pretrained', import.meta.url));
+const flags = [
+  '--batch',
+  '4',
+  '--window',
+  '16',
+  '--evaluation-interval',
+  '20',
+  '--threads',
+  '1',
+  '--learning-rate',
+  '3e-3',
+];
+
+/** A pretrained folder with a tokenizer, and files to learn from. */
+async function pretrained(name: string) {
+  const folder = await temporaryFolder();
+  const place = (file: string) => join(folder, file);
+  await cp(join(golden, name), place('model'), { recursive: true });
+  await writeFile(place('model/tokenizer.json'), JSON.stringify(wordPieceFile()));
+  await writeFile(place('text.txt'), 'the cat sat on the mat, the dog sat by the cat. '.repeat(60));
+  const rows = Array.from({ length: 60 }, (_, at) => {
+    const label = at % 2 === 0 ? 'cat' : 'dog';
+    return JSON.stringify({ text: `the ${label} sat${' on the mat'.repeat(at % 3)}`, label });
+  });
+  await writeFile(place('rows.jsonl'), rows.join('\n'));
+  return { place, model: place('model'), run: place('run') };
+}
+
+const losses = async (run: string) =>
+  (await readFile(join(run, 'metrics.jsonl'), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { loss?: number }).loss)
+    .filter((loss) => loss !== undefined);
+
+test('a language model goes on as one, with the tokens that end its texts, and is taken up again', async () => {
+  const { place, model, run } = await pretrained('llama');
+  const ran = await performer(['train', place('text.txt'), '--out', run, '--from', model, '--steps', '20', ...flags]);
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  const [before, after] = [await loadModel(model), await loadModel(run)];
+  expect(after.model.config).toEqual(before.model.config);
+  const all = await losses(run);
+  expect(all.at(-1)!).toBeLessThan(all[0]! * 0.8);
+  const again = await performer(['train', '--out', run, '--resume', '--steps', '22', '--threads', '1']);
+  expect({ code: again.code, err: again.err }).toEqual({ code: 0, err: '' });
+  expect(await performer(['train', '--out', run, '--resume', '--from', model])).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/--from: a run goes on with what it began with/),
+  });
+});
+
+test('an encoder goes on guessing, and begins a classifier with a fresh head', async () => {
+  const { place, model, run } = await pretrained('bert-mlm');
+  const guess = ['--task', 'masked-language-modelling', '--from', model, '--steps', '20', ...flags];
+  expect(await performer(['train', place('text.txt'), '--out', run, ...guess])).toMatchObject({ code: 0 });
+  const other = place('classes');
+  const classes = ['--task', 'classification', '--from', run, '--pooling', 'first', '--steps', '40', ...flags];
+  const ran = await performer(['train', place('rows.jsonl'), '--out', other, ...classes]);
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  const { model: found } = await loadModel(other);
+  expect(found.config).toMatchObject({ model: 'classifier', framed: true, tokenTypes: 2, embeddingNorm: true });
+  const told = await performer(['predict', other, place('rows.jsonl'), '--format', 'jsonl', '--threads', '1']);
+  const said = told.out
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { class: string }).class);
+  expect(said.filter((label, at) => label === (at % 2 === 0 ? 'cat' : 'dog')).length).toBeGreaterThan(54);
+  const more = ['--task', 'classification', '--from', other, '--steps', '1', ...flags, '--learning-rate', '1e-9'];
+  expect(await performer(['train', place('rows.jsonl'), '--out', place('more'), ...more])).toMatchObject({ code: 0 });
+  const { params } = await loadModel(place('more'));
+  const known = new Map(leavesOf<object, HostTensor>((await loadModel(other)).params));
+  for (const [path, { data }] of leavesOf<object, HostTensor>(params)) {
+    const own = known.get(path)!.data;
+    expect(
+      data.every((value, at) => Math.abs(value - own[at]!) < 1e-6),
+      path,
+    ).toBe(true);
+  }
+});
+
+test('what the model decides, a task that it cannot begin, and a model without a tokenizer are called wrong', async () => {
+  const { place, model, run } = await pretrained('llama');
+  const tried = (...words: string[]) => performer(['train', place('text.txt'), '--out', run, ...words, ...flags]);
+  expect(await tried('--from', model, '--dim', '64')).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/--dim: the model of --from decides it\. Leave it out/),
+  });
+  expect(await tried('--from', model, '--task', 'masked-language-modelling')).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/--from: expected a model that begins encoders, got a causal-language-model/),
+  });
+  expect(await tried('--from', join(golden, 'llama'))).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/got none, as its folder had no tokenizer\.json/),
+  });
+});
