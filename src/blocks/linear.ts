@@ -32,7 +32,7 @@ export function linearLayout(
 /** x [..., inputs] → [..., outputs], as one product over all rows. */
 export function linear({ weight, bias }: LinearParams, x: Tensor): Tensor {
   const rows = x.shape.slice(0, -1);
-  const product = matmul(reshape(x, [elementCount(rows), x.dim(-1)]), weight);
+  const product = matmul(reshape(x, [elementCount(rows), x.dim(-1)]), weight, { isDense: true });
   const y = bias === undefined ? product : add(product, bias);
   return reshape(y, [...rows, weight.dim(1)]);
 }

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import type { CommandWords } from './command.js';
-import { engineFlags, engineSchema } from './engine-flags.js';
+import { inferenceFlags, inferenceSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 import { labelledSchema } from './labelled-flags.js';
 import { isStandardOutput } from './output-file.js';
@@ -25,7 +25,7 @@ const rowsSchema = z.strictObject({
 
 const dataSchema = labelledSchema.pick({ text: true, delimiter: true, encoding: true });
 
-const ofBoth = { ...rowsSchema.shape, ...dataSchema.shape, ...engineSchema.shape };
+const ofBoth = { ...rowsSchema.shape, ...dataSchema.shape, ...inferenceSchema.shape };
 const predictSchema = z.strictObject(ofBoth);
 export type TextVectorOptions = z.output<typeof predictSchema>;
 
@@ -56,7 +56,7 @@ export const embedCommand: CommandWords<typeof embedSchema> = {
     ...flagsOf('Embedding:', poolingSchema),
     ...flagsOf('Rows:', rowsSchema),
     ...flagsOf('Data:', dataSchema),
-    ...engineFlags,
+    ...inferenceFlags,
   ],
   notes: `${rowsNotes}
 
@@ -69,7 +69,7 @@ Examples:
 export const predictTextsCommand: CommandWords<typeof predictSchema> = {
   arguments: [{ name: '<folder>', text: 'the folder of a classifier' }, files],
   options: predictSchema,
-  flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...engineFlags],
+  flags: [...flagsOf('Rows:', rowsSchema), ...flagsOf('Data:', dataSchema), ...inferenceFlags],
   notes: `Each row tells the likeliest class and the probability of each, or the labels that are likelier than not and the
 probability of each, or the values. A model of words tells the label of each word: a row for each in a table, an object for each
 text as JSON; .conll and .tsv files are columns of words there, and .jsonl has tokens or texts. ${rowsNotes}

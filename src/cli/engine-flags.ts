@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import type { Engine } from '../engine/index.js';
+import { productDtypes } from '../onnx/index.js';
 import { flagsOf } from './flags.js';
 
 export const engineSchema = z.strictObject({
@@ -14,10 +15,23 @@ export const engineSchema = z.strictObject({
 
 export type EngineOptions = z.output<typeof engineSchema>;
 
+/** Of commands that only run a model. */
+export const inferenceSchema = engineSchema.extend({
+  dtype: option(
+    z.enum(productDtypes).default('float32'),
+    'how dense layers are computed: with weights of 8 bits and rows rounded as they come, or of 4 bits in blocks of 32',
+  ),
+});
+export type InferenceOptions = z.output<typeof inferenceSchema>;
+
 export const engineFlags = flagsOf('Engine:', engineSchema);
+export const inferenceFlags = flagsOf('Engine:', inferenceSchema);
 
 /** Loads ONNX Runtime, which takes a moment: only when an engine is needed. Its sessions are profiled for a prefix. */
-export async function chooseEngine({ threads, provider }: EngineOptions, profilePrefix?: string): Promise<Engine> {
+export async function chooseEngine(
+  { threads, provider, dtype }: EngineOptions & Partial<InferenceOptions>,
+  profilePrefix?: string,
+): Promise<Engine> {
   const { nodeEngine } = await import('../engine/node.js');
-  return nodeEngine({ provider, threads, profilePrefix });
+  return nodeEngine({ provider, threads, dtype, profilePrefix });
 }

@@ -1,7 +1,7 @@
 /** `performer evaluate` at work. */
 import { type TokenSource, tokenSource } from '../data/index.js';
 import { type Model, tokenizerOf } from '../models/index.js';
-import { taskOfModel } from '../tasks/index.js';
+import { type BatchSize, taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
@@ -24,6 +24,12 @@ export async function runEvaluate(
 ): Promise<void> {
   const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
+  if (options.compareDtypes && (family.data !== 'text' || !loaded.model.isCausal)) {
+    throw usageError(`--compare-dtypes: expected a model that continues texts, got a ${loaded.model.config.model}.`);
+  }
+  if (options.compareDtypes && (options.record || options.dtype !== 'float32')) {
+    throw usageError('--compare-dtypes: expected neither --record nor --dtype beside it, got one. Leave it out.');
+  }
   const hasPositions = family.data === 'text' && loaded.model.isCausal;
   if (options.record && !hasPositions) {
     throw usageError(`--record: expected a model that continues texts, got a ${loaded.model.config.model}.`);
@@ -38,6 +44,13 @@ export async function runEvaluate(
   try {
     const text = await tokenSource(tokenizerOf(loaded.model.config), files, encodingProgress(io));
     const trained = (await trainingWindow(folder as string)) ?? loaded.context?.window;
+    if (options.compareDtypes) {
+      const taskOf = (size: BatchSize) => family.build(loaded.model, size, { train: text, heldOut: text });
+      const { compareDtypes } = await import('./evaluate-dtypes.js');
+      const window = Math.min(onlyWindow(options.window ?? []) ?? trained ?? 1024, text.length - 1);
+      io.stdout.write(await compareDtypes(loaded, { text, taskOf }, { ...options, window }));
+      return;
+    }
     const windows = chooseWindows(loaded.model, text, options.window ?? trained ?? 1024);
     if (hasPositions) {
       const { evaluateContext } = await import('./evaluate-context.js');

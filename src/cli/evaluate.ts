@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import { type CommandWords, usageError } from './command.js';
-import { engineFlags, engineSchema } from './engine-flags.js';
+import { inferenceFlags, inferenceSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 import { labelledFlags, labelledSchema } from './labelled-flags.js';
 import { windowsSchema } from './windows.js';
@@ -17,6 +17,10 @@ const ownSchema = z.strictObject({
     z.literal(true).optional(),
     'keep the losses by position in the folder, from which generate tells how long texts may be',
   ),
+  compareDtypes: option(
+    z.literal(true).optional(),
+    'a table of float32, int8 and int4: what a session holds, the loss, and the time of a prompt and of a token',
+  ),
   json: option(z.literal(true).optional(), 'print one JSON object'),
 });
 
@@ -26,7 +30,7 @@ export function onlyWindow(windows: readonly number[]): number | undefined {
   throw usageError(`--window: expected one for this model, got ${windows.join(',')}.`);
 }
 
-const evaluateSchema = z.strictObject({ ...ownSchema.shape, ...labelledSchema.shape, ...engineSchema.shape });
+const evaluateSchema = z.strictObject({ ...ownSchema.shape, ...labelledSchema.shape, ...inferenceSchema.shape });
 export type EvaluateOptions = z.output<typeof evaluateSchema>;
 
 const notes = `Every token of the files but the first is predicted once: each window on its own, and, where attention and
@@ -41,6 +45,7 @@ to, and rightly; of a model of words, that of words and of spans. Of a model of 
 
 Examples:
   performer evaluate runs/book other.txt
+  performer evaluate runs/book other.txt --compare-dtypes
   performer evaluate runs/book *.txt --window 256,1024,4096,16384 --json
   performer evaluate runs/book longer.txt --record
   performer generate runs/book --max-tokens 20000 --no-echo | performer evaluate runs/other -
@@ -53,6 +58,6 @@ export const evaluateCommand: CommandWords<typeof evaluateSchema> = {
     { name: '<files...>', text: 'the text, read one file after another, or images; - for standard input' },
   ],
   options: evaluateSchema,
-  flags: [...flagsOf('Evaluation:', ownSchema), ...labelledFlags, ...engineFlags],
+  flags: [...flagsOf('Evaluation:', ownSchema), ...labelledFlags, ...inferenceFlags],
   notes,
 };

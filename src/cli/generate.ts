@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { option } from '../base/options.js';
 import { samplingSchema } from '../generation/sampling.js';
 import type { CommandWords } from './command.js';
-import { engineFlags, engineSchema } from './engine-flags.js';
+import { inferenceFlags, inferenceSchema } from './engine-flags.js';
 import { flagsOf } from './flags.js';
 
 const path = z.string().min(1);
@@ -67,7 +67,7 @@ export const textFlags = Object.keys(ownSchema.shape).filter(
   (key) => !['temperature', 'topK', 'topP', 'seed'].includes(key),
 );
 
-const generateSchema = z.strictObject({ ...ownSchema.shape, ...imageSchema.shape, ...engineSchema.shape });
+const generateSchema = z.strictObject({ ...ownSchema.shape, ...imageSchema.shape, ...inferenceSchema.shape });
 export type GenerateFlags = z.output<typeof generateSchema>;
 
 const notes = `The text goes to standard output as it comes, and the speed to standard error. Ctrl-C ends the text. A pipe or
@@ -90,6 +90,6 @@ Examples:
 export const generateCommand: CommandWords<typeof generateSchema> = {
   arguments: [{ name: '<folder>', text: 'the folder of a model' }],
   options: generateSchema,
-  flags: [...flagsOf('Generation:', ownSchema), ...flagsOf('Images:', imageSchema), ...engineFlags],
+  flags: [...flagsOf('Generation:', ownSchema), ...flagsOf('Images:', imageSchema), ...inferenceFlags],
   notes,
 };

@@ -26,6 +26,7 @@ export function breathingEngine(engine: Engine): Engine {
   });
   return {
     name: engine.name,
+    products: engine.products,
     compile: async (build, args) => breathing(await engine.compile(build, args)),
     place: (tree) => engine.place(tree),
     fetch: (tree) => engine.fetch(tree),

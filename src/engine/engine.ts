@@ -77,6 +77,11 @@ export interface Executable<A extends readonly unknown[], R> {
 export interface Engine {
   readonly name: string;
   /**
+   * How products of dense layers are computed whose weights were compiled as constants: with weights of 8 or 4 bits, or as all
+   * else, where it is absent.
+   */
+  readonly products?: 'int8' | 'int4' | undefined;
+  /**
    * Compiles `build`, a function over symbolic tensors. `args` are trees whose leaves are specifications (`spec`), which
    * become inputs, or arrays, which become constants of the session. Engines keep compiled sessions and share them
    * between equal graphs without large constants.

@@ -1,9 +1,10 @@
 /** The engine of Node: ONNX Runtime's native build. */
 import { availableParallelism } from 'node:os';
 import { messageOf, PerformerError } from '../base/errors.js';
+import type { ProductDtype } from '../onnx/index.js';
 import type { Engine } from './engine.js';
 import { loadNodeRuntime } from './node-runtime.js';
-import { expectThreads, ortEngine } from './ort.js';
+import { expectProducts, expectThreads, ortEngine } from './ort.js';
 
 const providers = ['cpu', 'cuda', 'webgpu'] as const;
 type Provider = (typeof providers)[number];
@@ -14,6 +15,12 @@ export interface NodeEngineOptions {
   readonly provider?: Provider | undefined;
   /** Threads for the work inside an op; as many as there are cores unless given. */
   readonly threads?: number | undefined;
+  /**
+   * How dense layers are computed whose weights are constants, as they are where nothing is trained: with weights of 8 bits and rows
+   * rounded as they come (int8), or of 4 bits in blocks of 32 (int4); float32 unless given. All else is float32. int8 needs a
+   * processor with VNNI or its like: on older ones sums of two products may overflow.
+   */
+  readonly dtype?: ProductDtype | undefined;
   /** Writes ONNX Runtime's profile of every session to files that begin with this path. */
   readonly profilePrefix?: string | undefined;
 }
@@ -30,16 +37,19 @@ export interface NodeEngineOptions {
 export function nodeEngine({
   provider = 'cpu',
   threads = availableParallelism(),
+  dtype = 'float32',
   profilePrefix,
 }: NodeEngineOptions = {}): Engine {
   expectThreads('nodeEngine', threads);
   if (!providers.includes(provider)) {
     throw new PerformerError('CONFIG', `nodeEngine: expected ${providers.join(', ')} as provider, got ${provider}.`);
   }
+  expectProducts('nodeEngine', dtype);
   const { InferenceSession, Tensor } = loadNodeRuntime();
   return ortEngine({
     name: `node-${provider}`,
     target: provider === 'webgpu' ? 'webgpu' : 'native',
+    dtype,
     tensorClass: Tensor,
     fillsOutputs: true,
     createSession: ({ bytes, externalData }) => {

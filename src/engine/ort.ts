@@ -6,7 +6,7 @@ import { leavesOf, mapTree } from '../base/tree.js';
 import type { Target } from '../graph/emitter.js';
 import type { AnyTensor } from '../graph/tensor.js';
 import { type TracedGraph, trace } from '../graph/trace.js';
-import { encodeModel, type OnnxModel } from '../onnx/index.js';
+import { encodeModel, type OnnxModel, type ProductDtype, productDtypes } from '../onnx/index.js';
 import { arraysByName, bindSymbols, bindTargets, checkTensor } from './bindings.js';
 import type {
   Engine,
@@ -23,6 +23,8 @@ import { onHost } from './on-host.js';
 export interface OrtEngineOptions {
   readonly name: string;
   readonly target: Target;
+  /** How products with constant weights are computed; float32 unless given. */
+  readonly dtype?: ProductDtype | undefined;
   /** The runtime's own tensor class: it takes no other for an output. */
   readonly tensorClass: TensorConstructor;
   /** Whether the runtime writes into arrays that are given for outputs; where not, they are copied there. */
@@ -46,6 +48,12 @@ export interface DeviceMemory {
 export function expectThreads(where: string, threads: number): void {
   if (Number.isSafeInteger(threads) && threads >= 1) return;
   throw new PerformerError('CONFIG', `${where}: expected a positive integer as threads, got ${threads}.`);
+}
+
+/** Throws CONFIG unless it is a way of computing products. */
+export function expectProducts(where: string, dtype: ProductDtype): void {
+  if (productDtypes.includes(dtype)) return;
+  throw new PerformerError('CONFIG', `${where}: expected ${productDtypes.join(', ')} as dtype, got ${dtype}.`);
 }
 
 /** Turns off the log that the runtime writes by default: what it says of failures is in the errors that are thrown. */
@@ -214,6 +222,7 @@ function onDevice(memory: DeviceMemory): Pick<Engine, 'place' | 'fetch' | 'free'
 export function ortEngine({
   name,
   target,
+  dtype = 'float32',
   tensorClass,
   fillsOutputs,
   memory,
@@ -222,13 +231,14 @@ export function ortEngine({
   const cache = new SessionCache(createSession);
   return {
     name,
+    products: dtype === 'float32' ? undefined : dtype,
     ...(memory === undefined ? onHost : onDevice(memory)),
     async compile<const A extends readonly unknown[], R>(
       build: Parameters<typeof trace<A, R>>[0],
       args: A,
     ): Promise<Executable<A, R>> {
       const { graph, result } = trace(build, args);
-      const model = encodeModel(graph, target);
+      const model = encodeModel(graph, target, { dtype });
       try {
         const { session, release } = await cache.acquire(model);
         return new OrtExecutable<A, R>(graph, result, { tensorClass, fillsOutputs }, session, release);

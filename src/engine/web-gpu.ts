@@ -2,6 +2,7 @@
  * The engine of a browser's GPU: ONNX Runtime's WebAssembly build with WebGPU. It is an entry of its own, so that its file of
  * 27 MB goes into pages that ask for it, and no others.
  */
+import { PerformerError } from '../base/errors.js';
 import type { Engine } from './engine.js';
 import { type GpuDevice, gpuMemory, requestGpu } from './web-gpu-memory.js';
 import { type WasmPaths, type WebEngineOptions, WebRuntime } from './web-runtime.js';
@@ -28,6 +29,9 @@ function bundledPaths(): WasmPaths {
  * @throws as `webEngine` does; DEVICE where there is no WebGPU.
  */
 export async function webGpuEngine(options: WebEngineOptions = {}): Promise<Engine> {
+  if ((options.dtype ?? 'float32') !== 'float32') {
+    throw new PerformerError('CONFIG', `webGpuEngine: expected float32 as dtype, got ${options.dtype}. Use webEngine.`);
+  }
   gpu ??= requestGpu();
   const device = await gpu;
   const loaded = await runtime.start(options, bundledPaths());

@@ -5,12 +5,15 @@
  */
 import type { env, InferenceSession, TensorConstructor } from 'onnxruntime-common';
 import { messageOf, PerformerError } from '../base/errors.js';
+import type { ProductDtype } from '../onnx/index.js';
 import type { Engine } from './engine.js';
 import { missingRuntime } from './missing-runtime.js';
 import { expectThreads, type OrtEngineOptions, ortEngine, silence } from './ort.js';
 
 /** How ONNX Runtime runs as WebAssembly. A page has one runtime, with the options of its first engine. */
 export interface WebEngineOptions {
+  /** How dense layers are computed whose weights are constants: see `NodeEngineOptions`. float32 unless given, and on WebGPU. */
+  readonly dtype?: ProductDtype | undefined;
   /** Threads, from 1; as many as there are cores, up to 4, unless given. More than one needs a cross-origin isolated page. */
   readonly threads?: number | undefined;
   /**
@@ -121,7 +124,7 @@ export class WebRuntime {
   /** An engine on the runtime, given what its sessions compute on. */
   engine(
     { InferenceSession: Session, Tensor }: Runtime,
-    options: Pick<OrtEngineOptions, 'name' | 'target' | 'memory'>,
+    options: Pick<OrtEngineOptions, 'name' | 'target' | 'dtype' | 'memory'>,
     executionProvider: InferenceSession.ExecutionProviderConfig,
   ): Engine {
     return ortEngine({

@@ -1,5 +1,6 @@
 /** The engine of browsers: ONNX Runtime's WebAssembly build, on the processor. It runs in Node too. */
 import type { Engine } from './engine.js';
+import { expectProducts } from './ort.js';
 import { isNode, type WasmPaths, type WebEngineOptions, WebRuntime } from './web-runtime.js';
 
 export type { WasmPaths, WebEngineOptions } from './web-runtime.js';
@@ -25,6 +26,7 @@ function bundledPaths(): WasmPaths {
  *   compilation throws DEVICE where the runtime's files do not load.
  */
 export async function webEngine(options: WebEngineOptions = {}): Promise<Engine> {
+  expectProducts('webEngine', options.dtype ?? 'float32');
   const loaded = await runtime.start(options, isNode() ? undefined : bundledPaths());
-  return runtime.engine(loaded, { name: 'web-wasm', target: 'web' }, 'wasm');
+  return runtime.engine(loaded, { name: 'web-wasm', target: 'web', dtype: options.dtype }, 'wasm');
 }

@@ -2,4 +2,4 @@
 export { type OnnxForm, onnxForms, whyNotStreaming } from './forms.js';
 export { type HuggingFaceModel, type HuggingFaceOptions, toHuggingFace } from './hugging-face.js';
 export { keptAs } from './kept.js';
-export { exportOnnx, type OnnxExportOptions } from './onnx.js';
+export { exportOnnx, heldBytes, type OnnxExportOptions } from './onnx.js';

@@ -2,7 +2,7 @@
 import { byteLength } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type LoadedModel, tensorsOf } from '../models/index.js';
-import { encodeModel } from '../onnx/index.js';
+import { encodeModel, type ProductDtype } from '../onnx/index.js';
 import { type OnnxForm, tracedForm } from './forms.js';
 
 /** How a model is exported. */
@@ -51,4 +51,10 @@ export function exportOnnx(loaded: LoadedModel, { form = 'whole' }: OnnxExportOp
     'performer.config': JSON.stringify(config),
   };
   return encodeModel(graph, 'standard', { metadata, isWhole: true }).bytes;
+}
+
+/** The bytes that a session holds of a model, with its dense layers computed so: its weights and its graph. */
+export function heldBytes(loaded: LoadedModel, dtype: ProductDtype): number {
+  const { bytes, externalData } = encodeModel(tracedForm('heldBytes', loaded, 'whole'), 'native', { dtype });
+  return externalData.reduce((total, { data }) => total + data.length, bytes.length);
 }

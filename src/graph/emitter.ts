@@ -63,6 +63,11 @@ export interface Emitter {
   dimension(dim: Dim): string;
   /** The name of a value with the same elements in the same order, before they were reshaped. */
   origin(value: string): string;
+  /**
+   * The product of rows and a constant weight [inputs, outputs], or [outputs, inputs] where it is transposed, with the weight of fewer
+   * bits; undefined where it is to be written as any other product.
+   */
+  denseProduct(rows: string, weight: string, isTransposed: boolean): string | undefined;
   /** The name of a graph input. */
   input(name: string, dtype: Dtype, shape: Shape): string;
 }

@@ -5,9 +5,10 @@ import { PerformerError } from '../base/errors.js';
 import type { Weights } from '../blocks/index.js';
 import { batchesByLength, framedTokens, textRows } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
-import { specsOf, type Tensor } from '../graph/index.js';
+import type { Tensor } from '../graph/index.js';
 import { rowInputs, rowSpecs } from './batch-inputs.js';
 import type { LoadedModel } from './folder.js';
+import { holdWeights } from './held-weights.js';
 import type { ModelInputs } from './inputs.js';
 import type { ModelConfig, ModelResult } from './model.js';
 import { textFrameOf, tokenizerOf } from './tokenizer.js';
@@ -43,14 +44,14 @@ export async function compileTextVectors(
 ): Promise<TextVectors> {
   expectSizes(where, { batch, window });
   const { maxLength = Number.POSITIVE_INFINITY, image } = model;
+  const weights = await holdWeights(engine, { params, buffers });
   const compiled = await engine.compile(
     (learned: object, drawn: object, inputs: ModelInputs) => {
-      const weights: Weights = { params: learned, buffers: drawn };
-      return { vectors: build(model.apply(weights, inputs), inputs.lengths) };
+      const own: Weights = { params: learned, buffers: drawn };
+      return { vectors: build(model.apply(own, inputs), inputs.lengths) };
     },
-    [specsOf(params) as object, specsOf(buffers) as object, rowSpecs(model, symbol('batch'))],
+    [...weights.compiled, rowSpecs(model, symbol('batch'))],
   );
-  const placed = await engine.place({ params, buffers });
   return {
     async of(texts) {
       const rows = tokenRows(texts, model.config, window);
@@ -67,7 +68,7 @@ export async function compileTextVectors(
           window,
         );
         const given = rowInputs(where, model, batched);
-        const { vectors: found } = await compiled.run([placed.params, placed.buffers, given]);
+        const { vectors: found } = await compiled.run([...weights.given, given]);
         const { data } = found as HostTensor;
         const size = data.length / own.length;
         own.forEach((index, row) => {
@@ -77,7 +78,7 @@ export async function compileTextVectors(
       return vectors;
     },
     async dispose() {
-      engine.free(placed);
+      weights.free();
       await compiled.dispose();
     },
   };

@@ -80,7 +80,7 @@ function tokenLogits({ embedding, logits }: TokenModelParams, x: Tensor): Tensor
   return scope('logits', () => {
     const { weight, bias } = logits ?? {};
     if (weight !== undefined) return linear({ weight, bias }, x);
-    const product = matmul(x, embedding.weight, { transposeRight: true });
+    const product = matmul(x, embedding.weight, { transposeRight: true, isDense: true });
     return bias === undefined ? product : add(product, bias);
   });
 }

@@ -7,13 +7,14 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from 'onnx-buf';
-import type { AnyHostTensor } from '../base/array.js';
+import type { AnyHostTensor, HostTensor } from '../base/array.js';
 import { internalError, PerformerError } from '../base/errors.js';
 import type { Target } from '../graph/emitter.js';
 import { lowerNodes } from '../graph/lower.js';
 import { onnxDtypes } from '../graph/ops/select.js';
 import { type AnyTensor, sortNodes, valueInputs } from '../graph/tensor.js';
 import type { TracedGraph } from '../graph/trace.js';
+import type { ProductDtype } from './quantize.js';
 import { GraphWriter, valueInfo } from './writer.js';
 
 /** An ONNX model; large constants stay outside of its bytes, as external data by name. */
@@ -34,6 +35,8 @@ export interface OnnxEncoding {
   readonly metadata?: Readonly<Record<string, string>> | undefined;
   /** Whether all constants stand inside of its bytes, which must stay below 2 GB; not unless given. */
   readonly isWhole?: boolean | undefined;
+  /** How products of dense layers with constant weights are computed; float32 unless given. */
+  readonly dtype?: ProductDtype | undefined;
 }
 
 function constantProto(
@@ -156,9 +159,11 @@ function dropResults(node: NodeProto, needed: ReadonlySet<string>): void {
 export function encodeModel(
   { inputs, constants, outputs }: TracedGraph,
   target: Target,
-  { metadata = {}, isWhole = false }: OnnxEncoding = {},
+  { metadata = {}, isWhole = false, dtype = 'float32' }: OnnxEncoding = {},
 ): OnnxModel {
-  const writer = new GraphWriter(target);
+  const weights = () => new Map(constants.map(({ name, value }) => [name, value as HostTensor]));
+  const products = dtype === 'float32' ? undefined : { dtype, weights: weights() };
+  const writer = new GraphWriter(target, undefined, products);
   for (const { name, tensor } of [...inputs, ...constants]) writer.declareInput(name, tensor.dtype, tensor.shape);
   const values = new Map<AnyTensor, string>();
   const nodes = sortNodes(
@@ -170,8 +175,6 @@ export function encodeModel(
     const got = `one of ${writer.domains.join(', ')}`;
     throw new PerformerError('CONFIG', `encodeModel: expected standard operators of every op, got ${got}.`);
   }
-  const sources = nodes.filter(({ inputs: from }) => from.length === 0).flatMap(({ outputs: to }) => to);
-  const used = new Set(sources.map((tensor) => values.get(tensor)));
   nameOutputs(
     writer,
     outputs.map(({ name, tensor }) => ({ name, value: values.get(tensor) as string })),
@@ -182,7 +185,7 @@ export function encodeModel(
   );
   const read = namesRead(needed);
   const externalData: { path: string; data: Uint8Array }[] = [];
-  const bound = constants.filter(({ name }) => used.has(name));
+  const bound = constants.filter(({ name }) => read.has(name));
   const model = create(ModelProtoSchema, {
     irVersion,
     producerName: 'performer-ts',

@@ -12,12 +12,14 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
-import type { Dtype } from '../base/array.js';
+import type { Dtype, HostTensor } from '../base/array.js';
 import { addDims, type Dim, type DimAtom, type DimTerm, formatDim } from '../base/dimension.js';
 import { internalError } from '../base/errors.js';
 import type { Shape } from '../base/shape.js';
 import type { EmitAttribute, EmitOptions, Emitter, Subgraph, Target } from '../graph/emitter.js';
 import { onnxDtypes } from '../graph/ops/select.js';
+import { type AddInitializer, type DenseProducts, denseProducts } from './dense-products.js';
+import type { ProductDtype } from './quantize.js';
 
 const rawArrays = {
   float32: Float32Array,
@@ -50,6 +52,12 @@ export function valueInfo(name: string, dtype: Dtype, shape: Shape): ValueInfoPr
   return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: tensorType } } });
 }
 
+/** The constant weights of a model that products may read, and how. */
+export interface WeightsOfProducts {
+  readonly dtype: Exclude<ProductDtype, 'float32'>;
+  readonly weights: ReadonlyMap<string, HostTensor>;
+}
+
 /** What the writers of a model's graph and of its subgraphs have in common. */
 interface SharedState {
   readonly target: Target;
@@ -58,6 +66,7 @@ interface SharedState {
   readonly inputs: Map<string, { dtype: Dtype; shape: Shape }>;
   readonly symbolSources: Map<string, { input: string; axis: number }>;
   readonly domains: Set<string>;
+  readonly dense: DenseProducts | undefined;
   valueCount: number;
 }
 
@@ -70,9 +79,10 @@ export class GraphWriter implements Emitter {
   /** What reshapes read, by what they write. */
   readonly #origins = new Map<string, string>();
 
-  constructor(target: Target, shared?: SharedState) {
+  constructor(target: Target, shared?: SharedState, products?: WeightsOfProducts) {
     this.#shared = shared ?? {
       target,
+      dense: products && denseProducts(products.dtype, products.weights, (...given) => this.#addInitializer(...given)),
       constants: new Map(),
       initializers: [],
       inputs: new Map(),
@@ -164,6 +174,17 @@ export class GraphWriter implements Emitter {
 
   origin(value: string): string {
     return this.#origins.get(value) ?? value;
+  }
+
+  denseProduct(rows: string, weight: string, isTransposed: boolean): string | undefined {
+    return this.#shared.dense?.write(this, rows, weight, isTransposed);
+  }
+
+  #addInitializer(...[name, dataType, shape, data]: Parameters<AddInitializer>): string {
+    const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const tensor = create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData });
+    this.#shared.initializers.push(tensor);
+    return name;
   }
 
   input(name: string, dtype: Dtype, shape: Shape): string {

@@ -4,7 +4,7 @@ import { mapTree, zipTrees } from '../base/tree.js';
 import type { DropoutKey } from '../blocks/index.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { type AnyTensor, add, divide, spec, specsOf, type Tensor, type TensorSpec } from '../graph/index.js';
-import type { PassOptions, TrunkState } from '../models/index.js';
+import type { ModelWeights, PassOptions, TrunkState } from '../models/index.js';
 import type { Batch, TargetLosses, Task, TaskEvaluation } from '../tasks/index.js';
 import { type TrainingConfig, usesDropout } from './config.js';
 import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
@@ -233,11 +233,12 @@ export interface CompiledEvaluation {
   dispose(): Promise<void>;
 }
 
-/** Compiles one way of evaluating a task's model. */
+/** Compiles one way of evaluating a task's model, with weights that are inputs, or these constants. */
 export async function compileEvaluation(
   engine: Engine,
   task: Task,
   { batch, carriesState, specs }: Pick<TaskEvaluation, 'batch' | 'carriesState' | 'specs'>,
+  constants?: ModelWeights,
 ): Promise<CompiledEvaluation> {
   const { model } = task;
   const evaluation = await engine.compile(
@@ -248,15 +249,16 @@ export async function compileEvaluation(
       return { total, count, sums, ...more, states: carriesState ? [result.state] : [] };
     },
     [
-      specsOf(model.params) as object,
-      specsOf(model.buffers) as object,
+      constants?.params ?? (specsOf(model.params) as object),
+      constants?.buffers ?? (specsOf(model.buffers) as object),
       { states: stateSpecs(task, { batch, carryState: carriesState }), batch: specs },
     ],
   );
   return {
     async run({ params, buffers, states, batch: given, nextStates }) {
       const options = { outputs: { states: nextStates } };
-      const result = await evaluation.run([params, buffers, { states, batch: given }], options);
+      const weights = constants === undefined ? ([params, buffers] as const) : ([{}, {}] as const);
+      const result = await evaluation.run([...weights, { states, batch: given }], options);
       return { ...result, total: numberOf(result.total), count: numberOf(result.count), sums: result.sums };
     },
     dispose: () => evaluation.dispose(),

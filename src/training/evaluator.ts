@@ -25,6 +25,8 @@ export interface EvaluatedWeights {
 /** What evaluations compile is kept until the end. */
 export class Evaluator {
   readonly #compiled = new Map<TaskEvaluation, CompiledEvaluation>();
+  /** Of an engine that computes with fewer bits of weights: those that it was compiled with. */
+  #constants: EvaluatedWeights | undefined;
 
   constructor(
     private readonly engine: Engine,
@@ -66,7 +68,7 @@ export class Evaluator {
     signal?: AbortSignal,
     onTargets?: (count: number) => void,
   ): Promise<EvaluationSums> {
-    const compiled = await this.#compiledFor(evaluation);
+    const compiled = await this.#compiledFor(evaluation, { params, buffers });
     const { engine } = this;
     const { batch: rows, carriesState, layout } = evaluation;
     const fresh = (): readonly TrunkState<HostTensor<'int32'>>[] =>
@@ -100,10 +102,20 @@ export class Evaluator {
     return positions === undefined ? all : { ...all, positions: positions.losses };
   }
 
-  async #compiledFor(evaluation: TaskEvaluation): Promise<CompiledEvaluation> {
+  async #compiledFor(evaluation: TaskEvaluation, weights: EvaluatedWeights): Promise<CompiledEvaluation> {
+    if (this.engine.products !== undefined) {
+      this.#constants ??= weights;
+      if (this.#constants.params !== weights.params) {
+        const advice = 'Make an Evaluator for each, or train with an engine of float32.';
+        throw new PerformerError(
+          'USAGE',
+          `Evaluator: expected the weights that it was compiled with, got others. ${advice}`,
+        );
+      }
+    }
     const known = this.#compiled.get(evaluation);
     if (known !== undefined) return known;
-    const compiled = await compileEvaluation(this.engine, this.task, evaluation);
+    const compiled = await compileEvaluation(this.engine, this.task, evaluation, this.#constants);
     this.#compiled.set(evaluation, compiled);
     return compiled;
   }

@@ -11,6 +11,8 @@ export interface MatmulAttributes {
   readonly transposeLeft: boolean;
   readonly transposeRight: boolean;
   readonly scale: number;
+  /** Whether the right side is the weight of a dense layer, which may be kept with fewer bits; not unless given. */
+  readonly isDense?: boolean | undefined;
 }
 
 /** The two trailing dimensions as the product sees them. */
@@ -73,7 +75,10 @@ const matmulOp: Op<MatmulAttributes> = {
       : matmul(left!, g!, { transposeLeft: !transposeLeft, scale });
     return [sumTo(dLeft, left!.shape), sumTo(dRight, right!.shape)];
   },
-  lower: (emitter, [left, right], { transposeLeft, transposeRight, scale }, { inputs: [leftType, rightType] }) => {
+  lower: (emitter, [left, right], attributes, { inputs: [leftType, rightType] }) => {
+    const { transposeLeft, transposeRight, scale, isDense } = attributes;
+    const dense = isDense === true ? emitter.denseProduct(left!, right!, transposeRight) : undefined;
+    if (dense !== undefined) return [dense];
     const plain = !transposeLeft && !transposeRight && scale === 1;
     if (plain) return [emitter.emit('MatMul', [left!, right!])];
     if (leftType!.shape.length === 2 && rightType!.shape.length === 2) {
@@ -102,14 +107,14 @@ const matmulOp: Op<MatmulAttributes> = {
 export function matmul(
   left: Tensor,
   right: Tensor,
-  { transposeLeft = false, transposeRight = false, scale = 1 }: Partial<MatmulAttributes> = {},
+  { transposeLeft = false, transposeRight = false, scale = 1, isDense }: Partial<MatmulAttributes> = {},
 ): Tensor {
   // A matrix on the right takes all rows of the left at once: one large product instead of a batch.
   if (right.rank === 2 && left.rank > 2 && !transposeLeft) {
     const rows = left.shape.slice(0, -1);
     const flat = reshape(left, [elementCount(rows as Shape), left.dim(-1)]);
-    const product = matmul(flat, right, { transposeRight, scale });
+    const product = matmul(flat, right, { transposeRight, scale, isDense });
     return reshape(product, [...rows, product.dim(-1)]);
   }
-  return apply(matmulOp, [left, right], { transposeLeft, transposeRight, scale });
+  return apply(matmulOp, [left, right], { transposeLeft, transposeRight, scale, ...(isDense === true && { isDense }) });
 }
