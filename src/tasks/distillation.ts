@@ -16,6 +16,7 @@ import { addDims } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import {
+  type AnyTensor,
   add,
   cast,
   concatenate,
@@ -37,7 +38,7 @@ import {
   where,
 } from '../graph/index.js';
 import type { Model, ModelResult, ModelWeights } from '../models/index.js';
-import type { Task } from './task.js';
+import type { Batch, Task } from './task.js';
 
 /** What a model learns from: the same task of another model, and the weights of that. */
 export interface Teacher {
@@ -65,7 +66,8 @@ export function distillation(task: Task, teacher: Teacher, { byBlock }: Distilla
   return {
     ...base,
     name: byBlock ? 'attention-transfer' : 'distillation',
-    loss(weights, batch, options) {
+    loss(weights, given, options) {
+      const batch = unmasked(given);
       const exact = teacher.task.loss(constantsOf(teacher.weights), batch, {}).result;
       const streams = byBlock ? exact.streams.slice(0, -1) : undefined;
       const own = task.loss(weights, batch, { ...options, streams });
@@ -100,6 +102,11 @@ function checkForm({ model: { config }, size }: Task, { task: { model } }: Teach
   if (formOf(config) !== formOf(model.config)) refuse(`${formOf(model.config)}, as the teacher is`, formOf(config));
   if (config.reversible || model.config.reversible) refuse('blocks with one stream', 'a reversible model');
   if (size.carryState) refuse('windows on their own', 'carryState');
+}
+
+/** A batch whose tokens are those that were to be guessed, where some are masked: what a model gives for texts is learned. */
+function unmasked(batch: Batch<AnyTensor>): Batch<AnyTensor> {
+  return batch.targets === undefined ? batch : { ...batch, tokens: batch.targets };
 }
 
 /** The weights as a part of the graph, which no step changes. */
