@@ -31,7 +31,7 @@ export const convertedFlags = modelFlags.filter(({ path: [top] }) => changed.inc
 
 /** What a conversion has unless told otherwise; its window is that which the model was trained with, or 256. */
 export const conversionDefaults = {
-  ...{ steps: 200, batch: 4, learningRate: 1e-3, weightDecay: 0, redrawInterval: 0 },
+  ...{ steps: 200, batch: 4, learningRate: 5e-4, weightDecay: 0, redrawInterval: 0 },
 };
 
 export const trainingFlags: readonly Flag[] = flagsOf('Training:', trainingSchema)
