@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import { leavesOf } from '../base/tree.js';
 import { asKept, type WeightDtype } from '../interop/index.js';
 import { keyHeadsOf, type LoadedModel, type ModelConfig, modelConfig, tensorsOf } from '../models/index.js';
-import { pretrainedConfigs, pretrainedModel, pretrainedNames, pretrainedTensors } from '../pretrained/index.js';
+import { pretrainedConfigs, pretrainedModel, pretrainedTensors, writtenNames } from '../pretrained/index.js';
 import { keptTensor } from './kept.js';
 
 /** What a folder of Hugging Face has of a model. */
@@ -36,6 +36,13 @@ export function toHuggingFace(
   { from, dtype: given }: HuggingFaceOptions = {},
 ): HuggingFaceModel {
   const content = from ?? contentFor(model.config, params);
+  if (!writtenNames().includes(String(content.model_type))) {
+    const expected = `a model that is one of ${writtenNames().join(', ')}`;
+    throw new PerformerError(
+      'CONFIG',
+      `export: expected ${expected}, got a ${content.model_type}. Keep the folder as it is.`,
+    );
+  }
   const tensors = pretrainedTensors(pretrainedModel('config.json', content), tensorsOf(params), model.config.depth);
   const dtype = given ?? keptDtype(content, tensors);
   const name = 'torch_dtype' in content || !('dtype' in content) ? 'torch_dtype' : 'dtype';
@@ -67,7 +74,7 @@ function contentFor(config: ModelConfig, params: object): Readonly<Record<string
   }));
   const [nearest] = candidates.toSorted((a, b) => a.unsaid.length - b.unsaid.length);
   if (nearest === undefined || nearest.unsaid.length > 0) {
-    const expected = `a model that is one of ${pretrainedNames().join(', ')}`;
+    const expected = `a model that is one of ${writtenNames().join(', ')}`;
     const got = `one with ${nearest?.unsaid.join(', ')}, which ${nearest?.content.model_type} cannot say`;
     throw new PerformerError(
       'CONFIG',

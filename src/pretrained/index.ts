@@ -1,6 +1,13 @@
 /** Pretrained models of other systems: which of our models a config.json is, and what becomes of the tensors. */
 export type { OwnConfig } from './family.js';
-export { isPretrained, type PretrainedModel, pretrainedConfigs, pretrainedModel, pretrainedNames } from './registry.js';
+export {
+  isPretrained,
+  type PretrainedModel,
+  pretrainedConfigs,
+  pretrainedModel,
+  pretrainedNames,
+  writtenNames,
+} from './registry.js';
 export { modulesFile, sentenceFiles, sentenceVectors } from './sentence.js';
 export { checkShard, indexFile, shardsOf } from './shards.js';
 export { planTensors, pretrainedTensors, type TensorLayout, translateTensors } from './translate.js';

@@ -21,6 +21,11 @@ export function pretrainedNames(): readonly string[] {
   return families.map(({ modelType }) => modelType);
 }
 
+/** The families that are written, too. */
+export function writtenNames(): readonly string[] {
+  return families.filter(({ fieldsOf }) => fieldsOf !== undefined).map(({ modelType }) => modelType);
+}
+
 /** Whether the content of a config.json is that of a pretrained model of another system. */
 export function isPretrained(content: unknown): content is Readonly<Record<string, unknown>> {
   return typeof content === 'object' && content !== null && 'model_type' in content && !('model' in content);

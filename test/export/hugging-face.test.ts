@@ -79,6 +79,13 @@ test('weights that changed are written, and float32 is kept where 16 bits would 
   expect([...changed.tensors.values()].some(({ data }) => data.includes(Math.fround(0.1)))).toBe(true);
 });
 
+test('a family that is read alone is refused', async () => {
+  const folder = join(golden, 'bert-model');
+  const loaded = await loadModel(folder);
+  const from = await configOf(folder);
+  expect(() => toHuggingFace(loaded, { from })).toThrow(/one of gpt2, llama, mistral, qwen2, gpt_neox, got a bert/);
+});
+
 describe('a model of ours', () => {
   const sizes = { tokenShift: false, attention: 'softmax' };
   const asGpt2 = {
