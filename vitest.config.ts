@@ -23,6 +23,12 @@ const engineSuite = [
 /** Every family with every mixer: in WebAssembly too, and not once more in Chromium, where it would be the same code. */
 const familySuite = ['test/families/conformance/*.test.ts', 'test/families/options.test.ts'];
 
+/**
+ * Rooms whose tests register nothing by a name and change nothing that another sees: the files of a worker share the modules,
+ * which saves a third of the time.
+ */
+const pureSuite = ['test/{attention,base,blocks,features,graph,kernels,measure,mixers,onnx}/**/*.test.ts'];
+
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
 const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
 
@@ -110,7 +116,11 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      { resolve: { alias }, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite] } },
+      {
+        resolve: { alias },
+        test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite, ...pureSuite] },
+      },
+      { test: { ...common, name: 'node-pure', include: pureSuite, isolate: false } },
       {
         plugins: [engineOf('web-wasm-node')],
         test: { ...common, name: 'web-wasm', include: [...engineSuite, ...familySuite], setupFiles },

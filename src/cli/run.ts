@@ -6,10 +6,12 @@
 import { Argument, Command as CommanderCommand, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { messageOf, PerformerError } from '../base/errors.js';
-import { type Command, type CommandGroup, commonSwitches } from './command.js';
+import { flagName } from '../base/options.js';
+import { type Command, type CommandGroup, commonSwitches, usageError } from './command.js';
 import { commands } from './commands.js';
 import { expandFiles } from './file-patterns.js';
 import { commanderOptions, optionTerm, valuesByKey } from './flag-words.js';
+import type { FlagValues } from './flags.js';
 import { type Io, quietIo } from './io.js';
 import { filteredIo } from './terminal.js';
 
@@ -86,6 +88,15 @@ async function addGroup(program: CommanderCommand, group: CommandGroup, io: Io, 
   for (const entry of group.commands) addCommand(added, await entry.load(), io, debug);
 }
 
+/** The command's own options. Throws USAGE for those that must be given and were not; each value was checked as it was read. */
+function ownOptions({ name, options }: Command, flags: FlagValues) {
+  const own = Object.keys(options.shape).flatMap((key) => (key in flags ? [[key, flags[key]]] : []));
+  const parsed = options.safeParse(Object.fromEntries(own));
+  if (parsed.success) return parsed.data;
+  const missing = parsed.error.issues.map(({ path }) => `--${flagName(String(path[0]))}`);
+  throw usageError(`${name}: expected ${missing.join(' and ')}, got none. See performer ${name} --help.`);
+}
+
 function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug: () => void): void {
   const added = parent
     .command(command.name)
@@ -103,8 +114,7 @@ function addCommand(parent: CommanderCommand, command: Command, io: Io, onDebug:
     const { debug, quiet, ...typed } = added.opts();
     if (debug) onDebug();
     const flags = valuesByKey(command.flags, typed);
-    const own = Object.keys(command.options.shape).flatMap((key) => (key in flags ? [[key, flags[key]]] : []));
-    const options = command.options.parse(Object.fromEntries(own));
+    const options = ownOptions(command, flags);
     const given = all.slice(0, command.arguments.length) as (string | string[])[];
     const world = quiet ? quietIo(io, command.isReport?.(options) ?? false) : io;
     await command.run({ arguments: await Promise.all(given.map(expandFiles)), options, flags }, world);

@@ -180,3 +180,14 @@ describe('calling it wrongly ends with 2 and one line', () => {
     expect(code).toBe(2);
   });
 });
+
+test.each([
+  ['import', ['model']],
+  ['convert', ['model', 'text', '--attention', 'favor+']],
+])('%s without --out says that it is missing', async (command, words) => {
+  const { code, err } = await performer([command, ...words]);
+  expect({ code, err }).toEqual({
+    code: 2,
+    err: `performer: ${command}: expected --out, got none. See performer ${command} --help.\n`,
+  });
+});
