@@ -176,6 +176,7 @@ export function kernelError(
   }
   const hasGamma = name === 'positive' || name === 'hyperbolic' || name === 'trigonometric';
   if (gamma !== undefined && !(hasGamma && gamma > 0)) throw refuse('gamma > 0 of a Gaussian map', String(gamma));
+  if ((options.featureEpsilon ?? 0) > 0) throw refuse('features of one position each', 'a featureEpsilon');
   const scale = gamma === undefined ? dim ** -0.25 : Math.sqrt(2 * gamma);
   const left = Float64Array.from(x, (value) => value * scale);
   const right = Float64Array.from(y, (value) => value * scale);

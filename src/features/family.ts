@@ -49,6 +49,8 @@ export interface FeatureFamily<N extends string, O extends z.ZodRawShape> {
   readonly isFlat?: boolean | undefined;
   /** Whether φ(q)·φ(k) can be zero or negative, known before the map is built. */
   isSigned(options: FamilyOptions<O>): boolean;
+  /** Whether φ of a key depends on other positions, known before the map is built; it does not unless given. */
+  isSequenceWide?(options: FamilyOptions<O>): boolean;
   /** The random and measured parts of `heads` heads. */
   buffers?(options: FamilyOptions<O>, heads: number): FeatureMapParts<BufferSpec>;
   /** The learned parts of `heads` heads. */

@@ -67,6 +67,7 @@ export {
   hasFixedCount,
   hasRandomRows,
   isFlatMap,
+  isSequenceWideMap,
   isShaped,
   isSignedMap,
   learnedLayout,

@@ -12,7 +12,9 @@
  * The Gaussian kernel exp(−γ|q − k|²) has the same features with x scaled by √(2γ) and exp(−|x|²) in front.
  */
 
+import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { option } from '../base/options.js';
 import {
   add,
   concatenate,
@@ -114,14 +116,22 @@ export function exponentialMap(dim: number, projection?: Tensor): FeatureMap {
   return { name: 'exponential', featureCount: projection?.staticDim(0) ?? dim, query: features, key: features };
 }
 
+const featureEpsilon = option(
+  z.number().min(0).max(1).optional(),
+  'added to positive features, the largest of which is made 1 over all positions: as performer-pytorch has it (1e-4), without a causal order',
+  { fallback: '0, and nothing made 1' },
+);
+
 export const positiveFamily = featureFamily({
   name: 'positive',
   text: 'FAVOR+: positive features of softmax',
-  own: {},
+  own: { featureEpsilon },
   hasRandomRows: true,
   isSigned: () => false,
+  isSequenceWide: ({ featureEpsilon: epsilon = 0 }) => epsilon > 0,
   buffers: (options) => projectionBuffer(options),
-  build: (_, { projection }) => positiveFeatures(need(projection, 'a projection', 'positive')),
+  build: ({ featureEpsilon: epsilon }, { projection }) =>
+    positiveFeatures(need(projection, 'a projection', 'positive'), { epsilon }),
 });
 
 export const hyperbolicFamily = featureFamily({

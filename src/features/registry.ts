@@ -107,6 +107,11 @@ export function isSignedMap(options: FeatureMapOptions): boolean {
   return familyOf(options.name).isSigned(options);
 }
 
+/** Whether φ of a key depends on other positions, so that no causal order can have it. */
+export function isSequenceWideMap(options: FeatureMapOptions): boolean {
+  return familyOf(options.name).isSequenceWide?.(options) ?? false;
+}
+
 /** Whether φ is constant between jumps, so that no gradient reaches the queries and keys behind it. */
 export function isFlatMap(name: FeatureMapName): boolean {
   return familyOf(name).isFlat === true;

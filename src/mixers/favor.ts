@@ -32,6 +32,7 @@ import {
   featureMapProblems,
   hasFixedCount,
   isFlatMap,
+  isSequenceWideMap,
   isShaped,
   isSignedMap,
   type LearnedFeatureParams,
@@ -115,12 +116,17 @@ export const favorMixer = mixerFamily({
 });
 
 /** What is wrong with features for heads of a size. */
-export function featureProblems(features: FeatureChoice, { headDim }: Pick<MixerSizes, 'headDim'>): readonly Problem[] {
+export function featureProblems(
+  features: FeatureChoice,
+  { headDim, isCausal }: Pick<MixerSizes, 'headDim' | 'isCausal'>,
+): readonly Problem[] {
   const options = featureOptions(features, headDim);
   const asked = (features as Partial<FeatureMapOptions>).featureCount;
-  return featureMapProblems({ ...options, featureCount: asked ?? options.featureCount }).map(
-    ([key, message]) => [['features', key], message] as const,
-  );
+  const found = featureMapProblems({ ...options, featureCount: asked ?? options.featureCount });
+  const problems = found.map(([key, message]): Problem => [['features', key], message]);
+  if (!isCausal || !isSequenceWideMap(options)) return problems;
+  const message = `expected ${features.name} features of one position each with a causal order or exact keys beside, got featureEpsilon, by which each depends on all`;
+  return [...problems, [['features'], message]];
 }
 
 /** The features with their number, where it is not fixed. */

@@ -32,7 +32,7 @@ export const hybridMixer = mixerFamily({
   text: 'exact for the nearest tokens and FAVOR+ for all others, under one denominator',
   own: { features: featureOption, window: windowOption, forgetting: forgettingOption },
   problems: ({ features, forgetting }, sizes) => [
-    ...featureProblems(features, sizes),
+    ...featureProblems(features, { ...sizes, isCausal: true }), // parts are taken out of sums in any order
     ...forgettingProblems(forgetting, sizes),
   ],
   complete: ({ features, ...own }, { headDim }) => ({ ...own, features: completeFeatures(features, headDim) }),

@@ -58,7 +58,7 @@ export const routingHybridMixer = mixerFamily({
   text: 'exact for the keys of a cluster and FAVOR+ for all others, under one denominator',
   own: { features: featureOption, ...own },
   problems({ features }, sizes) {
-    const found = featureProblems(features, sizes);
+    const found = featureProblems(features, { ...sizes, isCausal: true }); // parts are taken out of sums in any order
     if (found.length > 0 || !isSignedMap(featureOptions(features, sizes.headDim))) return found;
     const message = `expected features that are positive, got ${features.name}, of which no part can be taken out again`;
     return [[['features', 'name'], message] satisfies Problem];

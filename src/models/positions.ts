@@ -1,6 +1,6 @@
 /**
- * How positions enter a model: rotary positions turn queries and keys within attention; the others are vectors, added to
- * the embeddings.
+ * How positions enter a model: rotary positions turn queries and keys within attention, and may have the waves of sinusoidal
+ * ones beside; the others are vectors, added to the embeddings.
  *
  * - learned: a table with a row for each position;
  * - sinusoidal (Vaswani et al. 2017): fixed waves [sin pθᵢ | cos pθᵢ], θᵢ = 10000^(−2i/dim), for texts of any length, as
@@ -71,6 +71,11 @@ export const rotaryPositions = z.strictObject({
     flag: 'rotary-fraction',
   }),
   scaling: option(scaling, 'how angles are slowed for longer texts', { flag: 'rotary-scaling' }),
+  waves: option(
+    z.boolean().optional(),
+    'fixed waves from −1 to 1 are added to the embeddings too, as performer-pytorch has it',
+    { flag: 'rotary-waves', fallback: 'false' },
+  ),
 });
 
 export const positionChoice = choice(
@@ -135,7 +140,8 @@ export function positionProblems(
     }
   }
   if (positions.kind === 'rotary' && headDim % 2 === 1) return [[['headDim'], 'rotary positions need it even']];
-  if (positions.kind === 'sinusoidal' && dim % 2 === 1) return [[['dim'], 'sinusoidal positions need it even']];
+  if (waveSize(positions) !== undefined && dim % 2 === 1)
+    return [[['dim'], `${positions.kind === 'rotary' ? 'waves' : 'sinusoidal positions'} need it even`]];
   if (positions.kind !== 'axial') return [];
   const { maxLength, columns, channels } = positions;
   if (maxLength % (columns * channels) === 0) return [];
@@ -164,6 +170,12 @@ export function anglesOf(positions: PositionOptions, at: Tensor<'uint32'>, headD
   return positions.kind === 'rotary' ? rotaryAngles(at, headDim, positions) : undefined;
 }
 
+/** The amplitude of fixed waves; undefined where there are none. */
+function waveSize(positions: PositionOptions): number | undefined {
+  if (positions.kind === 'sinusoidal') return embeddingDeviation * Math.SQRT2;
+  return positions.kind === 'rotary' && positions.waves ? 1 : undefined;
+}
+
 /** Embeddings [batch, length, dim] with the vectors of their positions, uint32 [batch, length], where they are added. */
 export function withPositions(
   positions: PositionOptions,
@@ -171,9 +183,10 @@ export function withPositions(
   embedded: Tensor,
   { at, mask }: { readonly at: Tensor<'uint32'>; readonly mask: Tensor<'bool'> | undefined },
 ): Tensor {
-  if (positions.kind === 'sinusoidal') {
+  const size = waveSize(positions);
+  if (size !== undefined) {
     const { cosine, sine } = rotaryAngles(at, embedded.staticDim(-1));
-    return add(embedded, multiply(concatenate([sine, cosine], -1), embeddingDeviation * Math.SQRT2));
+    return add(embedded, multiply(concatenate([sine, cosine], -1), size));
   }
   if (params === undefined) return embedded;
   // Padding may reach beyond the table, and nobody sees what it reads; a real token there is an error of the engine.

@@ -65,7 +65,8 @@ export function pretrainedSource(
 ): PretrainedSource {
   const read = pretrainedModel(where.config, content);
   const model = modelOf(withBeside(where, content, read.options, beside));
-  const shapes = new Map(leavesOf<object, TensorLayout>(model.params).map(([path, { shape }]) => [path, shape]));
+  const leaves = [model.params, model.buffers].flatMap((tree) => leavesOf<object, TensorLayout>(tree));
+  const shapes = new Map(leaves.map(([path, { shape }]) => [path, shape]));
   const plan = (layout: ReadonlyMap<string, TensorLayout>) =>
     planTensors(where.weights, read, layout, { shapes, depth: model.config.depth });
   return {

@@ -10,10 +10,11 @@ import { type OwnConfig, type PretrainedFamily, passedOver } from './family.js';
 import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama, mistral, qwen2 } from './llama.js';
+import { performerPytorch } from './performer-pytorch.js';
 
 const families: readonly PretrainedFamily[] = [
   ...[gpt2, llama, mistral, qwen2, gptNeox],
-  ...[bert, roberta, distilbert, esm2],
+  ...[bert, roberta, distilbert, esm2, performerPytorch],
 ];
 
 /** The families that are read, by `model_type`. */
@@ -36,7 +37,7 @@ export interface PretrainedModel {
   readonly family: PretrainedFamily;
   readonly config: z.output<z.ZodObject>;
   readonly architecture: string;
-  /** Our options, whose attention is exact unless the model has a window. */
+  /** Our options, whose attention is exact unless the model has another. */
   readonly options: object;
 }
 

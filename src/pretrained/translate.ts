@@ -1,4 +1,4 @@
-/** The tensors of a pretrained model as the parameters of ours. Every tensor is taken, or named by its family as not needed. */
+/** The tensors of a pretrained model as the parameters and buffers of ours. Every tensor is taken, or named by its family as not needed. */
 import { type AnyHostTensor, float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
@@ -32,6 +32,7 @@ export function planTensors(
 ): Plan {
   const names = shortNames(where, family, layout);
   const taken = new Map<string, { readonly rule: TensorRule; readonly to: readonly string[] }>();
+  const takenNames = new Map<string, string>();
   for (const rule of family.rules(config, architecture)) {
     for (const layer of layersOf(rule, depth)) {
       const own = (pattern: string) => pattern.replace('*', String(layer));
@@ -48,13 +49,14 @@ export function planTensors(
         );
       }
       taken.set(name, { rule, to });
+      takenNames.set(from, name);
       names.delete(from);
     }
   }
   const copies: (readonly [string, string])[] = [];
   for (const [copy, of] of family.copies?.(config, architecture) ?? []) {
     const name = names.get(copy);
-    if (name !== undefined) copies.push([name, [...taken].find(([, { rule }]) => rule.from === of)![0]]);
+    if (name !== undefined) copies.push([name, takenNames.get(of)!]);
     names.delete(copy);
   }
   const matches = (patterns: readonly string[] = []) => {

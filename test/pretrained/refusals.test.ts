@@ -52,6 +52,15 @@ describe('a config', () => {
     ['with a mask elsewhere', 'esm2', { mask_token_id: 3 }, /mask_token_id/],
     ['with an untied head', 'distilbert', { tie_word_embeddings: false }, /tie_word_embeddings/],
     ['with two bases', 'gpt-neox', { rope_theta: 5 }, /rope_theta 5/],
+    ['of a causal order', 'performer-bidirectional', { causal: true }, /causal/],
+    ['without a projection', 'performer-bidirectional', { no_projection: true }, /no_projection/],
+    ['with local heads', 'performer-bidirectional', { local_attn_heads: 1 }, /local_attn_heads/],
+    ['with two streams', 'performer-bidirectional', { reversible: true }, /reversible/],
+    ['with ScaleNorm', 'performer-bidirectional', { use_scalenorm: true }, /use_scalenorm/],
+    ['with shifted tokens', 'performer-bidirectional', { shift_tokens: true }, /shift_tokens/],
+    ['with axial positions', 'performer-bidirectional', { axial_position_emb: true }, /axial_position_emb/],
+    ['with cross-attention', 'performer-bidirectional', { cross_attend: true }, /cross_attend/],
+    ['with another kernel', 'performer-bidirectional', { kernel_fn: 'sigmoid' }, /kernel_fn/],
   ])('%s is refused', (_, name, change, message) => {
     expect(() => decode(name, change)).toThrow(expect.objectContaining({ code: 'CONFIG' }));
     expect(() => decode(name, change)).toThrow(message);
@@ -173,7 +182,7 @@ describe('an index', () => {
     await expect(loadModel(place)).rejects.toThrow(expect.objectContaining({ code: 'CHECKPOINT' }));
   });
 
-  test('a config or the files beside it, damaged in 33,000 ways, are read or refused, and crashes nothing', () => {
+  test('a config or the files beside it, damaged in 36,000 ways, are read or refused, and crashes nothing', () => {
     const parsed = (bytes: Uint8Array): unknown => {
       try {
         return JSON.parse(new TextDecoder().decode(bytes));
@@ -185,7 +194,7 @@ describe('an index', () => {
       const shards = readOrRefuse(() => shardsOf('index', parsed(bytes)));
       for (const file of shards?.keys() ?? []) expect(file).toMatch(/^\w[\w.-]*$/);
     }
-    for (const name of ['llama3-bf16-sharded', 'bert-mlm', 'roberta', 'distilbert', 'esm2']) {
+    for (const name of ['llama3-bf16-sharded', 'bert-mlm', 'roberta', 'distilbert', 'esm2', 'performer-glu']) {
       for (const bytes of mutationsOf(read(name, 'config.json'), 3000, 2)) {
         const content = parsed(bytes);
         if (!isPretrained(content)) continue;
