@@ -67,6 +67,8 @@ const cases = [
   [text, { attention: ['routing', { ...routed, ...favor }], reversible: true, keyHeads: 1, positions: axial }],
   [encoder, { attention: [{ ...routed, ...favor }, shared], reversible: true, activation: 'swiglu' }],
   [encoder, { attention: [favor, 'softmax'], norm: 'rms' }],
+  [encoder, { attention: { features: { featureCount: 8, featureEpsilon: 0.01 } }, positions: { waves: true } }],
+  [text, { positions: { waves: true }, attention: favor }],
   [encoder, { norm: 'rezero', activation: 'squared-relu', positions: axial, qkvBias: true, attention: favor }],
   [encoder, { norm: { kind: 'scale', placement: 'post' }, activation: 'glu', positions: 'sinusoidal' }],
   [classifier, { norm: { kind: 'scale', placement: 'post' }, queryKeyNorm: 'unit', positions: axial }],

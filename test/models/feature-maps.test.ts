@@ -88,6 +88,8 @@ describe('options that do not fit the map', () => {
     [{ name: 'hyperbolic', featureCount: 15 }, 8, /features.featureCount: hyperbolic features need a multiple of 2/],
     [{ name: 'positive', projectionKind: 'none' }, 8, /features.projectionKind: positive features need a projection/],
     [{ name: 'positive', kernelEpsilon: 0.1 }, 8, /attention.features: Unrecognized key: "kernelEpsilon"/],
+    [{ featureEpsilon: 1e-4 }, 8, /attention.features: .* with a causal order .*, got featureEpsilon/],
+    [{ name: 'relu', featureEpsilon: 1e-4 }, 8, /attention.features: Unrecognized key: "featureEpsilon"/],
     [{ name: 'relu', degree: 2 }, 8, /attention.features: Unrecognized key: "degree"/],
     [{ name: 'relu', span: 2 }, 8, /attention.features: Unrecognized key: "span"/],
     [{ projectionKind: 'structured' }, 12, /features.projectionKind: structured projections need/],

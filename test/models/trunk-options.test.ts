@@ -235,6 +235,7 @@ describe('combinations that cannot be are one clear error', () => {
     ['a first layer of a list that shares attention', { attention: ['shared', 'softmax'] }, /attention\.0: the first/],
     ['another part of attention', { attention: ['softmax', { kind: 'shared', part: 'keys' }] }, /attention\.1\.part/],
     ['rotary positions of an odd head', { headDim: 7 }, /headDim: rotary positions need it even/],
+    ['waves of an odd dim', { dim: 47, positions: { waves: true } }, /dim: waves need it even/],
     ['sinusoidal positions of an odd dim', { dim: 47, positions: 'sinusoidal' }, /dim: sinusoidal positions need/],
     [
       'axial positions whose rows do not fill the text',
