@@ -382,6 +382,11 @@ describe('what has no closed form is refused', () => {
     ['gelu', () => kernelError(optionsOf('gelu', 4), x, y), /a map with a closed form, got gelu/],
     ['a shape that is missing', () => kernelError(optionsOf('oprf', 4), x, y), /a shape, got none/],
     ['vectors of another dim', () => kernelError(optionsOf('positive', 4), [1, 2], y), /vectors of 4, got 2 and 4/],
+    [
+      'an epsilon on features',
+      () => kernelError({ ...optionsOf('positive', 4), featureEpsilon: 1e-4 }, x, y),
+      /expected features of one position each, got a featureEpsilon/,
+    ],
     ['γ of relu', () => kernelError(optionsOf('relu', 4), x, y, { gamma: 1 }), /gamma > 0 of a Gaussian map/],
     ['relu of regularised rows', () => kernelError(optionsOf('relu', 4, 'iid', 'root'), x, y), /row norms of chi/],
     ['the bound of more rows than dims', () => orthogonalErrorBound(5, x, y), /at most 4 features, got 5/],
