@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type HostTensor, leavesOf, mapTree } from '../../src/base/index.js';
 import { type FeatureMapName, type FeatureShape, featureMapNames } from '../../src/features/index.js';
-import { type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
+import { encoderConfig, type LanguageModelOptions, languageModelConfig } from '../../src/models/index.js';
 import type { Snapshot } from '../../src/training/index.js';
 import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from '../generation/models.js';
 import { engine, snapshotOf, trainerFor } from '../support/tiny.js';
@@ -98,5 +98,13 @@ describe('options that do not fit the map', () => {
     expect(() => languageModelConfig({ ...sizes, headDim, attention: { features: features as never } })).toThrow(
       message,
     );
+  });
+
+  it.each(['hybrid', 'routing-hybrid'] as const)('are refused: featureEpsilon beside the exact keys of %s', (kind) => {
+    const attention = { kind, features: { featureEpsilon: 1e-4 } } as const;
+    expect(() => encoderConfig({ ...sizes, attention })).toThrow(/attention.features: .* exact keys beside/);
+    expect(encoderConfig({ ...sizes, attention: { features: attention.features } }).attention).toMatchObject({
+      features: { featureEpsilon: 1e-4 },
+    });
   });
 });
