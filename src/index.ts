@@ -73,6 +73,7 @@ export type {
   TokenClassifierOptions,
   TokenModelOptions,
   TrunkOptions,
+  VectorOptions,
 } from './door/options.js';
 export type { EmbeddingRows, Performer } from './door/performer.js';
 export type {

@@ -31,6 +31,7 @@ export { decodeImage, encodePng } from './image-codecs.js';
 export {
   areNumbers,
   encodeTexts,
+  type Framing,
   type GivenText,
   joinTexts,
   type Labelled,
