@@ -215,7 +215,8 @@ async function tasksOf({ teacher, model, training, text }: Conversion): Promise<
 async function isTrained({ folder, task, training, told, begin }: Stage, engine: Engine, io: Io): Promise<boolean> {
   const { store, snapshot } = (await holdsRun(folder))
     ? await CheckpointFolder.resume(folder)
-    : { store: await CheckpointFolder.open(folder), snapshot: await begin() };
+    : // What it begins with is evaluated too, and stays the best where no step makes it better.
+      { store: await CheckpointFolder.open(folder), snapshot: { ...(await begin()), isEvaluationDue: true } };
   const closers = [() => store.close()];
   try {
     if (isFinished(snapshot)) return true;

@@ -40,6 +40,16 @@ describe('convert', () => {
     expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/holds a (run|conversion) already/) });
   });
 
+  test('keeps what it began with where no step makes it better', async () => {
+    const { folder, text, model } = await exactModel();
+    const words = ['convert', model, text, '--out', join(folder, 'linear'), ...other, ...quick];
+    const { code, out } = await performer([...words, '--learning-rate', '2']);
+    expect(code).toBe(0);
+    const rows = out.split('\n').filter((line) => /^(replaced|blocks learned|whole learned) /.test(line));
+    const [replaced, blocks, whole] = rows.map((line) => line.split(/ {2,}/).slice(1));
+    expect([blocks, whole]).toEqual([replaced, replaced]);
+  });
+
   test.each(['each block by itself', 'the whole'])(
     'stopped while %s learns, it ends as one that never stopped',
     async (part) => {
