@@ -1,5 +1,4 @@
 /** `performer compare` at work: one run after another, each as `performer train` has it, and a ranking after each. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
@@ -8,6 +7,7 @@ import { isFromFile, knownTokenizer, openTokenizer, tokenizerNamed } from '../da
 import { type OpenSource, openFiles, readTokenizerFolder } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 import { folderError, makeFolder } from '../interop/node-folders.js';
 import { modelConfig } from '../models/index.js';
 import { initialSnapshot, readTrainingConfig } from '../training/index.js';
@@ -94,7 +94,7 @@ async function begin(
     throw folderError(out, cause);
   });
   closers.push((await lockFolder(out)).release);
-  if ((await stat(join(out, planName)).catch(() => undefined)) !== undefined) {
+  if (await isThere(join(out, planName))) {
     throw usageError(`--out ${out}: expected a folder without a comparison, got one. Add --resume to go on with it.`);
   }
   const seedList = Array.from({ length: seeds }, (_, index) => training.seed + index);
@@ -168,7 +168,7 @@ async function resume(
       `--${optionFlag(changed)?.flag ?? flagName(changed)}: expected only --out with --resume: a comparison goes on as it began.`,
     );
   const path = join(out, planName);
-  if ((await stat(path).catch(() => undefined)) === undefined) {
+  if (!(await isThere(path))) {
     throw new PerformerError('CHECKPOINT', `--out ${out}: expected a comparison to resume, got none there.`);
   }
   closers.push((await lockFolder(out)).release);

@@ -1,10 +1,10 @@
 /** What a conversion began with, noted in `conversion.json` of its folder: so that it goes on with the same. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
 import { readJson, writeFileAtomic } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 
 const noteName = 'conversion.json';
 
@@ -20,8 +20,8 @@ const noteSchema = z.strictObject({
 export type ConversionNote = z.output<typeof noteSchema>;
 
 /** Whether a folder has a conversion. */
-export async function isConversion(folder: string): Promise<boolean> {
-  return (await stat(join(folder, noteName)).catch(() => undefined)) !== undefined;
+export function isConversion(folder: string): Promise<boolean> {
+  return isThere(join(folder, noteName));
 }
 
 /** Notes what a conversion begins with. */

@@ -1,8 +1,9 @@
 /** `performer export` at work. */
-import { copyFile, readdir, stat } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportOnnx, keptAs, type OnnxForm, toHuggingFace, whyNotStreaming } from '../export/index.js';
 import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
 import type { LoadedModel } from '../models/index.js';
 import { writeJson, writeModel, writeSettings } from '../models/node.js';
@@ -42,11 +43,8 @@ async function writeNew(
   path: string,
   fill: () => Promise<(draft: string) => Promise<void>>,
 ): Promise<void> {
-  const isThere = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) throw usageError(`${flag}: expected a folder that does not exist, got ${path}. Name another.`);
+  if (await isThere(path))
+    throw usageError(`${flag}: expected a folder that does not exist, got ${path}. Name another.`);
   await writeFolder(path, await fill()).catch((cause: unknown) => {
     throw folderError(path, cause);
   });

@@ -1,11 +1,11 @@
 /** generation_config.json in Hugging Face's words: what of it is honoured, and what is not understood. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
 import type { Tokenizer } from '../data/index.js';
 import { readJson } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 
 const oneOrMore = <T extends z.ZodType>(schema: T) => z.union([schema, z.array(schema)]).nullish();
 
@@ -67,8 +67,7 @@ export async function readGenerationConfig(
   { vocabularySize, documentStart }: Pick<Tokenizer, 'vocabularySize' | 'documentStart'>,
 ): Promise<GenerationConfig> {
   const path = join(folder, 'generation_config.json');
-  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
-  const parsed = schema.safeParse(isThere ? await readJson(path) : {});
+  const parsed = schema.safeParse((await isThere(path)) ? await readJson(path) : {});
   if (!parsed.success) {
     const problems = describeIssues(parsed.error);
     throw new PerformerError('CHECKPOINT', `${path}: expected settings of generation, got ${problems}.`);

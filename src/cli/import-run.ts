@@ -1,8 +1,8 @@
 /** `performer import` at work. */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parameterCount } from '../base/layout.js';
 import { readJson } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
 import { attentionKinds, generationFile } from '../models/index.js';
 import { writeJson, writeModel } from '../models/node.js';
@@ -31,8 +31,4 @@ export async function runImport(
   const { config } = model;
   const count = parameterCount(weights.params).toLocaleString('en-US');
   io.stdout.write(`${out}: ${config.model}, ${count} parameters, attention ${attentionKinds(config)}\n`);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

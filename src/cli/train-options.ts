@@ -1,5 +1,4 @@
 /** From flags, a config file and a preset to the options of a run, fresh or resumed. */
-import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod';
 import { messageOf, PerformerError } from '../base/errors.js';
@@ -7,6 +6,7 @@ import { optionNames } from '../base/options.js';
 import { isFromFile, knownTokenizer } from '../data/index.js';
 import { readTokenizer } from '../data/node.js';
 import { readJson } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
 import { type TrainingConfig, trainingOf, trainingSchema } from '../training/config.js';
@@ -106,8 +106,7 @@ export function presetBeside(own: OptionValues, preset: OptionValues): OptionVal
 /** The name of a tokenizer: one that is registered, or that of a file, which is read. */
 async function tokenizerName(given: unknown): Promise<unknown> {
   if (typeof given !== 'string' || knownTokenizer(given) !== undefined) return given;
-  const isThere = (await stat(given).catch(() => undefined)) !== undefined;
-  return isThere ? (await readTokenizer(given)).name : given;
+  return (await isThere(given)) ? (await readTokenizer(given)).name : given;
 }
 
 async function readConfigFile(path: string): Promise<OptionValues> {

@@ -1,5 +1,5 @@
 /** Files in Node that are written whole or not at all: a reader finds the old file or the new one. */
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import { reasonOf } from '../data/node-read.js';
@@ -21,6 +21,11 @@ export async function removeDrafts(path: string): Promise<void> {
     const isDraft = entry.name.startsWith(start) && /^\d+\.tmp$/.test(entry.name.slice(start.length));
     if (isDraft && entry.isFile()) await rm(join(dirname(place), entry.name), { force: true });
   }
+}
+
+/** Whether there is anything at a path. */
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 export type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;

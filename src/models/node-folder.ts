@@ -1,6 +1,5 @@
 /** Model folders on disk, for Node (see `folder.ts`). */
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
@@ -14,6 +13,7 @@ import {
   writeFileAtomic,
   writeSafetensors,
 } from '../interop/node.js';
+import { isThere } from '../interop/node-files.js';
 import { checkShard, indexFile, isPretrained, modulesFile, shardsOf, type TensorLayout } from '../pretrained/index.js';
 import { type ContextRecord, contextFile, contextJson } from './context.js';
 import {
@@ -123,10 +123,6 @@ async function loadPretrained(
     digests.push(file.digest);
   }
   return { model: source.load(tensors), digest: nodeDigest([new TextEncoder().encode(digests.join())]) };
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {
