@@ -2,7 +2,7 @@ import { defineConfig } from 'tsdown';
 
 const rooms = [
   ...['base', 'graph', 'onnx', 'engine', 'measure', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models'],
-  ...['data', 'tasks', 'training', 'generation', 'interop', 'machines', 'export'],
+  ...['data', 'tasks', 'training', 'generation', 'interop', 'machines', 'search', 'export'],
 ].map((room) => `src/${room}/index.ts`);
 
 export default defineConfig({
@@ -24,6 +24,7 @@ export default defineConfig({
     'src/training/node.ts',
     'src/interop/node.ts',
     'src/machines/node.ts',
+    'src/search/node.ts',
     'src/cli/main.ts',
   ],
   format: 'esm',

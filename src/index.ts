@@ -129,3 +129,4 @@ export type {
   OctaveLoss,
   TextBatchOptions,
 } from './models/index.js';
+export { type NearestOptions, type Neighbour, nearest } from './search/index.js';

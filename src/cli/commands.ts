@@ -58,6 +58,12 @@ export const commands: readonly (CommandEntry | CommandGroup)[] = [
     async () => (await import('./embed-run.js')).runEmbed,
   ),
   commandEntry(
+    'search',
+    'find the texts of an index that are nearest to a query',
+    async () => (await import('./search.js')).searchCommand,
+    async () => (await import('./search-run.js')).runSearch,
+  ),
+  commandEntry(
     'import',
     'read a pretrained model of Hugging Face, and write it as a folder of ours',
     async () => (await import('./import.js')).importCommand,

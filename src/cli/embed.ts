@@ -12,13 +12,21 @@ const count = z
   .min(1)
   .max(2 ** 24);
 
+const path = z.string().min(1).optional();
+const formatFallback = 'as the file ends, or csv';
+
+/** How rows are written as text. */
+export const rowFormats = ['csv', 'jsonl'] as const;
+
 /** What both take. */
 const rowsSchema = z.strictObject({
-  out: option(z.string().min(1).optional(), 'the file to write, whole or not at all', {
+  out: option(path, 'the file to write, whole or not at all', {
     value: 'file',
     fallback: 'standard output',
   }),
-  format: option(z.enum(['csv', 'jsonl']).default('csv'), 'a table, or an object as JSON in each line'),
+  format: option(z.enum(rowFormats).optional(), 'a table, or an object as JSON in each line', {
+    fallback: formatFallback,
+  }),
   batch: option(count.max(2 ** 16).default(8), 'texts that are read at once'),
   window: option(count.optional(), 'tokens at which a text is cut', { fallback: 'none' }),
 });
@@ -29,24 +37,43 @@ const ofBoth = { ...rowsSchema.shape, ...dataSchema.shape, ...inferenceSchema.sh
 const predictSchema = z.strictObject(ofBoth);
 export type TextVectorOptions = z.output<typeof predictSchema>;
 
+/** How vectors are written: as text, or as NumPy reads them. */
+export const vectorFormats = [...rowFormats, 'npy'] as const;
+
 const poolingSchema = z.strictObject({
-  pooling: option(z.enum(['mean', 'last', 'first']).optional(), 'how the tokens of a text become one vector', {
-    fallback: 'as the model says, or mean',
-  }),
+  pooling: option(
+    z.enum(['mean', 'last', 'first']).optional(),
+    'how the tokens of a text become one vector: the first is the class token of models that have one',
+    { fallback: 'as the model says, or mean' },
+  ),
   normalize: option(z.boolean().optional(), 'vectors of length 1, whose products are cosines', {
     fallback: 'as the model says, or not',
   }),
+  dimensions: option(count.optional(), 'components of a vector that are kept, the first ones', { fallback: 'all' }),
+  chunkTokens: option(count.optional(), 'texts are cut into chunks of at most so many tokens, with a row for each', {
+    fallback: 'none; with --index as many as the model reads, where that is limited',
+  }),
+  chunkOverlap: option(z.int().min(0).optional(), 'tokens that a chunk shares with the one before', {
+    fallback: 'an eighth of a chunk',
+  }),
 });
-const embedSchema = z.strictObject({ ...poolingSchema.shape, ...ofBoth });
+const vectorRowsSchema = rowsSchema.extend({
+  format: option(z.enum(vectorFormats).optional(), 'a table, an object as JSON in each line, or a matrix for NumPy', {
+    fallback: formatFallback,
+  }),
+  index: option(path, 'a folder to write instead, for performer search', { value: 'folder', fallback: 'none' }),
+});
+const embedSchema = z.strictObject({ ...ofBoth, ...poolingSchema.shape, ...vectorRowsSchema.shape });
 export type EmbedOptions = z.output<typeof embedSchema>;
 
 const files = {
   name: '<files...>',
-  text: '.csv and .tsv: a text in each row; .jsonl: one in each line; all others are one text each',
+  text: '.csv and .tsv: a text in each row; .jsonl: one in each line; all others are one text each; - is standard input',
 };
 const isReport = ({ out }: Pick<TextVectorOptions, 'out'>) => out !== undefined && !isStandardOutput(out);
 const rowsNotes = `Rows come in the order of the texts, with the file and the line that each ends in. Texts are read as a
-stream, so that files may be of any length. Models of images read PNG and JPEG files, IDX files and folders of images,
+stream, so that files may be of any length, and those of standard input one from each line, or from JSON lines where --text
+names their key. Models of images read PNG and JPEG files, IDX files and folders of images,
 whose rows tell the number of an image in its file.`;
 
 export const embedCommand: CommandWords<typeof embedSchema> = {
@@ -54,16 +81,17 @@ export const embedCommand: CommandWords<typeof embedSchema> = {
   options: embedSchema,
   flags: [
     ...flagsOf('Embedding:', poolingSchema),
-    ...flagsOf('Rows:', rowsSchema),
+    ...flagsOf('Rows:', vectorRowsSchema),
     ...flagsOf('Data:', dataSchema),
     ...inferenceFlags,
   ],
-  notes: `${rowsNotes}
+  notes: `${rowsNotes} An .npy file has the vectors alone, [texts, dimensions] of float32. An index has the texts beside them.
 
 Examples:
-  performer embed runs/encoder mails/*.txt --normalize --out vectors.csv
-  performer embed runs/book quotes.jsonl --text quote --pooling last --format jsonl`,
-  isReport,
+  performer embed runs/encoder mails/*.txt --normalize --out vectors.npy
+  performer embed runs/book quotes.jsonl --text quote --pooling last --format jsonl
+  performer embed models/minilm "docs/**/*.md" --index docs.index`,
+  isReport: ({ out, index }) => index !== undefined || isReport({ out }),
 };
 
 export const predictTextsCommand: CommandWords<typeof predictSchema> = {

@@ -3,11 +3,12 @@ import { type WordRecord, wordRecordsOf } from '../data/node.js';
 import { createWordPredictor, type LoadedModel, type ToldWords } from '../models/index.js';
 import { type Given, usageError } from './command.js';
 import { csvLine } from './csv-line.js';
-import type { TextVectorOptions } from './embed.js';
+import { rowFormats, type TextVectorOptions } from './embed.js';
 import { chooseEngine } from './engine-flags.js';
 import type { Io } from './io.js';
 import { delimiterOf } from './kernel-format.js';
-import { type TextPlace, writeRows } from './text-vectors.js';
+import type { TextPlace } from './placed-texts.js';
+import { formatOf, writeRows } from './text-vectors.js';
 
 type PlacedWords = WordRecord & TextPlace;
 
@@ -19,13 +20,14 @@ export async function predictWords(
 ): Promise<void> {
   const own = ['text', 'encoding'].find((key) => key in flags);
   if (own !== undefined) throw usageError(`--${own}: texts with words do not have it.`);
-  const { batch, window, format } = options;
+  const { batch, window } = options;
+  const isTable = formatOf(options, rowFormats) === 'csv';
   const predictor = await createWordPredictor(await chooseEngine(options), loaded, { batch, window });
   const rows = {
     unit: 'texts',
-    header: ['file', 'line', 'word', 'label', 'probability'],
+    header: isTable ? ['file', 'line', 'word', 'label', 'probability'] : undefined,
     tell: predictor.predict,
-    lines: format === 'csv' ? tableLines : objectLine,
+    lines: isTable ? tableLines : objectLine,
   };
   try {
     await writeRows(textsOf(files, options), options, rows, io);

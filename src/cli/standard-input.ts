@@ -18,12 +18,16 @@ export const standardInput = '-';
 /** The most bytes that are taken into memory from what has no length. */
 const mostBytes = 2 ** 26;
 
+/** The bytes of a stream as they come. */
+export async function* bytesOf(stream: Io['stdin']): AsyncGenerator<Uint8Array> {
+  for await (const piece of stream) yield typeof piece === 'string' ? Buffer.from(piece) : piece;
+}
+
 /** All bytes of a stream that ends. Throws DATA where it goes on beyond 64 MiB. */
 export async function readStream(where: string, stream: Io['stdin'], most = mostBytes): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of stream) {
-    const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
+  for await (const bytes of bytesOf(stream)) {
     length += bytes.length;
     if (length > most) {
       throw new PerformerError(
@@ -83,8 +87,7 @@ async function spool(stream: Io['stdin']): Promise<OpenSource> {
     file = await open(join(folder, 'text'), 'wx+');
     await rm(folder, { recursive: true });
     let length = 0;
-    for await (const piece of stream) {
-      const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
+    for await (const bytes of bytesOf(stream)) {
       await writeFully(file, bytes);
       length += bytes.length;
     }

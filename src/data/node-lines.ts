@@ -13,12 +13,18 @@ export interface TextLine {
 export async function* linesOf(path: string): AsyncGenerator<TextLine> {
   const { file } = await openRegularFile('DATA', `read ${path}`, path);
   await file.close();
+  yield* linesIn(path);
+}
+
+/** The same of bytes as they come, or of a file that is there; errors name `path`. */
+export async function* linesIn(path: string, bytes?: AsyncIterable<Uint8Array>): AsyncGenerator<TextLine> {
   let rest = '';
   let line = 0;
   let isBroken = false;
-  const pieces = decodedText(path, 'utf-8', () => {
+  const onBroken = () => {
     isBroken = true;
-  });
+  };
+  const pieces = decodedText(path, 'utf-8', onBroken, bytes);
   for await (const piece of pieces) {
     const lines = `${rest}${piece}`.split('\n');
     rest = lines.pop() as string;

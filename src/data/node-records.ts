@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import type { Encoding } from './encoding.js';
 import { openCsv } from './node-csv.js';
-import { linesOf, objectOfLine } from './node-lines.js';
+import { linesIn, linesOf, objectOfLine, type TextLine } from './node-lines.js';
 
 /** How the files are read. */
 export interface RecordOptions {
@@ -38,13 +38,7 @@ export async function* recordsOf(
   names: readonly string[],
   { delimiter = extname(path).toLowerCase() === '.tsv' ? '\t' : ',', encoding }: RecordOptions = {},
 ): AsyncGenerator<FileRecord> {
-  if (recordFormatOf(path) === 'lines') {
-    for await (const line of linesOf(path)) {
-      const found = objectOfLine(path, line);
-      yield { line: line.line, values: names.map((name) => found[name]) };
-    }
-    return;
-  }
+  if (recordFormatOf(path) === 'lines') return yield* objectsOf(path, names, linesOf(path));
   const { columns, rows } = await openCsv(path, { header: true, delimiter, encoding });
   const indices = names.map((name) => {
     const index = columns.indexOf(name);
@@ -53,6 +47,26 @@ export async function* recordsOf(
     throw new PerformerError('DATA', `${path}, line 1: expected a column ${name}, got ${got}`);
   });
   for await (const { fields, line } of rows()) yield { line, values: indices.map((index) => fields[index]) };
+}
+
+/** The values of some keys of JSON lines as they come; errors name `path`. Throws DATA for a line that is no object. */
+export function recordsIn(
+  path: string,
+  names: readonly string[],
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<FileRecord> {
+  return objectsOf(path, names, linesIn(path, bytes));
+}
+
+async function* objectsOf(
+  path: string,
+  names: readonly string[],
+  lines: AsyncIterable<TextLine>,
+): AsyncGenerator<FileRecord> {
+  for await (const line of lines) {
+    const found = objectOfLine(path, line);
+    yield { line: line.line, values: names.map((name) => found[name]) };
+  }
 }
 
 /** The text of a record. Throws DATA where it is none. */

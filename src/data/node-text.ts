@@ -33,15 +33,18 @@ function likelyUtf16(start: Uint8Array): Encoding | undefined {
  * The text of a file up to its end, or up to the first bytes that are none of its encoding: then `onBroken` is called with
  * the encoding, and the text ends with U+FFFD in their place. A byte order mark overrules the encoding, and is no part of
  * the text. Throws DATA for a file that is UTF-16 and is read as something else.
+ *
+ * @param bytes what is decoded; those of the file unless given.
  */
 export async function* decodedText(
   path: string,
   asked: Encoding,
   onBroken: (encoding: Encoding) => void,
+  bytes: AsyncIterable<Uint8Array> = createReadStream(path),
 ): AsyncGenerator<string> {
   let decoders: { readonly whole: TextDecoder; readonly single: TextDecoder } | undefined;
   let encoding = asked;
-  for await (const chunk of createReadStream(path) as AsyncIterable<Uint8Array>) {
+  for await (const chunk of bytes) {
     if (decoders === undefined) {
       encoding = markedEncoding(chunk) ?? asked;
       expectNoUtf16(path, chunk, encoding);

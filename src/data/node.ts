@@ -8,7 +8,15 @@ export {
   openLabelledFolder,
   readLabelledFile,
 } from './node-labelled.js';
+export { linesIn, type TextLine } from './node-lines.js';
 export { type PairColumns, readPairs } from './node-pairs.js';
-export { type FileRecord, type RecordOptions, recordFormatOf, recordsOf, textOfRecord } from './node-records.js';
+export {
+  type FileRecord,
+  type RecordOptions,
+  recordFormatOf,
+  recordsIn,
+  recordsOf,
+  textOfRecord,
+} from './node-records.js';
 export { readTokenizer, readTokenizerFolder } from './node-tokenizer.js';
 export { type ColumnOptions, readTaggedFile, type WordRecord, wordRecordsOf } from './node-words.js';

@@ -26,7 +26,7 @@ export interface BasicModel {
 /** What every model that reads texts has. */
 export interface TextModel extends BasicModel {
   /**
-   * One vector [dim] for each text, in their order: its tokens' last hidden layer, pooled. Texts are read in batches of
+   * One vector [dimensions] for each text, in their order: its tokens' last hidden layer, pooled. Texts are read in batches of
    * about one length, and a text has the same vector, up to rounding, whatever stands beside it.
    *
    * @throws CONFIG for options out of range, and for a text longer than the learned positions; DATA for tokens that there

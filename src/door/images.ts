@@ -13,7 +13,9 @@ export interface ImageBatchOptions {
 }
 
 /** How images become vectors. */
-export interface ImageEmbeddingOptions extends ImageBatchOptions, Pick<EmbeddingOptions, 'pooling' | 'normalize'> {}
+export interface ImageEmbeddingOptions
+  extends ImageBatchOptions,
+    Pick<EmbeddingOptions, 'pooling' | 'normalize' | 'dimensions'> {}
 
 /** A model that tells the class of an image, here or in a worker. */
 export interface ImageClassifier extends BasicModel {
@@ -24,7 +26,7 @@ export interface ImageClassifier extends BasicModel {
   readonly image: ImageSize;
   /** The class of each image, in their order. Throws DATA for an image of another size. */
   classify(images: readonly Image[], options?: ImageBatchOptions): Promise<Classification[]>;
-  /** One vector [dim] for each image: the last hidden layer of its patches, pooled. Throws as `classify`. */
+  /** One vector [dimensions] for each image: the last hidden layer of its patches, pooled. Throws as `classify`. */
   embed(images: readonly Image[], options?: ImageEmbeddingOptions): Promise<Float32Array[]>;
 }
 
@@ -63,9 +65,9 @@ export function imageClassifier(host: Host): Local<ImageClassifier> {
         (await predict(pixels)).map((numbers) => classificationOf(names, numbers)),
       );
     },
-    async embed(images, { batch, pooling, normalize } = {}) {
+    async embed(images, { batch, pooling, normalize, dimensions } = {}) {
       const pixels = pixelsOf('embed', images, image);
-      const options = { batch, pooling, normalize };
+      const options = { batch, pooling, normalize, dimensions };
       const make = () => createEmbedder(engine, loaded, options);
       return host.use(`embed ${JSON.stringify(options)}`, make, ({ embed }) => embed(pixels));
     },

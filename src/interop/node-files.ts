@@ -37,13 +37,17 @@ export type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | 
  *
  * Links are followed: the file that they lead to is replaced. The new file has the permissions of the old one, and its
  * owner where the system allows that. Pipes, terminals and other streams cannot be replaced, and get the bytes as they come.
+ *
+ * @param start gives what takes the place of the first bytes once all chunks are written, which no stream can have.
  */
-export async function writeFileAtomic(path: string, chunks: Chunks): Promise<void> {
+export async function writeFileAtomic(path: string, chunks: Chunks, start?: () => Uint8Array): Promise<void> {
   const output = await locateOutput(path).catch((cause: unknown) => {
     throw writeError(path, cause);
   });
-  if (output.isStream) await writeStream(path, output.place, chunks);
-  else await replaceFile(path, output, chunks);
+  if (!output.isStream) return replaceFile(path, output, chunks, start);
+  if (start !== undefined)
+    throw writeError(path, new Error('a stream, whose beginning cannot be written at the end'), '');
+  await writeStream(path, output.place, chunks);
 }
 
 /** Throws CHECKPOINT where `writeFileAtomic` could not begin: to be asked before long work. */
@@ -66,7 +70,12 @@ async function writeStream(path: string, place: string, chunks: Chunks): Promise
   }
 }
 
-async function replaceFile(path: string, { place, found }: OutputPlace, chunks: Chunks): Promise<void> {
+async function replaceFile(
+  path: string,
+  { place, found }: OutputPlace,
+  chunks: Chunks,
+  start?: () => Uint8Array,
+): Promise<void> {
   const draft = draftOf(place);
   try {
     await rm(draft, { force: true });
@@ -77,6 +86,7 @@ async function replaceFile(path: string, { place, found }: OutputPlace, chunks: 
         await file.chmod(found.mode);
       }
       await writeChunks(file, chunks);
+      if (start !== undefined) await file.write(start(), 0, undefined, 0);
       await file.sync();
     } finally {
       await file.close();

@@ -19,7 +19,7 @@ export {
   type WindowLosses,
 } from './context.js';
 export { decodeModel, openModel } from './decode-model.js';
-export { createEmbedder, type Embedder, type EmbeddingOptions, embed } from './embedding.js';
+export { createEmbedder, type Embedder, type EmbeddingOptions, embed, type VectorManner } from './embedding.js';
 export { type EncoderConfig, type EncoderOptions, encoderConfig, encoderSchema } from './encoder.js';
 export {
   type EncoderDecoderConfig,

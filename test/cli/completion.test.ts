@@ -14,6 +14,7 @@ const commands = [
     'evaluate',
     'predict',
     'embed',
+    'search',
     'import',
     'convert',
     'export',

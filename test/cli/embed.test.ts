@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { drawBuffers, initialize, Random } from '../../src/base/index.js';
+import { openNpy } from '../../src/interop/node-npy.js';
 import { embed, modelConfig, modelOf, predict } from '../../src/models/index.js';
 import { loadModel, writeModel } from '../../src/models/node.js';
 import { engine, tinyModel } from '../support/tiny.js';
@@ -89,5 +90,91 @@ describe('embed', () => {
     const [whale] = await embed(engine, await loadModel(model), ['the whale'], options);
     rows[0]!.slice(2).forEach((value, at) => expect(Number(value)).toBeCloseTo(whale![at]!, 5));
     expect(rows.length).toBe(2);
+  });
+
+  test('writes a matrix for NumPy where the file ends so, and refuses standard output for it', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    const path = join(folder, 'vectors.npy');
+    const told = await performer(['embed', model, join(folder, 'a.csv'), join(folder, 'c.txt'), '--out', path]);
+    expect(told).toMatchObject({ code: 0, out: `3 rows are in ${path}.\n` });
+    const file = await openNpy(path);
+    const vectors = await embed(engine, await loadModel(model), ['the whale', 'a,\nb', 'the whole file']);
+    const rows = await file.read(0, file.rows);
+    await file.close();
+    expect(rows).toHaveLength(3 * 16);
+    vectors.flatMap((vector) => [...vector]).forEach((value, at) => expect(rows[at]).toBeCloseTo(value, 5));
+    const refused = await performer(['embed', model, join(folder, 'c.txt'), '--format', 'npy']);
+    expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('expected a file as --out') });
+  });
+
+  test('keeps the first components of each vector, which then has the length 1 again', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    const words = ['embed', model, join(folder, 'c.txt'), '--format', 'jsonl', '--normalize', '--dimensions'];
+    const [whole] = await embed(engine, await loadModel(model), ['the whole file']);
+    const { out } = await performer([...words, '4']);
+    const first = [...whole!.slice(0, 4)];
+    const { embedding } = JSON.parse(out);
+    expect(embedding).toEqual(first.map((value) => expect.closeTo(value / Math.hypot(...first), 5)));
+    const refused = await performer([...words, '17']);
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('expected dimensions from 1 to 16, got 17'),
+    });
+  });
+
+  test('reads a text from each line of standard input, or from JSON lines whose key is named', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    const words = ['embed', model, '-', join(folder, 'c.txt'), '--format', 'jsonl'];
+    const lines = await performer(words, { stdin: 'the whale\r\n\nswam' });
+    const objects = await performer([...words, '--text', 'quote'], {
+      stdin: '{"quote":"the whale"}\n\n{"quote":"swam"}\n',
+    });
+    expect(lines.code).toBe(0);
+    expect(objects.out).toBe(lines.out);
+    const rows = lines.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows.map(({ file, line }) => [file, line])).toEqual([
+      ['-', 1],
+      ['-', 3],
+      [join(folder, 'c.txt'), undefined],
+    ]);
+    const [whale, swam] = await embed(engine, await loadModel(model), ['the whale', 'swam']);
+    expect(rows[0].embedding).toEqual([...whale!].map((value) => expect.closeTo(value, 5)));
+    expect(rows[1].embedding).toEqual([...swam!].map((value) => expect.closeTo(value, 5)));
+    const other = await performer([...words, '--text', 'quote'], { stdin: '{"quote":"a"}\n{"quote":7}\n' });
+    expect(other).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('-, line 2: expected a text as quote, got 7'),
+    });
+  });
+
+  test('has a row for each chunk where texts are cut, with its place', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    await writeFile(join(folder, 'd.txt'), 'one two\nthree four');
+    const words = ['embed', model, join(folder, 'd.txt'), '--chunk-tokens', '8', '--chunk-overlap', '0'];
+    const [header, ...rows] = rowsOf((await performer(words)).out);
+    expect(header!.slice(0, 5)).toEqual(['file', 'line', 'start', 'end', '1']);
+    expect(rows.map((row) => row.slice(1, 4))).toEqual([
+      ['1', '0', '7'],
+      ['2', '8', '13'],
+      ['2', '14', '18'],
+    ]);
+    const [two] = await embed(engine, await loadModel(model), ['three']);
+    expect(rows[1]!.slice(4).map(Number)).toEqual([...two!].map((value) => expect.closeTo(value, 5)));
+  });
+
+  test('gives rows in the order of the texts, although batches are of texts of one length', async () => {
+    const model = await modelFolder('encoder', { model: 'encoder' });
+    const texts = Array.from({ length: 40 }, (_, at) => `${at}${'x'.repeat((at * 7) % 23)}`);
+    const stdin = texts.join('\n');
+    const { out } = await performer(['embed', model, '-', '--format', 'jsonl', '--batch', '2'], { stdin });
+    const rows = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).embedding);
+    const alone = await embed(engine, await loadModel(model), texts, { batch: 1 });
+    expect(rows).toEqual(alone.map((vector) => [...vector].map((value) => expect.closeTo(value, 4))));
   });
 });

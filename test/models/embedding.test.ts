@@ -85,6 +85,25 @@ describe('embeddings', () => {
     expect([...nothing!]).toEqual(new Array(16).fill(0));
   });
 
+  it('keep their first dimensions, of the length 1 again where they are normalised, and no more than there are', async () => {
+    const [whole] = await embed(engine, loaded, ['whale']);
+    const [cut] = await embed(engine, loaded, ['whale'], { dimensions: 5 });
+    expect(farthest(cut!, whole!.subarray(0, 5))).toBeLessThan(1e-6);
+    expect(cut).toHaveLength(5);
+    const [unit] = await embed(engine, loaded, ['whale'], { dimensions: 5, normalize: true });
+    const length = Math.hypot(...cut!);
+    expect(
+      farthest(
+        unit!,
+        cut!.map((value) => value / length),
+      ),
+    ).toBeLessThan(1e-5);
+    for (const dimensions of [0, 17, 1.5]) {
+      const told = `expected dimensions from 1 to 16, got ${dimensions}`;
+      await expect(embed(engine, loaded, ['a'], { dimensions })).rejects.toThrow(told);
+    }
+  });
+
   it('are cut at the window, and refused where a text is longer than learned positions', async () => {
     const short = loadedOf({ model: 'encoder', positions: { kind: 'learned', maxLength: 5 } });
     await expect(embed(engine, short, ['whales'])).rejects.toThrow('expected at most 5 tokens, got 6');
