@@ -20,7 +20,7 @@ export default {
   intentionallyNotExported: [
     ...['Schemas', 'NameOf', 'GivenVariant', 'Flat', 'Symbol', 'CeilQuotient', 'Binary', 'Name', 'Layout', 'List'],
     ...['RunArgument', 'PartialTree', 'IsConstant', 'OwnOf', 'Every', 'BuiltIn'],
-    ...['trunkFields', 'targetChoice', 'machineSchema', 'storedDtypes', 'rotationKinds', 'States'],
+    ...['trunkFields', 'targetChoice', 'machineSchema', 'storedDtypes', 'rotationKinds', 'States', 'aboutSchema'],
   ],
   requiredToBeDocumented: ['Function', 'Class', 'Interface', 'TypeAlias', 'Variable'],
   validation: { invalidLink: true, notExported: true, notDocumented: true },

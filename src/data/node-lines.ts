@@ -3,6 +3,7 @@ import { PerformerError } from '../base/errors.js';
 import { openRegularFile } from './node-read.js';
 import { decodedText } from './node-text.js';
 
+/** A line of a file. */
 export interface TextLine {
   readonly text: string;
   /** From 1. */

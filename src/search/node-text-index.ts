@@ -38,6 +38,7 @@ export interface TextIndex {
    *   the index, and where a file was changed since it was opened.
    */
   search(vector: Float32Array, options?: NearestOptions): Promise<readonly Hit[]>;
+  /** Closes the files. */
   close(): Promise<void>;
 }
 
