@@ -4,10 +4,24 @@
  * Its state is the list of all keys and values so far, which grows with the text: of rows side by side as the longest of them
  * does each time, with what is no token hidden for good.
  */
-import { addDims } from '../base/dimension.js';
-import { add, and, less, lessOrEqual, matmul, range, reshape, size, type Tensor } from '../graph/index.js';
+import { addDims, type Dim } from '../base/dimension.js';
+import {
+  add,
+  and,
+  cast,
+  cumulativeSum,
+  less,
+  lessOrEqual,
+  matmul,
+  range,
+  reshape,
+  size,
+  slice,
+  type Tensor,
+} from '../graph/index.js';
 import { gatherHeads, groupOf, splitHeads } from './heads.js';
 import { type AttentionInputs, checkInputs, swapHeads, withoutHidden } from './layout.js';
+import { type RelativeBias, relativeScores } from './relative-bias.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 import { meanOf, seesSome } from './visible.js';
 import { headRows, joinRows, type WindowState } from './window-state.js';
@@ -17,6 +31,8 @@ export interface ExactOptions {
   readonly isCausal: boolean;
   /** Earlier tokens, which every query sees where they are real. Causal only. */
   readonly state?: ExactState | undefined;
+  /** What is added to scores by the distance of query and key; nothing unless given. */
+  readonly bias?: RelativeBias | undefined;
 }
 
 /**
@@ -43,12 +59,21 @@ function seenBy(
   return masks.length === 0 ? undefined : masks.reduce((a, b) => and(a, b));
 }
 
+/** The places of queries and keys in their text, int32 [1 or batch, ·]: hidden tokens before a real one take none. */
+function placesOf({ query, key }: AttentionInputs, { isReal }: ExactState, state: ExactState | undefined) {
+  const inOrder = (length: Dim) => reshape(range(length), [1, length]);
+  if (state === undefined) return { query: inOrder(query.dim(1)), key: inOrder(key.dim(1)) };
+  const [past, keys] = [state.key.dim(2), isReal.dim(2)];
+  const places = cast(cumulativeSum(reshape(isReal, [key.dim(0), keys]), 1), 'int32');
+  return { query: slice(places, 1, past, keys), key: places };
+}
+
 /** The sums of `exactAttention`, and the state after it. */
 export function exactTerms(
   given: AttentionInputs,
   options: ExactOptions,
 ): { readonly terms: AttentionTerms; readonly state: ExactState } {
-  const { isCausal, state } = options;
+  const { isCausal, state, bias } = options;
   checkInputs('exactAttention', given, isCausal);
   const inputs = withoutHidden(given);
   const group = groupOf(inputs.query, inputs.key);
@@ -56,7 +81,9 @@ export function exactTerms(
   const rows = headRows(inputs);
   const all = state === undefined ? rows : joinRows(state, rows);
   const scores = matmul(query, all.key, { transposeRight: true, scale: query.staticDim(-1) ** -0.5 });
-  const byQuery = splitHeads(scores, group, inputs.query.dim(1)); // [batch, heads, queries, keys]
+  const compared = splitHeads(scores, group, inputs.query.dim(1)); // [batch, heads, queries, keys]
+  const byQuery =
+    bias === undefined ? compared : add(compared, relativeScores(bias, placesOf(inputs, all, state), isCausal));
   const visible = seenBy(inputs, all, options);
   const seen = visible === undefined || inputs.keyMask === undefined ? undefined : seesSome(visible);
   return { terms: meanOf(byQuery, { value: all.value, visible, seen, group }), state: all };

@@ -8,8 +8,10 @@ import { add, gelu, inChunks, multiply, relu, sigmoid, silu, square, type Tensor
 import type { Branch } from './branch.js';
 import { type LinearParams, linear, linearLayout } from './linear.js';
 
-/** The names of activations: of one matrix (`gelu`, `gelu-tanh`, `relu`, `silu`, `squared-relu`) or gated (`glu` and what ends in it). */
-export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'silu' | 'squared-relu' | 'glu' | 'reglu' | 'geglu' | 'swiglu';
+/** The names of activations: of one matrix (`gelu`, `gelu-tanh`, `relu`, `silu`, `squared-relu`) or gated (the others). */
+export type Activation =
+  | ('gelu' | 'gelu-tanh' | 'relu' | 'silu' | 'squared-relu')
+  | ('glu' | 'reglu' | 'geglu' | 'geglu-tanh' | 'swiglu');
 
 /** GELU by the approximation of GPT-2, ½x(1 + tanh u) with u = √(2/π)(x + 0.044715x³), which is x·σ(2u). */
 function geluTanh(x: Tensor): Tensor {
@@ -26,6 +28,7 @@ const activations: Readonly<Record<Activation, { readonly of: (x: Tensor) => Ten
   glu: { of: sigmoid, isGated: true },
   reglu: { of: relu, isGated: true },
   geglu: { of: gelu, isGated: true },
+  'geglu-tanh': { of: geluTanh, isGated: true },
   swiglu: { of: silu, isGated: true },
 };
 

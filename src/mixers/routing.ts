@@ -33,7 +33,7 @@ import {
   featureProblems,
 } from './favor.js';
 import { type MixerOperations, type MixerSizes, mixerFamily, type Problem } from './mixer.js';
-import { softmaxMixer } from './softmax.js';
+import { exactCrossMixer } from './softmax.js';
 import { windowOption } from './window.js';
 
 const own = {
@@ -50,7 +50,7 @@ export const routingMixer = mixerFamily({
   own,
   build: (options, sizes) => attentionMixer(sizes, routingCore(options, sizes)),
   /** All of a source is seen: it is read once, and has no latest keys. */
-  cross: (_, sizes) => softmaxMixer.cross!({}, sizes),
+  cross: (_, sizes) => exactCrossMixer(sizes),
 });
 
 export const routingHybridMixer = mixerFamily({

@@ -1,25 +1,66 @@
-/** Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. */
+/**
+ * Exact softmax attention: the baseline. Quadratic in the length, with a state that grows with the text. Its scores may have learned
+ * numbers added by the distance of query and key (`attention/relative-bias.ts`).
+ */
+import * as z from 'zod';
 import { type ExactState, exactAttention } from '../attention/index.js';
 import type { Dtype } from '../base/array.js';
 import { subtractDims } from '../base/dimension.js';
-import type { StateSpec } from '../base/layout.js';
+import { filled, type StateSpec } from '../base/layout.js';
+import { option } from '../base/options.js';
 import { broadcastTo, cast, less, pad, scalar, slice, type Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type CrossCore, crossMixer } from './cross-mixer.js';
-import { type MixerSizes, mixerFamily } from './mixer.js';
+import { type CrossMixer, type MixerOptionsOf, type MixerSizes, mixerFamily } from './mixer.js';
+
+const own = {
+  relativeBuckets: option(
+    z.int().min(4).max(1024).multipleOf(4).optional(),
+    'exact attention adds a learned number to each score, by the head and by which of so many buckets the distance falls into, as T5 does',
+    { fallback: 'none' },
+  ),
+  relativeDistance: option(
+    z.int().min(2).max(65_536).optional(),
+    'the distance from which on all keys are in the last bucket',
+    { fallback: '128 with relative buckets' },
+  ),
+};
+
+const mostDistance = 128;
+
+type Options = MixerOptionsOf<typeof own>;
 
 export const softmaxMixer = mixerFamily({
   kind: 'softmax',
   text: 'exact attention, quadratic in the length, for comparison',
-  own: {},
-  build: (_, sizes) => attentionMixer(sizes, softmaxCore(sizes)),
-  cross: (_, sizes) => crossMixer(sizes, softmaxCross(sizes)),
+  own,
+  problems({ relativeBuckets: buckets, relativeDistance: given }) {
+    const distance = given ?? mostDistance;
+    if (buckets === undefined) return given === undefined ? [] : [[['relativeBuckets'], 'expected beside a distance']];
+    if (distance > buckets / 2) return [];
+    return [[['relativeDistance'], `expected more than half of the relativeBuckets, ${buckets / 2}, got ${distance}`]];
+  },
+  complete: (options) => {
+    const { relativeBuckets, relativeDistance = mostDistance } = options;
+    return relativeBuckets === undefined ? options : { relativeBuckets, relativeDistance };
+  },
+  build: (options, sizes) => attentionMixer(sizes, softmaxCore(options, sizes)),
+  cross: (_, sizes) => exactCrossMixer(sizes),
 });
 
 type None = Record<never, never>;
 
-function softmaxCore({ heads, keyHeads, headDim, isCausal }: MixerSizes): AttentionCore<None, None, ExactState, None> {
+interface Learned<T = Tensor> {
+  /** [buckets, heads] */
+  readonly relativeBias: T;
+}
+
+function softmaxCore(
+  { relativeBuckets: buckets, relativeDistance: maxDistance = mostDistance }: Options,
+  { heads, keyHeads, headDim, isCausal }: MixerSizes,
+): AttentionCore<Learned, None, ExactState, None> {
   return {
+    features: buckets === undefined ? undefined : { relativeBias: filled([buckets, heads], 0) },
     buffers: {},
     traits: { state: isCausal ? 'growing' : 'none', isChunked: false, isFlat: false },
     state(batch) {
@@ -33,11 +74,12 @@ function softmaxCore({ heads, keyHeads, headDim, isCausal }: MixerSizes): Attent
       return { key: part(keyHeads, headDim), value: part(keyHeads, headDim), isReal: part(1, 1) };
     },
     operations: (length) => ({ attention: heads * 2 * 2 * length * length * headDim, withoutGradient: 0 }),
-    attend({ query, key, value, keyMask }, _, memory, length) {
+    attend({ query, key, value, keyMask }, { features }, memory, length) {
       // What pads all rows to whole chunks takes no place in the state.
       const own = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, 0, length);
       const inputs = { query: own(query), key: own(key), value: own(value), keyMask: keyMask && own(keyMask) };
-      const { output, state } = exactAttention(inputs, { isCausal, state: memory?.state });
+      const bias = features && { table: features.relativeBias, maxDistance };
+      const { output, state } = exactAttention(inputs, { isCausal, state: memory?.state, bias });
       return { output: pad(output, 1, 0, subtractDims(query.dim(1), length)), state };
     },
   };
@@ -49,6 +91,11 @@ interface SourceRows<T = Tensor> {
   readonly value: T;
   /** [batch, source], 1 for real tokens. */
   readonly isReal: T;
+}
+
+/** How tokens look at all of a source, exactly. */
+export function exactCrossMixer(sizes: MixerSizes): CrossMixer {
+  return crossMixer(sizes, softmaxCross(sizes)) as CrossMixer;
 }
 
 /** All keys and values of the source are kept, and which of them are real. */

@@ -15,7 +15,7 @@ import { option } from '../base/options.js';
 import type { Deferral } from '../blocks/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
-import { softmaxMixer } from './softmax.js';
+import { exactCrossMixer } from './softmax.js';
 
 const largestWindow = 2 ** 16;
 
@@ -32,7 +32,7 @@ export const windowMixer = mixerFamily({
   own: { window: windowOption },
   build: ({ window }, sizes) => attentionMixer(sizes, windowCore(window, sizes)),
   /** A source has no place that is near to a query: all of it is seen. */
-  cross: (_, sizes) => softmaxMixer.cross!({}, sizes),
+  cross: (_, sizes) => exactCrossMixer(sizes),
 });
 
 type None = Record<never, never>;

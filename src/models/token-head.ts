@@ -13,7 +13,7 @@ import {
   normOf,
   ownNormLayout,
 } from '../blocks/index.js';
-import { add, matmul, scope, type Tensor } from '../graph/index.js';
+import { add, matmul, multiply, scope, type Tensor } from '../graph/index.js';
 import type { Model, TokenConfig } from './model.js';
 import { type TrunkParams, trunkTables } from './trunk.js';
 
@@ -34,6 +34,11 @@ export function logitsFields(isTied: boolean) {
       z.boolean().default(false),
       'a layer with the activation and a norm stands before the logits, as in BERT',
     ),
+    logitsScale: option(
+      z.number().positive().optional(),
+      'what the hidden layer is multiplied by before the logits, as T5 does by 1/√dim',
+      { fallback: '1' },
+    ),
   };
 }
 
@@ -41,6 +46,7 @@ export type TokenModelConfig = TokenConfig & {
   readonly tiedEmbedding: boolean;
   readonly logitsBias?: boolean | undefined;
   readonly logitsLayer?: boolean | undefined;
+  readonly logitsScale?: number | undefined;
 };
 
 /** The parameters around those of the trunk, and the tables among them. */
@@ -64,8 +70,9 @@ export function tokenModelLayout(
 }
 
 /** hidden [batch, length, dim] → logits [batch, length, vocabulary], of a model of this config. */
-export function tokenHead({ norm, activation }: TokenModelConfig): Model['head'] {
-  return ({ params }, hidden) => {
+export function tokenHead({ norm, activation, logitsScale }: TokenModelConfig): Model['head'] {
+  return ({ params }, given) => {
+    const hidden = logitsScale === undefined ? given : scope('logits', () => multiply(given, logitsScale));
     const { prediction } = params as TokenModelParams;
     if (prediction === undefined) return tokenLogits(params as TokenModelParams, hidden);
     const x = scope('prediction', () => {

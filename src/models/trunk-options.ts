@@ -40,7 +40,7 @@ export const trunkFields = {
   feedForwardBias: option(z.boolean().default(true), 'the feed-forward layers have biases'),
   activation: option(
     z.enum(activationNames).default('gelu'),
-    'of the feed-forward layers (gelu-tanh as GPT-2 has it); gated by the sigmoid (glu), relu (reglu), gelu (geglu) or silu (swiglu)',
+    'of the feed-forward layers (gelu-tanh as GPT-2 has it); gated by the sigmoid (glu), relu (reglu), gelu (geglu, or geglu-tanh) or silu (swiglu)',
   ),
   norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
   embeddingNorm: option(
