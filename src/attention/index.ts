@@ -33,6 +33,7 @@ export { type KernelOptions, kernelAttention, kernelTerms } from './kernel.js';
 export type { AttentionInputs } from './layout.js';
 export { type AttentionMapOptions, attentionMap, exactAttentionMap, type MapInputs } from './map.js';
 export { type MeasureOptions, measureAttentionError, shapeOfSamples } from './measure.js';
+export { normalizerTerm } from './normalizer.js';
 export {
   type CandidateReport,
   defaultCandidates,

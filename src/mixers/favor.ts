@@ -7,14 +7,17 @@
 import * as z from 'zod';
 import {
   type AttentionState,
+  type AttentionTerms,
   attentionExactUpTo,
   attentionStateLayout,
   bidirectionalAttention,
-  causalAttention,
-  deferredAttention,
+  causalTerms,
+  deferredTerms,
+  divideTerms,
+  normalizerTerm,
   type RecentTokens,
   readSource,
-  recurrentAttention,
+  recurrentTerms,
   sourceState,
   stateFeatureCount,
 } from '../attention/index.js';
@@ -66,6 +69,11 @@ const own = {
     'without a causal order, as an encoder has it: up to so many keys attention is exact, which is fastest where a text is short',
     { fallback: 'never' },
   ),
+  normalizerEpsilon: option(
+    z.number().positive().max(1).optional(),
+    'with a causal order: what is added to each sum of the features of keys in the denominators, as performer-pytorch does with 1e-6',
+    { fallback: 'nothing' },
+  ),
 };
 
 /** A feature map with its options. */
@@ -95,7 +103,7 @@ export const favorMixer = mixerFamily({
   kind: 'favor+',
   text: 'linear in the length, with a state of one size',
   own,
-  problems({ features, forgetting, exactUpTo }, sizes) {
+  problems({ features, forgetting, exactUpTo, normalizerEpsilon }, sizes) {
     const problems = [...featureProblems(features, sizes), ...forgettingProblems(forgetting, sizes)];
     // The encoder of an encoder-decoder takes it, whose decoder has the same options and reads no length exactly.
     if (sizes.isCausal && !sizes.hasEncoder && exactUpTo !== undefined) {
@@ -103,12 +111,15 @@ export const favorMixer = mixerFamily({
         "expected attention without a causal order, got it with one, where 'hybrid' is exact for as many tokens as its window has";
       problems.push([['exactUpTo'], message]);
     }
+    if (!sizes.isCausal && normalizerEpsilon !== undefined) {
+      problems.push([['normalizerEpsilon'], 'expected attention with a causal order, got it without one']);
+    }
     return problems;
   },
   complete: ({ features, ...own }, { headDim }) => ({ ...own, features: completeFeatures(features, headDim) }),
-  build({ features, forgetting, exactUpTo }, sizes) {
+  build({ features, forgetting, ...own }, sizes) {
     const options = featureOptions(features, sizes.headDim);
-    return attentionMixer(sizes, favorCore(options, sizes, { forgetting: forgettingOf(forgetting, sizes), exactUpTo }));
+    return attentionMixer(sizes, favorCore(options, sizes, { ...own, forgetting: forgettingOf(forgetting, sizes) }));
   },
   cross({ features }, sizes) {
     return crossMixer(sizes, favorCross(featureOptions(features, sizes.headDim), sizes));
@@ -141,13 +152,14 @@ export type Buffers = Pick<FeatureMapParts, 'projection' | 'shape'>;
 interface FavorOptions {
   readonly forgetting?: Forgetting | undefined;
   readonly exactUpTo?: number | undefined;
+  readonly normalizerEpsilon?: number | undefined;
 }
 
 /** FAVOR+ between the projections of a layer. */
 export function favorCore(
   options: FeatureMapOptions,
   { heads, keyHeads, headDim, isCausal, chunk }: MixerSizes,
-  { forgetting, exactUpTo }: FavorOptions = {},
+  { forgetting, exactUpTo, normalizerEpsilon: epsilon }: FavorOptions = {},
 ): AttentionCore<LearnedFeatureParams, Buffers, AttentionState, RecentTokens> {
   const featureCount = stateFeatureCount({ featureCount: options.featureCount, isSigned: isSignedMap(options) });
   const sizes = { keyHeads, featureCount, valueDim: headDim };
@@ -172,16 +184,17 @@ export function favorCore(
           exactUpTo === undefined ? bidirectionalAttention(inputs, map) : attentionExactUpTo(exactUpTo, inputs, map);
         return { output, state: {} as AttentionState };
       }
+      const divided = (terms: AttentionTerms) =>
+        epsilon === undefined ? divideTerms(terms) : divideTerms(terms, normalizerTerm(inputs, map, epsilon));
       if (memory?.rows !== undefined) {
-        const { output, state: row } = deferredAttention(inputs, map, { ...memory.state, recent: memory.rows });
-        return { output, state: {} as AttentionState, row };
+        const { terms, state: row } = deferredTerms(inputs, map, { ...memory.state, recent: memory.rows });
+        return { output: divided(terms), state: {} as AttentionState, row };
       }
-      if (memory !== undefined && inputs.query.dim(1) === 1) {
-        const { output, state } = recurrentAttention(inputs, map, memory.state);
-        return { output, state: keptState(state) };
-      }
-      const { output, state } = causalAttention(inputs, map, { chunk, state: memory?.state });
-      return { output, state: keptState(state) };
+      const { terms, state } =
+        memory !== undefined && inputs.query.dim(1) === 1
+          ? recurrentTerms(inputs, map, memory.state)
+          : causalTerms(inputs, map, { chunk, state: memory?.state });
+      return { output: divided(terms), state: keptState(state) };
     },
   };
 }
