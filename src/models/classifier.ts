@@ -1,6 +1,6 @@
 /**
  * The classifier and regressor: the trunk with attention in both directions, one vector for a text pooled from its
- * tokens, and a linear head: a logit for each class or each label, or a number for each value.
+ * tokens, and a head: a logit for each class or each label, or a number for each value.
  *
  * Values are learned in standard units, (value − mean)/deviation; means and deviations stand in the config. Pooled by the
  * first token, a text begins with a token of its own (BERT's [CLS]), which the model sets before it unless texts are framed by
@@ -9,8 +9,8 @@
 import * as z from 'zod';
 import { addDims, type Dim } from '../base/dimension.js';
 import { option, parseOptions } from '../base/options.js';
-import { type LinearParams, linear, linearLayout } from '../blocks/index.js';
-import { add, pad, scope, slice, type Tensor } from '../graph/index.js';
+import { add, pad, scope, slice } from '../graph/index.js';
+import { type ClassHeadParams, classHead, classHeadFields, classHeadLayout, classHeadTables } from './class-head.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks, classTokenOf } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
@@ -38,6 +38,7 @@ export const classifierSchema = withTrunk(
         z.enum(['mean', 'first', 'attention']).default('mean'),
         'how one vector is made of the tokens of a text',
       ),
+      ...classHeadFields,
       targets: targetChoice,
     })
     .superRefine(checkTargets),
@@ -54,11 +55,9 @@ export function classifierConfig(options: ClassifierOptions): ClassifierConfig {
   return parseOptions('classifierConfig', classifierSchema, options);
 }
 
-interface ClassifierParams extends TrunkParams, TextEmbeddingParams {
+interface ClassifierParams extends TrunkParams, TextEmbeddingParams, ClassHeadParams {
   /** For attention pooling. */
   readonly pooling?: AttentionPoolingParams | undefined;
-  /** [dim, outputs] */
-  readonly head: LinearParams;
 }
 
 const kinds = { classes: 'classifier', labels: 'multi-label-classifier', values: 'regressor' } as const;
@@ -68,13 +67,12 @@ export const classifier: ModelFamily<ClassifierConfig> = {
   text: 'tells the class of a text, its labels, or numbers',
   schema: classifierSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
-    const { dim, pooling, targets } = config;
+    const { dim, pooling, targets, headLayer } = config;
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const maxLength = maxLengthOf(config);
     const before = pooling === 'first' && !config.framed ? 1 : 0;
     const classToken = classTokenOf(config);
-    const head = ({ params }: { readonly params: object }, hidden: Tensor) =>
-      scope('head', () => linear((params as ClassifierParams).head, hidden));
+    const head = classHead(headLayer);
     return {
       kind: kinds[targets.kind],
       ...{ config, chunk, head, isCausal: false, deferral: undefined },
@@ -83,12 +81,11 @@ export const classifier: ModelFamily<ClassifierConfig> = {
         ...textEmbeddingLayout(config),
         ...trunk.params,
         pooling: pooling === 'attention' ? attentionPoolingLayout(dim) : undefined,
-        head: linearLayout(dim, targets.names.length),
+        ...classHeadLayout(headLayer, dim, targets.names.length),
       },
       buffers: trunk.buffers,
       mixers: trunk.mixers,
-      // The head is multiplied once for a text, and not for each token.
-      tables: [...trunkTables, ...textTables, 'pooling.query', 'head.weight'],
+      tables: [...trunkTables, ...textTables, ...classHeadTables, 'pooling.query'],
       inputs: tokenInputs,
       state: trunk.state,
       apply(weights, inputs, { dropout, recompute } = {}) {
@@ -98,7 +95,7 @@ export const classifier: ModelFamily<ClassifierConfig> = {
         const whole = pad(tokens, 1, before, 0, classToken);
         const [batch, length] = whole.shape as [Dim, Dim];
         checkLength('classifier', { maxLength }, length);
-        const { pooling: own, head: _, ...params } = weights.params as ClassifierParams;
+        const { pooling: own, head: _, headLayer: __, ...params } = weights.params as ClassifierParams;
         const frame = trunk.frame({ batch, length, lengths, dropout });
         const types = inputs.types && pad(inputs.types, 1, before, 0);
         const embedded = embedText(config, params, frame, { tokens: whole, types });

@@ -3,7 +3,18 @@
  * padding, and its head has always gelu.
  */
 import * as z from 'zod';
-import { activation, activationOf, encoderOptions, epsilon, only, pretrainedFamily, size } from './family.js';
+import {
+  activation,
+  activationOf,
+  encoderOptions,
+  epsilon,
+  headOf,
+  headRules,
+  only,
+  pretrainedFamily,
+  size,
+} from './family.js';
+import { labelFields } from './labels.js';
 import { linear, norm, same, type TensorRule, tailRows } from './tensors.js';
 
 const fields = {
@@ -17,15 +28,17 @@ const fields = {
   /** How products are cut, which changes rounding alone. */
   chunk_size_feed_forward: z.unknown().optional(),
   pad_token_id: z.int().min(0).default(0),
+  /** Of a pooler of other years, which nothing reads. */
+  ...{ pooler_fc_size: z.unknown().optional(), pooler_num_attention_heads: z.unknown().optional() },
+  ...{ pooler_num_fc_layers: z.unknown().optional(), pooler_size_per_head: z.unknown().optional() },
+  ...{ pooler_type: z.unknown().optional(), directionality: only('bidi') },
+  ...labelFields,
 };
 
 type Config = z.output<z.ZodObject<typeof fields>>;
 
-const hasHead = (architecture: string) => !architecture.endsWith('Model');
-
-function optionsOf(config: Config, architecture: string, maxLength: number) {
+function optionsOf(config: Config, maxLength: number) {
   return {
-    ...encoderOptions(hasHead(architecture)),
     vocabularySize: config.vocab_size,
     ...{ dim: config.hidden_size, depth: config.num_hidden_layers, heads: config.num_attention_heads },
     headDim: config.hidden_size / config.num_attention_heads,
@@ -36,11 +49,13 @@ function optionsOf(config: Config, architecture: string, maxLength: number) {
   };
 }
 
-/** The layers, whose names BERT and its likes share; those of ESM-2 but for the norms. */
-export function bertLayers(): readonly TensorRule[] {
+/** The layers but for the norms, whose names BERT and its likes share; ViT has another name for `self`, and may have no biases in it. */
+export function bertLayers({ self = 'self', bias = true } = {}): readonly TensorRule[] {
   const [from, to] = ['encoder.layer.*', 'blocks.*'];
   return [
-    ...['query', 'key', 'value'].flatMap((part) => linear(`${from}.attention.self.${part}`, `${to}.attention.${part}`)),
+    ...['query', 'key', 'value'].flatMap((part) =>
+      linear(`${from}.attention.${self}.${part}`, `${to}.attention.${part}`, { bias }),
+    ),
     ...linear(`${from}.attention.output.dense`, `${to}.attention.output`),
     ...linear(`${from}.intermediate.dense`, `${to}.feedForward.expand`),
     ...linear(`${from}.output.dense`, `${to}.feedForward.contract`),
@@ -61,34 +76,37 @@ function rules(reserved: number): readonly TensorRule[] {
 
 const derived = ['embeddings.position_ids', 'embeddings.token_type_ids'];
 const pooler = ['pooler.dense.weight', 'pooler.dense.bias'];
+const headLayer = { dense: 'pooler.dense', activation: 'tanh', head: 'classifier' } as const;
+const logits = [
+  ...linear('cls.predictions.transform.dense', 'prediction.dense'),
+  ...norm('cls.predictions.transform.LayerNorm', 'prediction.norm'),
+  same('cls.predictions.bias', 'logits.bias'),
+];
 
 export const bert = pretrainedFamily({
   modelType: 'bert',
-  architectures: ['BertModel', 'BertForMaskedLM', 'BertForPreTraining'],
+  architectures: [
+    ...['BertModel', 'BertForMaskedLM', 'BertForPreTraining'],
+    ...['BertForSequenceClassification', 'BertForTokenClassification'],
+  ],
   fields: z.strictObject(fields),
-  options: (config, architecture) => optionsOf(config, architecture, config.max_position_embeddings),
+  options: (config, architecture) => ({
+    ...encoderOptions(architecture, config, headLayer),
+    ...optionsOf(config, config.max_position_embeddings),
+  }),
   prefix: 'bert.',
   /** As files of the first years have them. */
   rename: (name) => name.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias'),
   derived,
   unused: [...pooler, 'cls.seq_relationship.weight', 'cls.seq_relationship.bias'],
   copies: (_, architecture) =>
-    hasHead(architecture)
+    headOf(architecture) === 'logits'
       ? [
           ['cls.predictions.decoder.weight', 'embeddings.word_embeddings.weight'],
           ['cls.predictions.decoder.bias', 'cls.predictions.bias'],
         ]
       : [],
-  rules: (_, architecture) => [
-    ...rules(0),
-    ...(hasHead(architecture)
-      ? [
-          ...linear('cls.predictions.transform.dense', 'prediction.dense'),
-          ...norm('cls.predictions.transform.LayerNorm', 'prediction.norm'),
-          same('cls.predictions.bias', 'logits.bias'),
-        ]
-      : []),
-  ],
+  rules: (_, architecture) => [...rules(0), ...headRules(architecture, headLayer, logits)],
 });
 
 /** Positions before the first one: those up to the number of padding. */
@@ -96,7 +114,10 @@ const reservedOf = ({ pad_token_id: padding }: Config) => padding + 1;
 
 export const roberta = pretrainedFamily({
   modelType: 'roberta',
-  architectures: ['RobertaForMaskedLM', 'RobertaModel'],
+  architectures: [
+    ...['RobertaForMaskedLM', 'RobertaModel'],
+    ...['RobertaForSequenceClassification', 'RobertaForTokenClassification'],
+  ],
   fields: z.strictObject({
     ...fields,
     hidden_act: only('gelu'),
@@ -104,14 +125,19 @@ export const roberta = pretrainedFamily({
     type_vocab_size: size.default(1),
     pad_token_id: z.int().min(0).default(1),
   }),
-  options: (config, architecture) =>
-    optionsOf(config, architecture, config.max_position_embeddings - reservedOf(config)),
+  options: (config, architecture) => ({
+    ...encoderOptions(architecture, config, robertaHeadLayer),
+    ...optionsOf(config, config.max_position_embeddings - reservedOf(config)),
+  }),
   prefix: 'roberta.',
   derived,
   unused: pooler,
-  copies: (_, architecture) => (hasHead(architecture) ? lmHeadCopies : []),
-  rules: (config, architecture) => [...rules(reservedOf(config)), ...(hasHead(architecture) ? lmHead : [])],
+  copies: (_, architecture) => (headOf(architecture) === 'logits' ? lmHeadCopies : []),
+  rules: (config, architecture) => [...rules(reservedOf(config)), ...headRules(architecture, robertaHeadLayer, lmHead)],
 });
+
+/** What tells the class of a text in RoBERTa and ESM-2. */
+export const robertaHeadLayer = { dense: 'classifier.dense', activation: 'tanh', head: 'classifier.out_proj' } as const;
 
 /** The head of RoBERTa and of ESM-2. */
 export const lmHead = [

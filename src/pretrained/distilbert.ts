@@ -1,23 +1,33 @@
 /** DistilBERT (Sanh et al. 2019): BERT of fewer layers without kinds of tokens, by other names. */
 import * as z from 'zod';
-import { activation, activationOf, encoderOptions, only, pretrainedFamily, size } from './family.js';
+import { activation, activationOf, encoderOptions, headOf, headRules, only, pretrainedFamily, size } from './family.js';
+import { labelFields } from './labels.js';
 import { linear, norm, same } from './tensors.js';
 
-const hasHead = (architecture: string) => architecture !== 'DistilBertModel';
+const headLayer = { dense: 'pre_classifier', activation: 'relu', head: 'classifier' } as const;
+const logits = [
+  ...linear('vocab_transform', 'prediction.dense'),
+  ...norm('vocab_layer_norm', 'prediction.norm'),
+  same('vocab_projector.bias', 'logits.bias'),
+];
 
 export const distilbert = pretrainedFamily({
   modelType: 'distilbert',
-  architectures: ['DistilBertForMaskedLM', 'DistilBertModel'],
+  architectures: [
+    ...['DistilBertForMaskedLM', 'DistilBertModel'],
+    ...['DistilBertForSequenceClassification', 'DistilBertForTokenClassification'],
+  ],
   fields: z.strictObject({
     ...{ vocab_size: size, dim: size, n_layers: size, n_heads: size, hidden_dim: size, max_position_embeddings: size },
     activation: activation.default('gelu'),
     /** What the table of positions began as. */
     sinusoidal_pos_embds: z.boolean().optional(),
-    tie_word_embeddings: only(true),
+    ...{ tie_word_embeddings: only(true), tie_weights_: only(true) },
     chunk_size_feed_forward: z.unknown().optional(),
+    ...labelFields,
   }),
   options: (config, architecture) => ({
-    ...encoderOptions(hasHead(architecture)),
+    ...encoderOptions(architecture, config, headLayer),
     vocabularySize: config.vocab_size,
     ...{ dim: config.dim, depth: config.n_layers, heads: config.n_heads, headDim: config.dim / config.n_heads },
     ...{ feedForwardWidth: config.hidden_dim, activation: activationOf(config.activation) },
@@ -27,7 +37,7 @@ export const distilbert = pretrainedFamily({
   prefix: 'distilbert.',
   derived: ['embeddings.position_ids'],
   copies: (_, architecture) =>
-    hasHead(architecture) ? [['vocab_projector.weight', 'embeddings.word_embeddings.weight']] : [],
+    headOf(architecture) === 'logits' ? [['vocab_projector.weight', 'embeddings.word_embeddings.weight']] : [],
   rules: (_, architecture) => {
     const [from, to] = ['transformer.layer.*', 'blocks.*'];
     const parts = [
@@ -45,13 +55,7 @@ export const distilbert = pretrainedFamily({
       ...linear(`${from}.ffn.lin1`, `${to}.feedForward.expand`),
       ...linear(`${from}.ffn.lin2`, `${to}.feedForward.contract`),
       ...norm(`${from}.output_layer_norm`, `${to}.feedForwardNorm`),
-      ...(hasHead(architecture)
-        ? [
-            ...linear('vocab_transform', 'prediction.dense'),
-            ...norm('vocab_layer_norm', 'prediction.norm'),
-            same('vocab_projector.bias', 'logits.bias'),
-          ]
-        : []),
+      ...headRules(architecture, headLayer, logits),
     ];
   },
 });

@@ -4,15 +4,14 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { bertLayers, lmHead, lmHeadCopies } from './bert.js';
-import { encoderOptions, epsilon, only, pretrainedFamily, size } from './family.js';
+import { bertLayers, lmHead, lmHeadCopies, robertaHeadLayer } from './bert.js';
+import { encoderOptions, epsilon, headOf, headRules, only, pretrainedFamily, size } from './family.js';
+import { labelFields } from './labels.js';
 import { norm, same } from './tensors.js';
-
-const hasHead = (architecture: string) => architecture !== 'EsmModel';
 
 export const esm2 = pretrainedFamily({
   modelType: 'esm',
-  architectures: ['EsmForMaskedLM', 'EsmModel'],
+  architectures: ['EsmForMaskedLM', 'EsmModel', 'EsmForSequenceClassification', 'EsmForTokenClassification'],
   fields: z.strictObject({
     ...{ vocab_size: size, hidden_size: size, num_hidden_layers: size, num_attention_heads: size },
     ...{ intermediate_size: size, layer_norm_eps: epsilon.default(1e-12) },
@@ -27,6 +26,7 @@ export const esm2 = pretrainedFamily({
     ...{ is_decoder: only(false), add_cross_attention: only(false), tie_word_embeddings: only(true) },
     vocab_list: z.unknown().optional(), // the tokens by name, which a tokenizer knows
     chunk_size_feed_forward: z.unknown().optional(),
+    ...labelFields,
   }),
   options: (config, architecture) => {
     const { token_dropout: isScaled, mask_token_id: mask, vocab_size: count } = config;
@@ -37,7 +37,7 @@ export const esm2 = pretrainedFamily({
       );
     }
     return {
-      ...encoderOptions(hasHead(architecture)),
+      ...encoderOptions(architecture, config, robertaHeadLayer),
       vocabularySize: count,
       ...{ dim: config.hidden_size, depth: config.num_hidden_layers, heads: config.num_attention_heads },
       headDim: config.hidden_size / config.num_attention_heads,
@@ -53,7 +53,7 @@ export const esm2 = pretrainedFamily({
     ...['contact_head.regression.weight', 'contact_head.regression.bias', 'embeddings.position_embeddings.weight'],
     ...['pooler.dense.weight', 'pooler.dense.bias'],
   ],
-  copies: (_, architecture) => (hasHead(architecture) ? lmHeadCopies : []),
+  copies: (_, architecture) => (headOf(architecture) === 'logits' ? lmHeadCopies : []),
   rules: (config, architecture) => [
     same('embeddings.word_embeddings.weight', 'embedding.weight'),
     ...(config.emb_layer_norm_before ? norm('embeddings.layer_norm', 'embeddingNorm') : []),
@@ -61,6 +61,6 @@ export const esm2 = pretrainedFamily({
     ...norm('encoder.layer.*.attention.LayerNorm', 'blocks.*.attentionNorm'),
     ...norm('encoder.layer.*.LayerNorm', 'blocks.*.feedForwardNorm'),
     ...norm('encoder.emb_layer_norm_after', 'norm'),
-    ...(hasHead(architecture) ? lmHead : []),
+    ...headRules(architecture, robertaHeadLayer, lmHead),
   ],
 });

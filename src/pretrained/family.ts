@@ -1,6 +1,7 @@
 /** What is known of a family of pretrained models: which config it has, and which of our models that is. */
 import * as z from 'zod';
-import type { TensorRule } from './tensors.js';
+import { classTargets, type labelFields, labelTargets } from './labels.js';
+import { linear, type TensorRule } from './tensors.js';
 
 /** What families know of a config of ours. */
 export interface OwnConfig {
@@ -55,6 +56,8 @@ export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   readonly derived?: readonly string[] | undefined;
   /** Tensors of parts that our model does not have, and whose absence a note tells. */
   readonly unused?: readonly string[] | undefined;
+  /** Parameters that no tensor becomes, which begin at 0, and which a note names. */
+  begun?(config: z.output<S>, architecture: string): readonly string[];
   /** Tensors that must equal another where they are there. */
   copies?(config: z.output<S>, architecture: string): readonly (readonly [name: string, of: string])[];
 }
@@ -97,12 +100,50 @@ export function activationNamed(own: string): string {
   return Object.entries(activations).find(([, name]) => name === own)?.[0] ?? own;
 }
 
-/** What encoders have in common: biases everywhere, and BERT's head where there is one. Without it their logits mean nothing. */
-export function encoderOptions(hasHead: boolean) {
-  return {
-    ...{ model: 'encoder', qkvBias: true, tiedEmbedding: true, logitsBias: hasHead, logitsLayer: hasHead },
-    embeddingNorm: true,
-  };
+/** What stands behind the layers of an encoder: logits of tokens, the class of a text, that of each token, or nothing. */
+export function headOf(architecture: string): 'logits' | 'text' | 'words' | 'none' {
+  if (architecture.endsWith('ForSequenceClassification')) return 'text';
+  if (architecture.endsWith('ForTokenClassification')) return 'words';
+  return architecture.endsWith('Model') ? 'none' : 'logits';
+}
+
+/** The layer before the head that tells the class of a text. */
+interface HeadLayer {
+  /** Its name in the file. */
+  readonly dense: string;
+  readonly activation: 'tanh' | 'relu';
+  /** The name of the head behind it. */
+  readonly head: string;
+}
+
+/**
+ * What encoders have in common: biases, a norm behind the embeddings, and what they are by what stands behind the layers, of which the
+ * logits have BERT's layer. Without a head their logits mean nothing.
+ */
+export function encoderOptions(
+  architecture: string,
+  labels: z.output<z.ZodObject<typeof labelFields>>,
+  { activation: headLayer }: HeadLayer,
+) {
+  const [shared, head] = [{ qkvBias: true, embeddingNorm: true }, headOf(architecture)];
+  if (head === 'words') return { ...shared, model: 'token-classifier', targets: classTargets(labels) };
+  if (head === 'text') {
+    const own = { pooling: 'first', framed: true, headLayer, targets: labelTargets(labels) };
+    return { ...shared, model: 'classifier', ...own };
+  }
+  const hasLogits = head === 'logits';
+  return { ...shared, model: 'encoder', tiedEmbedding: true, logitsBias: hasLogits, logitsLayer: hasLogits };
+}
+
+/** The tensors of what stands behind the layers of an encoder. */
+export function headRules(
+  architecture: string,
+  layer: HeadLayer,
+  logits: readonly TensorRule[],
+): readonly TensorRule[] {
+  const head = headOf(architecture);
+  if (head === 'text') return [...linear(layer.dense, 'headLayer'), ...linear(layer.head, 'head')];
+  return { logits, words: linear('classifier', 'head'), none: [] }[head];
 }
 
 /** Fields that change nothing of what a trained model computes: of training, of generation, and of Python. */
@@ -110,6 +151,7 @@ export const passedOver: readonly string[] = [
   ...['_name_or_path', 'architectures', 'model_type', 'torch_dtype', 'dtype', 'transformers_version', 'auto_map'],
   ...['bos_token_id', 'eos_token_id', 'pad_token_id', 'sep_token_id', 'decoder_start_token_id', 'task_specific_params'],
   ...['use_cache', 'gradient_checkpointing', 'output_attentions', 'output_hidden_states', 'return_dict', 'torchscript'],
+  'output_past',
   ...[
     'initializer_range',
     'initializer_factor',

@@ -124,6 +124,24 @@ describe.each(['mean', 'first', 'attention'] as const)('a classifier pooled by %
   });
 });
 
+describe('a layer before the head', () => {
+  it.each(['tanh', 'relu'] as const)('with %s is learned from with the rest', async (headLayer) => {
+    const training = trainingOf();
+    const config = classifierConfig({ ...sizes, attention: features, headLayer, targets: classTargets(classified) });
+    const data = splitTexts(classified, 0.2, Random.fromSeed(1));
+    const task = classification(modelOf(config), training, data);
+    const snapshot = initialSnapshot(config, training);
+    type Layer = { readonly headLayer: { readonly weight: HostTensor } };
+    const before = Float32Array.from((snapshot.params as Layer).headLayer.weight.data);
+    const trainer = await Trainer.create(snapshot, { engine, task });
+    for (let step = 0; step < 60; step++) await trainer.step();
+    expect((await trainer.evaluate()).measures.accuracy!).toBeGreaterThan(0.9);
+    const { params } = await trainer.fetchSnapshot();
+    await trainer.dispose();
+    expect((params as Layer).headLayer.weight.data).not.toEqual(before);
+  });
+});
+
 describe('classification', () => {
   it('goes on from a snapshot as if unbroken, with several batches a step', async () => {
     const { config, training, task } = classifying('attention', { accumulation: 2 });

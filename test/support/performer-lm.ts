@@ -6,9 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AnyHostTensor } from '../../src/base/index.js';
 import { decodeSafetensors } from '../../src/interop/index.js';
-
-type Rows = readonly (readonly number[])[];
-export type Tensors = ReadonlyMap<string, AnyHostTensor>;
+import { dot, gelu, layersOf, plus, type Rows, sum, type Tensors } from './twin.js';
 
 /** The arguments of the constructor that the twin knows. */
 export interface PerformerArguments {
@@ -22,6 +20,12 @@ export interface PerformerArguments {
   readonly use_rezero?: boolean;
   readonly tie_embed?: boolean;
   readonly rotary_position_emb?: boolean;
+  readonly no_projection?: boolean;
+  readonly reversible?: boolean;
+  /** Rows and columns of axial positions. */
+  readonly axial_position_shape?: readonly [number, number];
+  /** What is added to each sum of the features of keys in a causal order; 1e-6 in the original. */
+  readonly addition?: number;
 }
 
 /** A folder's arguments and tensors. */
@@ -32,22 +36,6 @@ export function performerFolder(folder: string): { config: PerformerArguments; t
     tensors: new Map(decodeSafetensors(folder, readFileSync(join(folder, 'model.safetensors'))).tensors),
   };
 }
-
-const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-const dot = (a: readonly number[], b: readonly number[]) => sum(a.map((value, at) => value * b[at]!));
-const plus = (a: Rows, b: Rows): Rows => a.map((row, at) => row.map((value, index) => value + b[at]![index]!));
-
-/** The error function by its series, which is right to 1e-12 for arguments of these tests. */
-function errorFunction(x: number): number {
-  if (Math.abs(x) > 5) return Math.sign(x);
-  let [term, total] = [x, x];
-  for (let n = 1; n < 120; n++) {
-    term *= (-x * x) / n;
-    total += term / (2 * n + 1);
-  }
-  return (2 / Math.sqrt(Math.PI)) * total;
-}
-const gelu = (x: number) => 0.5 * x * (1 + errorFunction(x / Math.SQRT2));
 
 /** [sin | cos] of a position, as FixedPositionalEmbedding has it. */
 function waves(position: number, dim: number): number[] {
@@ -65,8 +53,13 @@ function turn(row: readonly number[], position: number): number[] {
 }
 
 /** The features of the queries or keys of a head. */
-function features(rows: Rows, projection: Rows, { generalized_attention: isRelu = false }, isQuery: boolean): Rows {
+function features(rows: Rows, projection: Rows, config: PerformerArguments, isQuery: boolean): Rows {
+  const { generalized_attention: isRelu = false, no_projection: isDirect = false } = config;
   const dim = rows[0]!.length;
+  if (isDirect) {
+    const exponentials = rows.map((row) => row.map(Math.exp));
+    return isQuery ? exponentials.map((row) => row.map((value) => value / sum(row))) : exponentials;
+  }
   const dash = rows.map((row) => projection.map((omega) => dim ** -0.25 * dot(row, omega)));
   if (isRelu) return dash.map((row) => row.map((value) => Math.max(value, 0) + 1e-3));
   const largest = Math.max(...dash.flat());
@@ -77,36 +70,19 @@ function features(rows: Rows, projection: Rows, { generalized_attention: isRelu 
 }
 
 /** The outputs of a head. */
-function attend(query: Rows, key: Rows, value: Rows, causal: boolean): Rows {
+function attend(query: Rows, key: Rows, value: Rows, { causal = false, addition = 1e-6 }: PerformerArguments): Rows {
   return query.map((row, at) => {
     const seen = causal ? key.slice(0, at + 1) : key;
     const weights = seen.map((other) => dot(row, other));
-    const total = sum(weights) + (causal ? 1e-6 * sum(row) : 0);
+    const total = sum(weights) + (causal ? addition * sum(row) : 0);
     return value[0]!.map((_, channel) => sum(weights.map((weight, from) => weight * value[from]![channel]!)) / total);
   });
 }
 
 /** Logits [length][vocabulary] of a text. */
 export function performerLogits(config: PerformerArguments, tensors: Tensors, tokens: readonly number[]): Rows {
-  const { dim, depth, heads, dim_head: headDim, causal = false, rotary_position_emb: isTurning = true } = config;
-  const values = (name: string) => Array.from(tensors.get(name)!.data as Float32Array);
-  const matrix = (name: string): Rows => {
-    const [data, width] = [values(name), tensors.get(name)!.shape.at(-1)!];
-    return Array.from({ length: data.length / width }, (_, row) => data.slice(row * width, (row + 1) * width));
-  };
-  const linear = (name: string, rows: Rows): Rows => {
-    const weight = matrix(`${name}.weight`);
-    const bias = tensors.has(`${name}.bias`) ? values(`${name}.bias`) : weight.map(() => 0);
-    return rows.map((row) => weight.map((own, at) => dot(row, own) + bias[at]!));
-  };
-  const normalized = (name: string, rows: Rows): Rows => {
-    const [weight, bias] = [values(`${name}.weight`), values(`${name}.bias`)];
-    return rows.map((row) => {
-      const mean = sum(row) / dim;
-      const deviation = Math.sqrt(sum(row.map((value) => (value - mean) ** 2)) / dim + 1e-5);
-      return row.map((value, at) => ((value - mean) / deviation) * weight[at]! + bias[at]!);
-    });
-  };
+  const { dim, depth, heads, dim_head: headDim, rotary_position_emb: isTurning = true } = config;
+  const { values, matrix, linear, normalized } = layersOf(tensors);
   const attention = (name: string, rows: Rows): Rows => {
     const [query, key, value] = ['q', 'k', 'v'].map((part) => linear(`${name}.to_${part}`, rows)) as [Rows, Rows, Rows];
     const projection = matrix(`${name}.fast_attention.projection_matrix`);
@@ -117,7 +93,7 @@ export function performerLogits(config: PerformerArguments, tensors: Tensors, to
         features(turned(query), projection, config, true),
         features(turned(key), projection, config, false),
       ];
-      return attend(q, k, own(value), causal);
+      return attend(q, k, own(value), config);
     });
     return linear(
       `${name}.to_out`,
@@ -132,25 +108,39 @@ export function performerLogits(config: PerformerArguments, tensors: Tensors, to
     });
     return linear(`${name}.w2`, active);
   };
-  const added = (name: string, rows: Rows, branch: (rows: Rows) => Rows): Rows => {
-    if (!config.use_rezero) return plus(rows, branch(normalized(`${name}.norm`, rows)));
+  const around = (name: string, rows: Rows, branch: (rows: Rows) => Rows): Rows => {
+    if (!config.use_rezero) return branch(normalized(`${name}.norm`, rows, 1e-5));
     const [gain] = values(`${name}.g`) as [number];
-    return plus(
-      rows,
-      branch(rows).map((row) => row.map((value) => gain * value)),
-    );
+    return branch(rows).map((row) => row.map((value) => gain * value));
   };
+  const attended = (name: string, rows: Rows) => around(name, rows, (own) => attention(`${name}.fn`, own));
+  const fed = (name: string, rows: Rows) => around(name, rows, (own) => feedForward(`${name}.fn.fn`, own));
   const embedding = matrix('token_emb.weight');
-  const positions = isTurning ? tokens.map((_, at) => waves(at, dim)) : matrix('pos_emb.emb.weight');
+  const positions = tokens.map((_, at) => {
+    if (isTurning) return waves(at, dim);
+    if (config.axial_position_shape === undefined) return matrix('pos_emb.emb.weight')[at]!;
+    const [, columns] = config.axial_position_shape;
+    const [row, column] = [
+      matrix('pos_emb.weights.0')[Math.floor(at / columns)]!,
+      matrix('pos_emb.weights.1')[at % columns]!,
+    ];
+    return row.map((value, channel) => value + column[channel]!);
+  });
   let x: Rows = plus(
     tokens.map((token) => embedding[token]!),
     positions,
   );
+  let other = x; // the second stream of reversible layers
   for (let layer = 0; layer < depth; layer++) {
-    const name = `performer.net.layers.${layer}`;
-    x = added(`${name}.0`, x, (rows) => attention(`${name}.0.fn`, rows));
-    x = added(`${name}.1`, x, (rows) => feedForward(`${name}.1.fn.fn`, rows));
+    const [name, block] = [`performer.net.layers.${layer}`, `performer.net.blocks.${layer}`];
+    if (config.reversible) {
+      x = plus(x, attended(`${block}.f.net`, other));
+      other = plus(other, fed(`${block}.g.net`, x));
+    } else {
+      x = plus(x, attended(`${name}.0`, x));
+      x = plus(x, fed(`${name}.1`, x));
+    }
   }
-  const hidden = normalized('norm', x);
+  const hidden = normalized('norm', config.reversible ? plus(x, other) : x, 1e-5);
   return config.tie_embed ? hidden.map((row) => embedding.map((own) => dot(row, own))) : linear('to_out', hidden);
 }
