@@ -148,16 +148,16 @@ export async function runTask(
     return { task: family.build(built, training, data), told, text: data };
   }
   const random = Random.fromSeed(training.seed).split('held out');
+  const framing = { frame: textFrameOf(model), window: training.window };
   if (family.data === 'pairs') {
-    const data = splitItems(encodePairs(pairs, tokenizer), training.heldOut, random);
+    const data = splitItems(encodePairs(pairs, tokenizer, framing), training.heldOut, random);
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'pairs') };
   }
   if (family.data === 'words') {
-    const data = splitItems(encodeWords(tagged, tokenizer, textFrameOf(model)), training.heldOut, random);
+    const data = splitItems(encodeWords(tagged, tokenizer, framing.frame), training.heldOut, random);
     return { task: family.build(built, training, data), told: toldOf(data.train.length, data.heldOut.length, 'texts') };
   }
   const examples = images?.texts ?? labelled ?? joinTexts([]);
-  const framing = { frame: textFrameOf(model), window: training.window };
   const data = splitTexts(await encodeTexts(examples, tokenizer, framing), training.heldOut, random);
   return {
     task: family.build(built, training, data),
@@ -178,15 +178,15 @@ export async function wholeTask(
   { labelled = joinTexts([]), pairs = [], tagged = [], images }: RunData,
 ): Promise<{ readonly task: Task; readonly count: number; readonly unit: string }> {
   const tokenizer = family.data === 'images' ? byteTokenizer : tokenizerOf(model.config);
+  const framing = { frame: textFrameOf(model.config), window: size.window };
   if (family.data === 'pairs') {
-    const all = encodePairs(pairs, tokenizer);
+    const all = encodePairs(pairs, tokenizer, framing);
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: 'pairs' };
   }
   if (family.data === 'words') {
-    const all = encodeWords(tagged, tokenizer, textFrameOf(model.config));
+    const all = encodeWords(tagged, tokenizer, framing.frame);
     return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
   }
-  const framing = { frame: textFrameOf(model.config), window: size.window };
   const all = await encodeTexts(images?.texts ?? labelled, tokenizer, framing);
   return { task: family.build(model, size, { train: all, heldOut: all }), count: all.length, unit: unitOf(family) };
 }

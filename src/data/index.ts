@@ -56,7 +56,7 @@ export {
   textRows,
 } from './labelled-batches.js';
 export { noTokenizer } from './no-tokenizer.js';
-export { encodePairs, type PairData, splitItems, type TextPair, type TokenPair } from './pairs.js';
+export { encodePairs, type PairData, type PairOptions, splitItems, type TextPair, type TokenPair } from './pairs.js';
 export { delimiterHint, mostColumns, repeatedName, type Table, type TableRow } from './table.js';
 export { framedTokens, type TextFrame } from './text-frame.js';
 export { bytesPerToken, type TokenSource, tokensSource } from './token-source.js';

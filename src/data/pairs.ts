@@ -2,6 +2,7 @@
 import { PerformerError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { heldOutOf } from './labelled.js';
+import { framedTokens, type TextFrame } from './text-frame.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** A text, and what is to be written of it. */
@@ -22,9 +23,22 @@ export interface PairData {
   readonly heldOut: readonly TokenPair[];
 }
 
+/** What stands around sources, and at how many tokens they are cut with it. */
+export interface PairOptions {
+  readonly frame?: TextFrame | undefined;
+  readonly window?: number | undefined;
+}
+
 /** Pairs as tokens. */
-export function encodePairs(pairs: readonly TextPair[], tokenizer: Tokenizer): readonly TokenPair[] {
-  return pairs.map(({ source, target }) => ({ source: tokenizer.encode(source), target: tokenizer.encode(target) }));
+export function encodePairs(
+  pairs: readonly TextPair[],
+  tokenizer: Tokenizer,
+  { frame, window }: PairOptions = {},
+): readonly TokenPair[] {
+  return pairs.map(({ source, target }) => ({
+    source: framedTokens(tokenizer.encode(source), frame, window),
+    target: tokenizer.encode(target),
+  }));
 }
 
 /** Holds out a part of items, chosen at random: one at least. Throws DATA for fewer than two. */

@@ -55,6 +55,11 @@ export type AttentionOption =
       readonly forgetting?: 'none' | 'decay' | 'gates' | undefined;
       /** Of favor+ without a causal order: texts of up to so many tokens are read exactly. */
       readonly exactUpTo?: number | undefined;
+      /** Of causal favor+: what is added to each sum of the features of keys; nothing unless given. */
+      readonly normalizerEpsilon?: number | undefined;
+      /** Of softmax: buckets of distances with a learned score each (none), and the distance where they end (128). */
+      readonly relativeBuckets?: number | undefined;
+      readonly relativeDistance?: number | undefined;
       /** Keys that are read exactly, of kinds with a window; 128 unless given. */
       readonly window?: number | undefined;
       /** Of kinds that route: clusters of keys, of which a query sees one; 16 unless given. */

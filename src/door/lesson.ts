@@ -53,7 +53,10 @@ export async function lessonOf(
       model: {},
       async taskFor(model, training) {
         const random = Random.fromSeed(training.seed).split('held out');
-        const items = encodePairs(pairs, tokenizerOf(model.config));
+        const items = encodePairs(pairs, tokenizerOf(model.config), {
+          frame: textFrameOf(model.config),
+          window: training.window,
+        });
         return family.build(model, training, splitItems(items, training.heldOut, random));
       },
     };

@@ -34,7 +34,7 @@ export interface TrunkOptions {
   readonly feedForwardWidth?: number | undefined;
   /** Whether the feed-forward layer has biases; true unless given. */
   readonly feedForwardBias?: boolean | undefined;
-  /** Of the feed-forward layer; gelu unless given. `glu`, `reglu`, `geglu` and `swiglu` are gated. */
+  /** Of the feed-forward layer; gelu unless given. `glu`, `reglu`, `geglu`, `geglu-tanh` and `swiglu` are gated. */
   readonly activation?: Activation | undefined;
   /** LayerNorm before each layer unless given. */
   readonly norm?: NormOption | undefined;
@@ -79,12 +79,16 @@ export interface TokenModelOptions {
   readonly logitsBias?: boolean | undefined;
   /** Whether a layer with the activation and a norm stands before the logits; false unless given. */
   readonly logitsLayer?: boolean | undefined;
+  /** What the hidden layer is multiplied by before the logits; 1 unless given. */
+  readonly logitsScale?: number | undefined;
 }
 
 /** Of models that tell something of a whole text. */
 export interface TextModelOptions extends FramedOptions, TextEmbeddingOptions {
   /** How one vector is made of the tokens of a text; mean unless given. */
   readonly pooling?: 'mean' | 'first' | 'attention' | undefined;
+  /** Whether a layer with this activation stands before the head; none unless given. */
+  readonly headLayer?: 'none' | 'tanh' | 'relu' | undefined;
 }
 
 /** Of models that read whole texts. */
@@ -128,6 +132,11 @@ export interface EncoderDecoderOptions extends ModelOptions, TokenModelOptions {
   readonly model: 'encoder-decoder';
   /** Blocks of the encoder; as many as `depth` unless given. */
   readonly encoderDepth?: number | undefined;
+  /** Whether sources stand between the tokens that the tokenizer sets around them; false unless given. */
+  readonly framed?: boolean | undefined;
+  /** The token before each text that is written, and those that end one; for both, one that is added unless given. */
+  readonly beginToken?: number | undefined;
+  readonly endTokens?: readonly number[] | undefined;
 }
 
 /** The Performer alone, from embeddings to hidden layers. */
@@ -173,6 +182,8 @@ export interface PatchOptions {
   readonly patch?: number | undefined;
   /** How one vector is made of the patches; mean unless given. */
   readonly pooling?: 'mean' | 'class-token' | 'attention' | undefined;
+  /** What is taken from the pixels of each channel, from 0 to 1, and what that is divided by; 0.5 and 0.5 unless given. */
+  readonly pixels?: { readonly means: readonly number[]; readonly deviations: readonly number[] } | undefined;
 }
 
 /** A model that tells the class of an image. */

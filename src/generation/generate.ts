@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
-import { type ByteSource, bytesSource, tokenSource, Utf8Stream } from '../data/index.js';
+import { type ByteSource, bytesSource, framedTokens, tokenSource, Utf8Stream } from '../data/index.js';
 import { contextWarning, textFrameOf, tokenizerOf } from '../models/index.js';
 import { checkOptions, chooseToken, type SamplingOptions, samplingSchema } from './sampling.js';
 import { GenerationSession } from './session.js';
@@ -76,11 +76,11 @@ export async function* generate(
   const { boundary } = session;
   const { end } = tokenizer.special ?? {};
   const { endTokens = session.config.endTokens ?? (end === undefined ? [] : [end]) } = options;
-  if (written !== undefined) await session.readSource(tokenizer.encode(written));
+  const frame = textFrameOf(session.config);
+  if (written !== undefined) await session.readSource(framedTokens(tokenizer.encode(written), frame));
   const source = await tokenSource(tokenizer, text);
   // A text that has a beginning always begins with it; others where there is nothing else to begin with.
-  const framing = textFrameOf(session.config)?.before ?? [];
-  const own = boundary === undefined ? framing : [boundary];
+  const own = boundary === undefined ? (frame?.before ?? []) : [boundary];
   const begin = own.length > 0 || source.length > 0 ? own : [tokenizer.documentStart];
   const missing = session.position[0] === 0 ? begin : [];
   const count = missing.length + source.length + maxTokens;

@@ -14,7 +14,7 @@ import { scope, spec, type Tensor } from '../graph/index.js';
 import { hasCross, isShared } from '../mixers/index.js';
 import { inputOf, type ModelInputs, tokenInputs } from './inputs.js';
 import { checkLength, type Model, type ModelFamily, type PassOptions } from './model.js';
-import { modelFields, withTrunk } from './options.js';
+import { modelFields, sourceTextFields, withTrunk } from './options.js';
 import { logitsFields, type TokenModelParams, tokenHead, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
 import { attentionKinds, maxLengthOf, mixersByLayer } from './trunk-options.js';
@@ -25,6 +25,7 @@ export const encoderDecoderSchema = withTrunk(
     .strictObject({
       ...modelFields('encoder-decoder'),
       encoderDepth: option(z.int().min(1).max(1024).optional(), 'blocks of the encoder', { fallback: 'depth' }),
+      ...sourceTextFields,
       ...logitsFields(true),
     })
     .superRefine((config, context) => {
@@ -36,7 +37,7 @@ export const encoderDecoderSchema = withTrunk(
       });
     })
     .transform((config) => ({ ...config, encoderDepth: config.encoderDepth ?? config.depth })),
-  { isCausal: true, hasEncoder: true, specialTokens: () => 1 },
+  { isCausal: true, hasEncoder: true, specialTokens: (_, { beginToken }) => (beginToken === undefined ? 1 : 0) },
 );
 
 /** Every option, with defaults filled in. */
@@ -64,7 +65,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
   text: 'reads a source and writes another text of it',
   schema: encoderDecoderSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
-    const { encoderDepth, vocabularySize } = config;
+    const { encoderDepth, vocabularySize, beginToken } = config;
     const reader = buildTrunk(config, {
       isCausal: false,
       chunk,
@@ -97,7 +98,7 @@ export const encoderDecoder: ModelFamily<EncoderDecoderConfig> = {
     };
     return {
       ...{ kind: 'encoder-decoder', config, chunk, maxLength, head, isCausal: true },
-      boundary: vocabularySize - 1, // the last, which no tokenizer gives
+      boundary: beginToken ?? vocabularySize - 1, // the last, which no tokenizer gives
       params: { encoder: reader.params, ...params },
       // Other random rows than those of the decoder.
       buffers: { encoder: branchBuffers(reader.buffers, 'encoder'), ...trunk.buffers },

@@ -13,6 +13,8 @@ import { type EmbeddingParams, embeddingDeviation, type LinearParams, linear, li
 import {
   broadcastTo,
   concatenate,
+  constant,
+  divide,
   multiply,
   reshape,
   scope,
@@ -22,7 +24,7 @@ import {
   type Tensor,
   transpose,
 } from '../graph/index.js';
-import { imagePositions, imageSize, onGrid } from './image-options.js';
+import { imagePositions, imageSize, onGrid, pixelScale } from './image-options.js';
 import { inputOf } from './inputs.js';
 import type { Model, ModelFamily } from './model.js';
 import { anyModelFields, withTrunk } from './options.js';
@@ -34,6 +36,7 @@ const name = 'image-classifier';
 
 interface Patches {
   readonly image: z.output<typeof imageSize>;
+  readonly pixels?: z.output<typeof pixelScale> | undefined;
   readonly patch: number;
 }
 
@@ -49,6 +52,7 @@ export const imageClassifierSchema = withTrunk(
       ...anyModelFields(name),
       positions: imagePositions,
       image: imageSize,
+      pixels: pixelScale.optional(),
       patch: option(
         z
           .int()
@@ -70,6 +74,11 @@ export const imageClassifierSchema = withTrunk(
         const message = `expected a divisor of the images' ${image.height}×${image.width} pixels, got ${patch}`;
         context.addIssue({ code: 'custom', path: ['patch'], message });
         return z.NEVER;
+      }
+      for (const [key, list] of Object.entries(config.pixels ?? {})) {
+        if (list.length === image.channels) continue;
+        const message = `expected ${image.channels}, one for each channel, got ${list.length}`;
+        context.addIssue({ code: 'custom', path: ['pixels', key], message });
       }
       const tokens = patchCount(config) + (pooling === 'class-token' ? 1 : 0);
       const grid = { columns: image.width / patch, channels: 1, tokens };
@@ -142,13 +151,15 @@ export const imageClassifier: ModelFamily<ImageClassifierConfig> = {
   },
 };
 
-/** images [batch, height, width, channels] from 0 to 1 → [batch, patches, patch²·channels] from −1 to 1, row by row. */
-function patchesOf(images: Tensor, { image: { height, width, channels }, patch }: Patches): Tensor {
+/** images [batch, height, width, channels] from 0 to 1 → [batch, patches, patch²·channels], row by row: from −1 to 1, or scaled otherwise. */
+function patchesOf(images: Tensor, { image: { height, width, channels }, patch, pixels }: Patches): Tensor {
   const batch = images.dim(0);
-  const grid = reshape(images, [batch, height / patch, patch, width / patch, patch, channels]);
+  const ofChannels = (values: readonly number[]) => constant('float32', [channels], values);
+  const given = pixels && divide(subtract(images, ofChannels(pixels.means)), ofChannels(pixels.deviations));
+  const grid = reshape(given ?? images, [batch, height / patch, patch, width / patch, patch, channels]);
   const cut = transpose(grid, [0, 1, 3, 2, 4, 5]); // [batch, rows, columns, patch, patch, channels]
   const rows = reshape(cut, [batch, (height / patch) * (width / patch), patch * patch * channels]);
-  return subtract(multiply(rows, 2), 1);
+  return pixels === undefined ? subtract(multiply(rows, 2), 1) : rows;
 }
 
 /** tokens [batch, length, dim] with one token behind them. */

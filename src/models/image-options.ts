@@ -12,6 +12,12 @@ const side = z
 /** The size of every image. It follows from the data, and has no flag. */
 export const imageSize = z.strictObject({ height: side, width: side, channels: z.literal([1, 3]) });
 
+/** What is taken from the pixels of each channel, from 0 to 1, and what that is divided by; 0.5 and 0.5 unless given. */
+export const pixelScale = z.strictObject({
+  means: z.array(z.number()),
+  deviations: z.array(z.number().positive()),
+});
+
 /** What follows from the size of images may stand in a config file, and need not be given. */
 const known = z.int().optional();
 

@@ -11,7 +11,7 @@ import { embed } from '../blocks/index.js';
 import { scope } from '../graph/index.js';
 import { inputOf, tokenInputs } from './inputs.js';
 import { checkLength, type Execution, type Model, type ModelFamily } from './model.js';
-import { modelFields, wholeTextFields, withTrunk } from './options.js';
+import { modelFields, withTrunk, writtenTextFields } from './options.js';
 import {
   logitsFields,
   type TokenModelConfig,
@@ -26,9 +26,7 @@ import { maxLengthOf } from './trunk-options.js';
 export const languageModelSchema = withTrunk(
   z.strictObject({
     ...modelFields('causal-language-model'),
-    ...wholeTextFields,
-    /** Tokens that end a text, of models that came from elsewhere; that of the tokenizer unless given. */
-    endTokens: z.array(z.int().min(0)).optional(),
+    ...writtenTextFields,
     ...logitsFields(false),
   }),
   { isCausal: true },

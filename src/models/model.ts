@@ -115,7 +115,7 @@ export interface Model {
   readSource?(weights: Weights, inputs: ModelInputs, state: TrunkState): TrunkState;
   /** The size of every image; of models that read or paint images, of which each is `maxLength` tokens. */
   readonly image?: ImageSize | undefined;
-  /** The token that begins and ends what it writes; of models whose texts have a beginning and an end. */
+  /** The token that begins what it writes, and ends it unless `endTokens` do; of models whose texts have a beginning and an end. */
   readonly boundary?: number | undefined;
   /** The output of a hidden layer [batch, length, dim], for those who want that of some tokens alone. */
   head(weights: Weights, hidden: Tensor): Tensor;

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option } from '../base/options.js';
 import { activationOf } from '../blocks/index.js';
-import { knownTokenizer, type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
+import { knownTokenizer, noTokenizer, type Tokenizer, tokenizerNamed, tokenizerProblem } from '../data/index.js';
 import { completeTrunk, type TrunkConfig, trunkFields, trunkProblems } from './trunk-options.js';
 
 const count = z
@@ -41,13 +41,26 @@ const vectorChoice = z.strictObject({
 /** How texts become vectors. */
 export type VectorConfig = z.output<typeof vectorChoice>;
 
+const framed = option(
+  z.boolean().default(false),
+  'whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]',
+);
+
 /** The options of models that read whole texts. */
-export const wholeTextFields = {
-  framed: option(
-    z.boolean().default(false),
-    'whole texts stand between the tokens that the tokenizer sets around them, such as [CLS] and [SEP]',
-  ),
-  vectors: vectorChoice.optional(),
+export const wholeTextFields = { framed, vectors: vectorChoice.optional() };
+
+/** The tokens that end a text, of models that came from elsewhere; that of the tokenizer or the family unless given. */
+const endTokens = z.array(z.int().min(0)).optional();
+
+/** The options of models that write texts and read whole ones. */
+export const writtenTextFields = { ...wholeTextFields, endTokens };
+
+/** The options of models that read a source and write a text of it. */
+export const sourceTextFields = {
+  framed,
+  endTokens,
+  /** The token before each text that is written, of models that came from elsewhere; one that the family adds unless given. */
+  beginToken: z.int().min(0).optional(),
 };
 
 interface GivenTokens {
@@ -64,7 +77,7 @@ export interface FamilyTraits<C = TrunkConfig> {
   /** Whether it has an encoder beside what is causal; not unless given. */
   readonly hasEncoder?: boolean | undefined;
   /** How many tokens it adds to those of the tokenizer; 0 unless given. */
-  readonly specialTokens?: ((tokenizer: Tokenizer) => number) | undefined;
+  readonly specialTokens?: ((tokenizer: Tokenizer, config: C) => number) | undefined;
 }
 
 /** The schema with the checks that span several options, and with what follows from them filled in. */
@@ -84,12 +97,17 @@ export function withTrunk<S extends z.ZodType<TrunkConfig>>(
         const message = `expected an activation without gates beside it, got ${config.activation}`;
         context.addIssue({ code: 'custom', path: ['logitsLayer'], message });
       }
-      if (framed === true && knownTokenizer(tokenizer as string)?.frame === undefined) {
+      // What is given as tokens has its frame.
+      const isFrameless = tokenizer !== noTokenizer.name && knownTokenizer(tokenizer as string)?.frame === undefined;
+      if (framed === true && isFrameless) {
         const message = `expected a tokenizer that sets tokens around texts, got ${tokenizer}`;
         context.addIssue({ code: 'custom', path: ['framed'], message });
       }
     })
-    .transform((config) => completeModel(completeTrunk(config as z.output<S>), specialTokens));
+    .transform((given) => {
+      const config = completeTrunk(given as z.output<S>);
+      return completeModel(config, (tokenizer) => specialTokens(tokenizer, config));
+    });
 }
 
 function completeModel<C extends TrunkConfig>(config: C, specialTokens: (tokenizer: Tokenizer) => number): Whole<C> {

@@ -6,13 +6,15 @@ import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { optionNames } from '../base/options.js';
 import { leavesOf } from '../base/tree.js';
-import { noTokenizer, tokenizerFile, tokenizerNamed, tokenizerNameOf } from '../data/index.js';
+import { type ImageSize, noTokenizer, tokenizerFile, tokenizerNamed, tokenizerNameOf } from '../data/index.js';
 import { decodeSafetensors, expectFinite } from '../interop/index.js';
 import {
   checkShard,
   indexFile,
   modulesFile,
+  pixelScale,
   planTensors,
+  preprocessorFile,
   pretrainedModel,
   sentenceFiles,
   sentenceVectors,
@@ -38,7 +40,7 @@ export interface Beside {
 
 /** The other files that are read where they are there, of a folder whose modules.json has this content. */
 export function filesBeside(modules: unknown): readonly string[] {
-  return [generationFile, ...(modules === undefined ? [] : sentenceFiles(modules))];
+  return [generationFile, preprocessorFile, ...(modules === undefined ? [] : sentenceFiles(modules))];
 }
 
 /** A model of another system by its config.json: ours, and how its tensors become parameters. */
@@ -76,6 +78,7 @@ export function pretrainedSource(
       const params = translateTensors(where.weights, own, tensors, shapes);
       expectFinite(where.weights, params);
       for (const name of own.unused) onNote?.(`${where.weights}: ${name} is left out, as the model has no such part.`);
+      for (const path of own.begun) onNote?.(`${where.weights}: ${path} is 0, as nothing says more. Train it.`);
       return { model, ...arrangeTensors(where.weights, model, params) };
     },
   };
@@ -94,7 +97,9 @@ function withBeside(
   const ends = [others.get(generationFile), content]
     .map((each) => endTokensOf(each, vocabularySize))
     .find((own) => own.length > 0);
+  const { image } = options as { readonly image?: ImageSize };
   const own = {
+    pixels: image && pixelScale(others.get(preprocessorFile), image),
     tokenizer: name,
     framed: tokenizer.frame === undefined ? undefined : true,
     endTokens: ends,

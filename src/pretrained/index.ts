@@ -1,5 +1,6 @@
 /** Pretrained models of other systems: which of our models a config.json is, and what becomes of the tensors. */
 export type { OwnConfig } from './family.js';
+export { pixelScale, preprocessorFile } from './image-processor.js';
 export {
   isPretrained,
   type PretrainedModel,

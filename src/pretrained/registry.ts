@@ -11,10 +11,12 @@ import { gptNeox } from './gpt-neox.js';
 import { gpt2 } from './gpt2.js';
 import { llama, mistral, qwen2 } from './llama.js';
 import { performerPytorch } from './performer-pytorch.js';
+import { t5 } from './t5.js';
+import { vit } from './vit.js';
 
 const families: readonly PretrainedFamily[] = [
   ...[gpt2, llama, mistral, qwen2, gptNeox],
-  ...[bert, roberta, distilbert, esm2, performerPytorch],
+  ...[bert, roberta, distilbert, esm2, vit, t5, performerPytorch],
 ];
 
 /** The families that are read, by `model_type`. */

@@ -18,6 +18,8 @@ interface Strand {
 export interface TensorRule {
   readonly from: string;
   readonly to: readonly string[];
+  /** What values are multiplied by where they become parameters; 1 unless given. */
+  readonly gain?: number | undefined;
   /** The shape that the tensor must have, by those of the parameters. */
   shapeOf(targets: readonly Shape[]): Shape;
   /** All of its values, each once. */
@@ -26,20 +28,22 @@ export interface TensorRule {
 
 /** The values of each parameter, from those of the tensor. */
 export function parametersOf(rule: TensorRule, data: Float32Array, targets: readonly Shape[]): readonly Float32Array[] {
+  const { gain = 1 } = rule;
   const own = targets.map((shape) => new Float32Array(elementCount(shape)));
   for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
     const values = own[target]!;
-    for (let at = 0; at < count; at++) values[to + at * toStep] = data[from + at * fromStep]!;
+    for (let at = 0; at < count; at++) values[to + at * toStep] = data[from + at * fromStep]! * gain;
   }
   return own;
 }
 
 /** The values of the tensor, from those of its parameters. */
 export function tensorOf(rule: TensorRule, own: readonly Float32Array[], targets: readonly Shape[]): Float32Array {
+  const { gain = 1 } = rule;
   const data = new Float32Array(elementCount(rule.shapeOf(targets)));
   for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
     const values = own[target]!;
-    for (let at = 0; at < count; at++) data[from + at * fromStep] = values[to + at * toStep]!;
+    for (let at = 0; at < count; at++) data[from + at * fromStep] = values[to + at * toStep]! / gain;
   }
   return data;
 }
@@ -77,6 +81,8 @@ export interface LinearSource {
   readonly bias?: boolean | undefined;
   /** Whether the weights are [inputs, outputs] as ours, and not [outputs, inputs] as PyTorch's. */
   readonly isTurned?: boolean | undefined;
+  /** What weights and biases are multiplied by; 1 unless given. */
+  readonly gain?: number | undefined;
   /** Which output of the source is output `index` of the parameter `target`, of `width` outputs; one after another unless given. */
   outputOf?(target: number, index: number, width: number): number;
 }
@@ -85,11 +91,17 @@ export interface LinearSource {
 export function linear(
   from: string,
   to: string | readonly string[],
-  { bias = true, isTurned = false, outputOf = (target, index, width) => target * width + index }: LinearSource = {},
+  {
+    bias = true,
+    isTurned = false,
+    gain,
+    outputOf = (target, index, width) => target * width + index,
+  }: LinearSource = {},
 ): readonly TensorRule[] {
   const names = typeof to === 'string' ? [to] : to;
   const outputs = (targets: readonly Shape[]) => targets.reduce((sum, shape) => sum + shape.at(-1)!, 0);
   const weight: TensorRule = {
+    gain,
     from: `${from}.weight`,
     to: names.map((name) => `${name}.weight`),
     shapeOf: (targets) => (isTurned ? [targets[0]![0]!, outputs(targets)] : [outputs(targets), targets[0]![0]!]),
@@ -105,6 +117,7 @@ export function linear(
     },
   };
   const own: TensorRule = {
+    gain,
     from: `${from}.bias`,
     to: names.map((name) => `${name}.bias`),
     shapeOf: (targets) => [outputs(targets)],

@@ -2,7 +2,7 @@
 import { type AnyHostTensor, float32, type HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
-import { formatShape } from '../base/shape.js';
+import { elementCount, formatShape } from '../base/shape.js';
 import type { PretrainedModel } from './registry.js';
 import { parametersOf, type TensorRule, tensorOf } from './tensors.js';
 
@@ -16,6 +16,8 @@ interface Plan {
   readonly copies: readonly (readonly [name: string, of: string])[];
   /** Tensors of parts that our model does not have. */
   readonly unused: readonly string[];
+  /** Parameters that begin at 0. */
+  readonly begun: readonly string[];
 }
 
 /**
@@ -68,13 +70,13 @@ export function planTensors(
   const unused = matches(family.unused);
   for (const name of names.values())
     refuse(where, `tensors of ${architecture}`, `${escaped(name)}, which is not understood`);
-  return { taken, copies, unused };
+  return { taken, copies, unused, begun: family.begun?.(config, architecture) ?? [] };
 }
 
 /** The parameters by their paths. Throws CHECKPOINT for a tensor that should equal another and does not. */
 export function translateTensors(
   where: string,
-  { taken, copies }: Plan,
+  { taken, copies, begun }: Plan,
   tensors: ReadonlyMap<string, AnyHostTensor>,
   shapes: ReadonlyMap<string, readonly number[]>,
 ): Map<string, HostTensor> {
@@ -85,7 +87,7 @@ export function translateTensors(
       refuse(where, `${escaped(name)} to equal ${escaped(of)}, as the config ties them`, 'other values');
     }
   }
-  const params = new Map<string, HostTensor>();
+  const params = new Map(begun.map((path) => [path, zeros(shapes.get(path) ?? internal(path))]));
   for (const [name, { rule, to }] of taken) {
     const targets = to.map((path) => shapes.get(path)!);
     parametersOf(rule, valuesOf(name), targets).forEach((values, index) => {
@@ -116,6 +118,10 @@ export function pretrainedTensors(
     }
   }
   return tensors;
+}
+
+function zeros(shape: readonly number[]): HostTensor {
+  return float32(shape, new Float32Array(elementCount(shape)));
 }
 
 /** The layers that a rule stands for: one where it names none. */

@@ -53,6 +53,7 @@ export function sequenceToSequence(model: Model, size: BatchSize, { train, heldO
     const got = carryState ? 'carryState' : `a ${model.config.model}`;
     throw new PerformerError('CONFIG', `sequence-to-sequence: expected pairs for an encoder-decoder, got ${got}.`);
   }
+  const [ending = boundary] = model.config.endTokens ?? [];
   const random = Random.fromSeed(seed).split('batches');
   const sizes = (pairs: readonly TokenPair[]) => pairs.map(({ source, target }) => source.length + target.length);
   const [text, source] = [symbol('length'), symbol('source')];
@@ -64,7 +65,7 @@ export function sequenceToSequence(model: Model, size: BatchSize, { train, heldO
     mask: spec('float32', [batch, text]),
   };
   const read = (pairs: readonly TokenPair[], indices: readonly number[]) =>
-    batchOf(pairs, indices, { batch, window, boundary });
+    batchOf(pairs, indices, { batch, window, boundary, ending });
   const batches =
     train.length === 0
       ? undefined
@@ -120,13 +121,14 @@ interface PairSize {
   /** Sources, and targets with their ends, are cut at so many tokens. */
   readonly window: number;
   readonly boundary: number;
+  readonly ending: number;
 }
 
 /** A batch of some pairs; rows beyond them repeat the first, and count nothing. */
 function batchOf(
   pairs: readonly TokenPair[],
   indices: readonly number[],
-  { batch, window, boundary }: PairSize,
+  { batch, window, boundary, ending }: PairSize,
 ): Batch {
   const own = Array.from({ length: batch }, (_, row) => pairs[indices[row] ?? (indices[0] as number)] as TokenPair);
   const source = textRows(
@@ -139,7 +141,7 @@ function batchOf(
     window,
   );
   const targets = textRows(
-    texts.map((text) => [...text, boundary]),
+    texts.map((text) => [...text, ending]),
     window,
   );
   const [, length] = tokens.tokens.shape as readonly [number, number];
