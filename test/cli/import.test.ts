@@ -3,6 +3,8 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { float32, Random } from '../../src/base/index.js';
+import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { wordPieceFile } from '../support/tokenizer-files.js';
 import { performer, temporaryFolder } from './support.js';
 
@@ -41,6 +43,46 @@ test('keeps the tokenizer and the settings, and the imported model does what the
     said.push([generated.out, embedded.out]);
   }
   expect(said[0]).toEqual(said[1]);
+});
+
+test('an imported classifier tells the class of texts by the names of its config, and so does its folder', async () => {
+  const { from, to, text } = await source('distilbert');
+  const config = JSON.parse(await readFile(join(from, 'config.json'), 'utf8'));
+  const classes = { id2label: { 0: 'calm', 1: 'loud' }, architectures: ['DistilBertForSequenceClassification'] };
+  await writeFile(join(from, 'config.json'), JSON.stringify({ ...config, ...classes }));
+  const weights = join(from, 'model.safetensors');
+  const tensors = new Map(decodeSafetensors(weights, await readFile(weights)).tensors);
+  for (const name of [...tensors.keys()]) if (name.startsWith('vocab')) tensors.delete(name);
+  for (const [name, outputs] of [['pre_classifier', 32] as const, ['classifier', 2] as const]) {
+    const random = Random.fromSeed(1).split(name);
+    tensors.set(`${name}.weight`, float32([outputs, 32], random.normals(32 * outputs)));
+    tensors.set(`${name}.bias`, float32([outputs], random.split('bias').normals(outputs)));
+  }
+  await writeFile(weights, Buffer.concat(encodeSafetensors(tensors)));
+  const ran = await performer(['import', from, '--out', to]);
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect(ran.out).toMatch(/to: classifier, /);
+  const told = [];
+  for (const folder of [from, to]) {
+    const predicted = await performer(['predict', folder, text, '--format', 'jsonl', ...threads]);
+    expect(predicted.code).toBe(0);
+    told.push(JSON.parse(predicted.out));
+  }
+  expect(told[0]).toMatchObject({ class: expect.stringMatching(/^(calm|loud)$/) });
+  expect(told[1]).toEqual(told[0]);
+});
+
+test('an imported T5 writes of a source until its end token', async () => {
+  const { from, to } = await source('t5');
+  const ran = await performer(['import', from, '--out', to]);
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect(ran.out).toMatch(/to: encoder-decoder, [\d,]+ parameters, attention softmax/);
+  const config = JSON.parse(await readFile(join(to, 'config.json'), 'utf8'));
+  expect(config).toMatchObject({ framed: true, beginToken: 0, endTokens: [1] });
+  const flags = ['--source', 'the cat sat', '--temperature', '0', '--max-tokens', '12', ...threads];
+  const [first, second] = [await performer(['generate', from, ...flags]), await performer(['generate', to, ...flags])];
+  expect([first.code, second.code]).toEqual([0, 0]);
+  expect(first.out).toBe(second.out);
 });
 
 test('refuses a folder that exists, one without a model, and a text for a model without a tokenizer', async () => {

@@ -7,6 +7,7 @@ import { conforms, randomModel } from '../support/model-conformance.js';
 
 const favor = { features: { featureCount: 8 } };
 const routed = { kind: 'routing-hybrid', keyClusters: 3, window: 2 };
+const relative = { kind: 'softmax', relativeBuckets: 8, relativeDistance: 7 };
 const hedgehog = { features: 'hedgehog' };
 const clustered = { kind: 'clustered', clusters: 3, hashBits: 5, topK: 2 };
 const shared = { kind: 'shared' };
@@ -52,9 +53,23 @@ const cases = [
   ],
   [encoder, { maskScaling: true, logitsLayer: true, norm: 'scale', activation: 'silu' }],
   [classifier, { tokenTypes: 3, embeddingNorm: true, maskScaling: true, pooling: 'first', reversible: true }],
+  [classifier, { headLayer: 'tanh', pooling: 'first', norm: { placement: 'post' }, attention: 'softmax' }],
+  [classifier, { headLayer: 'relu', targets: { kind: 'values', names: ['a', 'b'] }, attention: favor }],
   ['token-classifier', { tokenTypes: 2, maskScaling: true, embeddingNorm: true, memoryTokens: 2 }],
   [pairs, { embeddingNorm: true, logitsLayer: true, norm: 'rms' }],
   ['performer', { embeddingNorm: true, isCausal: true, attention: favor }],
+  [pairs, { attention: relative, positions: 'none', logitsScale: 0.4, activation: 'geglu-tanh', encoderDepth: 1 }],
+  [text, { attention: [relative, shared], keyHeads: 1, memoryTokens: 2, reversible: true, logitsScale: 3 }],
+  [encoder, { attention: [relative, favor], norm: 'rms' }],
+  [text, { attention: { ...favor, normalizerEpsilon: 0.01 } }],
+  [
+    text,
+    {
+      attention: [{ features: { name: 'relu', featureCount: 8 }, normalizerEpsilon: 0.1, forgetting: 'gates' }, shared],
+    },
+  ],
+  [pairs, { attention: { features: 'hedgehog', normalizerEpsilon: 0.1 }, keyHeads: 1, reversible: true }],
+  [images, { pixels: { means: [0.1, 0.2, 0.3], deviations: [0.5, 0.6, 0.7] }, patch: 1, image: colours }],
   [encoder, { logitsBias: true, feedForwardWidth: 7, activation: 'swiglu', norm: { kind: 'rms', epsilon: 1e-3 } }],
   [
     text,

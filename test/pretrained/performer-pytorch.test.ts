@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type AnyHostTensor, float32, int32 } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
+import { GenerationSession } from '../../src/generation/index.js';
 import { specsOf } from '../../src/graph/index.js';
 import { encodeSafetensors } from '../../src/interop/index.js';
 import { decodeModel, encodeModel, type LoadedModel, type ModelInputs } from '../../src/models/index.js';
@@ -30,20 +31,20 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   }, 0);
 }
 
-test.each(['performer-bidirectional', 'performer-glu', 'performer-relu'])(
-  'the twin gives the logits of the original for %s',
-  (name) => {
-    const { config, tensors } = performerFolder(join(golden, name));
-    const { more, ...main } = JSON.parse(readFileSync(join(golden, name, 'golden.json'), 'utf8'));
-    for (const { inputs, outputs } of [main, ...more] as readonly Case[]) {
-      inputs.input_ids.forEach((row, at) => {
-        if (inputs.mask?.[at]?.includes(0)) return;
-        const found = performerLogits(config, tensors, row).flat();
-        expect(largestDifference(found, outputs.logits[at]!.flat())).toBeLessThan(1e-5);
-      });
-    }
-  },
-);
+test.each([
+  ...['performer-bidirectional', 'performer-glu', 'performer-relu'],
+  ...['performer-no-projection', 'performer-axial', 'performer-reversible'],
+])('the twin gives the logits of the original for %s', (name) => {
+  const { config, tensors } = performerFolder(join(golden, name));
+  const { more = [], ...main } = JSON.parse(readFileSync(join(golden, name, 'golden.json'), 'utf8'));
+  for (const { inputs, outputs } of [main, ...more] as readonly Case[]) {
+    inputs.input_ids.forEach((row, at) => {
+      if (inputs.mask?.[at]?.includes(0)) return;
+      const found = performerLogits(config, tensors, row).flat();
+      expect(largestDifference(found, outputs.logits[at]!.flat())).toBeLessThan(1e-5);
+    });
+  }
+});
 
 function decode(config: object, tensors: ReadonlyMap<string, AnyHostTensor>): LoadedModel {
   return decodeModel(
@@ -76,6 +77,8 @@ describe('the logits of the twin are those of', () => {
   test.each([
     ['a model with rotary positions, gates and biases', 'performer-glu'],
     ['generalised attention, whose file has every layer twice', 'performer-relu'],
+    ['axial positions', 'performer-axial'],
+    ['two streams', 'performer-reversible'],
   ])('%s', async (_, name) => {
     const { config, tensors } = performerFolder(join(golden, name));
     const own = { ...config, causal: false };
@@ -92,6 +95,37 @@ describe('the logits of the twin are those of', () => {
     const own = { ...config, causal: false, use_rezero: true, wrapper: 'AutoregressiveWrapper' };
     const wrapped = new Map([...tensors].map(([name, tensor]) => [`net.${name}`, tensor]));
     await expectTwin(own, tensors, decode(own, wrapped));
+  });
+
+  test.each([
+    ['generalised attention', 'performer-relu', {}],
+    ['no projection', 'performer-no-projection', {}],
+    ['no projection and axial positions', 'performer-axial', { no_projection: true }],
+    ['generalised attention and two streams', 'performer-reversible', { generalized_attention: true }],
+  ])('a causal model with %s', async (_, name, change) => {
+    const { config, tensors } = performerFolder(join(golden, name));
+    const own = { ...config, ...change, causal: true };
+    await expectTwin(own, tensors, decode(own, tensors));
+  });
+
+  test('a causal model, token by token, as features so small that the addition to their sums counts', async () => {
+    const { config: given, tensors } = performerFolder(join(golden, 'performer-axial'));
+    const config = { ...given, no_projection: true, qkv_bias: true };
+    for (const part of ['q', 'k', 'v']) {
+      const bias = () => float32([16], new Float32Array(16).fill(part === 'k' ? -13 : 0));
+      for (const layer of [0, 1]) tensors.set(`performer.net.layers.${layer}.0.fn.to_${part}.bias`, bias());
+    }
+    const loaded = decode(config, tensors);
+    const expected = performerLogits(config, tensors, tokens);
+    const without = performerLogits({ ...config, addition: 0 }, tensors, tokens);
+    expect(largestDifference(expected.flat(), without.flat())).toBeGreaterThan(1e-3);
+    const session = await GenerationSession.create(engine, loaded);
+    for (const [at, token] of tokens.entries()) {
+      await session.step(Int32Array.of(token));
+      expect(largestDifference(session.logits, expected[at]!)).toBeLessThan(1e-5);
+    }
+    await session.dispose();
+    expect(largestDifference(await logitsOf(loaded), expected.flat())).toBeLessThan(1e-5);
   });
 
   test('a model that was saved as a folder of ours and read again', async () => {
