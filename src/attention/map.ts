@@ -17,6 +17,7 @@ import {
   broadcastTo,
   cast,
   constant,
+  cumulativeSum,
   exp,
   less,
   logSumExp,
@@ -101,8 +102,19 @@ function logProducts(a: Tensor, b: Tensor): Tensor {
   return total as Tensor;
 }
 
+/** The logarithms by which keys have decayed when each query sees them, [batch, keyHeads, rows, keys]: those behind it mean nothing. */
+function decayOf(logDecay: Tensor, rows: readonly number[] | undefined): Tensor {
+  const soFar = cumulativeSum(transpose(logDecay, [0, 2, 1]), -1); // [batch, keyHeads, keys]
+  const column = reshape(soFar, [...soFar.shape, 1]);
+  return subtract(takePositions(column, rows), transpose(column, [0, 1, 3, 2]));
+}
+
 /** The matrix from products of features, with the guard of signed maps. */
-function fromProducts(query: Features, key: Features, visible: Tensor<'bool'> | undefined, isSigned: boolean): Tensor {
+function fromProducts(
+  query: Features,
+  key: Features,
+  { visible, decay, isSigned }: { visible: Tensor<'bool'> | undefined; decay: Tensor; isSigned: boolean },
+): Tensor {
   const products = matmul(query.values, key.values, { transposeRight: true }); // [batch, heads, rows, keys]
   const shape = products.shape;
   const seen = broadcastTo(visible ?? cast(scalar(1), 'bool'), shape);
@@ -110,7 +122,7 @@ function fromProducts(query: Features, key: Features, visible: Tensor<'bool'> | 
   const isOwn = logScale !== undefined && logScale.rank > 0;
   const scale = isOwn ? transpose(logScale, [0, 1, 3, 2]) : undefined; // [batch, heads, 1, keys]
   // The largest scale among the keys that a row sees cancels in the quotient.
-  const scales = where(seen, broadcastTo(scale ?? scalar(0), shape), scalar(maskedLogScale));
+  const scales = where(seen, broadcastTo(add(scale ?? scalar(0), decay), shape), scalar(maskedLogScale));
   const weight = where(seen, exp(subtract(scales, max(scales, -1, true))), scalar(0));
   const raw = multiply(products, weight);
   const denominator = sum(raw, -1, true);
@@ -123,13 +135,13 @@ function fromProducts(query: Features, key: Features, visible: Tensor<'bool'> | 
 }
 
 /**
- * The implicit attention matrix of a feature map.
+ * The implicit attention matrix of a feature map. Where keys decay, with what is left of each when the query sees it.
  *
  * @throws SHAPE for inputs that do not fit; CONFIG for rows that are none of the queries and for the positions of one
  *   side alone.
  */
 export function attentionMap(given: MapInputs, features: FeatureMap, options: AttentionMapOptions): Tensor {
-  checkInputs('attentionMap', { ...given, value: given.key }, options.isCausal);
+  checkInputs('attentionMap', { ...given, value: given.key }, options.isCausal, options.isCausal);
   checkRows('attentionMap', given, options.rows);
   const full = withoutHidden({ ...given, value: given.key });
   const { value: _, ...inputs } = full;
@@ -142,9 +154,11 @@ export function attentionMap(given: MapInputs, features: FeatureMap, options: At
   const mask = inputs.keyMask && reshape(inputs.keyMask, [inputs.key.dim(0), 1, inputs.key.dim(1), 1]);
   const key = map.key(swapHeads(inputs.key), position.key, mask);
   const visible = visibleKeys(inputs, options.isCausal, options.rows);
+  const decay = inputs.logDecay === undefined ? scalar(0) : repeatHeads(decayOf(inputs.logDecay, options.rows), group);
   if (query.logFeatures !== undefined && key.logFeatures !== undefined) {
     const logKey = repeatHeads(key.logFeatures, group);
-    return visibleSoftmax(logProducts(takePositions(query.logFeatures, options.rows), logKey), visible);
+    const logWeights = logProducts(takePositions(query.logFeatures, options.rows), logKey);
+    return visibleSoftmax(add(logWeights, decay), visible);
   }
   const chosen = { values: takePositions(query.values, options.rows) };
   const { logScale } = key;
@@ -152,7 +166,7 @@ export function attentionMap(given: MapInputs, features: FeatureMap, options: At
     values: repeatHeads(key.values, group),
     ...(logScale === undefined ? {} : { logScale: logScale.rank === 0 ? logScale : repeatHeads(logScale, group) }),
   };
-  return fromProducts(chosen, repeated, visible, map.isSigned === true);
+  return fromProducts(chosen, repeated, { visible, decay, isSigned: map.isSigned === true });
 }
 
 /** softmax(QKᵀ/√dim) of the chosen queries: [batch, heads, rows, keys]. Throws as `attentionMap`. */

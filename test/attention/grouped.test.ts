@@ -18,7 +18,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import type { FeatureMap, FeatureMapParts } from '../../src/features/index.js';
 import * as g from '../../src/graph/index.js';
 import { arcCosineKernel, softmaxKernel } from '../../src/kernels/index.js';
-import { drawAttention, maskOf } from '../support/attention-inputs.js';
+import { decayOf, drawAttention, maskOf } from '../support/attention-inputs.js';
 import { runOnce } from '../support/attention-run.js';
 import { normal } from '../support/cases.js';
 import { largestError } from '../support/compare.js';
@@ -208,19 +208,27 @@ it('one key head serves all query heads', async () => {
   expect(own!.state.sum.shape).toEqual([batch, 1, features, dim + 1]);
 });
 
-it('the attention matrix has a row for each query head', async () => {
-  const build = ({ parts, query, key }: Arguments) => {
+it('the attention matrix has a row for each query head, with the decays of its key head', async () => {
+  const build = ({ parts, query, key, logDecay }: Arguments) => {
     const map = grouped('positive').build(parts);
-    const all = { query, key: repeatTokenHeads(key, heads / keyHeads) };
+    const group = heads / keyHeads;
+    const decays = g.reshape(repeatTokenHeads(g.reshape(logDecay!, [batch, length, keyHeads, 1]), group), [
+      batch,
+      length,
+      heads,
+    ]);
+    const all = { query, key: repeatTokenHeads(key, group), logDecay: decays };
     return {
-      own: attentionMap({ query, key }, map, { isCausal: true }),
+      own: attentionMap({ query, key, logDecay }, map, { isCausal: true }),
       all: attentionMap(all, map, { isCausal: true }),
     };
   };
   const { query, key } = drawn(1);
+  const logDecay = decayOf({ batch, length, heads: keyHeads }, (_, at, head) => 0.3 + 0.1 * ((at + head) % 7));
   const found = (await runOnce(oracle, build as never, {
     query,
     key,
+    logDecay,
     parts: grouped('positive').parts,
   })) as never as Record<'own' | 'all', HostTensor>;
   expect(found.own!.shape).toEqual([batch, heads, length, length]);

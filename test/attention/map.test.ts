@@ -7,7 +7,7 @@ import {
   exactAttention,
   exactAttentionMap,
 } from '../../src/attention/index.js';
-import { type HostTensor, PerformerError, Random } from '../../src/base/index.js';
+import { float32, type HostTensor, PerformerError, Random } from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import {
@@ -17,9 +17,10 @@ import {
   type FeatureMapParts,
   featureCountOf,
   featureMap,
+  positiveFeatures,
 } from '../../src/features/index.js';
 import * as g from '../../src/graph/index.js';
-import { type DrawnAttention, drawAttention, maskOf } from '../support/attention-inputs.js';
+import { type DrawnAttention, decayOf, drawAttention, maskOf } from '../support/attention-inputs.js';
 import { attentionOracle } from '../support/attention-oracle.js';
 import { runOnce } from '../support/attention-run.js';
 import { largestError, values } from '../support/compare.js';
@@ -112,6 +113,73 @@ describe('attention matrices', () => {
       tolerance,
     );
     expect(largestError(found.exactProduct!, attentionOracle(inputs, { isCausal: true }))).toBeLessThan(tolerance);
+  });
+
+  const factors = {
+    'a decay of each head': (_: number, __: number, head: number) => 1 - 2 ** (-1 - head),
+    'gates of each token': (item: number, at: number, head: number) => 0.1 + 0.08 * ((3 * at + head + item) % 10),
+  };
+
+  it.each(Object.entries(factors))(
+    'have what is left of each key after %s, as the oracle in float64 has it',
+    async (_, factor) => {
+      const rows = [8, 0, 5];
+      const all = { ...drawn, keyMask, logDecay: decayOf(sizes, factor) };
+      const build = ({ parts, ...x }: Traced) => ({
+        matrix: attentionMap(x, featureMap(optionsOf('positive'), parts), { isCausal: true, rows }),
+      });
+      const parts = partsOf('positive');
+      const { projection } = parts as { projection: HostTensor };
+      // Values that are the rows of the identity give the weights themselves: [batch, rows, heads, keys].
+      const identity = float32(
+        [2, 9, 2, 9],
+        Array.from({ length: 324 }, (_, at) => Number(at % 9 === Math.floor(at / 18) % 9)),
+      );
+      const expected = attentionOracle({ ...all, value: identity }, { isCausal: true, projection, rows });
+      for (const [engine, tolerance] of [
+        [oracle, 1e-12],
+        [native, 1e-5],
+      ] as const) {
+        const found = (await runOnce(engine, build as never, { ...all, parts } as never)) as never as Record<
+          string,
+          HostTensor
+        >;
+        const weights = values(found.matrix!); // [batch, heads, rows, keys]
+        weights.forEach((weight, at) => {
+          const [item, head, row, key] = [Math.floor(at / 54), Math.floor(at / 27) % 2, Math.floor(at / 9) % 3, at % 9];
+          expect(Math.abs(weight - Number(expected.data[((item * 3 + row) * 2 + head) * 9 + key]))).toBeLessThan(
+            tolerance,
+          );
+        });
+      }
+    },
+  );
+
+  it.each(['relu', 'tanh', 'trigonometric', 'cosformer'] as const)(
+    'of %s features and decays times the values is causal attention',
+    async (name) => {
+      const inputs = {
+        ...drawn,
+        keyMask,
+        logDecay: decayOf(sizes, factors['gates of each token']),
+        parts: partsOf(name),
+      };
+      const build = ({ parts, ...x }: Traced) => {
+        const map = featureMap(optionsOf(name), parts);
+        const product = timesValues(attentionMap(x, map, { isCausal: true }), x.value);
+        return { product, attended: causalAttention(x, map, { chunk: 4 }).output };
+      };
+      const found = (await runOnce(oracle, build as never, inputs as never)) as never as Record<string, HostTensor>;
+      expect(largestError(found.product!, found.attended!)).toBeLessThan(1e-9);
+    },
+  );
+
+  it('know decays of causal attention alone', () => {
+    const [query, key] = ['q', 'k'].map((name) => g.input(name, 'float32', [1, 4, 1, 8])) as [g.Tensor, g.Tensor];
+    const logDecay = g.input('decay', 'float32', [1, 4, 1]);
+    const map = positiveFeatures(g.input('projection', 'float32', [20, 8]));
+    expect(() => attentionMap({ query, key, logDecay }, map, { isCausal: false })).toThrow(/expected no logDecay/);
+    expect(() => exactAttentionMap({ query, key, logDecay }, { isCausal: true })).toThrow(/expected no logDecay/);
   });
 
   it('of chosen rows are those rows of the whole, in the order asked for', async () => {
