@@ -53,8 +53,16 @@ export {
   routingHybridAttention,
 } from './routing.js';
 export { centroidLayout, measureCentroids } from './routing-clusters.js';
-export { type RoutingTokenOptions, recurrentRouting, recurrentRoutingHybrid } from './routing-recurrent.js';
-export { type RoutingState, routingStateLayout } from './routing-state.js';
+export {
+  addToClusters,
+  deferredRouting,
+  deferredRoutingHybrid,
+  type RecentRoutingHybrid,
+  type RoutingTokenOptions,
+  recurrentRouting,
+  recurrentRoutingHybrid,
+} from './routing-recurrent.js';
+export { type RoutedKeys, type RoutingState, routingStateLayout } from './routing-state.js';
 export type { AttentionSamples } from './samples.js';
 export { readSource, type SourceInputs, sourceState } from './source.js';
 export { type AttentionState, attentionStateLayout, emptyLogScale, mergeStates } from './state.js';

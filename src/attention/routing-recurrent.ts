@@ -1,26 +1,36 @@
-/** Attention that routes by clusters (routing.ts), one token at a time after a state. */
-import type { Dim } from '../base/dimension.js';
+/**
+ * Attention that routes by clusters (routing.ts), one token at a time: after a state, or beside it, where the last tokens stand
+ * until they are written into the state (deferred.ts says why).
+ */
+import { type Dim, subtractDims } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
 import {
+  add,
   broadcastTo,
   cast,
   concatenate,
+  cumulativeSum,
   less,
+  matmul,
   oneHot,
+  range,
   reshape,
   scalar,
   slice,
+  subtract,
+  sum,
   type Tensor,
   where,
 } from '../graph/index.js';
+import { deferredTerms, type RecentTokens } from './deferred.js';
 import { gatherHeads, groupOf, repeatHeads, splitHeads } from './heads.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
-import { comparedRows, mapRows, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
+import { comparedRows, joinRows, mapRows, type NearTerms, ownTerms, pairTerms } from './near-terms.js';
 import { recurrentTerms } from './recurrent.js';
 import { checkRouting, divideNear, expectSeparable, type RoutingHybridState, type RoutingOptions } from './routing.js';
 import { clusterOf } from './routing-clusters.js';
-import { rowsAt } from './routing-order.js';
-import { type RoutedKeys, type RoutingState, routedKeys } from './routing-state.js';
+import { keyOrder, rowsAt } from './routing-order.js';
+import { joinKeys, type RoutedKeys, type RoutingState, routedKeys, stateAfter, stateKeys } from './routing-state.js';
 import { flatIndices } from './take.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
 
@@ -40,36 +50,65 @@ function pushed(state: RoutingState, { key, value, members }: RoutedKeys): Routi
   return { key: push(state.key, key), value: push(state.value, value), isReal: reshape(isReal, state.isReal.shape) };
 }
 
-/** The near terms of one token, and the next state. */
+/** What one token sees of its cluster. */
+interface NearToken {
+  readonly near: readonly NearTerms[];
+  /** The token itself as a key. */
+  readonly own: RoutedKeys;
+}
+
+/**
+ * The near terms of one token after a state and the tokens that came since, if there are any. What it sees is found by
+ * counting: of the keys of the cluster that it asks, those after which fewer than `window` came.
+ */
 function tokenTerms(
   inputs: AttentionInputs,
   { centroids }: RoutingTokenOptions,
   state: RoutingState,
-  map?: FeatureMap,
-): { readonly near: readonly NearTerms[]; readonly state: RoutingState } {
+  { recent, map }: { readonly recent?: RoutedKeys | undefined; readonly map?: FeatureMap | undefined },
+): NearToken {
   const group = groupOf(inputs.query, inputs.key);
   const own = routedKeys(inputs, centroids);
-  const next = pushed(state, own);
+  const since = recent === undefined ? own : joinKeys(recent, own);
   const query = comparedRows(swapHeads(inputs.query), map, 'query');
-  const asked = clusterOf(query.rows, centroids); // [batch, heads, 1]
-  const [batch, heads] = asked.shape as [Dim, number];
-  const keyHeads = own.key.staticDim(1);
-  const places = flatIndices(cast(reshape(asked, [batch, keyHeads, group]), 'float32'), centroids.staticDim(1));
+  const chosen = clusterOf(query.rows, centroids); // [batch, heads, 1]
+  const [batch, heads] = chosen.shape as [Dim, number];
+  const [keyHeads, clusters] = [own.key.staticDim(1), centroids.staticDim(1)];
+  const places = flatIndices(cast(reshape(chosen, [batch, keyHeads, group]), 'float32'), clusters);
   const found = (x: Tensor) => reshape(rowsAt(x, places), [batch, heads, ...x.shape.slice(3)]);
-  const window = next.isReal.staticDim(3);
-  const visible = less(0, reshape(found(next.isReal), [batch, heads, 1, window]));
-  const latest = comparedRows(gatherHeads(found(next.key), group), map, 'key');
-  const keys = mapRows(latest, (x) => splitHeads(x, group, window));
-  const itself = mapRows(comparedRows(own.key, map, 'key'), (x) => repeatHeads(x, group));
-  const beside = {
-    value: repeatHeads(own.value, group),
-    asked: reshape(oneHot(asked, centroids.staticDim(1)), [batch, heads, 1, centroids.staticDim(1)]),
-    members: repeatHeads(own.members, group),
-  };
+  const ofHeads = (x: Tensor) => repeatHeads(x, group);
+  const window = state.isReal.staticDim(3);
+  const asked = reshape(oneHot(chosen, clusters), [batch, heads, 1, clusters]);
+  const isMember = matmul(asked, ofHeads(since.members), { transposeRight: true }); // [batch, heads, 1, tokens since]
+  const count = sum(isMember, -1, true);
+  // Of each key of the cluster, those that came after it; of others as many as hide it.
+  const afterThose = add(count, subtract(window - 1, cast(range(window), 'float32')));
+  const isThere = less(0, reshape(found(state.isReal), [batch, heads, 1, window]));
+  const after = concatenate(
+    [
+      where(isThere, afterThose, scalar(window)),
+      where(less(0, isMember), subtract(count, cumulativeSum(isMember, -1)), scalar(window)),
+    ],
+    -1,
+  );
+  const sinceRows = mapRows(comparedRows(since.key, map, 'key'), ofHeads);
+  const latest = comparedRows(gatherHeads(found(state.key), group), map, 'key');
+  const keys = joinRows(
+    mapRows(latest, (x) => splitHeads(x, group, window)),
+    sinceRows,
+  );
+  const value = concatenate([found(state.value), ofHeads(since.value)], 2);
+  const itself = mapRows(sinceRows, (x) => slice(x, 2, subtractDims(x.dim(2), 1)));
+  const beside = { value: ofHeads(own.value), asked, members: ofHeads(own.members) };
   return {
-    near: [pairTerms(query, keys, { value: found(next.value), visible }), ownTerms(query, itself, beside)],
-    state: next,
+    near: [pairTerms(query, keys, { value, visible: less(after, window) }), ownTerms(query, itself, beside)],
+    own,
   };
+}
+
+function divideExact(near: readonly NearTerms[]): Tensor {
+  const [first, ...others] = near.map(({ exact }) => exact) as [AttentionTerms, ...AttentionTerms[]];
+  return divideTerms(first, ...others);
 }
 
 /**
@@ -82,9 +121,8 @@ export function recurrentRouting(
   state: RoutingState,
 ): { output: Tensor; state: RoutingState } {
   const inputs = checkToken(given, options, state);
-  const { near, state: next } = tokenTerms(inputs, options, state);
-  const [first, ...others] = near.map(({ exact }) => exact) as [AttentionTerms, ...AttentionTerms[]];
-  return { output: divideTerms(first, ...others), state: next };
+  const { near, own } = tokenTerms(inputs, options, state, {});
+  return { output: divideExact(near), state: pushed(state, own) };
 }
 
 /** The same with FAVOR+ for all other keys. Throws as `routingHybridAttention`. */
@@ -96,9 +134,47 @@ export function recurrentRoutingHybrid(
 ): { output: Tensor; state: RoutingHybridState } {
   expectSeparable(map);
   const inputs = checkToken(given, options, state.near);
-  const { near, state: next } = tokenTerms(inputs, options, state.near, map);
+  const { near, own } = tokenTerms(inputs, options, state.near, { map });
   const far = recurrentTerms(inputs, map, state.far);
-  return { output: divideNear(near, far.terms), state: { near: next, far: far.state } };
+  return { output: divideNear(near, far.terms), state: { near: pushed(state.near, own), far: far.state } };
+}
+
+/** Routing attention for one token beside a state and the tokens after it: its output, and the token as a recent one. */
+export function deferredRouting(
+  given: AttentionInputs,
+  options: RoutingTokenOptions,
+  state: RoutingState,
+  recent: RoutedKeys,
+): { output: Tensor; state: RoutedKeys } {
+  const { near, own } = tokenTerms(checkToken(given, options, state), options, state, { recent });
+  return { output: divideExact(near), state: own };
+}
+
+/** Tokens that no state holds yet: as they are, and their features. */
+export interface RecentRoutingHybrid<T = Tensor> {
+  readonly near: RoutedKeys<T>;
+  readonly far: RecentTokens<T>;
+}
+
+/** The same with FAVOR+ for all other keys. Throws as `routingHybridAttention`. */
+export function deferredRoutingHybrid(
+  given: AttentionInputs,
+  map: FeatureMap,
+  options: RoutingTokenOptions,
+  { state, recent }: { readonly state: RoutingHybridState; readonly recent: RecentRoutingHybrid },
+): { output: Tensor; state: RecentRoutingHybrid } {
+  expectSeparable(map);
+  const inputs = checkToken(given, options, state.near);
+  const { near, own } = tokenTerms(inputs, options, state.near, { recent: recent.near, map });
+  const far = deferredTerms(inputs, map, { ...state.far, recent: recent.far });
+  return { output: divideNear(near, far.terms), state: { near: own, far: far.state } };
+}
+
+/** The state with the recent tokens in it. */
+export function addToClusters(state: RoutingState, recent: RoutedKeys): RoutingState {
+  const window = state.isReal.staticDim(3);
+  const all = joinKeys(stateKeys(state), recent);
+  return stateAfter(all, keyOrder(all.members, window), window);
 }
 
 function checkToken(given: AttentionInputs, { centroids }: RoutingTokenOptions, { isReal }: RoutingState) {

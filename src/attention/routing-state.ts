@@ -52,13 +52,13 @@ export function routingStateLayout(sizes: {
 }
 
 /** Keys and values in the order of time, and what each is a member of. */
-export interface RoutedKeys {
+export interface RoutedKeys<T = Tensor> {
   /** [batch, keyHeads, keys, dim] */
-  readonly key: Tensor;
+  readonly key: T;
   /** [batch, keyHeads, keys, valueDim] */
-  readonly value: Tensor;
+  readonly value: T;
   /** 1 for its cluster, all 0 for a hidden key, [batch, keyHeads, keys, clusters]. */
-  readonly members: Tensor;
+  readonly members: T;
 }
 
 /** Those of tokens [batch, length, keyHeads, ·]. */

@@ -6,8 +6,13 @@
  */
 import * as z from 'zod';
 import {
+  addToClusters,
   centroidLayout,
+  deferredRouting,
+  deferredRoutingHybrid,
   measureCentroids,
+  type RecentRoutingHybrid,
+  type RoutedKeys,
   type RoutingHybridState,
   type RoutingState,
   recurrentRouting,
@@ -19,6 +24,7 @@ import {
 import type { Dim } from '../base/dimension.js';
 import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
+import { joinDeferrals } from '../blocks/index.js';
 import { type FeatureMapOptions, featureMap, isSignedMap, type LearnedFeatureParams } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
@@ -85,8 +91,9 @@ interface Centroids<T = Tensor> {
 function routingCore(
   { keyClusters: clusters, window }: Clusters,
   { heads, keyHeads, headDim, isCausal }: MixerSizes,
-): AttentionCore<None, Centroids, RoutingState, None> {
+): AttentionCore<None, Centroids, RoutingState, RoutedKeys> {
   const sizes = { keyHeads, clusters, window, dim: headDim, valueDim: headDim };
+  const stateOf = (batch: Dim) => routingStateLayout({ batch, ...sizes });
   return {
     buffers: { centroids: centroidLayout(keyHeads, clusters, headDim) },
     traits: { state: isCausal ? 'fixed' : 'none', isChunked: false, isFlat: false },
@@ -95,19 +102,42 @@ function routingCore(
       moments: ({ key }, mask) => ({ centroids: measureCentroids(key, mask, clusters) }),
       buffers: ({ centroids }: Partial<Centroids<object>>) => ({ centroids }),
     },
-    state: (batch: Dim) => (isCausal ? routingStateLayout({ batch, ...sizes }) : ({} as RoutingState<StateSpec>)),
+    deferral: isCausal
+      ? { state: stateOf, rows: rowsOf(sizes), settle: addToClusters, isTaken: () => true }
+      : undefined,
+    state: (batch: Dim) => (isCausal ? stateOf(batch) : ({} as RoutingState<StateSpec>)),
     operations(length) {
       const choosing = (heads + keyHeads) * 2 * length * clusters * headDim;
       const near = heads * 2 * length * seenKeys(window, length, isCausal) * 2 * headDim;
       return { attention: choosing + near, withoutGradient: choosing };
     },
     attend(inputs, { buffers: { centroids } }, memory) {
+      if (memory?.rows !== undefined) {
+        const { output, state: row } = deferredRouting(inputs, { centroids }, memory.state, memory.rows);
+        return { output, state: {} as RoutingState, row };
+      }
       if (isCausal && memory !== undefined && inputs.query.dim(1) === 1) {
         return recurrentRouting(inputs, { centroids }, memory.state);
       }
       const { output, state } = routingAttention(inputs, { centroids, window, isCausal, state: memory?.state });
       return { output, state: state ?? ({} as RoutingState) };
     },
+  };
+}
+
+/** So many tokens beside the state. */
+function rowsOf({
+  keyHeads,
+  clusters,
+  dim,
+}: {
+  readonly keyHeads: number;
+  readonly clusters: number;
+  readonly dim: number;
+}) {
+  return (batch: Dim, rows: number): RoutedKeys<StateSpec> => {
+    const part = (last: number): StateSpec => ({ dtype: 'float32', shape: [batch, keyHeads, rows, last], initial: 0 });
+    return { key: part(dim), value: part(dim), members: part(clusters) };
   };
 }
 
@@ -121,7 +151,7 @@ function routingHybridCore(
   chosen: Clusters,
   options: FeatureMapOptions,
   sizes: MixerSizes,
-): AttentionCore<LearnedFeatureParams, Buffers & Centroids, RoutingHybridState, None> {
+): AttentionCore<LearnedFeatureParams, Buffers & Centroids, RoutingHybridState, RecentRoutingHybrid> {
   const { window } = chosen;
   const { heads, headDim, isCausal, chunk } = sizes;
   const [near, far] = [routingCore(chosen, sizes), favorCore(options, sizes)];
@@ -140,6 +170,10 @@ function routingHybridCore(
         ...(ofFar && far.measured!.buffers(ofFar)),
       }),
     },
+    deferral:
+      near.deferral &&
+      far.deferral &&
+      joinDeferrals<RoutingHybridState, RecentRoutingHybrid>({ near: near.deferral, far: far.deferral }),
     state: (batch) => ({ near: near.state(batch), far: far.state(batch) }),
     operations(length): MixerOperations {
       const [exact, favor] = [near.operations(length), far.operations(length)];
@@ -151,6 +185,11 @@ function routingHybridCore(
     },
     attend(inputs, { features, buffers: { centroids, ...parts } }, memory) {
       const map = featureMap(options, { ...parts, learned: features });
+      if (memory?.rows !== undefined) {
+        const beside = { state: memory.state, recent: memory.rows };
+        const { output, state: row } = deferredRoutingHybrid(inputs, map, { centroids }, beside);
+        return { output, state: {} as RoutingHybridState, row };
+      }
       if (isCausal && memory !== undefined && inputs.query.dim(1) === 1) {
         return recurrentRoutingHybrid(inputs, map, { centroids }, memory.state);
       }

@@ -2,16 +2,29 @@
 import { describe, expect, it } from 'vitest';
 import {
   type AttentionInputs,
+  addRecent,
+  addToClusters,
   bidirectionalAttention,
   causalAttention,
+  deferredRoutingHybrid,
   exactAttention,
   measureCentroids,
+  type RecentRoutingHybrid,
   type RoutingHybridState,
   recurrentRoutingHybrid,
   routingAttention,
   routingHybridAttention,
 } from '../../src/attention/index.js';
-import { type AnyHostTensor, float32, type HostTensor, symbol } from '../../src/base/index.js';
+import {
+  type AnyHostTensor,
+  float32,
+  type HostTensor,
+  hostTensor,
+  leavesOf,
+  symbol,
+  zeros,
+  zipTrees,
+} from '../../src/base/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { positiveFeatures, trigonometricFeatures } from '../../src/features/index.js';
@@ -55,6 +68,17 @@ async function outputOf(engine: typeof oracle, build: (given: Tokens) => g.Tenso
   const run = (given: Tokens) => ({ output: build(given) });
   const given = { ...inputs, projection, centroids };
   return ((await runOnce(engine, run as never, given)) as unknown as { output: HostTensor }).output;
+}
+
+/** Rows [batch, heads, rows, size] and one more. */
+function withRow({ shape, data }: AnyHostTensor, row: AnyHostTensor): AnyHostTensor {
+  const [tables, rows, size] = [shape[0]! * shape[1]!, shape[2]!, shape[3]!];
+  const all = Array.from({ length: tables }, (_, at) => [
+    ...Array.from(data.subarray(at * rows * size, (at + 1) * rows * size), Number),
+    ...Array.from(row.data.subarray(at * size, (at + 1) * size), Number),
+  ]).flat();
+  const isFloat64 = row.dtype === 'float64'; // as the oracle has it
+  return hostTensor(row.dtype, shape.with(2, rows + 1), isFloat64 ? Float64Array.from(all) : Float32Array.from(all));
 }
 
 /** Without the outputs of hidden tokens, which mean nothing. */
@@ -140,6 +164,62 @@ describe('reading on', () => {
     const difference = second(both.output).map((value, at) => Math.abs(value - second(alone.output)[at]!));
     expect(Math.max(...difference)).toBeLessThan(on.tolerance);
   });
+
+  it.each(engines)(
+    'beside the state gives the outputs of reading at once, and then the state, on $name',
+    async (on) => {
+      type Beside = Given & { readonly recent: RecentRoutingHybrid };
+      const read = 40;
+      const keyMask = maskOf(batch, length, (item, position) => item === 0 || position < read || position % 3 > 0);
+      const tokens = { ...unmasked, keyMask };
+      const beside = ({ tokens: own, projection: rows, centroids: means, state, recent }: Beside) =>
+        deferredRoutingHybrid(own, positiveFeatures(rows), { centroids: means }, { state: state!, recent });
+      const settle = ({ state, recent }: Beside) => ({
+        state: {
+          near: addToClusters(state!.near, recent.near),
+          far: addRecent({ ...state!.far, recent: recent.far }),
+        },
+      });
+      const { output } = await run(on.engine, whole, { tokens });
+      let { state } = await run(on.engine, whole, { tokens: cutInputs(tokens, 0, read) });
+      const part = (size: number) => zeros('float32', [batch, heads, 1, size]);
+      const noToken = {
+        near: { key: part(dim), value: part(dim), members: part(clusters) },
+        far: { weight: part(features), value: part(dim + 1) },
+      };
+      for (const [from, to] of [
+        [40, 58],
+        [58, 90],
+      ] as const) {
+        let recent: typeof noToken = noToken;
+        for (let at = from; at < to; at++) {
+          const result = await run(on.engine, beside as never, {
+            tokens: cutInputs(tokens, at, at + 1),
+            state,
+            recent,
+          });
+          const own = result.output;
+          for (let item = 0; item < batch; item++) {
+            if (keyMask.data[item * length + at] === 0) continue;
+            const row = (x: AnyHostTensor, start: number) =>
+              Array.from(x.data as Float32Array).slice(start, start + heads * dim);
+            const expected = row(output, (item * length + at) * heads * dim);
+            const errors = row(own, item * heads * dim).map((value, index) => Math.abs(value - expected[index]!));
+            expect(Math.max(...errors), `token ${at} of row ${item}`).toBeLessThan(on.tolerance);
+          }
+          recent = zipTrees([recent, result.state as typeof noToken], ([rows, row]) =>
+            withRow(rows as AnyHostTensor, row as AnyHostTensor),
+          ) as typeof noToken;
+        }
+        ({ state } = await run(on.engine, settle as never, { state, recent }));
+      }
+      const last = (await run(on.engine, whole, { tokens })).state;
+      const expected = new Map(leavesOf<object, HostTensor>(last));
+      for (const [path, leaf] of leavesOf<object, HostTensor>(state)) {
+        if (path.startsWith('near')) expect(largestError(leaf, expected.get(path)!), path).toBeLessThan(on.tolerance);
+      }
+    },
+  );
 
   it.each(engines)('carries gradients through states on $name', async (on) => {
     const weight = normal('loss', [batch, length, heads, dim]);

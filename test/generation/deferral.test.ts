@@ -32,9 +32,14 @@ function placing(): Engine {
 }
 
 describe('a session that reads token by token', () => {
-  test('writes its state once for a window of them', async () => {
+  test.each([
+    {},
+    { attention: { kind: 'hybrid', window: 10 } },
+    { attention: { kind: 'routing', keyClusters: 4, window: 8 } },
+    { attention: ['favor+', { kind: 'routing-hybrid', keyClusters: 4, window: 8 }] },
+  ] as const)('writes its state once for a window of them, with %j', async (options) => {
     const { counts, engine: counted } = counting();
-    const session = await sessionOf(counted, randomModel());
+    const session = await sessionOf(counted, randomModel(options));
     await session.read(drawTokens(20));
     for (let at = 0; at < 2 * windowSize; at++) await session.step(Int32Array.of(at));
     expect(counts).toEqual({ compiled: 3, runs: 1 + 2 * windowSize + 1 }); // the second window is full and not yet written
