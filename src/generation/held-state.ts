@@ -8,8 +8,9 @@ import type { Engine } from '../engine/index.js';
 import { hasGrowingState, type LoadedModel, type ModelWeights, tokenConfig } from '../models/index.js';
 import { Compiled } from './compiled.js';
 import { DeferredTokens } from './deferral.js';
-import { compileReader, type HeldReading, type Reader, type ReaderInputs, type ReaderOptions } from './reader.js';
-import { emptyMemory, type History, type Memory } from './saved-state.js';
+import { type ReadingRun, readGrowing } from './growing-state.js';
+import { emptyMemory, type History, type Memory } from './memory.js';
+import { compileReader, type HeldReading, type Reader, type ReaderOptions } from './reader.js';
 import { compileSourceReader, type SourceReader } from './source-reader.js';
 import { type RowsForm, readerInputs } from './token-rows.js';
 
@@ -77,13 +78,15 @@ export class HeldState {
 
   /** Reads a piece: tokens of each row, of which some may have none. */
   async read(rows: readonly Int32Array[]): Promise<void> {
-    const { form, inputs } = readerInputs(rows);
-    const { logits } = this.#current;
-    if (form !== 'token' || !(await this.#readBeside(inputs, rows))) {
+    if (this.#sets.length === 0) {
+      const run: ReadingRun = (from, piece) => this.#run(from, piece);
+      this.#current = await readGrowing(this.#loaded.model, run, this.#current, rows);
+    } else if (!(await this.#readBeside(rows))) {
       await this.settle();
-      await this.#readInto(form, inputs);
+      const outputs = this.#otherSet();
+      this.#current = await this.#run(this.#current, rows, outputs);
+      this.#holder = outputs;
     }
-    this.#keepIdle(rows, logits);
   }
 
   /** Forgets all that was read, and reads a source for each row. */
@@ -125,30 +128,32 @@ export class HeldState {
     if (this.#options.weightsAs === 'inputs') this.#engine.free(this.#weights);
   }
 
-  /** Reads tokens beside the state; false where they have to be read into the state. */
-  async #readBeside(inputs: ReaderInputs, rows: readonly Int32Array[]): Promise<boolean> {
+  /** Reads a token of rows beside the state; false where they have to be read into the state. */
+  async #readBeside(rows: readonly Int32Array[]): Promise<boolean> {
+    const { form, inputs } = readerInputs(rows);
     const position = this.position.data;
     // Nothing can stand beside the state of a row that has read nothing.
     const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
-    if (this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
+    if (form !== 'token' || this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
     if (this.#deferred.isFull) await this.settle();
     const next = await this.#deferred.read(this.#current, inputs, this.#weights);
-    if (next !== undefined) this.#current = next;
-    return next !== undefined;
+    if (next === undefined) return false;
+    this.#current = this.#withIdle(rows, this.#current, next);
+    return true;
   }
 
-  async #readInto(form: RowsForm, inputs: ReaderInputs): Promise<void> {
-    const reader = await this.#readerOf(form, inputs.lengths !== undefined).get();
-    const outputs = this.#otherSet();
-    this.#current = await reader.run({ weights: this.#weights, state: this.#current.state, inputs, outputs });
-    this.#holder = outputs;
+  async #run(from: HeldReading, rows: readonly Int32Array[], outputs?: HeldReading): Promise<HeldReading> {
+    const { form, inputs } = readerInputs(rows);
+    const isFirst = from.state.position.data.every((at) => at === 0);
+    const reader = await this.#readerOf(form, inputs.lengths !== undefined, isFirst).get();
+    const { state } = from;
+    return this.#withIdle(rows, from, await reader.run({ weights: this.#weights, state, inputs, outputs }));
   }
 
-  #readerOf(form: RowsForm, hasLengths: boolean): Compiled<Reader> {
+  #readerOf(form: RowsForm, hasLengths: boolean, isEmpty: boolean): Compiled<Reader> {
     const { model } = this.#loaded;
     // Into a growing state memory tokens are read where it is empty.
-    const isFirst =
-      model.config.memoryTokens > 0 && hasGrowingState(model) && this.position.data.every((at) => at === 0);
+    const isFirst = isEmpty && model.config.memoryTokens > 0 && hasGrowingState(model);
     const key = `${form} ${hasLengths} ${isFirst}`;
     const known = this.#readers.get(key);
     if (known !== undefined) return known;
@@ -159,15 +164,15 @@ export class HeldState {
     return reader;
   }
 
-  /** Gives idle rows the logits that they had. */
-  #keepIdle(rows: readonly Int32Array[], before: HostTensor): void {
+  /** What was read, with the logits of idle rows as they were. */
+  #withIdle(rows: readonly Int32Array[], before: HeldReading, after: HeldReading): HeldReading {
     const { vocabularySize } = tokenConfig(this.#loaded.model.config);
-    const logits = this.#current.logits.data;
     rows.forEach((row, index) => {
       if (row.length > 0) return;
       const start = index * vocabularySize;
-      logits.set(before.data.subarray(start, start + vocabularySize), start);
+      after.logits.data.set(before.logits.data.subarray(start, start + vocabularySize), start);
     });
+    return after;
   }
 
   /** A set that does not hold the current state. */

@@ -4,23 +4,16 @@
  * A state means nothing to another model, and to other projections it is worse: it looks right. So it carries digests.
  */
 import * as z from 'zod';
-import { type AnyHostTensor, type HostTensor, hostTensor, int32 } from '../base/array.js';
+import { type AnyHostTensor, type HostTensor, hostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { emptyState, type StateSpec, shapeAfter } from '../base/layout.js';
+import { type StateSpec, shapeAfter } from '../base/layout.js';
 import { leavesOf, type MapLeaves, mapTree, treeFromLeaves } from '../base/tree.js';
-import { tokenizerNamed } from '../data/index.js';
 import { projectionDigest } from '../features/index.js';
 import { tensorsDigest } from '../interop/index.js';
-import {
-  arrangeTensors,
-  buffersDigest,
-  type LoadedModel,
-  type Model,
-  type TrunkRows,
-  tensorsOf,
-  tokenConfig,
-} from '../models/index.js';
-import { type Reading, rowWindow } from './reader.js';
+import { arrangeTensors, buffersDigest, type LoadedModel, type Model, tensorsOf } from '../models/index.js';
+import { type HostLeaf, type Memory, memoryLayout } from './memory.js';
+import { growingParts, placesOf } from './memory-rows.js';
+import { rowWindow } from './reader.js';
 import { longestRow } from './token-rows.js';
 import { nameOfValue } from './value-name.js';
 
@@ -32,51 +25,12 @@ export interface SavedState {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** What a session knows of its tokens beside what the model keeps. */
-export interface History {
-  /** Which tokens were read, for the repetition penalty: [batch, vocabulary]. */
-  readonly seen: HostTensor<'bool'>;
-  /** The last tokens, after which decoding goes on: [batch, the tokenizer's lookback], the newest last, −1 for none. */
-  readonly recent: HostTensor<'int32'>;
-  /** The last bytes that `generate` did not give out, as they might begin a stop string: [count]. */
-  readonly withheld: HostTensor<'int32'>;
-}
-
-/** A tensor without its data. */
-export type HostLeaf = Pick<AnyHostTensor, 'dtype' | 'shape'>;
-
-/** All that a session keeps of its tokens. */
-export interface Memory extends Reading, History {
-  /** What the state does not hold yet, [batch, heads, count, ·]; nothing where no token stands beside it. */
-  readonly deferred: TrunkRows;
-}
-
-export const noTokens = int32([0], []);
-
-/** The memory of a session that has read nothing, as a layout. */
-function memoryLayout(model: Model, batch: number): MapLeaves<Memory, StateSpec> {
-  const { vocabularySize, tokenizer } = tokenConfig(model.config);
-  return {
-    logits: { dtype: 'float32', shape: [batch, vocabularySize], initial: 0 },
-    seen: { dtype: 'bool', shape: [batch, vocabularySize], initial: 0 },
-    recent: { dtype: 'int32', shape: [batch, tokenizerNamed(tokenizer).lookback], initial: -1 },
-    withheld: { dtype: 'int32', shape: [0], initial: 0 },
-    deferred: (model.deferral?.rows(batch, 0) ?? { blocks: [] }) as TrunkRows,
-    state: model.state(batch),
-  };
-}
-
-/** The memory of a session that has read nothing. */
-export function emptyMemory(model: Model, batch: number): Memory {
-  return emptyState(memoryLayout(model, batch)) as Memory;
-}
-
 /** What a state of this model belongs to. Reads every weight once. */
 export function identityOf({ model, params, buffers }: LoadedModel): Readonly<Record<string, string>> {
   const weights = [...tensorsOf(params)].sort(([left], [right]) => (left < right ? -1 : 1));
   return {
     format: 'performer-ts generation state',
-    version: '3',
+    version: '4',
     model: JSON.stringify(Object.fromEntries(Object.entries(model.config).sort())),
     weights: projectionDigest(weights.map(([, weight]) => weight as HostTensor)),
     projections: buffersDigest(buffers),
@@ -156,21 +110,11 @@ function checkPositions(where: string, model: Model, tensors: ReadonlyMap<string
   if (bad !== undefined) {
     throw new PerformerError('CHECKPOINT', `${where}: expected positions from 0 to ${longest}, got ${bad}.`);
   }
-  const most = Math.max(0, ...positions);
-  const least = most === 0 ? 0 : most + model.config.memoryTokens;
-  // Rows that read at different times have more places than the longest of them has tokens; what has read nothing has none.
-  const kept = growingParts(model).map(([path, axis]) => tensors.get(path)?.shape[axis] ?? 0);
-  if (kept.every((size) => size === kept[0] && size >= least && (least > 0 || size === 0))) return;
-  const expected = `keys of ${least} tokens or more, as many in each layer, where rows are at ${positions.join(', ')}`;
+  const longestKept = Math.max(0, ...placesOf(model, positions));
+  const kept = growingParts(model).map(([path, axis]) => tensors.get(`state.${path}`)?.shape[axis] ?? 0);
+  if (kept.every((size) => size === longestKept)) return;
+  const expected = `keys of ${longestKept} tokens in each layer, where rows are at ${positions.join(', ')}`;
   throw new PerformerError('CHECKPOINT', `${where}: expected ${expected}, got ${kept.join(', ')}.`);
-}
-
-/** The parts of a saved state that grow with the text, and along which axis. */
-function growingParts(model: Model): readonly (readonly [path: string, axis: number])[] {
-  return leavesOf(model.state(1)).flatMap(([path, leaf]) => {
-    const { growing } = leaf as StateSpec;
-    return growing === undefined ? [] : [[`state.${path}`, growing] as const];
-  });
 }
 
 /** Names, dtypes and shapes of a memory that has read as much, with as many tokens beside its state and withheld, as saved. */
@@ -193,25 +137,4 @@ export function checkLayout(where: string, leaves: ReadonlyMap<string, HostLeaf>
 /** Throws CHECKPOINT unless the weights have the shapes that the model gives them. */
 export function checkModel(where: string, { model, params, buffers }: LoadedModel): void {
   arrangeTensors(where, model, new Map([...tensorsOf(params), ...tensorsOf(buffers)]));
-}
-
-/** One row of a memory as the memory of a session of one row. */
-export function rowOf(memory: Memory, row: number): Memory {
-  return mapTree(memory, ({ dtype, shape, data }: AnyHostTensor, path) => {
-    if (path === 'withheld') return noTokens;
-    const size = data.length / (shape[0] as number);
-    return hostTensor(dtype, [1, ...shape.slice(1)], data.slice(row * size, (row + 1) * size) as never);
-  }) as Memory;
-}
-
-/** A copy of a memory in which one row is that of another memory, of one row. */
-export function withRow(memory: Memory, row: number, own: Memory): Memory {
-  const given = new Map(leavesOf<Memory, AnyHostTensor>(own));
-  return mapTree(memory, (leaf: AnyHostTensor, path) => {
-    const copy = copyOf(leaf);
-    if (path === 'withheld') return noTokens;
-    const size = copy.data.length / (copy.shape[0] as number);
-    (copy.data as Float32Array).set(given.get(path)?.data as Float32Array, row * size);
-    return copy;
-  }) as Memory;
 }

@@ -3,41 +3,20 @@
  *
  * With FAVOR+ that is one state of fixed size, so a token costs the same time and memory at any position: two sets of
  * tensors, which lie where the engine computes, take turns as what is read and what is written. Where that is the host,
- * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, by as
- * much for all rows as for the one that reads most, and comes to the host after each run.
+ * single tokens are read beside the state (deferral.ts). The state of exact softmax attention grows with the text, as long for
+ * all rows as that of the longest (memory-rows.ts), and comes to the host after each run.
  */
 import { PerformerError } from '../base/errors.js';
 import { OneAtATime } from '../base/one-at-a-time.js';
 import type { ImageSize } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import type { ContextRecord, LoadedModel, ModelConfig, ModelWeights } from '../models/index.js';
-import { HeldState } from './held-state.js';
+import type { HostLeaf } from './memory.js';
 import type { ReaderOptions, WeightsAs } from './reader.js';
-import {
-  checkIdentity,
-  checkLayout,
-  checkModel,
-  decodeMemory,
-  emptyMemory,
-  encodeMemory,
-  type HostLeaf,
-  identityOf,
-  type Memory,
-  rowOf,
-  type SavedState,
-  withRow,
-} from './saved-state.js';
+import { checkModel, type SavedState } from './saved-state.js';
+import { SessionMemory } from './session-memory.js';
 import { checkSession, type GenerationSessionOptions } from './session-options.js';
-import { TokenHistory } from './token-history.js';
-import {
-  checkRows,
-  expectOwnStates,
-  expectRow,
-  expectTokens,
-  longestRow,
-  rowsOf,
-  type TokenRows,
-} from './token-rows.js';
+import { checkRows, expectRow, expectTokens, longestRow, rowsOf, type TokenRows } from './token-rows.js';
 
 /**
  * A model that reads tokens and remembers: rows side by side, each with the state of what it read. Free it with
@@ -47,30 +26,24 @@ export class GenerationSession {
   readonly config: ModelConfig;
   readonly batch: number;
   readonly readChunk: number;
-  readonly #engine: Engine;
   #loaded: LoadedModel;
   readonly #weightsAs: WeightsAs;
-  #identity: Readonly<Record<string, string>> | undefined;
-  readonly #held: HeldState;
-  #history: TokenHistory;
+  readonly #memory: SessionMemory;
   #hasSource = false;
   readonly #calls = new OneAtATime('GenerationSession', 'session');
 
   private constructor(
-    engine: Engine,
     loaded: LoadedModel,
-    held: HeldState,
-    { readChunk, ...options }: ReaderOptions & { readonly readChunk: number },
+    memory: SessionMemory,
+    { readChunk, batch, weightsAs }: ReaderOptions & { readonly readChunk: number },
   ) {
     const { chunk, config } = loaded.model;
     this.config = config;
-    this.batch = options.batch;
+    this.batch = batch;
     this.readChunk = Math.max(1, Math.floor(readChunk / chunk)) * chunk;
-    this.#engine = engine;
     this.#loaded = loaded;
-    this.#weightsAs = options.weightsAs;
-    this.#held = held;
-    this.#history = new TokenHistory(emptyMemory(loaded.model, options.batch));
+    this.#weightsAs = weightsAs;
+    this.#memory = memory;
   }
 
   /**
@@ -86,8 +59,8 @@ export class GenerationSession {
   ): Promise<GenerationSession> {
     checkSession(engine, loaded, options);
     const { batch = 1, readChunk = 512, weights: weightsAs = 'constants' } = options;
-    const held = await HeldState.create(engine, loaded, { batch, weightsAs });
-    return new GenerationSession(engine, loaded, held, { batch, weightsAs, readChunk });
+    const memory = await SessionMemory.create(engine, loaded, { batch, weightsAs });
+    return new GenerationSession(loaded, memory, { batch, weightsAs, readChunk });
   }
 
   /**
@@ -103,14 +76,13 @@ export class GenerationSession {
     }
     const loaded = { ...this.#loaded, params, buffers, context: undefined };
     checkModel('replaceWeights', loaded);
-    await this.#calls.run(() => this.#held.replaceWeights(loaded));
+    await this.#calls.run(() => this.#memory.replaceWeights(loaded));
     this.#loaded = loaded;
-    this.#identity = undefined;
   }
 
   /** How many tokens each row has read: [batch]. */
   get position(): Int32Array {
-    return Int32Array.from(this.#held.position.data);
+    return Int32Array.from(this.#memory.held.position.data);
   }
 
   /** How many more tokens every row can read: with learned positions, what is left of maxLength. */
@@ -125,19 +97,19 @@ export class GenerationSession {
 
   /** The logits after the last token of each row, [batch × vocabulary]; zeros for a row that has read nothing. */
   get logits(): Float32Array {
-    return Float32Array.from(this.#held.logits.data);
+    return Float32Array.from(this.#memory.held.logits.data);
   }
 
   /** The tokens that a row has read, each once, in rising order. */
   seenTokens(row = 0): number[] {
     expectRow('seenTokens', row, this.batch);
-    return this.#history.seenTokens(row);
+    return this.#memory.history.seenTokens(row);
   }
 
   /** The last tokens of a row, in the order in which they were read: at most as many as the tokenizer looks back at. */
   recentTokens(row = 0): Int32Array {
     expectRow('recentTokens', row, this.batch);
-    return this.#history.recentTokens(row);
+    return this.#memory.history.recentTokens(row);
   }
 
   /**
@@ -145,12 +117,12 @@ export class GenerationSession {
    * until the session reads on, and a saved state has them too.
    */
   get withheld(): Uint8Array {
-    return this.#history.withheld;
+    return this.#memory.history.withheld;
   }
 
   /** Notes that the last bytes that were read have not been given out. */
   withhold(bytes: Uint8Array): void {
-    this.#history.withhold(bytes);
+    this.#memory.history.withhold(bytes);
   }
 
   /**
@@ -164,8 +136,7 @@ export class GenerationSession {
     const rows = rowsOf('readSource', tokens);
     this.#calls.expectIdle();
     checkRows('readSource', rows, new Int32Array(this.batch), this.#loaded.model);
-    await this.#calls.run(() => this.#held.readSource(rows));
-    this.#history = new TokenHistory(emptyMemory(this.#loaded.model, this.batch));
+    await this.#calls.run(() => this.#memory.readSource(rows));
     this.#hasSource = true;
   }
 
@@ -186,8 +157,8 @@ export class GenerationSession {
 
   /**
    * Reads tokens, of any number in each row, in pieces of `readChunk`. A row without tokens is idle: it stays as it was, and
-   * costs the others nothing, but a place in the memory of exact softmax attention. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine fail, `position` tells how
-   * far the reading came.
+   * costs the others nothing. Returns the logits after the last token of each row, [batch × vocabulary]. Should the engine
+   * fail, `position` tells how far the reading came.
    *
    * @throws DTYPE for tokens that are no Int32Array; SHAPE unless there is one list for each row; DATA for a token outside of
    *   the vocabulary, where no row would have read anything, or for more tokens than there is room for.
@@ -202,9 +173,7 @@ export class GenerationSession {
     const longest = Math.max(...rows.map(({ length }) => length));
     return this.#calls.run(async () => {
       for (let start = 0; start < longest; start += this.readChunk) {
-        const piece = rows.map((row) => row.subarray(start, start + this.readChunk));
-        await this.#held.read(piece);
-        this.#history.note(piece);
+        await this.#memory.read(rows.map((row) => row.subarray(start, start + this.readChunk)));
       }
       return this.logits;
     });
@@ -219,38 +188,31 @@ export class GenerationSession {
   /** Forgets all that was read. */
   reset(): void {
     this.#calls.expectIdle();
-    this.#resume(emptyMemory(this.#loaded.model, this.batch));
+    this.#memory.clear();
     this.#hasSource = false;
   }
 
-  /** Forgets what one row has read; the others go on. Throws CONFIG with exact softmax attention. */
+  /** Forgets what one row has read; the others go on. Throws SHAPE unless there is such a row. */
   async clearRow(row: number): Promise<void> {
-    await this.#changeRow('clearRow', row, emptyMemory(this.#loaded.model, 1));
+    expectRow('clearRow', row, this.batch);
+    await this.#calls.run(() => this.#memory.clearRow(row));
   }
 
-  /** What one row has read, as the state of a session of one row. Throws CONFIG with exact softmax attention. */
+  /** What one row has read, as the state of a session of one row. Throws SHAPE unless there is such a row. */
   async saveRow(row: number): Promise<SavedState> {
     expectRow('saveRow', row, this.batch);
-    const identity = this.#identify();
-    return this.#calls.run(async () => encodeMemory(rowOf(await this.#settledMemory('saveRow'), row), identity));
+    return this.#calls.run(() => this.#memory.saveRow(row));
   }
 
   /**
    * Puts a saved state of one row into a row; the others go on.
    *
-   * @throws CHECKPOINT for a state of another model or projections, or a damaged one; CONFIG with exact softmax attention.
+   * @throws SHAPE unless there is such a row; CHECKPOINT for a state of another model or projections, or a damaged one.
    */
   async loadRow(row: number, saved: SavedState, where = 'loadRow'): Promise<void> {
-    const own = decodeMemory(where, saved, this.#loaded.model, 1, this.#identify());
-    const [engine, loaded] = [this.#engine, this.#loaded];
-    const single = await GenerationSession.create(engine, loaded, { weights: this.#weightsAs });
-    try {
-      single.#resume(own);
-      await this.#changeRow('loadRow', row, await single.#settledMemory('loadRow'));
-      this.#hasSource = true;
-    } finally {
-      await single.dispose();
-    }
+    expectRow('loadRow', row, this.batch);
+    await this.#calls.run(() => this.#memory.loadRow(where, row, saved));
+    this.#hasSource = true;
   }
 
   /**
@@ -258,8 +220,7 @@ export class GenerationSession {
    * the logits of one that never stopped, on the same machine and engine. The first call reads every weight once.
    */
   async saveState(): Promise<SavedState> {
-    const identity = this.#identify();
-    return this.#calls.run(async () => encodeMemory(await this.#held.memory(this.#history.tensors), identity));
+    return this.#calls.run(() => this.#memory.save());
   }
 
   /**
@@ -271,8 +232,8 @@ export class GenerationSession {
     where = 'checkState',
     metadata?: Readonly<Record<string, string>>,
   ): void {
-    if (metadata !== undefined) checkIdentity(where, metadata, this.#identify());
-    checkLayout(where, layout, this.#loaded.model, this.batch);
+    this.#calls.expectIdle();
+    this.#memory.check(where, layout, metadata);
   }
 
   /**
@@ -283,36 +244,13 @@ export class GenerationSession {
    */
   loadState(saved: SavedState, where = 'loadState'): void {
     this.#calls.expectIdle();
-    this.#resume(decodeMemory(where, saved, this.#loaded.model, this.batch, this.#identify()));
+    this.#memory.load(where, saved);
     this.#hasSource = true;
   }
 
   /** Frees what was compiled. The session must not be used again. */
   async dispose(): Promise<void> {
     if (!this.#calls.end()) return;
-    await this.#held.dispose();
-  }
-
-  #resume(memory: Memory): void {
-    this.#held.resume(memory);
-    this.#history = new TokenHistory(memory);
-  }
-
-  #identify(): Readonly<Record<string, string>> {
-    this.#calls.expectIdle();
-    this.#identity ??= identityOf(this.#loaded);
-    return this.#identity;
-  }
-
-  /** The memory with every token in the state, so that rows can be told apart. */
-  async #settledMemory(where: string): Promise<Memory> {
-    expectOwnStates(where, this.#loaded.model);
-    await this.#held.settle();
-    return this.#held.memory(this.#history.tensors);
-  }
-
-  async #changeRow(where: string, row: number, own: Memory): Promise<void> {
-    expectRow(where, row, this.batch);
-    await this.#calls.run(async () => this.#resume(withRow(await this.#settledMemory(where), row, own)));
+    await this.#memory.dispose();
   }
 }

@@ -1,6 +1,6 @@
 /** What a session knows of its tokens beside what the model keeps. */
 import { type HostTensor, int32 } from '../base/array.js';
-import { type History, noTokens } from './saved-state.js';
+import { type History, noTokens } from './memory.js';
 
 export class TokenHistory {
   readonly #seen: HostTensor<'bool'>;

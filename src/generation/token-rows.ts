@@ -1,7 +1,7 @@
 /** Rows of tokens: what a session is given to read, checked, and as the inputs of a reader. */
 import { int32 } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
-import { attentionKinds, type Model, tokenConfig } from '../models/index.js';
+import { type Model, tokenConfig } from '../models/index.js';
 import type { ReaderForm, ReaderInputs } from './reader.js';
 import { nameOfValue } from './value-name.js';
 
@@ -17,13 +17,6 @@ export function longestRow({ maxLength }: Model): number {
 export function expectRow(where: string, row: number, rows: number): void {
   if (Number.isInteger(row) && row >= 0 && row < rows) return;
   throw new PerformerError('SHAPE', `${where}: expected a row from 0 to ${rows - 1}, got ${row}.`);
-}
-
-/** Throws CONFIG unless each row has a state of its own. */
-export function expectOwnStates(where: string, model: Model): void {
-  if (model.mixers.every(({ traits }) => traits.state !== 'growing')) return;
-  const got = `attention: '${attentionKinds(model.config)}', whose rows grow together. Use a session for each row.`;
-  throw new PerformerError('CONFIG', `${where}: expected rows with states of their own, got ${got}`);
 }
 
 /** Tokens as a list with one row or more. Throws DTYPE for anything else. */

@@ -52,8 +52,8 @@ export interface Beginning {
   readonly weights: Weights<readonly object[], readonly object[]>;
   /** Memory tokens of each row, padded: [batch, whole, dim]. */
   rows(): Tensor;
-  /** What is known of them, where `lengths` [batch] of them are real; all unless given. */
-  context(lengths?: Tensor<'int32'>): TokenContext;
+  /** What is known of them, where `lengths` [batch] of them are real. */
+  context(lengths: Tensor<'int32'>): TokenContext;
   /** Tokens read before, and those of this pass: [batch] int32. */
   readonly position: Tensor<'int32'>;
   readonly counts: Tensor<'int32'>;
@@ -65,18 +65,18 @@ export interface Beginning {
  */
 export function begunState(state: readonly object[], count: number, beginning: Beginning): readonly object[] {
   const { stack, weights, rows, context, position, counts } = beginning;
-  const read = (lengths?: Tensor<'int32'>) => stack.apply(weights, rows(), context(lengths), { state }).state;
   const layout = new Map(leavesOf<object, StateSpec>(stack.state(position.dim(0))));
   const past = leavesOf<object, Tensor>(state).flatMap(([path, leaf]) => {
     const axis = layout.get(path)?.growing;
     return axis === undefined ? [] : [leaf.dim(axis)];
   });
-  if (past.length > 0) return past.every((length) => length === 0) ? read() : state;
   const isFirst = multiply(cast(equal(position, 0), 'int32'), cast(less(0, counts), 'int32')); // [batch]
+  const first = () => stack.apply(weights, rows(), context(multiply(isFirst, count)), { state }).state;
+  if (past.length > 0) return past.every((length) => length === 0) ? first() : state;
   const flat = flattenTree<object>(state);
   const begun = conditional(
     less(0, max(cast(isFirst, 'float32'), 0)),
-    () => flattenTree<object>(read(multiply(isFirst, count))).leaves as readonly AnyTensor[],
+    () => flattenTree<object>(first()).leaves as readonly AnyTensor[],
     () => flat.leaves as readonly AnyTensor[],
   );
   return flat.restore(begun) as readonly object[];

@@ -36,7 +36,11 @@ async function textOf(session: GenerationSession, source: string, maxTokens = 20
   return text;
 }
 
-const attentions = { 'FAVOR+': sizes.attention, 'exact attention': 'softmax' } as const;
+const attentions = {
+  'FAVOR+': sizes.attention,
+  'exact attention': 'softmax',
+  'a window': { kind: 'window', window: 8 },
+} as const;
 
 describe.each(Object.entries(attentions))('a session of an encoder-decoder with %s', (_, attention) => {
   const loaded = fresh({ depth: 2, attention });
@@ -77,6 +81,23 @@ describe.each(Object.entries(attentions))('a session of an encoder-decoder with 
       expect(Math.max(...difference)).toBeLessThan(2e-5);
     }
     await single.dispose();
+  });
+
+  it('saves and loads a row with its source beside others with sources of other lengths', async () => {
+    const session = await GenerationSession.create(engine, loaded, { batch: 2 });
+    await session.readSource(['a much longer source than that', 'short'].map(letters));
+    const begin = Int32Array.of(session.boundary!);
+    await session.read([begin, begin]);
+    const rows = [await session.saveRow(0), await session.saveRow(1)];
+    const expected = await session.read([letters('ab'), letters('ab')]);
+    await session.readSource(['short', 'shorter'].map(letters));
+    await session.loadRow(0, rows[1]!);
+    await session.loadRow(1, rows[0]!);
+    const loadedRows = await session.read([letters('ab'), letters('ab')]);
+    const half = expected.length / 2;
+    const turned = [...expected.subarray(half), ...expected.subarray(0, half)];
+    expect(Math.max(...turned.map((value, at) => Math.abs(value - loadedRows[at]!)))).toBeLessThan(2e-5);
+    await session.dispose();
   });
 
   it('needs a source before the text', async () => {

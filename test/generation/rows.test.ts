@@ -70,40 +70,103 @@ describe('an idle row', () => {
 });
 
 describe('one row', () => {
-  it.each(attentions)('can be cleared, saved and loaded while the others go on, with %j', async (options) => {
-    const model = randomModel(options);
-    const [a, b] = [drawTokens(60, 1), drawTokens(60, 2)];
-    const [ofA, ofB] = [await parallelLogits(engine, model, a), await parallelLogits(engine, model, b)];
-    const session = await sessionOf(engine, model, { batch: 2 });
-    await session.read([a.subarray(0, 30), b.subarray(0, 20)]);
-    await session.step(Int32Array.of(a[30]!, b[20]!));
-    const saved = await session.saveRow(1);
-    await session.clearRow(1);
-    expect([...session.position]).toEqual([31, 0]);
-    expect(session.seenTokens(1)).toEqual([]);
-    const cleared = await session.read([a.subarray(31, 32), a.subarray(0, 4)]);
-    expectClose(rowOf(cleared, 0), ofA[31]!, 'the other row');
-    expectClose(rowOf(cleared, 1), ofA[3]!, 'the cleared row');
-    const chunks = encodeSafetensors(saved.tensors, saved.metadata).map((chunk) => Buffer.from(chunk));
-    await session.loadRow(1, decodeSafetensors('state', Buffer.concat(chunks)));
-    expect([...session.position]).toEqual([32, 21]);
-    const loaded = await session.step(Int32Array.of(a[32]!, b[21]!));
-    expectClose(rowOf(loaded, 0), ofA[32]!, 'the other row');
-    expectClose(rowOf(loaded, 1), ofB[21]!, 'the loaded row');
-    const alone = await sessionOf(engine, model);
-    alone.loadState(saved);
-    expectClose(await alone.step(b.subarray(21, 22)), ofB[21]!, 'a session of that row alone');
-    await alone.dispose();
-    await session.dispose();
-  });
+  it.each([...attentions, ...exact])(
+    'can be cleared, saved and loaded while the others go on, with %j',
+    async (options) => {
+      const model = randomModel(options);
+      const [a, b] = [drawTokens(60, 1), drawTokens(60, 2)];
+      const [ofA, ofB] = [await parallelLogits(engine, model, a), await parallelLogits(engine, model, b)];
+      const session = await sessionOf(engine, model, { batch: 2 });
+      await session.read([a.subarray(0, 30), b.subarray(0, 20)]);
+      await session.step(Int32Array.of(a[30]!, b[20]!));
+      const saved = await session.saveRow(1);
+      await session.clearRow(1);
+      expect([...session.position]).toEqual([31, 0]);
+      expect(session.seenTokens(1)).toEqual([]);
+      const cleared = await session.read([a.subarray(31, 32), a.subarray(0, 4)]);
+      expectClose(rowOf(cleared, 0), ofA[31]!, 'the other row');
+      expectClose(rowOf(cleared, 1), ofA[3]!, 'the cleared row');
+      const chunks = encodeSafetensors(saved.tensors, saved.metadata).map((chunk) => Buffer.from(chunk));
+      await session.loadRow(1, decodeSafetensors('state', Buffer.concat(chunks)));
+      expect([...session.position]).toEqual([32, 21]);
+      const loaded = await session.step(Int32Array.of(a[32]!, b[21]!));
+      expectClose(rowOf(loaded, 0), ofA[32]!, 'the other row');
+      expectClose(rowOf(loaded, 1), ofB[21]!, 'the loaded row');
+      const alone = await sessionOf(engine, model);
+      alone.loadState(saved);
+      expectClose(await alone.step(b.subarray(21, 22)), ofB[21]!, 'a session of that row alone');
+      await alone.dispose();
+      await session.dispose();
+    },
+  );
 
-  it('has no state of its own with exact attention', async () => {
-    const session = await sessionOf(engine, randomModel({ attention: 'softmax' }), { batch: 2 });
+  it.each([...attentions, ...exact])(
+    'is saved from a batch as it is alone, and loaded as it was saved, with %j',
+    async (options) => {
+      const model = randomModel(options);
+      const tokens = drawTokens(30, 3);
+      const [batch, other, alone] = await Promise.all([3, 2, 1].map((batch) => sessionOf(engine, model, { batch })));
+      await batch!.read([drawTokens(20, 1), tokens.subarray(0, 5), nothing]);
+      await batch!.read([drawTokens(2, 1), tokens.subarray(5, 12), drawTokens(1)]);
+      await batch!.read([nothing, tokens.subarray(12, 13), drawTokens(1)]);
+      const saved = await batch!.saveRow(1);
+      for (const [start, end] of [
+        [0, 5],
+        [5, 12],
+        [12, 13],
+      ] as const)
+        await alone!.read(tokens.subarray(start, end));
+      const { tensors } = await alone!.saveRow(0);
+      expect([...saved.tensors.keys()]).toEqual([...tensors.keys()]);
+      for (const [path, { shape, data }] of saved.tensors) {
+        const expected = tensors.get(path)!;
+        expect(shape, path).toEqual(expected.shape);
+        const errors = Array.from(data as Float32Array, (value, at) => Math.abs(value - Number(expected.data[at])));
+        expect(
+          errors.every((error) => error < 1e-4),
+          path,
+        ).toBe(true);
+      }
+      await other!.read([drawTokens(40, 4), nothing]);
+      await other!.loadRow(1, saved);
+      expect((await other!.saveRow(1)).tensors).toEqual(saved.tensors);
+      await batch!.clearRow(0);
+      await batch!.loadRow(2, saved);
+      expect((await batch!.saveRow(2)).tensors).toEqual(saved.tensors);
+      const expected = (await parallelLogits(engine, model, tokens))[29]!;
+      const rest = tokens.subarray(13);
+      alone!.loadState(saved);
+      expectClose(await alone!.read(rest), expected, 'alone');
+      expectClose(rowOf(await other!.read([nothing, rest]), 1), expected, 'in another session');
+      expectClose(rowOf(await batch!.read([drawTokens(50, 4), nothing, rest]), 2), expected, 'at another row');
+      await Promise.all([batch, other, alone].map((session) => session!.dispose()));
+    },
+  );
+
+  it.each([0, 5])(
+    'takes as many places of a state that grows as it has read tokens, with %i memory tokens',
+    async (memoryTokens) => {
+      const session = await sessionOf(engine, randomModel({ attention: 'softmax', memoryTokens }), { batch: 2 });
+      const places = async () => (await session.saveState()).tensors.get('state.blocks.1.attention.key')!.shape[2];
+      await session.read([drawTokens(10), drawTokens(3)]);
+      for (let at = 0; at < 8; at++) await session.read([nothing, Int32Array.of(at)]);
+      expect([...session.position]).toEqual([10, 11]);
+      expect(await places()).toBe(11 + memoryTokens);
+      await session.clearRow(1);
+      expect(await places()).toBe(10 + memoryTokens);
+      await session.clearRow(0);
+      expect(await places()).toBe(0);
+      await session.dispose();
+    },
+  );
+
+  it('is one of those that there are', async () => {
+    const session = await sessionOf(engine, randomModel(), { batch: 2 });
     await session.read([drawTokens(4), drawTokens(4)]);
-    for (const call of [() => session.clearRow(0), () => session.saveRow(1)]) {
-      await expect(call()).rejects.toMatchObject({ code: 'CONFIG' });
+    const saved = await session.saveRow(0);
+    for (const call of [() => session.clearRow(2), () => session.saveRow(-1), () => session.loadRow(2, saved)]) {
+      await expect(call()).rejects.toThrow(/a row from 0 to 1/);
     }
-    await expect(session.clearRow(2)).rejects.toThrow(/a row from 0 to 1/);
     await session.dispose();
   });
 });
