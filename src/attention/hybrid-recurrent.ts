@@ -2,7 +2,8 @@
 import type { FeatureMap } from '../features/index.js';
 import { and, less, reshape, type Tensor } from '../graph/index.js';
 import { addRecent, deferredTerms, type RecentTokens } from './deferred.js';
-import { type HybridState, lateKeys } from './hybrid.js';
+import { lateKeys } from './far-keys.js';
+import type { HybridState } from './hybrid.js';
 import { type AttentionInputs, checkInputs, expectPositions, swapHeads, withoutHidden } from './layout.js';
 import { recurrentTerms } from './recurrent.js';
 import { type AttentionTerms, divideTerms } from './terms.js';

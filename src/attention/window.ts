@@ -11,7 +11,7 @@
  * What a block gives to the keys of its tail waits in the loop until the last block that sees them.
  */
 import type { Dtype } from '../base/array.js';
-import { addDims, type Dim, roundUp } from '../base/dimension.js';
+import { addDims, type Dim, roundUp, subtractDims } from '../base/dimension.js';
 import {
   add,
   and,
@@ -51,7 +51,9 @@ export interface WindowOptions {
 }
 
 /** Queries of a block: fewer have dearer products, more see more keys that are not theirs. */
-const blockRows = 64;
+function rowsOf(length: Dim): number {
+  return typeof length === 'number' ? Math.min(length, 64) : 64;
+}
 
 interface Band {
   /** Keys that a query sees, the last of them its own. */
@@ -65,7 +67,7 @@ interface Band {
 }
 
 function bandOf(span: number, length: Dim, group: number): Band {
-  const rows = typeof length === 'number' ? Math.min(length, blockRows) : blockRows;
+  const rows = rowsOf(length);
   const keys = span + rows;
   const values = Array.from({ length: rows * keys }, (_, at) => {
     const behind = Math.floor(at / keys) + span - (at % keys); // how far the key lies behind the query
@@ -216,14 +218,17 @@ export function bidirectionalWindowTerms(given: AttentionInputs, window: number)
   const { query, key, value, keyMask } = inputs;
   // A query that is read so much later than its key has as many keys before it as behind.
   const late = window - 1;
+  // What fills the last block is added here, too: each tensor is moved once.
+  const length = addDims(key.dim(1), late);
+  const rest = subtractDims(roundUp(length, rowsOf(length)), length);
+  const ahead = addDims(late, rest);
+  const real = pad(realOf(inputs), 1, 0, ahead);
   const moved = {
-    query: pad(query, 1, late, 0),
-    key: pad(key, 1, 0, late),
-    value: pad(value, 1, 0, late),
-    keyMask: less(0, reshape(pad(realOf(inputs), 1, 0, late), [key.dim(0), addDims(key.dim(1), late)])),
+    ...{ query: pad(query, 1, late, rest), key: pad(key, 1, 0, ahead), value: pad(value, 1, 0, ahead) },
+    keyMask: less(0, reshape(real, real.shape.slice(0, 2))),
   };
   const terms = bandTerms(moved, emptyWindow(moved, 2 * window - 1));
-  const back = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, late);
+  const back = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, late, length);
   return {
     numerator: back(terms.numerator),
     denominator: undefined,
