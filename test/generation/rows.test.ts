@@ -1,5 +1,6 @@
 /** Rows of a session by themselves: idle ones, and clearing, saving and loading one while the others go on. */
 import { describe, expect, it } from 'vitest';
+import { float32, type HostTensor, mapTree } from '../../src/base/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
 import { drawTokens, expectClose, parallelLogits, randomModel, sessionOf } from './models.js';
@@ -16,16 +17,32 @@ const attentions = [
 const exact = [
   { attention: 'softmax' },
   { attention: ['softmax', 'favor+'], keyHeads: 1 },
+  { attention: { kind: 'softmax', relativeBuckets: 8 }, positions: 'none' },
   { attention: 'softmax', memoryTokens: 3 },
   { attention: ['favor+', 'softmax'], memoryTokens: 3 },
 ] as const;
+
+/** A random model, whose scores of distances would all begin at 0. */
+function modelWith(options: Parameters<typeof randomModel>[0]) {
+  const model = randomModel(options);
+  const params = mapTree(model.params, (leaf: HostTensor, path) =>
+    path.endsWith('relativeBias')
+      ? float32(
+          leaf.shape,
+          leaf.data.map((_, at) => Math.sin(at)),
+        )
+      : leaf,
+  ) as object;
+  return { ...model, params };
+}
+
 const rowOf = (logits: Float32Array, row: number) => logits.subarray(row * 256, (row + 1) * 256);
 
 describe('an idle row', () => {
   it.each([...attentions, ...exact])(
     'stays as it was, read or not, while others read token by token, with %j',
     async (options) => {
-      const model = randomModel(options);
+      const model = modelWith(options);
       const tokens = drawTokens(50);
       const expected = await parallelLogits(engine, model, tokens);
       const session = await sessionOf(engine, model, { batch: 3 });
@@ -73,7 +90,7 @@ describe('one row', () => {
   it.each([...attentions, ...exact])(
     'can be cleared, saved and loaded while the others go on, with %j',
     async (options) => {
-      const model = randomModel(options);
+      const model = modelWith(options);
       const [a, b] = [drawTokens(60, 1), drawTokens(60, 2)];
       const [ofA, ofB] = [await parallelLogits(engine, model, a), await parallelLogits(engine, model, b)];
       const session = await sessionOf(engine, model, { batch: 2 });
@@ -103,7 +120,7 @@ describe('one row', () => {
   it.each([...attentions, ...exact])(
     'is saved from a batch as it is alone, and loaded as it was saved, with %j',
     async (options) => {
-      const model = randomModel(options);
+      const model = modelWith(options);
       const tokens = drawTokens(30, 3);
       const [batch, other, alone] = await Promise.all([3, 2, 1].map((batch) => sessionOf(engine, model, { batch })));
       await batch!.read([drawTokens(20, 1), tokens.subarray(0, 5), nothing]);
