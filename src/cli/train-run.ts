@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { flagName } from '../base/options.js';
 import { bytesPerToken, wordTargets } from '../data/index.js';
-import { type Model, modelOf, targetsOf } from '../models/index.js';
+import { type Model, modelOf, targetsOf, weightsToBegin } from '../models/index.js';
 import { loadModel } from '../models/node.js';
-import { type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
+import { keptTargets, type TaskFamily, targetKind, taskFamily, taskOfModel } from '../tasks/index.js';
 import {
   initialSnapshot,
   isFinished,
@@ -107,11 +107,9 @@ async function begin(
   const data = await open(files, task, columns, closers);
   const { labelled, images, tagged } = data;
   const examples = images?.texts ?? labelled ?? (tagged && wordTargets(tagged));
-  // A model that tells the same kind of targets goes on with its own.
-  const isKnown = from !== undefined && targetsOf(from.model)?.kind === targetKind(task);
-  const targets = isKnown
-    ? undefined
-    : examples && makeTargets?.(examples, { names: columns.label, weights: options.classWeights });
+  const kept = keptTargets(task, from?.model, examples);
+  const made = () => examples && makeTargets?.(examples, { names: columns.label, weights: options.classWeights });
+  const targets = kept === undefined ? made() : undefined;
   const ofData = { ...(targets && { targets }), ...(images && from === undefined && { image: images.size }) };
   const { model, training } = optionsOf({ ...asked, own: { ...asked.own, ...ofData } });
   const run = await runTask({ model, training }, data, encodingProgress(io)); // throws where the data do not suit it
@@ -127,7 +125,11 @@ async function begin(
     task.data === 'text' || task.data === 'images' ? undefined : columns,
   );
   const fresh = initialSnapshot(model, training);
-  return { store, snapshot: from === undefined ? fresh : snapshotFrom(fresh, from), run };
+  if (from === undefined) return { store, snapshot: fresh, run };
+  if (targets !== undefined && targetsOf(from.model) !== undefined) {
+    io.stderr.write(`${options.from}: its head begins anew, as the files have other ${targets.kind} than it tells.\n`);
+  }
+  return { store, snapshot: snapshotFrom(fresh, weightsToBegin(modelOf(model), from)), run };
 }
 
 /** A run that goes on from its newest checkpoint. */

@@ -9,10 +9,11 @@ import {
   splitCorpus,
   splitItems,
   splitTexts,
+  type TargetList,
   wordTargets,
 } from '../data/index.js';
-import { type Model, targetsOf, textFrameOf, tokenizerOf } from '../models/index.js';
-import { type Task, type TaskFamily, targetKind } from '../tasks/index.js';
+import { type Model, textFrameOf, tokenizerOf } from '../models/index.js';
+import { keptTargets, type Task, type TaskFamily, targetKind } from '../tasks/index.js';
 import type { TrainingConfig } from '../training/index.js';
 import { imageSource, labelledSource, pairList, type TrainingData, taggedList, textSource } from './training-data.js';
 import type { TaskOptions } from './training-options.js';
@@ -24,7 +25,8 @@ export interface Lesson {
 }
 
 /**
- * Reads the data, and holds a part of them out. A model that is gone on from keeps what it tells of texts.
+ * Reads the data, and holds a part of them out. A model that is gone on from keeps what it tells, where that is
+ * all that the data have.
  *
  * @throws DATA for data of another form than the task learns from; CONFIG for options of another task.
  */
@@ -35,10 +37,16 @@ export async function lessonOf(
   from?: Model | undefined,
 ): Promise<Lesson> {
   const kind = targetKind(family);
-  const own = from && targetsOf(from);
-  const known = own?.kind === kind ? own : undefined;
-  refuse('names', names, kind !== 'values' || known !== undefined);
-  refuse('classWeights', weights, kind !== 'classes' || known !== undefined);
+  const keptOf = (texts: TargetList) => {
+    const kept = keptTargets(family, from, texts);
+    refuseOptions(kept !== undefined);
+    return kept;
+  };
+  const refuseOptions = (isKept: boolean) => {
+    refuse('names', names, kind !== 'values' || isKept);
+    refuse('classWeights', weights, kind !== 'classes' || isKept);
+  };
+  if (kind === undefined) refuseOptions(false);
   if (family.data === 'text') {
     const text = await textSource(data);
     return {
@@ -63,7 +71,8 @@ export async function lessonOf(
   }
   if (family.data === 'words') {
     const texts = await taggedList(data);
-    const targets = known ?? family.targets(wordTargets(texts), { weights });
+    const told = wordTargets(texts);
+    const targets = keptOf(told) ?? family.targets(told, { weights });
     return {
       model: { targets },
       async taskFor(model, training) {
@@ -75,7 +84,7 @@ export async function lessonOf(
   }
   const images = family.data === 'images' ? await imageSource(data) : undefined;
   const texts = images?.texts ?? (await labelledSource(data));
-  const targets = known ?? family.targets?.(texts, { names, weights });
+  const targets = keptOf(texts) ?? family.targets?.(texts, { names, weights });
   return {
     model: { ...(images && { image: images.size }), ...(targets && { targets }) },
     async taskFor(model, training) {

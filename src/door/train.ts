@@ -2,7 +2,14 @@
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
-import { type LoadedModel, type ModelConfig, type ModelWeights, modelConfig, modelOf } from '../models/index.js';
+import {
+  type LoadedModel,
+  type ModelConfig,
+  type ModelWeights,
+  modelConfig,
+  modelOf,
+  weightsToBegin,
+} from '../models/index.js';
 import { type TaskFamily, taskFamily } from '../tasks/index.js';
 import {
   initialSnapshot,
@@ -44,7 +51,7 @@ export async function train(
   expectWindow(training, split.training);
   const engine = await chosenEngine(given);
   const fresh = initialSnapshot(config, training);
-  const snapshot = from === undefined ? fresh : snapshotFrom(fresh, from.loaded);
+  const snapshot = from === undefined ? fresh : snapshotFrom(fresh, weightsToBegin(model, from.loaded));
   const trainer = await Trainer.create(snapshot, { engine, task: await lesson.taskFor(model, training) });
   try {
     let best: Omit<LoadedModel, 'model'> | undefined;

@@ -82,6 +82,7 @@ export {
   type Targets,
   targetsOf,
   type ValueTargets,
+  weightsToBegin,
 } from './targets.js';
 export type { GivenTokens, TextBatchOptions } from './text-vectors.js';
 export {

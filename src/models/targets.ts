@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
-import type { Model } from './model.js';
+import type { Model, ModelWeights } from './model.js';
 
 const names = z.array(z.string()).min(1);
 
@@ -59,6 +59,17 @@ export function checkTargets(
 /** What a model tells of a text or an image; nothing for models of other families. */
 export function targetsOf({ config }: Pick<Model, 'config'>): Targets | undefined {
   return (config as { readonly targets?: Targets }).targets;
+}
+
+/** The weights that a model begins with of another: without those of the head, where it tells other targets. */
+export function weightsToBegin(
+  model: Model,
+  { model: from, params, buffers }: ModelWeights & { readonly model: Model },
+): ModelWeights {
+  const told = (of: Model) => JSON.stringify([targetsOf(of)?.kind, targetsOf(of)?.names]);
+  if (told(model) === told(from)) return { params, buffers };
+  const { head: _, ...rest } = params as { readonly head?: object };
+  return { params: rest, buffers };
 }
 
 /** The targets of a model that tells of this kind. Throws CONFIG for other models. */

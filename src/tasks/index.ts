@@ -16,6 +16,7 @@ export { maskedLanguageModelling } from './masked-language-modelling.js';
 export { labelTallies, labelTargets, multiLabelClassification } from './multi-label-classification.js';
 export {
   type ImageTaskFamily,
+  keptTargets,
   type LabelledTaskFamily,
   type PairTaskFamily,
   type TargetOptions,

@@ -140,6 +140,18 @@ export function targetKind(family: TaskFamily): Targets['kind'] | undefined {
   return 'targets' in family ? 'classes' : undefined;
 }
 
+/**
+ * The targets that a model keeps when a task goes on with it: its own, where they are of the task's kind and have every name of the data.
+ * Others begin anew, and so does the head that tells them.
+ */
+export function keptTargets(family: TaskFamily, from: Model | undefined, data?: TargetList): Targets | undefined {
+  const own = from && targetsOf(from);
+  if (own === undefined || own.kind !== targetKind(family)) return undefined;
+  const known = new Set<unknown>(own.names);
+  const isWhole = own.kind === 'values' || (data?.targets ?? []).flat().every((target) => known.has(target));
+  return isWhole ? own : undefined;
+}
+
 /** The names of all tasks. */
 export function taskNames(): readonly string[] {
   return families.map(({ name }) => name);

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import type { HostTensor } from '../../src/base/index.js';
 import { leavesOf } from '../../src/base/tree.js';
+import { targetsOf } from '../../src/models/index.js';
 import { loadModel } from '../../src/models/node.js';
 import { wordPieceFile } from '../support/tokenizer-files.js';
 import { performer, temporaryFolder } from './support.js';
@@ -88,6 +89,27 @@ test('an encoder goes on guessing, and begins a classifier with a fresh head', a
       path,
     ).toBe(true);
   }
+});
+
+test('a classifier goes on with classes of its own, or begins a new head for others', async () => {
+  const { place, model, run } = await pretrained('bert-mlm');
+  const classes = (from: string) => ['--task', 'classification', '--from', from, '--steps', '2', ...flags];
+  expect(await performer(['train', place('rows.jsonl'), '--out', run, ...classes(model)])).toMatchObject({ code: 0 });
+  const text = await readFile(place('rows.jsonl'), 'utf8');
+  await writeFile(place('one.jsonl'), text.replaceAll('"label":"dog"', '"label":"cat"'));
+  await writeFile(place('others.jsonl'), `${text}\n${JSON.stringify({ text: 'the mat', label: 'mat' })}`);
+  const kept = await performer(['train', place('one.jsonl'), '--out', place('kept'), ...classes(run)]);
+  expect({ code: kept.code, err: kept.err }).toEqual({ code: 0, err: '' });
+  const anew = await performer(['train', place('others.jsonl'), '--out', place('anew'), ...classes(run)]);
+  expect(anew).toMatchObject({
+    code: 0,
+    err: expect.stringMatching(/run: its head begins anew, as the files have other classes/),
+  });
+  const namesOf = async (name: string) => targetsOf((await loadModel(place(name))).model)!.names;
+  expect([await namesOf('kept'), await namesOf('anew')]).toEqual([
+    ['cat', 'dog'],
+    ['cat', 'dog', 'mat'],
+  ]);
 });
 
 test('what the model decides, a task that it cannot begin, and a model without a tokenizer are called wrong', async () => {
