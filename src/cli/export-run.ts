@@ -1,13 +1,13 @@
 /** `performer export` at work. */
-import { copyFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { exportOnnx, keptAs, type OnnxForm, toHuggingFace, whyNotStreaming } from '../export/index.js';
 import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
-import type { LoadedModel } from '../models/index.js';
-import { writeJson, writeModel, writeSettings } from '../models/node.js';
-import { isPretrained } from '../pretrained/index.js';
+import type { LoadedModel, ModelConfig } from '../models/index.js';
+import { readTensors, writeJson, writeModel, writeSettings } from '../models/node.js';
+import { isPretrained, modulesFile, sentenceFiles, sentenceSettings } from '../pretrained/index.js';
 import { type Given, usageError } from './command.js';
 import type { ExportOptions } from './export.js';
 import type { Io } from './io.js';
@@ -80,23 +80,41 @@ function writeHuggingFace(folder: string, path: string, dtype: ExportOptions['dt
   return writeNew('--hugging-face', path, async () => {
     const loaded = await readModel(folder, io);
     const content = await readJson(join(folder, 'config.json'));
-    const from = isPretrained(content) ? content : undefined;
+    const from = isPretrained(content) ? { config: content, ...(await readTensors(folder)) } : undefined;
     const own = toHuggingFace(loaded, { from, dtype });
     return async (draft) => {
-      if (from === undefined) await writeSettings(draft, loaded.model.config);
+      if (from === undefined) await writeHuggingFaceSettings(draft, loaded.model.config);
       else await copySettings(folder, draft);
       await writeSafetensors(join(draft, 'model.safetensors'), own.tensors, { format: 'pt' }, () => own.dtype);
-      if (own.config !== from) await writeJson(join(draft, 'config.json'), own.config);
+      if (own.config !== from?.config) await writeJson(join(draft, 'config.json'), own.config);
       io.stdout.write(`${path}: ${own.config.model_type}, ${own.dtype}\n`);
     };
   });
 }
 
-/** Copies what lies beside the weights of a folder: config.json, the tokenizer, how it generates. */
+/** Writes what lies beside config.json and the weights: the tokenizer, how it generates, how texts become vectors. */
+async function writeHuggingFaceSettings(draft: string, config: ModelConfig): Promise<void> {
+  await writeSettings(draft, config);
+  const { vectors, dim } = config;
+  if (vectors === undefined) return;
+  for (const [name, content] of sentenceSettings(vectors, dim)) {
+    await mkdir(dirname(join(draft, name)), { recursive: true });
+    await writeJson(join(draft, name), content);
+  }
+}
+
+/** Copies what lies beside the weights of a folder: config.json, the tokenizer, how it generates, how texts become vectors. */
 async function copySettings(folder: string, draft: string): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const isSetting = /\.(json|txt|model)$/.test(entry.name) && !entry.name.endsWith('.index.json');
-    if (isSetting && !entry.isDirectory()) await copyFile(join(folder, entry.name), join(draft, entry.name));
+  const modules = join(folder, modulesFile);
+  const below = (await isThere(modules)) ? sentenceFiles(await readJson(modules)) : [];
+  const names = (await readdir(folder)).filter(
+    (name) => /\.(json|txt|model)$/.test(name) && !name.endsWith('.index.json'),
+  );
+  for (const name of new Set([...names, ...below])) {
+    const found = await stat(join(folder, name)).catch(() => undefined);
+    if (!found?.isFile()) continue;
+    await mkdir(dirname(join(draft, name)), { recursive: true });
+    await copyFile(join(folder, name), join(draft, name));
   }
 }
 

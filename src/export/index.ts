@@ -1,5 +1,10 @@
 /** Models as files that others read. */
 export { type OnnxForm, onnxForms, whyNotStreaming } from './forms.js';
-export { type HuggingFaceModel, type HuggingFaceOptions, toHuggingFace } from './hugging-face.js';
+export {
+  type HuggingFaceModel,
+  type HuggingFaceOptions,
+  type HuggingFaceSource,
+  toHuggingFace,
+} from './hugging-face.js';
 export { keptAs } from './kept.js';
 export { exportOnnx, heldBytes, type OnnxExportOptions } from './onnx.js';

@@ -99,10 +99,20 @@ async function loadPretrained(
     tokenizer: join(folder, tokenizerFile),
   };
   const source = pretrainedSource(where, content, beside, options);
-  if (!isSharded) {
-    const { tensors, digest } = await readSafetensors(weights, source.check);
-    return { model: source.load(tensors), digest };
-  }
+  const { tensors, digest } = await readTensors(folder, source.check);
+  return { model: source.load(tensors), digest };
+}
+
+/**
+ * The tensors of model.safetensors, or of the files that model.safetensors.index.json names, and a digest of them. `check` gets
+ * names and shapes before any tensor is read. Throws CHECKPOINT for files that are missing, not sound or not those of the index.
+ */
+export async function readTensors(
+  folder: string,
+  check: (layout: ReadonlyMap<string, TensorLayout>) => void = () => undefined,
+): Promise<{ readonly tensors: ReadonlyMap<string, AnyHostTensor>; readonly digest: string }> {
+  const [weights, index] = [join(folder, weightsFile), join(folder, indexFile)];
+  if (!(await isThere(index))) return readSafetensors(weights, check);
   expectOneSource(folder, await isThere(weights));
   // What all files hold is compared with the index and the model before any tensor is read.
   const shards = [...shardsOf(index, await readJson(index))].map(
@@ -114,7 +124,7 @@ async function loadPretrained(
     checkShard(path, names, layout.keys());
     layouts.push(...layout);
   }
-  source.check(new Map(layouts));
+  check(new Map(layouts));
   const tensors = new Map<string, AnyHostTensor>();
   const digests: string[] = [];
   for (const [path, names] of shards) {
@@ -122,7 +132,7 @@ async function loadPretrained(
     for (const [tensor, values] of file.tensors) tensors.set(tensor, values);
     digests.push(file.digest);
   }
-  return { model: source.load(tensors), digest: nodeDigest([new TextEncoder().encode(digests.join())]) };
+  return { tensors, digest: nodeDigest([new TextEncoder().encode(digests.join())]) };
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {

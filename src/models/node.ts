@@ -2,6 +2,7 @@
 export {
   loadModel,
   loadModelFiles,
+  readTensors,
   type WrittenModel,
   writeContext,
   writeJson,

@@ -5,11 +5,15 @@
 import * as z from 'zod';
 import {
   activation,
+  activationNamed,
   activationOf,
+  encoderFields,
+  encoderNames,
   encoderOptions,
   epsilon,
   headOf,
   headRules,
+  hiddenOf,
   only,
   pretrainedFamily,
   size,
@@ -94,7 +98,19 @@ export const bert = pretrainedFamily({
     ...encoderOptions(architecture, config, headLayer),
     ...optionsOf(config, config.max_position_embeddings),
   }),
+  fieldsOf: (own) => ({
+    ...encoderFields('Bert', own),
+    ...{ vocab_size: own.vocabularySize, hidden_size: own.dim, num_hidden_layers: own.depth },
+    ...{
+      num_attention_heads: own.heads,
+      intermediate_size: hiddenOf(own),
+      hidden_act: activationNamed(own.activation),
+    },
+    ...{ max_position_embeddings: own.positions.maxLength, type_vocab_size: own.tokenTypes },
+    layer_norm_eps: own.norm.epsilon,
+  }),
   prefix: 'bert.',
+  nameOf: encoderNames('bert.', /^(cls|classifier)\./),
   /** As files of the first years have them. */
   rename: (name) => name.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias'),
   derived,
@@ -130,6 +146,7 @@ export const roberta = pretrainedFamily({
     ...optionsOf(config, config.max_position_embeddings - reservedOf(config)),
   }),
   prefix: 'roberta.',
+  nameOf: encoderNames('roberta.', /^(lm_head|classifier)\./),
   derived,
   unused: pooler,
   copies: (_, architecture) => (headOf(architecture) === 'logits' ? lmHeadCopies : []),

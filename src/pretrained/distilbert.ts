@@ -1,6 +1,19 @@
 /** DistilBERT (Sanh et al. 2019): BERT of fewer layers without kinds of tokens, by other names. */
 import * as z from 'zod';
-import { activation, activationOf, encoderOptions, headOf, headRules, only, pretrainedFamily, size } from './family.js';
+import {
+  activation,
+  activationNamed,
+  activationOf,
+  encoderFields,
+  encoderNames,
+  encoderOptions,
+  headOf,
+  headRules,
+  hiddenOf,
+  only,
+  pretrainedFamily,
+  size,
+} from './family.js';
 import { labelFields } from './labels.js';
 import { linear, norm, same } from './tensors.js';
 
@@ -34,7 +47,14 @@ export const distilbert = pretrainedFamily({
     norm: { kind: 'layer', placement: 'post', epsilon: 1e-12 },
     positions: { kind: 'learned', maxLength: config.max_position_embeddings },
   }),
+  fieldsOf: (own) => ({
+    ...encoderFields('DistilBert', own),
+    ...{ vocab_size: own.vocabularySize, dim: own.dim, n_layers: own.depth, n_heads: own.heads },
+    ...{ hidden_dim: hiddenOf(own), activation: activationNamed(own.activation) },
+    max_position_embeddings: own.positions.maxLength,
+  }),
   prefix: 'distilbert.',
+  nameOf: encoderNames('distilbert.', /^(vocab_|pre_classifier|classifier)/),
   derived: ['embeddings.position_ids'],
   copies: (_, architecture) =>
     headOf(architecture) === 'logits' ? [['vocab_projector.weight', 'embeddings.word_embeddings.weight']] : [],

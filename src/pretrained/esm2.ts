@@ -5,7 +5,18 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { bertLayers, lmHead, lmHeadCopies, robertaHeadLayer } from './bert.js';
-import { encoderOptions, epsilon, headOf, headRules, only, pretrainedFamily, size } from './family.js';
+import {
+  encoderFields,
+  encoderNames,
+  encoderOptions,
+  epsilon,
+  headOf,
+  headRules,
+  hiddenOf,
+  only,
+  pretrainedFamily,
+  size,
+} from './family.js';
 import { labelFields } from './labels.js';
 import { norm, same } from './tensors.js';
 
@@ -47,7 +58,16 @@ export const esm2 = pretrainedFamily({
       ...{ embeddingNorm: config.emb_layer_norm_before, maskScaling: isScaled },
     };
   },
+  fieldsOf: (own) => ({
+    ...encoderFields('Esm', own),
+    ...{ vocab_size: own.vocabularySize, hidden_size: own.dim, num_hidden_layers: own.depth },
+    ...{ num_attention_heads: own.heads, intermediate_size: hiddenOf(own), layer_norm_eps: own.norm.epsilon },
+    ...{ position_embedding_type: 'rotary', emb_layer_norm_before: own.embeddingNorm },
+    ...{ token_dropout: own.maskScaling, mask_token_id: (own.vocabularySize ?? 0) - 1 },
+    pad_token_id: 1, // which the original needs to be some token
+  }),
   prefix: 'esm.',
+  nameOf: encoderNames('esm.', /^(lm_head|classifier)\./),
   derived: ['embeddings.position_ids', 'encoder.layer.*.attention.self.rotary_embeddings.inv_freq'],
   unused: [
     ...['contact_head.regression.weight', 'contact_head.regression.bias', 'embeddings.position_embeddings.weight'],

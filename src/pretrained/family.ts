@@ -1,6 +1,6 @@
 /** What is known of a family of pretrained models: which config it has, and which of our models that is. */
 import * as z from 'zod';
-import { classTargets, type labelFields, labelTargets } from './labels.js';
+import { classTargets, type labelFields, labelsOf, labelTargets, type ToldTargets } from './labels.js';
 import { linear, type TensorRule } from './tensors.js';
 
 /** What families know of a config of ours. */
@@ -17,6 +17,13 @@ export interface OwnConfig {
   readonly outputBias: boolean;
   readonly activation: string;
   readonly norm: { readonly kind: string; readonly epsilon?: number | undefined };
+  readonly embeddingNorm: boolean;
+  readonly tokenTypes?: number | undefined;
+  readonly maskScaling?: boolean | undefined;
+  readonly logitsLayer?: boolean | undefined;
+  /** The family. */
+  readonly model: string;
+  readonly targets?: ToldTargets | undefined;
   readonly positions: {
     readonly kind: string;
     readonly maxLength?: number | undefined;
@@ -52,6 +59,8 @@ export interface PretrainedFamily<S extends z.ZodObject = z.ZodObject> {
   rename?(name: string): string;
   /** What may stand before all names, or be missing. */
   readonly prefix?: string | undefined;
+  /** The name of a tensor of the rules in files that are written; with the prefix before it unless given. */
+  nameOf?(name: string, architecture: string): string;
   /** Tensors that follow from the config, such as masks, which are passed over. */
   readonly derived?: readonly string[] | undefined;
   /** Tensors of parts that our model does not have, and whose absence a note tells. */
@@ -144,6 +153,18 @@ export function headRules(
   const head = headOf(architecture);
   if (head === 'text') return [...linear(layer.dense, 'headLayer'), ...linear(layer.head, 'head')];
   return { logits, words: linear('classifier', 'head'), none: [] }[head];
+}
+
+/** The fields that say what stands behind the layers of an encoder: its architecture, and what it tells. */
+export function encoderFields(name: string, { model, logitsLayer, targets }: OwnConfig) {
+  const heads = { classifier: 'ForSequenceClassification', 'token-classifier': 'ForTokenClassification' };
+  const head = heads[model as keyof typeof heads] ?? (logitsLayer ? 'ForMaskedLM' : 'Model');
+  return { architectures: [`${name}${head}`], ...(targets && labelsOf(targets)) };
+}
+
+/** Names of tensors of encoders in files: what stands behind the layers has no prefix, and nothing has where there is no head. */
+export function encoderNames(prefix: string, head: RegExp): (name: string, architecture: string) => string {
+  return (name, architecture) => (architecture.endsWith('Model') || head.test(name) ? name : `${prefix}${name}`);
 }
 
 /** Fields that change nothing of what a trained model computes: of training, of generation, and of Python. */

@@ -9,6 +9,12 @@ export {
   pretrainedNames,
   writtenNames,
 } from './registry.js';
-export { modulesFile, sentenceFiles, sentenceVectors } from './sentence.js';
+export { modulesFile, sentenceFiles, sentenceSettings, sentenceVectors } from './sentence.js';
 export { checkShard, indexFile, shardsOf } from './shards.js';
-export { planTensors, pretrainedTensors, type TensorLayout, translateTensors } from './translate.js';
+export {
+  planTensors,
+  pretrainedTensors,
+  replacedTensors,
+  type TensorLayout,
+  translateTensors,
+} from './translate.js';

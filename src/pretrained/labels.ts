@@ -27,14 +27,21 @@ function namesOf({ id2label, num_labels: told, _num_labels: other }: Labels): re
   throw new PerformerError('CONFIG', message);
 }
 
+const kinds = {
+  single_label_classification: 'classes',
+  multi_label_classification: 'labels',
+  regression: 'values',
+} as const;
+
+/** What a model of ours tells. */
+export interface ToldTargets {
+  readonly kind: string;
+  readonly names: readonly string[];
+}
+
 /** What is told of a text or an image. */
 export function labelTargets(labels: Labels) {
   const names = namesOf(labels);
-  const kinds = {
-    single_label_classification: 'classes',
-    multi_label_classification: 'labels',
-    regression: 'values',
-  } as const;
   const { problem_type: type = names.length === 1 ? 'regression' : 'single_label_classification' } = labels;
   return { kind: kinds[type], names };
 }
@@ -42,4 +49,13 @@ export function labelTargets(labels: Labels) {
 /** The classes of each token. */
 export function classTargets(labels: Labels) {
   return { kind: 'classes', names: namesOf(labels) } as const;
+}
+
+/** The fields of a config.json that say what a model of ours tells. */
+export function labelsOf({ kind, names }: ToldTargets) {
+  return {
+    id2label: Object.fromEntries(names.map((name, output) => [output, name])),
+    label2id: Object.fromEntries(names.map((name, output) => [name, output])),
+    problem_type: Object.entries(kinds).find(([, own]) => own === kind)?.[0],
+  };
 }

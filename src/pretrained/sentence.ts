@@ -40,6 +40,14 @@ export function sentenceFiles(modules: unknown): readonly string[] {
   return [settingsFile, promptsFile, ...own.map(({ path }) => `${path}/config.json`)];
 }
 
+/** How texts become vectors. */
+interface SentenceVectors {
+  readonly pooling: 'first' | 'mean' | 'last';
+  readonly normalize: boolean;
+  /** Tokens at which a text is cut; none unless given. */
+  readonly window?: number | undefined;
+}
+
 /**
  * How texts become vectors, by the content of these files; undefined where there is no modules.json.
  *
@@ -59,9 +67,8 @@ export function sentenceVectors(contentOf: (name: string) => unknown, maxLength:
   const pooling = parsed(file, poolingSchema, contentOf(file) ?? {});
   const asked = Object.entries(pooling).filter(([name, value]) => name.startsWith('pooling_mode_') && value === true);
   const [[name] = []] = asked;
-  const kind = { cls_token: 'first', mean_tokens: 'mean', lasttoken: 'last' }[
-    name?.slice('pooling_mode_'.length) ?? ''
-  ];
+  const own = Object.entries(poolingNames).find(([, mode]) => name === `pooling_mode_${mode}`);
+  const kind = own?.[0] as SentenceVectors['pooling'] | undefined;
   if (asked.length !== 1 || kind === undefined) {
     const got = asked.map(([each]) => each).join(', ') || 'none';
     refuse(file, 'one of pooling_mode_cls_token, pooling_mode_mean_tokens and pooling_mode_lasttoken', got);
@@ -69,6 +76,26 @@ export function sentenceVectors(contentOf: (name: string) => unknown, maxLength:
   const { max_seq_length: longest } = settings;
   const window = longest && Math.min(longest, maxLength ?? longest);
   return { pooling: kind, normalize: kinds.endsWith('Normalize'), ...(window && { window }) };
+}
+
+const poolingNames = { first: 'cls_token', mean: 'mean_tokens', last: 'lasttoken' } as const;
+
+/** The content of the files that tell how texts become vectors, by name: `sentenceVectors` reads it back. */
+export function sentenceSettings(
+  { pooling, normalize, window }: SentenceVectors,
+  dim: number,
+): ReadonlyMap<string, unknown> {
+  const kinds = ['Transformer', 'Pooling', ...(normalize ? ['Normalize'] : [])];
+  const modules = kinds.map((kind, idx) => {
+    const path = idx === 0 ? '' : `${idx}_${kind}`;
+    return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
+  });
+  const modes = Object.entries(poolingNames).map(([own, name]) => [`pooling_mode_${name}`, own === pooling]);
+  return new Map<string, unknown>([
+    [modulesFile, modules],
+    [settingsFile, { ...(window !== undefined && { max_seq_length: window }), do_lower_case: false }],
+    ['1_Pooling/config.json', { word_embedding_dimension: dim, ...Object.fromEntries(modes) }],
+  ]);
 }
 
 function parsed<S extends z.ZodType>(file: string, schema: S, content: unknown): z.output<S> {

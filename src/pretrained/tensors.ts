@@ -37,13 +37,22 @@ export function parametersOf(rule: TensorRule, data: Float32Array, targets: read
   return own;
 }
 
-/** The values of the tensor, from those of its parameters. */
-export function tensorOf(rule: TensorRule, own: readonly Float32Array[], targets: readonly Shape[]): Float32Array {
+/** The values of the tensor, from those of its parameters; what is none of theirs is as it was `before`, or 0. */
+export function tensorOf(
+  rule: TensorRule,
+  own: readonly Float32Array[],
+  targets: readonly Shape[],
+  before?: Float32Array,
+): Float32Array {
   const { gain = 1 } = rule;
-  const data = new Float32Array(elementCount(rule.shapeOf(targets)));
+  const data = before?.slice() ?? new Float32Array(elementCount(rule.shapeOf(targets)));
   for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
     const values = own[target]!;
-    for (let at = 0; at < count; at++) data[from + at * fromStep] = values[to + at * toStep]! / gain;
+    for (let at = 0; at < count; at++) {
+      const value = values[to + at * toStep]!;
+      const isUnchanged = Object.is(Math.fround(data[from + at * fromStep]! * gain), value); // else division might round
+      if (!isUnchanged) data[from + at * fromStep] = value / gain;
+    }
   }
   return data;
 }

@@ -97,27 +97,53 @@ export function translateTensors(
   return params;
 }
 
-/** The tensors of the family by their names, from our parameters by their paths. */
+type Values = ReadonlyMap<string, AnyHostTensor>;
+
+/** The tensors of the family by the names that files have, from our parameters by their paths. */
 export function pretrainedTensors(
   { family, config, architecture }: PretrainedModel,
-  params: ReadonlyMap<string, AnyHostTensor>,
+  params: Values,
   depth: number,
 ): Map<string, HostTensor> {
   const tensors = new Map<string, HostTensor>();
+  const { prefix = '', nameOf = (name) => `${prefix}${name}` } = family;
   for (const rule of family.rules(config, architecture)) {
     for (const layer of layersOf(rule, depth)) {
       const own = (pattern: string) => pattern.replace('*', String(layer));
-      const parts = rule.to.map((path) => params.get(own(path)) ?? internal(own(path)));
-      const shapes = parts.map(({ shape }) => shape);
-      const values = tensorOf(
-        rule,
-        parts.map(({ data }) => data as Float32Array),
-        shapes,
-      );
-      tensors.set(`${family.prefix ?? ''}${own(rule.from)}`, float32(rule.shapeOf(shapes), values));
+      tensors.set(nameOf(own(rule.from), architecture), tensorFrom(rule, rule.to.map(own), params));
     }
   }
   return tensors;
+}
+
+/**
+ * The tensors of files with what our parameters have become in their place, and those of parts that our model does not have as they
+ * were. Those that follow from the config, and copies of others, are left out.
+ *
+ * @throws CHECKPOINT as `planTensors`.
+ */
+export function replacedTensors(
+  where: string,
+  read: PretrainedModel,
+  before: Values,
+  { params, depth }: { readonly params: Values; readonly depth: number },
+): Map<string, HostTensor> {
+  const shapes = new Map([...params].map(([path, { shape }]) => [path, shape]));
+  const { taken, unused } = planTensors(where, read, before, { shapes, depth });
+  const own = [...taken].map(([name, { rule, to }]) => [name, tensorFrom(rule, to, params, before.get(name))] as const);
+  const kept = unused.map((name) => {
+    const tensor = before.get(name) as AnyHostTensor;
+    if (tensor.dtype !== 'float32') refuse(where, `${escaped(name)} to be of 32 or 16 bits`, tensor.dtype);
+    return [name, tensor as HostTensor] as const;
+  });
+  return new Map([...own, ...kept]);
+}
+
+function tensorFrom(rule: TensorRule, to: readonly string[], params: Values, before?: AnyHostTensor): HostTensor {
+  const parts = to.map((path) => params.get(path) ?? internal(path));
+  const shapes = parts.map(({ shape }) => shape);
+  const values = parts.map(({ data }) => data as Float32Array);
+  return float32(rule.shapeOf(shapes), tensorOf(rule, values, shapes, before?.data as Float32Array | undefined));
 }
 
 function zeros(shape: readonly number[]): HostTensor {
