@@ -19,7 +19,7 @@ import type { FlagValues } from './flags.js';
 import type { Io } from './io.js';
 import { isStandardOutput } from './output-file.js';
 import { chunksOf, type PlacedText, readableTexts, textsOf } from './placed-texts.js';
-import { readModel, readModelFiles } from './read-model.js';
+import { readModel } from './read-model.js';
 import { writeIndex } from './search-index.js';
 import { expectOutput, formatOf, pixelsOf, type VectorRows, writeTold, writeVectors } from './text-vectors.js';
 
@@ -30,7 +30,7 @@ export async function runEmbed(
   const { pooling, normalize, dimensions, batch, window, index } = options;
   const format = formatOf(options, vectorFormats);
   await expectPlace(options, format);
-  const { model: loaded, digest } = await readModelFiles(folder as string, io);
+  const loaded = await readModel(folder as string, io);
   expectFlags(loaded, flags);
   const asked = { pooling, normalize, dimensions, batch, window };
   const embedder = await createEmbedder(await chooseEngine(options), loaded, asked);
@@ -41,7 +41,7 @@ export async function runEmbed(
     if (index !== undefined) {
       const readable = readableTexts(given, io);
       const texts = chunks === undefined ? readable : chunksOf(readable, chunks.cut);
-      return await writeIndex(index, { loaded, digest, embedder, chunks: chunks?.sizes, batch }, texts, io);
+      return await writeIndex(index, { loaded, embedder, chunks: chunks?.sizes, batch }, texts, io);
     }
     const texts = chunks === undefined ? given : chunksOf(readableTexts(given, io), chunks.cut);
     if (format === 'npy') await writeMatrix(texts, embedder, options, io);

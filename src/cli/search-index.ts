@@ -9,7 +9,6 @@ import { writeTold } from './text-vectors.js';
 /** What makes the vectors. */
 interface Maker {
   readonly loaded: LoadedModel;
-  readonly digest: string;
   readonly embedder: Embedder;
   readonly chunks: IndexAbout['chunks'];
   readonly batch: number;
@@ -17,11 +16,11 @@ interface Maker {
 
 export async function writeIndex(
   path: string,
-  { loaded, digest, embedder, chunks, batch }: Maker,
+  { loaded, embedder, chunks, batch }: Maker,
   texts: AsyncIterable<PlacedText<string>>,
   io: Io,
 ): Promise<void> {
-  const about = indexAbout(loaded, digest, embedder.manner, chunks);
+  const about = indexAbout(loaded, embedder.manner, chunks);
   const tell = (pool: readonly PlacedText<string>[]) => embedder.embed(pool.map(({ text }) => text));
   await writeTold(texts, { unit: 'texts', batch, place: path, tell }, io, (pools) => {
     const rows = async function* () {

@@ -6,7 +6,7 @@ import { openTextIndex, placeOf, type TextIndex } from '../search/node.js';
 import { type Given, usageError } from './command.js';
 import { chooseEngine } from './engine-flags.js';
 import { type Io, writeAll } from './io.js';
-import { readModelFiles } from './read-model.js';
+import { readModel } from './read-model.js';
 import type { SearchOptions } from './search.js';
 import { bytesOf, standardInput } from './standard-input.js';
 
@@ -43,9 +43,9 @@ async function search(
   options: SearchOptions,
   io: Io,
 ): Promise<void> {
-  const { model: loaded, digest } = await readModelFiles(folder, io);
+  const loaded = await readModel(folder, io);
   const { vectors, chunks } = index.about;
-  expectSameModel(place, index.about, indexAbout(loaded, digest, vectors, chunks));
+  expectSameModel(place, index.about, indexAbout(loaded, vectors, chunks));
   const embedder = await createEmbedder(await chooseEngine(options), loaded, { ...vectors, batch: 1 });
   try {
     const isAlone = query !== undefined;

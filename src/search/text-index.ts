@@ -8,7 +8,8 @@
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
-import type { LoadedModel, VectorManner } from '../models/index.js';
+import { tensorsDigest } from '../interop/index.js';
+import { type LoadedModel, tensorsOf, type VectorManner } from '../models/index.js';
 
 export const vectorsFile = 'vectors.npy';
 export const textsFile = 'texts.jsonl';
@@ -21,10 +22,10 @@ const aboutSchema = z.strictObject({
   kind: z.literal('text-index'),
   version: z.literal(1),
   model: z.strictObject({
-    /** The SHA-256 of the file of its weights. */
-    weights: z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256'),
-    tokenizer: z.string(),
     family: z.string(),
+    tokenizer: z.string(),
+    /** Of its weights and options, wherever it was read from. */
+    fingerprint: z.string().regex(/^[0-9a-f]{16}$/, 'expected a fingerprint'),
   }),
   vectors: z.strictObject({
     pooling: z.enum(['mean', 'last', 'first']),
@@ -64,17 +65,18 @@ export interface Hit extends IndexedText {
   readonly score: number;
 }
 
-/** What an index says of a model, of which the file of the weights has this digest. */
+/** What an index says of the model that makes its vectors, of their manner, and of the sizes of chunks. */
 export function indexAbout(
-  { model }: Pick<LoadedModel, 'model'>,
-  digest: string,
+  { model, params, buffers }: LoadedModel,
   { window, ...manner }: VectorManner,
-  chunks: IndexAbout['chunks'],
+  chunks?: IndexAbout['chunks'],
 ): Omit<IndexAbout, 'count'> {
-  const { model: family, tokenizer = '' } = model.config;
+  const { model: family, tokenizer = '', vectors: _, ...options } = model.config;
+  const sorted = Object.fromEntries(Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const tensors = new Map([...tensorsOf(params), ...tensorsOf(buffers)]);
+  const fingerprint = tensorsDigest(tensors, { options: JSON.stringify(sorted) });
   return {
-    ...{ kind: 'text-index', version: 1 },
-    model: { weights: digest, tokenizer, family },
+    ...{ kind: 'text-index', version: 1, model: { family, tokenizer, fingerprint } },
     vectors: { ...manner, ...(window !== undefined && Number.isFinite(window) && { window }) },
     ...(chunks && { chunks }),
   };
@@ -82,7 +84,10 @@ export function indexAbout(
 
 /** Throws CHECKPOINT for another model than that which made the index, with what differs. */
 export function expectSameModel(where: string, about: IndexAbout, { model }: Omit<IndexAbout, 'count'>): void {
-  const names = { family: 'the family', tokenizer: 'the tokenizer', weights: 'weights of the SHA-256' } as const;
+  const names = {
+    ...{ family: 'the family', tokenizer: 'the tokenizer' },
+    fingerprint: 'weights and options of the fingerprint',
+  } as const;
   for (const [key, name] of Object.entries(names) as [keyof typeof names, string][]) {
     if (about.model[key] === model[key]) continue;
     throw new PerformerError(

@@ -128,7 +128,7 @@ describe('search', () => {
     expect(await search(other, at('index'), 'a')).toMatchObject({
       code: 1,
       err: expect.stringMatching(
-        /index: expected the model that made its vectors, with weights of the SHA-256 \w{64}, got one with/,
+        /index: expected the model that made its vectors, with weights and options of the fingerprint \w{16}, got/,
       ),
     });
     expect(await search(model, at('index'))).toMatchObject({

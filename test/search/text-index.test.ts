@@ -2,16 +2,19 @@
 import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Random } from '../../src/base/index.js';
-import { expectSameModel, type IndexAbout, nearest } from '../../src/search/index.js';
+import { leavesOf, Random } from '../../src/base/index.js';
+import { modelConfig, modelOf } from '../../src/models/index.js';
+import { loadModel, writeModel } from '../../src/models/node.js';
+import { expectSameModel, type IndexAbout, indexAbout, nearest } from '../../src/search/index.js';
 import { openTextIndex, type TextVector, writeTextIndex } from '../../src/search/node.js';
 import { mutationsOf } from '../interop/mutations.js';
 
 const dimensions = 6;
 const about: Omit<IndexAbout, 'count'> = {
   ...{ kind: 'text-index', version: 1 },
-  model: { weights: 'ab'.repeat(32), tokenizer: 'bytes', family: 'encoder' },
+  model: { family: 'encoder', tokenizer: 'bytes', fingerprint: 'ab'.repeat(8) },
   vectors: { pooling: 'mean', normalize: true, dimensions },
 };
 const random = Random.fromSeed(5);
@@ -160,7 +163,24 @@ test('what differs between the model of an index and another is named', () => {
   expect(() => expectSameModel('a', own, other({ tokenizer: 'words' }))).toThrow(
     'with the tokenizer bytes, got one with words',
   );
-  expect(() => expectSameModel('a', own, other({ weights: 'cd'.repeat(32) }))).toThrow(
-    `with weights of the SHA-256 ${'ab'.repeat(32)}, got one with ${'cd'.repeat(32)}`,
+  expect(() => expectSameModel('a', own, other({ fingerprint: 'cd'.repeat(8) }))).toThrow(
+    `with weights and options of the fingerprint ${'ab'.repeat(8)}, got one with ${'cd'.repeat(8)}`,
+  );
+});
+
+test('a model is known by its weights and options, however its folder keeps it', async () => {
+  const golden = await loadModel(fileURLToPath(new URL('../golden/pretrained/minilm', import.meta.url)));
+  const manner = { pooling: 'mean', normalize: true, dimensions: 32 } as const;
+  const { model, ...weights } = golden;
+  await writeModel(folder, model.config, weights);
+  const own = { ...indexAbout(golden, manner), count: 1 };
+  const imported = await loadModel(folder);
+  expect(() => expectSameModel('a', own, indexAbout(imported, manner))).not.toThrow();
+  const [, leaf] = leavesOf(imported.params)[0] as [string, { data: Float32Array }];
+  leaf.data[3]! += 1e-6;
+  expect(() => expectSameModel('a', own, indexAbout(imported, manner))).toThrow('weights and options');
+  const wider = modelOf(modelConfig({ ...model.config, norm: { kind: 'layer', placement: 'post', epsilon: 1e-3 } }));
+  expect(() => expectSameModel('a', own, indexAbout({ ...golden, model: wider }, manner))).toThrow(
+    'weights and options',
   );
 });
