@@ -6,7 +6,8 @@ import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js'
 import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
 import type { LoadedModel, ModelConfig } from '../models/index.js';
-import { readTensors, writeJson, writeModel, writeSettings } from '../models/node.js';
+import { writeJson, writeModel, writeSettings } from '../models/node.js';
+import { readTensors } from '../models/node-folder.js';
 import { isPretrained, modulesFile, sentenceFiles, sentenceSettings } from '../pretrained/index.js';
 import { type Given, usageError } from './command.js';
 import type { ExportOptions } from './export.js';

@@ -2,7 +2,6 @@
 export {
   loadModel,
   loadModelFiles,
-  readTensors,
   type WrittenModel,
   writeContext,
   writeJson,

@@ -67,6 +67,20 @@ describe('predict', () => {
     expect(second.line).toBe(3);
   });
 
+  test('tells the class of each line of standard input', async () => {
+    const targets = { kind: 'classes', names: ['ham', 'spam'] };
+    const model = await modelFolder('classes', { model: 'classifier', targets });
+    const { code, out } = await performer(['predict', model, '-'], { stdin: 'the whale\nswam\n' });
+    expect(code).toBe(0);
+    const [, ...rows] = rowsOf(out);
+    const told = await predict(engine, await loadModel(model), ['the whale', 'swam']);
+    expect(rows.map(([file, line]) => [file, line])).toEqual([
+      ['-', '1'],
+      ['-', '2'],
+    ]);
+    expect(rows.map((row) => Number(row[3]))).toEqual(told.map(([ham]) => expect.closeTo(ham!, 5)));
+  });
+
   test('fails for a model of another family, and for a column that is not there', async () => {
     const model = await modelFolder('language', {});
     const ran = await performer(['predict', model, join(folder, 'c.txt')]);

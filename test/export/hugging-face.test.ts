@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { float32, leavesOf, Random } from '../../src/base/index.js';
 import { toHuggingFace } from '../../src/export/index.js';
 import { encodeSafetensors, parseSafetensorsHeader, safetensorsHeaderLength } from '../../src/interop/index.js';
-import { loadModel, readTensors, writeModel } from '../../src/models/node.js';
+import { loadModel, writeModel } from '../../src/models/node.js';
+import { readTensors } from '../../src/models/node-folder.js';
 import { performer, temporaryFolder } from '../cli/support.js';
 import { randomModel } from '../support/model-conformance.js';
 
