@@ -16,12 +16,18 @@ export const labelFields = {
 
 type Labels = z.output<z.ZodObject<typeof labelFields>>;
 
-/** The names in the order of the outputs. Throws CONFIG where they are not numbered from 0, or are of another number than is said. */
+/**
+ * The names in the order of the outputs; one that several have, as ImageNet has two cranes, with the number of the output behind it.
+ * Throws CONFIG where they are not numbered from 0, or are of another number than is said.
+ */
 function namesOf({ id2label, num_labels: told, _num_labels: other }: Labels): readonly string[] {
   const numbers = Object.keys(id2label);
   const count = told ?? other ?? numbers.length;
   const names = Array.from({ length: numbers.length }, (_, output) => id2label[output]);
-  if (count === numbers.length && (other ?? count) === count && !names.includes(undefined)) return names.map(String);
+  if (count === numbers.length && (other ?? count) === count && !names.includes(undefined)) {
+    const isShared = (name: unknown) => names.indexOf(name as string) !== names.lastIndexOf(name as string);
+    return names.map((name, output) => (isShared(name) ? `${name} (${output})` : String(name)));
+  }
   const got = escaped(`${numbers.length}: ${numbers.slice(0, 5).join(', ')}`);
   const message = `config.json: expected id2label to name the outputs 0 to ${count - 1}, got ${got}. Name each once.`;
   throw new PerformerError('CONFIG', message);
