@@ -34,11 +34,11 @@ export function* mutationsOf(bytes: Uint8Array, count: number, seed: number): Ge
 }
 
 /** What a reader made of damaged bytes; undefined where it refused them. Any other failure is thrown. */
-export function readOrRefuse<T>(read: () => T): T | undefined {
+export function readOrRefuse<T>(read: () => T, code = 'CHECKPOINT'): T | undefined {
   try {
     return read();
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === 'CHECKPOINT') return undefined;
+    if ((cause as { code?: unknown }).code === code) return undefined;
     throw cause;
   }
 }

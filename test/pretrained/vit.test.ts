@@ -11,7 +11,7 @@ import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js
 import { decodeModel, encodeModel, type LoadedModel, type ModelInputs } from '../../src/models/index.js';
 import { loadModel } from '../../src/models/node.js';
 import { pixelScale } from '../../src/pretrained/index.js';
-import { mutationsOf } from '../interop/mutations.js';
+import { mutationsOf, readOrRefuse } from '../interop/mutations.js';
 
 const folder = fileURLToPath(new URL('../golden/pretrained/vit', import.meta.url));
 const engine = nodeEngine({ threads: 1 });
@@ -142,6 +142,7 @@ describe('a ViT', () => {
   test('has a preprocessor_config.json that, damaged in 10,000 ways, is read or refused', () => {
     const own = { image_processor_type: 'ViTImageProcessor', size: { height: 12, width: 12 }, do_rescale: true };
     const whole = { ...own, rescale_factor: 1 / 255, image_mean: [0.4, 0.5, 0.6], image_std: [0.2, 0.2, 0.3] };
+    const lengths = new Set<number>();
     for (const bytes of mutationsOf(Buffer.from(JSON.stringify(whole)), 10_000, 5)) {
       let content: unknown;
       try {
@@ -149,12 +150,9 @@ describe('a ViT', () => {
       } catch {
         continue;
       }
-      try {
-        const found = pixelScale(content, { height: 12, width: 12, channels: 3 });
-        for (const list of Object.values(found ?? {})) expect(list.length).toBe(3);
-      } catch (cause) {
-        expect(cause).toMatchObject({ name: 'PerformerError', code: 'CONFIG' });
-      }
+      const found = readOrRefuse(() => pixelScale(content, { height: 12, width: 12, channels: 3 }), 'CONFIG');
+      for (const list of Object.values(found ?? {})) lengths.add(list.length);
     }
+    expect([...lengths]).toEqual([3]);
   });
 });
