@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type AnyHostTensor, float32, int32 } from '../../src/base/index.js';
+import { leavesOf } from '../../src/base/tree.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { GenerationSession } from '../../src/generation/index.js';
 import { specsOf } from '../../src/graph/index.js';
@@ -99,13 +100,18 @@ describe('a T5', () => {
       for (const layer of [0, 1]) {
         const name = `${stack}.block.${layer}.layer.${stack === 'encoder' ? 1 : 2}.DenseReluDense.wi`;
         tensors.set(`${name}_0.weight`, tensors.get(`${name}.weight`)!);
-        tensors.set(`${name}_1.weight`, tensors.get(`${name}.weight`)!);
+        tensors.set(`${name}_1.weight`, float32([48, 32], new Float32Array(48 * 32).fill(0.5)));
         tensors.delete(`${name}.weight`);
       }
     }
     tensors.delete('lm_head.weight');
     const gated = { feed_forward_proj: 'gated-gelu', dense_act_fn: 'gelu_new', is_gated_act: true };
-    expect(decode(configOf(gated), tensors).model.config).toMatchObject({ activation: 'geglu-tanh' });
+    const { model, params } = decode(configOf(gated), tensors);
+    expect(model.config).toMatchObject({ activation: 'geglu-tanh' });
+    const weights = new Map(leavesOf<object, { readonly data: Float32Array }>(params));
+    expect(new Set(weights.get('blocks.0.feedForward.expand.weight')!.data)).toEqual(new Set([0.5]));
+    const gate = tensors.get('decoder.block.0.layer.2.DenseReluDense.wi_0.weight')!.data;
+    expect(weights.get('blocks.0.feedForward.gate.weight')!.data[1]).toBe(gate[32]);
   });
 
   test.each<[string, object, RegExp]>([
