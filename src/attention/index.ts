@@ -45,6 +45,7 @@ export {
   recommendFeatures,
 } from './recommend.js';
 export { recurrentAttention, recurrentTerms } from './recurrent.js';
+export type { RelativeBias } from './relative-bias.js';
 export {
   type RoutingHybridOptions,
   type RoutingHybridState,
