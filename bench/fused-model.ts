@@ -30,7 +30,10 @@ function rewritten(
  * @param result What that model computes, [batch, length, dim] among it.
  * @returns The last hidden layer.
  */
-export function withFusedAttention({ hidden, attended }: Pick<ModelResult, 'hidden' | 'attended'>): Tensor {
+export function withFusedAttention(
+  { hidden, attended }: Pick<ModelResult, 'hidden' | 'attended'>,
+  isCausal = true,
+): Tensor {
   const byValue = new Map<AnyTensor, AttendedRows>(
     attended.flatMap((rows) => (rows === undefined ? [] : [[rows.value, rows] as const])),
   );
@@ -42,7 +45,7 @@ export function withFusedAttention({ hidden, attended }: Pick<ModelResult, 'hidd
     count++;
     const [batch, length, heads, headDim] = rows.value.shape as [number, number, number, number];
     const joined = (x: Tensor) => reshape(now(x) as Tensor, [batch, length, heads * headDim]);
-    const output = fusedAttention(joined(rows.query), joined(rows.key), joined(rows.value), { heads, isCausal: true });
+    const output = fusedAttention(joined(rows.query), joined(rows.key), joined(rows.value), { heads, isCausal });
     return reshape(output, rows.value.shape);
   });
   if (count !== attended.length) throw new Error(`expected to replace ${attended.length} attentions, got ${count}`);

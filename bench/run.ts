@@ -15,6 +15,7 @@ import { readProfiles } from '../src/measure/node.js';
 import { bidirectional, causal } from './attention.js';
 import { clustered } from './clustered.js';
 import { decode } from './decode.js';
+import { encoder } from './encoder.js';
 import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
@@ -42,6 +43,7 @@ const benchmarks = [
     optionCosts,
     hybrid,
     clustered,
+    encoder,
     bidirectional,
     causal,
     linearity,

@@ -5,7 +5,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export default defineConfig({
   cwd: root,
-  entry: ['bench/run.ts', 'bench/memory-step.ts', 'bench/step-session.ts', 'bench/peers/tensorflow-js.ts'],
+  entry: [
+    'bench/run.ts',
+    'bench/encoder-memory.ts',
+    'bench/memory-step.ts',
+    'bench/step-session.ts',
+    'bench/peers/tensorflow-js.ts',
+  ],
   deps: { neverBundle: ['#onnxruntime-web', /^@tensorflow\//] },
   format: 'esm',
   platform: 'node',

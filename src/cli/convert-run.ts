@@ -6,6 +6,7 @@ import { type ByteSource, splitCorpus } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import {
+  forLongerTexts,
   type LoadedModel,
   type ModelConfig,
   type ModelWeights,
@@ -105,9 +106,10 @@ async function begun(given: Given<ConvertOptions>, io: Io): Promise<Conversion> 
     throw usageError('convert: expected the attention that the new model has, got none. Add --attention.');
   }
   expectStored('convert', files);
-  const { model: teacher, digest } = await loadModelFiles(folder, {
+  const { model: loaded, digest } = await loadModelFiles(folder, {
     onNote: (note) => void io.stderr.write(`${note}\n`),
   });
+  const teacher = forLength(loaded, flags[lengthKey] as number | undefined);
   const model = convertedConfig(teacher.model.config, given);
   const window = (await trainingWindow(folder)) ?? 256;
   const chosen = pickValues(flags, (key) => trainingFlags.some((flag) => flag.key === key));
@@ -144,11 +146,24 @@ async function expectNoConversion(out: string): Promise<void> {
   );
 }
 
+const lengthKey = 'positions.maxLength';
+
+/** The model to learn from: its learned positions are stretched where the new model is to read longer texts. */
+function forLength(loaded: LoadedModel, maxLength: number | undefined): LoadedModel {
+  const { positions } = loaded.model.config;
+  const isLonger = maxLength !== undefined && positions.kind === 'learned' && maxLength > positions.maxLength;
+  return isLonger ? forLongerTexts(loaded, maxLength) : loaded;
+}
+
 /** The config of the teacher with what was asked for in its place. */
 function convertedConfig(config: ModelConfig, { flags }: Given<ConvertOptions>): ModelConfig {
-  const asked = nestedOptions(pickValues(flags, (key) => convertedFlags.some((flag) => flag.key === key)));
+  const asked: { positions?: object } = nestedOptions(
+    pickValues(flags, (key) => convertedFlags.some((flag) => flag.key === key)),
+  );
+  // Of positions that are not named those stay that there are.
+  const positions = { ...(asked.positions && !('kind' in asked.positions) && config.positions), ...asked.positions };
   try {
-    return modelConfig({ ...config, ...asked }, 'convert');
+    return modelConfig({ ...config, ...asked, ...(asked.positions && { positions }) }, 'convert');
   } catch (cause) {
     if (cause instanceof PerformerError)
       throw usageError(`${messageOf(cause)} See performer convert --help.`, { cause });
@@ -186,7 +201,8 @@ async function takenUp(given: Given<ConvertOptions>, io: Io): Promise<Conversion
     throw cause;
   }
   const model = modelConfig(note.model, out);
-  return { teacher: loaded.model, model, training: trainingSchema.parse(note.training), transferSteps, text };
+  const teacher = forLength(loaded.model, modelOf(model).maxLength);
+  return { teacher, model, training: trainingSchema.parse(note.training), transferSteps, text };
 }
 
 interface Tasks {

@@ -49,6 +49,7 @@ export {
   languageModelConfig,
   languageModelSchema,
 } from './language-model.js';
+export { forLongerTexts } from './longer-texts.js';
 export { maskTokenOf } from './mask-token.js';
 export {
   buffersDigest,

@@ -85,6 +85,25 @@ describe('convert', () => {
   });
 });
 
+test('convert stretches learned positions, of the model to learn from too, and goes on so', async () => {
+  const { folder, text } = await exactModel();
+  const model = join(folder, 'learned');
+  const positions = ['--positions', 'learned', '--max-length', '32'];
+  const exact = [...small, '--attention', 'softmax', ...positions, '--window', '32'];
+  expect((await performer(['train', text, '--out', model, ...exact])).code).toBe(0);
+  const longer = [...quick.map((word) => (word === '32' ? '48' : word)), '--max-length', '64'];
+  const words = ['convert', model, text, ...other, ...longer];
+  const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
+  const { code, err } = await performer([...words, '--out', whole]);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  const config = JSON.parse(await readFile(join(whole, 'config.json'), 'utf8'));
+  expect(config.positions).toEqual({ kind: 'learned', maxLength: 64 });
+  await performer([...words, '--out', broken], { stopAt: /block by itself learns[^]*step 1\/6/ });
+  expect((await performer(['convert', '--out', broken, '--resume', '--threads', '1'])).code).toBe(0);
+  const weights = await Promise.all([whole, broken].map((out) => readFile(join(out, 'model.safetensors'))));
+  expect(weights[0]!.equals(weights[1]!)).toBe(true);
+});
+
 test('convert is told of an option of other attention before anything is written', async () => {
   const { folder, text, model } = await exactModel();
   const out = join(folder, 'nothing');
