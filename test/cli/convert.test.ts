@@ -98,7 +98,7 @@ test('convert stretches learned positions, of the model to learn from too, and g
   expect({ code, err }).toEqual({ code: 0, err: '' });
   const config = JSON.parse(await readFile(join(whole, 'config.json'), 'utf8'));
   expect(config.positions).toEqual({ kind: 'learned', maxLength: 64 });
-  await performer([...words, '--out', broken], { stopAt: /block by itself learns[^]*step 1\/6/ });
+  await performer([...words, '--out', broken], { stopAt: /step 1\/6/ });
   expect((await performer(['convert', '--out', broken, '--resume', '--threads', '1'])).code).toBe(0);
   const weights = await Promise.all([whole, broken].map((out) => readFile(join(out, 'model.safetensors'))));
   expect(weights[0]!.equals(weights[1]!)).toBe(true);
