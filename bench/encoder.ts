@@ -17,7 +17,7 @@ const bounds: Readonly<Record<number, Bound>> = { 4096: { atLeast: 2 }, 16384: {
 async function rowsAt(length: number, isQuick: boolean): Promise<readonly Row[]> {
   const readers: Record<string, () => Promise<unknown>> = { fused: await encoderReader('fused', length) };
   for (const [name, attention] of Object.entries(forms)) readers[name] = await encoderReader(attention, length);
-  const times = await inTurns(readers, { warmup: isQuick ? 0 : 1, rounds: isQuick || length > 8192 ? 1 : 5 });
+  const times = await inTurns(readers, { warmup: isQuick ? 0 : 1, rounds: isQuick || length > 8192 ? 3 : 5 });
   const memoryOf = async (attention: EncoderAttention) =>
     (await numberFrom('encoder-memory', { attention, length })) / 1e9;
   const most = await memoryOf('fused');

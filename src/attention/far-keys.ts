@@ -1,9 +1,8 @@
 /**
- * The far keys of the hybrid, `window` places away and more: those of causal FAVOR+ over keys that arrive `window` tokens late.
+ * The far keys of the causal hybrid, `window` places away and more: those of causal FAVOR+ over keys that arrive `window` tokens late.
  * In a text of known length without a state, the first `window` queries see none and the last keys are none, so that both are
- * left out, and nothing else has to be hidden. Keys that come after a query are those before it in the text read backwards.
+ * left out, and nothing else has to be hidden.
  */
-import type { Dtype } from '../base/array.js';
 import type { Dim } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
 import {
@@ -15,7 +14,6 @@ import {
   pad,
   range,
   reshape,
-  reverse,
   scalar,
   slice,
   subtract,
@@ -39,9 +37,6 @@ interface FarTerms {
   readonly state: AttentionState;
 }
 
-/** Where the tokens are read from: before the first one, or after the last. */
-type Direction = 1 | -1;
-
 /** Positions as numbers that may fall below zero: those of keys are of tokens `late` places before. */
 function numbersOf({ key, queryPosition, keyPosition }: AttentionInputs, late: number) {
   const [batch, length] = key.shape as [Dim, Dim];
@@ -50,12 +45,8 @@ function numbersOf({ key, queryPosition, keyPosition }: AttentionInputs, late: n
   return { queryPosition: number(queryPosition), keyPosition: subtract(number(keyPosition), late) };
 }
 
-function reverseMask(mask: Tensor<'bool'>): Tensor<'bool'> {
-  return less(0, reverse(cast(mask, 'float32'), 1));
-}
-
 /** The inputs with keys that arrive `window` tokens late, those of a state first. */
-function allLate(inputs: AttentionInputs, state: WindowState, map: FeatureMap, direction: Direction) {
+function allLate(inputs: AttentionInputs, state: WindowState, map: FeatureMap) {
   const [batch, length] = inputs.key.shape as [Dim, Dim];
   const late = (before: Tensor, own: Tensor) => slice(concatenate([swapHeads(before), own], 1), 1, 0, length);
   const isReal = slice(joinWindow(state, inputs).isReal, 2, 0, length);
@@ -65,13 +56,13 @@ function allLate(inputs: AttentionInputs, state: WindowState, map: FeatureMap, d
     value: late(state.value, inputs.value),
     keyMask: less(0, reshape(isReal, [batch, length])),
     logDecay: inputs.logDecay,
-    ...(map.usesPosition ? numbersOf(inputs, direction * state.key.staticDim(2)) : {}),
+    ...(map.usesPosition ? numbersOf(inputs, state.key.staticDim(2)) : {}),
   };
 }
 
 /** The same of a text that can be read on: what comes after the last real token of a row is no token, and lets none arrive. */
 export function lateKeys(inputs: AttentionInputs, state: WindowState, map: FeatureMap): AttentionInputs {
-  const late = allLate(inputs, state, map, 1);
+  const late = allLate(inputs, state, map);
   const counts = readCounts(inputs);
   if (counts === undefined) return late;
   return { ...late, keyMask: and(late.keyMask, less(range(inputs.key.dim(1)), counts)) };
@@ -84,40 +75,25 @@ function hasFarKeys({ key }: AttentionInputs, window: number): boolean {
 }
 
 /** The sums where there are far keys, of those queries and keys alone; queries that see none are added as such. */
-function cutTerms(
-  inputs: AttentionInputs,
-  map: FeatureMap,
-  { window, chunk }: FarOptions,
-  direction: Direction,
-): FarTerms {
+function cutTerms(inputs: AttentionInputs, map: FeatureMap, { window, chunk }: FarOptions): FarTerms {
   const length = inputs.key.staticDim(1);
-  const isForward = direction === 1;
-  const turn = (x: Tensor) => (isForward ? x : reverse(x, 1));
-  const first = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, 0, length - window);
-  const last = <D extends Dtype>(x: Tensor<D>) => slice(x, 1, window, length);
-  const [ofQueries, ofKeys] = isForward ? [last, first] : [first, last];
-  const { query, key, value, keyMask, logDecay } = inputs;
-  const shown = keyMask && ofKeys(keyMask);
+  const ofKeys = (x: Tensor) => slice(x, 1, 0, length - window);
+  const ofQueries = (x: Tensor) => slice(x, 1, window, length);
+  const { query, key, value, logDecay } = inputs;
   const numbers = numbersOf(inputs, 0);
-  const positions = {
-    queryPosition: turn(ofQueries(numbers.queryPosition)),
-    keyPosition: turn(ofKeys(numbers.keyPosition)),
-  };
+  const positions = { queryPosition: ofQueries(numbers.queryPosition), keyPosition: ofKeys(numbers.keyPosition) };
   const cut = {
-    ...{ query: turn(ofQueries(query)), key: turn(ofKeys(key)), value: turn(ofKeys(value)) },
-    keyMask: shown === undefined || isForward ? shown : reverseMask(shown),
-    logDecay: logDecay && ofQueries(logDecay),
+    ...{ query: ofQueries(query), key: ofKeys(key), value: ofKeys(value), logDecay: logDecay && ofQueries(logDecay) },
     ...(map.usesPosition ? positions : {}),
   };
   const { terms, state } = causalTerms(cut, map, { chunk });
-  const whole = (x: Tensor) => pad(turn(x), 1, isForward ? window : 0, isForward ? 0 : window);
-  const { numerator, denominator, logScale, mass, visible } = terms;
-  const isSeeing =
-    visible === undefined ? broadcastTo(scalar(1), [1, length - window, 1, 1]) : cast(visible, 'float32');
+  const whole = (x: Tensor) => pad(x, 1, window, 0);
+  const { numerator, denominator, logScale, mass } = terms;
+  const isSeeing = whole(broadcastTo(scalar(1), [1, length - window, 1, 1]));
   return {
     terms: {
       ...{ numerator: whole(numerator), denominator: denominator && whole(denominator), logScale: whole(logScale) },
-      ...{ mass: mass && whole(mass), visible: less(0, whole(isSeeing)) },
+      ...{ mass: mass && whole(mass), visible: less(0, isSeeing) },
     },
     state,
   };
@@ -133,41 +109,8 @@ export function farTerms(
   const { window, chunk } = options;
   // What is padding lets no key arrive, so that the state is that of a row alone.
   if (state === undefined && inputs.keyMask === undefined && hasFarKeys(inputs, window)) {
-    return cutTerms(inputs, map, options, 1);
+    return cutTerms(inputs, map, options);
   }
   const late = lateKeys(inputs, state?.near ?? emptyWindow(inputs, window), map);
   return causalTerms(late, map, { chunk, state: state?.far });
-}
-
-function reversed(inputs: AttentionInputs): AttentionInputs {
-  const { query, key, value, keyMask } = inputs;
-  const { queryPosition, keyPosition } = numbersOf(inputs, 0);
-  return {
-    ...{ query: reverse(query, 1), key: reverse(key, 1), value: reverse(value, 1) },
-    keyMask: keyMask && reverseMask(keyMask),
-    ...{ queryPosition: reverse(queryPosition, 1), keyPosition: reverse(keyPosition, 1) },
-  };
-}
-
-/** The sums of the far keys before each query, and of those behind it. */
-export function farTermsOnBothSides(
-  inputs: AttentionInputs,
-  map: FeatureMap,
-  options: FarOptions,
-): readonly [AttentionTerms, AttentionTerms] {
-  const { window, chunk } = options;
-  if (hasFarKeys(inputs, window)) {
-    return [cutTerms(inputs, map, options, 1).terms, cutTerms(inputs, map, options, -1).terms];
-  }
-  const nothing = emptyWindow(inputs, window);
-  const far = (from: AttentionInputs, direction: Direction) =>
-    causalTerms(allLate(from, nothing, map, direction), map, { chunk }).terms;
-  const before = far(inputs, 1);
-  const { numerator, denominator, logScale, mass, visible } = far(reversed(inputs), -1);
-  const back = (x: Tensor) => reverse(x, 1);
-  const behind = {
-    ...{ numerator: back(numerator), denominator: denominator && back(denominator), logScale: back(logScale) },
-    ...{ mass: mass && back(mass), visible: visible && reverseMask(visible) },
-  };
-  return [before, behind];
 }

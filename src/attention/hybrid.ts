@@ -4,19 +4,20 @@
  *   o_i = (Σ_{j near} e^{q_i·k_j/√dim} v_j + Σ_{j far} φ(q_i)·φ(k_j) v_j) / (Σ_{j near} e^{q_i·k_j/√dim} + Σ_{j far} φ(q_i)·φ(k_j))
  *
  * With features that estimate softmax attention's kernel without bias, numerator and denominator are unbiased estimates of
- * exact attention's, whose errors come from the far keys alone. The near keys are those of window.ts, the far ones, `window`
- * places away and more, those of far-keys.ts. They may decay (`logDecay`), which
- * begins when they leave the window: near keys count in full. Attention that is not causal reads the far keys twice, forwards
- * and backwards, since a sum over all keys less one over the near keys may cancel to nothing.
+ * exact attention's, whose errors come from the far keys alone. The near keys of causal attention are those of window.ts, the far
+ * ones, `window` places away and more, those of far-keys.ts. These may decay (`logDecay`), which begins when they leave the
+ * window: near keys count in full. Attention in both directions is in hybrid-blocks.ts: all keys nearer than `window` are exact
+ * there, and some farther ones.
  */
 import type { FeatureMap } from '../features/index.js';
 import type { Tensor } from '../graph/index.js';
-import { farTerms, farTermsOnBothSides } from './far-keys.js';
-import { type AttentionInputs, expectPositions, withoutHidden } from './layout.js';
+import { farTerms } from './far-keys.js';
+import { blockHybridTerms } from './hybrid-blocks.js';
+import { type AttentionInputs, checkInputs, expectPositions, refuseSequenceWide, withoutHidden } from './layout.js';
 import type { AttentionState } from './state.js';
 import { type AttentionTerms, divideTerms } from './terms.js';
-import { bidirectionalWindowTerms, causalWindowTerms } from './window.js';
-import { refuseState, type WindowState } from './window-state.js';
+import { causalWindowTerms } from './window.js';
+import { expectWindow, refuseState, type WindowState } from './window-state.js';
 
 /** What is kept of the tokens read: the last ones as they are, and sums of all that are older. */
 export interface HybridState<T = Tensor> {
@@ -26,7 +27,10 @@ export interface HybridState<T = Tensor> {
 
 /** What the hybrid has beside its inputs. */
 export interface HybridOptions {
-  /** Keys that a query sees exactly: of causal attention the last ones, its own among them; else those nearer than this on either side. */
+  /**
+   * Keys that a query sees exactly: of causal attention the last ones, its own among them; else those nearer than this on either side,
+   * and some that are nearer than twice as much.
+   */
   readonly window: number;
   readonly isCausal: boolean;
   /** Tokens that are read at once; changes the speed and nothing else. */
@@ -56,16 +60,17 @@ export function causalHybridTerms(
   return { terms: [near.terms, far.terms], state: { near: near.state, far: far.state } };
 }
 
-/** The sums of the near keys, of those before and of those behind. Throws as `hybridAttention`. */
+/** The sums of the near and of the far keys of attention in both directions. Throws as `hybridAttention`. */
 export function bidirectionalHybridTerms(
   given: AttentionInputs,
   map: FeatureMap,
-  { window, chunk }: Pick<HybridOptions, 'window' | 'chunk'>,
+  options: Pick<HybridOptions, 'window' | 'chunk'>,
 ): readonly [AttentionTerms, ...AttentionTerms[]] {
-  const inputs = withoutHidden(given);
-  const near = bidirectionalWindowTerms(inputs, window);
-  expectPositions('hybridAttention', inputs, map);
-  return [near, ...farTermsOnBothSides(inputs, map, { window, chunk })];
+  checkInputs('hybridAttention', given, true);
+  expectWindow('hybridAttention', options.window);
+  refuseSequenceWide('hybridAttention', map);
+  expectPositions('hybridAttention', given, map);
+  return blockHybridTerms(withoutHidden(given), map, options);
 }
 
 /**

@@ -110,8 +110,8 @@ export function inverseOf(denominator: Tensor, visible: Tensor<'bool'> | undefin
 /** A row's largest denominator becomes about 1; below this part of their scales denominators are taken for zero. */
 const smallest = 2 ** -60;
 
-/** Several terms as one. */
-function addTerms(terms: readonly AttentionTerms[]): AttentionTerms {
+/** Terms over disjoint sets of keys as one. */
+export function addTerms(terms: readonly AttentionTerms[]): AttentionTerms {
   const isSigned = terms.some(({ mass }) => mass !== undefined);
   const parts = terms.map((term) => {
     const { numerator, visible, mass, denominator: own } = term;

@@ -47,7 +47,7 @@ const forgotten = {
   logDecay: decayOf({ batch, length, heads }, (item, at, head) => 0.9 + 0.01 * ((at * 3 + head + item) % 10)),
 };
 const cases = [false, true].flatMap((isCausal) =>
-  [1, 5, 70, 400].flatMap((window) =>
+  [1, 5, 20, 70, 400].flatMap((window) =>
     [unmasked, masked].map((inputs) => ({ isCausal, window, inputs, mask: inputs === masked ? 'hidden' : 'shown' })),
   ),
 );
@@ -92,7 +92,7 @@ describe.each(cases)('window $window, causal: $isCausal, keys $mask', ({ isCausa
   });
 
   it.each(engines)('has FAVOR+ beyond its window under one denominator on $name', async ({ engine, tolerance }) => {
-    const expected = attentionOracle(inputs, { isCausal, window, projection });
+    const expected = attentionOracle(inputs, { isCausal, window, projection, isInBlocks: !isCausal });
     const build = ({ projection: rows, ...given }: Tokens) =>
       hybridAttention(given, positiveFeatures(rows), { window, isCausal, chunk: 16 }).output;
     const got = await outputOf(engine, build, inputs);
@@ -114,17 +114,17 @@ describe.each([1, 5, 70])('window %i, beyond which keys decay', (window) => {
 describe('gradients of the hybrid', () => {
   const weight = normal('loss', [batch, length, heads, dim]);
   const build =
-    (isCausal: boolean) =>
+    (isCausal: boolean, window: number) =>
     ({ projection: rows, weight: loss, ...given }: Tokens & { readonly weight: g.Tensor }) => {
       const { keyMask: _, ...learned } = given;
-      const { output } = hybridAttention(given, positiveFeatures(rows), { window: 70, isCausal, chunk: 16 });
+      const { output } = hybridAttention(given, positiveFeatures(rows), { window, isCausal, chunk: 16 });
       return g.gradient(g.sum(g.multiply(output, loss)), learned);
     };
-  /** What far keys keep, [batch, heads, queries, keys]: e^{L_i − L_{j+70}} with L the decays so far. */
-  function decayed(logDecay: g.Tensor | undefined): g.Tensor {
+  /** What far keys keep, [batch, heads, queries, keys]: e^{L_i − L_{j+window}} with L the decays so far. */
+  function decayed(logDecay: g.Tensor | undefined, window: number): g.Tensor {
     if (logDecay === undefined) return g.scalar(1);
     const soFar = g.transpose(g.cumulativeSum(logDecay, 1), [0, 2, 1]);
-    const late = g.pad(g.slice(soFar, 2, 70), 2, 0, 70);
+    const late = g.pad(g.slice(soFar, 2, window), 2, 0, window);
     const [rows, columns] = [
       [batch, heads, length, 1],
       [batch, heads, 1, length],
@@ -133,7 +133,7 @@ describe('gradients of the hybrid', () => {
   }
   /** The same sums from scores of all pairs, whose gradient is that of plain operations. */
   const dense =
-    (isCausal: boolean) =>
+    (isCausal: boolean, window: number) =>
     ({ projection: rows, weight: loss, ...given }: Tokens & { readonly weight: g.Tensor }) => {
       const { keyMask, ...learned } = given;
       const { query, key, value, logDecay } = learned;
@@ -141,7 +141,9 @@ describe('gradients of the hybrid', () => {
       const byHead = (x: g.Tensor) => g.transpose(x, [0, 2, 1, 3]);
       const places = g.cast(g.range(length), 'float32');
       const behind = g.subtract(g.reshape(places, [length, 1]), places); // [queries, keys]
-      const isNear = g.less(g.abs(behind), g.scalar(70));
+      const blocks = g.floor(g.divide(places, window));
+      const apart = isCausal ? behind : g.subtract(g.reshape(blocks, [length, 1]), blocks);
+      const isNear = g.less(g.abs(apart), g.scalar(isCausal ? window : 2));
       const inOrder = isCausal ? g.lessOrEqual(g.scalar(0), behind) : g.less(g.scalar(-length), behind);
       const seen = keyMask === undefined ? inOrder : g.and(inOrder, g.reshape(keyMask, [batch, 1, 1, length]));
       const exact = g.exp(g.matmul(byHead(query), byHead(key), { transposeRight: true, scale: dim ** -0.5 }));
@@ -150,20 +152,25 @@ describe('gradients of the hybrid', () => {
         return g.multiply(own, g.exp(logScale!));
       };
       const estimate = g.matmul(features(query, 'query'), features(key, 'key'), { transposeRight: true });
-      const weights = g.where(seen, g.where(isNear, exact, g.multiply(estimate, decayed(logDecay))), g.scalar(0));
+      const weights = g.where(seen, g.where(isNear, exact, g.multiply(estimate, decayed(logDecay, window))), g.scalar(0));
       const output = g.divide(g.matmul(weights, byHead(value)), g.sum(weights, -1, true));
       return g.gradient(g.sum(g.multiply(byHead(output), loss)), learned);
     };
   const visible = maskOf(batch, length, (item, position) => item === 0 || position % 7 !== 3);
-  it.each([true, false])('are those of the sums over all pairs (causal: %s)', async (isCausal) => {
+  it.each([
+    [true, 70],
+    [false, 5],
+    [false, 20],
+    [false, 70],
+  ])('are those of the sums over all pairs (causal: %s, window %i)', async (isCausal, window) => {
     for (const inputs of [unmasked, { ...unmasked, keyMask: visible }, ...(isCausal ? [forgotten] : [])]) {
       const given = { ...inputs, projection, weight };
-      const expected = (await runOnce(oracle, dense(isCausal) as never, given)) as unknown as Record<
+      const expected = (await runOnce(oracle, dense(isCausal, window) as never, given)) as unknown as Record<
         string,
         HostTensor
       >;
       for (const { engine, tolerance } of engines) {
-        const got = (await runOnce(engine, build(isCausal) as never, given)) as unknown as Record<string, HostTensor>;
+        const got = (await runOnce(engine, build(isCausal, window) as never, given)) as unknown as Record<string, HostTensor>;
         for (const name of Object.keys(expected)) {
           expect(largestError(got[name]!, expected[name]!), name).toBeLessThan(tolerance);
         }

@@ -7,6 +7,7 @@
  *   with decays:       weight_ij is multiplied by exp(Σ_{j<t≤i} logDecay_t)
  *   in a window:       the exact weight where |i − j| < window, and beyond it the mean over the features, or none without them;
  *                      decays begin there, Σ_{j+window<t≤i}
+ *   in blocks:         the exact weight where |⌊i/window⌋ − ⌊j/window⌋| < 2, and else the mean over the features
  *   output_i = Σ_j weight_ij v_j / Σ_j weight_ij over the keys j that i sees; zeros where it sees none.
  */
 import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
@@ -30,6 +31,8 @@ export interface OracleOptions {
   readonly projection?: AnyHostTensor;
   /** Keys that are fewer than so many places away have exact weights, and features those of all others. */
   readonly window?: number;
+  /** The window is that of blocks. */
+  readonly isInBlocks?: boolean;
   /** The queries whose outputs are wanted; all unless given. */
   readonly rows?: readonly number[];
 }
@@ -75,7 +78,7 @@ export function rowsOf({ shape, data }: AnyHostTensor): Float64Array[] {
 /** The outputs [batch, rows, heads, valueDim] in float64. */
 export function attentionOracle(
   { query, key, value, keyMask, logDecay }: OracleInputs,
-  { isCausal, projection, window, rows }: OracleOptions,
+  { isCausal, projection, window, isInBlocks = false, rows }: OracleOptions,
 ): HostTensor<'float64'> {
   const [batch, queries, heads, dim] = query.shape as [number, number, number, number];
   const keyCount = key.shape[1]!;
@@ -86,6 +89,9 @@ export function attentionOracle(
   const scaled = (x: Float64Array) => x.map((component) => component * dim ** -0.25);
   const encode = (x: Float64Array) => (frequencies === undefined ? scaled(x) : logFeatures(x, frequencies));
   const logWeight = frequencies === undefined ? dot : logSumOfProducts;
+  const blockOf = (position: number) => Math.floor(position / (window ?? 1));
+  const isNearTo = (row: number, position: number) =>
+    isInBlocks ? Math.abs(blockOf(row) - blockOf(position)) < 2 : Math.abs(row - position) < (window ?? 0);
   for (let item = 0; item < batch; item++) {
     for (let head = 0; head < heads; head++) {
       const keyVectors = vectorsOf(key, item, head);
@@ -104,7 +110,7 @@ export function attentionOracle(
         const logWeights = encodedKeys.map((encoded, position) => {
           const isVisible = !(isCausal && position > row) && keyMask?.data[item * keyCount + position] !== 0;
           if (!isVisible) return Number.NEGATIVE_INFINITY;
-          const isNear = window !== undefined && Math.abs(row - position) < window;
+          const isNear = window !== undefined && isNearTo(row, position);
           if (isNear) return dot(queryVectors[row]!, keyVectors[position]!) * dim ** -0.5;
           const decay = logDecay === undefined ? 0 : decays[row]! - decays[position + (window ?? 0)]!;
           return logWeight(encodedQuery, encoded) + decay + (window === undefined ? 0 : beyond);
