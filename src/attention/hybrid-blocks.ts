@@ -12,7 +12,7 @@
  * are read by causal attention, forwards and backwards, which loses nothing: so that these arrive two blocks late, each block of
  * queries stands behind the keys of the block that ended one block before it. Blocks that are too short for sums of their own are always read so.
  */
-import { ceilDivide, type Dim, multiplyDims } from '../base/dimension.js';
+import { addDims, ceilDivide, type Dim, multiplyDims } from '../base/dimension.js';
 import type { FeatureMap } from '../features/index.js';
 import {
   add,
@@ -20,6 +20,7 @@ import {
   cast,
   concatenate,
   conditional,
+  constant,
   cumulativeSum,
   less,
   matmul,
@@ -27,6 +28,7 @@ import {
   multiply,
   pad,
   pullback,
+  range,
   reshape,
   reverse,
   scalar,
@@ -35,112 +37,142 @@ import {
   subtract,
   sum,
   type Tensor,
+  transpose,
   where,
   withGradient,
 } from '../graph/index.js';
 import { causalTerms } from './causal.js';
 import { guarded, massOf } from './guard.js';
-import { gatherHeads, groupOf, splitHeads } from './heads.js';
-import { type AttentionInputs, positionsOf, splitRows, swapHeads } from './layout.js';
-import { asQueries, keyRows, queryRows, queryScale } from './rows.js';
+import { groupOf, repeatHeads } from './heads.js';
+import { type AttentionInputs, padLength, positionsOf, swapHeads } from './layout.js';
+import { keyRows, queryRows, queryScale } from './rows.js';
 import { headroomOf } from './state.js';
 import { weightsOf } from './sums.js';
+import { takeOfEach } from './take.js';
 import { type AttentionTerms, addTerms } from './terms.js';
 import { underflows } from './underflow.js';
-import { meanOf, seesSome } from './visible.js';
+import { seesSome, softmaxMean } from './visible.js';
 import { realOf } from './window-state.js';
 
 /** Blocks of fewer tokens have sums that are larger than the tokens themselves. */
 const shortest = 16;
 
-/** Tokens in blocks [batch, blocks, rows, heads, ·], the last one padded with tokens that are not real. */
-interface TokenBlocks {
+/** What is computed in blocks: [batch, keyHeads·blocks, group·rows, ·] of queries, [batch, keyHeads·blocks, rows, ·] of keys. */
+interface Blocks {
   readonly count: Dim;
   readonly rows: number;
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly value: Tensor;
-  /** 1 where a key may be attended to. */
-  readonly isReal: Tensor;
-  readonly queryPosition?: Tensor | undefined;
-  readonly keyPosition?: Tensor | undefined;
-  /** Puts rows of blocks together: [batch, length, heads, ·]. */
+  /** Query heads for each key head. */
+  readonly group: number;
+  /** [batch, heads, length, ·], padded to whole blocks, to blocks. */
+  split(x: Tensor): Tensor;
+  /** Blocks of queries to tokens [batch, length, heads, ·], without the padding. */
   join(x: Tensor): Tensor;
 }
 
-function blocksOf(inputs: AttentionInputs, map: FeatureMap, window: number): TokenBlocks {
-  const length = inputs.query.dim(1);
+function blocksOf({ query, key }: AttentionInputs, window: number): Blocks {
+  const [batch, length, heads] = query.shape as [Dim, Dim, Dim];
   const rows = typeof length === 'number' ? Math.min(length, window) : window;
   const count = ceilDivide(length, rows);
-  const split = (x: Tensor) => splitRows(x, rows);
-  const position = positionsOf('hybridAttention', inputs, map, split);
+  const group = groupOf(query, key);
+  const keyHeads = key.staticDim(2);
   return {
-    ...{ count, rows, query: split(inputs.query), key: split(inputs.key), value: split(inputs.value) },
-    ...{ isReal: split(realOf(inputs)), queryPosition: position.query, keyPosition: position.key },
-    join: (x) => {
-      const [batch, , , ...rest] = x.shape as [Dim, Dim, Dim, ...Dim[]];
-      return slice(reshape(x, [batch, multiplyDims(count, rows), ...rest]), 1, 0, length);
+    ...{ count, rows, group },
+    split(x) {
+      const [own, size] = [x.staticDim(1) / keyHeads, x.dim(-1)];
+      const blocks = reshape(x, [batch, keyHeads, own, count, rows, size]);
+      const together = own === 1 ? blocks : transpose(blocks, [0, 1, 3, 2, 4, 5]);
+      return reshape(together, [batch, multiplyDims(keyHeads, count), own * rows, size]);
+    },
+    join(x) {
+      const own = x.staticDim(2) / rows;
+      const blocks = reshape(x, [batch, keyHeads, count, own, rows, x.dim(-1)]);
+      const apart = own === 1 ? blocks : transpose(blocks, [0, 1, 3, 2, 4, 5]);
+      const byHead = reshape(apart, [batch, heads, multiplyDims(count, rows), x.dim(-1)]);
+      return slice(swapHeads(byHead), 1, 0, length);
     },
   };
 }
 
-/** Each block's place has what the one before it has, and the first one nothing. */
-function fromBefore(x: Tensor, count: Dim): Tensor {
-  return slice(pad(x, 1, 1, 0), 1, 0, count);
+/** Tokens that are padded to whole blocks, of which those behind the last one are not real: [batch, length, heads, ·]. */
+interface PaddedTokens {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  /** 1 where a key may be attended to, [batch, length, 1, 1]. */
+  readonly isReal: Tensor;
+  readonly queryPosition?: Tensor | undefined;
+  readonly keyPosition?: Tensor | undefined;
 }
 
-/** Each block's place has what the one behind it has, and the last one nothing. */
-function fromBehind(x: Tensor): Tensor {
-  return slice(pad(x, 1, 0, 1), 1, 1);
+function paddedTokens(inputs: AttentionInputs, map: FeatureMap, rows: number): PaddedTokens {
+  const padded = (x: Tensor) => padLength(x, rows);
+  const position = positionsOf('hybridAttention', inputs, map, padded);
+  return {
+    ...{ query: padded(inputs.query), key: padded(inputs.key), value: padded(inputs.value) },
+    ...{ isReal: padded(realOf(inputs)), queryPosition: position.query, keyPosition: position.key },
+  };
 }
 
-/** The sums over all blocks that are at least two away: [batch, blocks, ...]. */
+/** [batch, heads, length, ·] → [batch, heads·blocks, 3·rows, ·]: each block between the two beside it, zeros beyond the ends. */
+function withNeighbours(x: Tensor, { count, rows }: Blocks): Tensor {
+  const [batch, heads, , size] = x.shape as [Dim, Dim, Dim, Dim];
+  const wide = multiplyDims(size, rows);
+  const beside = [0, 1, 2];
+  const padded = reshape(pad(x, 2, rows, rows), [batch, heads, addDims(count, 2), wide]);
+  const places = add(reshape(range(count), [count, 1]), constant('int32', [3], beside));
+  const indices = broadcastTo(reshape(places, [multiplyDims(count, 3)]), [batch, heads, multiplyDims(count, 3)]);
+  const taken = reshape(takeOfEach(padded, indices), [batch, heads, count, 3, wide]);
+  // Block b got those of the places b, b + 1 and b + 2.
+  const [found] = withGradient([padded], [taken], ([g]) => [
+    beside
+      .map((at) => reshape(slice(g!, 3, at, at + 1), [batch, heads, count, wide]))
+      .map((own, at) => pad(own, 2, at, 2 - at))
+      .reduce((left, right) => add(left, right)),
+  ]);
+  return reshape(found!, [batch, multiplyDims(heads, count), 3 * rows, size]);
+}
+
+/** The sums over all blocks that are at least two away: [batch, heads, blocks, ·]. */
 function sumOfFar(x: Tensor, count: Dim): Tensor {
-  const before = cumulativeSum(x, 1, { exclusive: true });
-  const behind = cumulativeSum(x, 1, { exclusive: true, reverse: true });
-  return add(fromBefore(before, count), fromBehind(behind));
+  const padded = pad(x, 2, 1, 1);
+  const before = cumulativeSum(padded, 2, { exclusive: true });
+  const behind = cumulativeSum(padded, 2, { exclusive: true, reverse: true });
+  return add(slice(before, 2, 0, count), slice(behind, 2, 2));
 }
 
-/** [batch, blocks, ...] → [batch·blocks, ...] */
-function flat(x: Tensor): Tensor {
-  const [batch, count, ...rest] = x.shape as [Dim, Dim, ...Dim[]];
-  return reshape(x, [multiplyDims(batch, count), ...rest]);
+/** What holds for all rows of a block, [batch, 1, blocks, 1], for tokens: [batch, length, 1, 1]. */
+function ofTokens(isSome: Tensor<'bool'>, length: Dim, { count, rows }: Blocks): Tensor<'bool'> {
+  const batch = isSome.dim(0);
+  const spread = broadcastTo(reshape(cast(isSome, 'float32'), [batch, count, 1]), [batch, count, rows]);
+  const joined = reshape(spread, [batch, multiplyDims(count, rows)]);
+  return less(0, reshape(slice(joined, 1, 0, length), [batch, length, 1, 1]));
 }
 
-/** [batch·blocks, heads, rows, ·] → [batch, length, heads, ·] */
-function toTokens(x: Tensor, { count, query, join }: TokenBlocks): Tensor {
-  const [, rows, ...rest] = swapHeads(x).shape as [Dim, Dim, ...Dim[]];
-  return join(reshape(swapHeads(x), [query.dim(0), count, rows, ...rest]));
-}
-
-/** What holds for all rows of a block, [batch·blocks, 1, 1, 1], for tokens: [batch, length, 1, 1]. */
-function ofTokens(isSome: Tensor<'bool'>, blocks: TokenBlocks): Tensor<'bool'> {
-  const shape = [isSome.dim(0), 1, blocks.rows, 1];
-  return less(0, toTokens(broadcastTo(cast(isSome, 'float32'), shape), blocks));
+/** A mask of blocks [batch, 1, blocks, ·] for all key heads, [batch, keyHeads·blocks, 1, ·], as what is added to logarithms or not. */
+function ofHeads(x: Tensor, keyHeads: number): Tensor {
+  const [batch, , count, size] = x.shape as [Dim, Dim, Dim, Dim];
+  return reshape(broadcastTo(x, [batch, keyHeads, count, size]), [batch, multiplyDims(keyHeads, count), 1, size]);
 }
 
 /** The sums of each query over the keys of its own block and of those beside it. */
-function nearTerms(blocks: TokenBlocks, group: number): AttentionTerms {
+function nearTerms(tokens: PaddedTokens, length: Dim, blocks: Blocks): AttentionTerms {
   const { count, rows } = blocks;
-  const around = (x: Tensor) => flat(concatenate([fromBefore(x, count), x, fromBehind(x)], 2));
-  const [query, key, value] = [flat(blocks.query), around(blocks.key), around(blocks.value)].map(swapHeads) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
-  const isReal = around(blocks.isReal);
-  const visible = less(0, reshape(isReal, [isReal.dim(0), 1, 1, isReal.dim(1)]));
-  const seen = seesSome(visible);
-  const scores = matmul(gatherHeads(query, group), key, { transposeRight: true, scale: key.staticDim(-1) ** -0.5 });
-  // Hidden keys are zeros, so that their scores are numbers.
+  const batch = tokens.query.dim(0);
+  const keyHeads = tokens.key.staticDim(2);
+  const query = blocks.split(swapHeads(tokens.query));
+  const [key, value] = [tokens.key, tokens.value].map((x) => withNeighbours(swapHeads(x), blocks)) as [Tensor, Tensor];
+  const isReal = reshape(withNeighbours(swapHeads(tokens.isReal), blocks), [batch, 1, count, 3 * rows]);
+  const visible = less(0, isReal);
+  const seen = seesSome(visible); // [batch, 1, blocks, 1]
+  // Hidden keys are zeros, so that their scores are numbers, and −∞ beside them leaves nothing.
   const hidden = where(visible, scalar(0), where(seen, scalar(Number.NEGATIVE_INFINITY), scalar(0)));
-  const shown = add(splitHeads(scores, group, rows), hidden);
-  const { numerator, logScale } = meanOf(shown, { value, visible: undefined, seen: undefined, group });
+  const scores = matmul(query, key, { transposeRight: true, scale: key.staticDim(-1) ** -0.5 });
+  const { mean, logScale } = softmaxMean(add(scores, ofHeads(hidden, keyHeads)), value, 1);
   return {
-    numerator: toTokens(swapHeads(numerator), blocks),
+    numerator: blocks.join(mean),
     denominator: undefined,
-    logScale: toTokens(swapHeads(logScale), blocks),
-    visible: ofTokens(seen, blocks),
+    logScale: blocks.join(logScale),
+    visible: ofTokens(seen, length, blocks),
   };
 }
 
@@ -153,69 +185,73 @@ interface FarSums {
 }
 
 /** The sums of each query over the keys of other blocks, by running sums over these. */
-function farSums(blocks: TokenBlocks, map: FeatureMap, group: number, visible: Tensor<'bool'>): FarSums {
-  const { count, rows } = blocks;
-  const batch = blocks.query.dim(0);
-  const turned = (x: Tensor | undefined) => x && flat(x);
-  const isReal = flat(blocks.isReal);
-  const tokens = {
-    ...{ query: flat(blocks.query), key: flat(blocks.key), value: flat(blocks.value) },
-    ...{ queryPosition: turned(blocks.queryPosition), keyPosition: turned(blocks.keyPosition) },
-    mask: less(0, reshape(isReal, [isReal.dim(0), 1, rows, 1])),
-  };
-  const [queries, keys] = [queryRows(map, tokens, group), keyRows(map, tokens)];
+function farSums(
+  tokens: PaddedTokens,
+  length: Dim,
+  isSome: Tensor<'bool'>,
+  map: FeatureMap,
+  blocks: Blocks,
+): FarSums {
+  const { count } = blocks;
+  const mask = less(0, swapHeads(tokens.isReal));
+  const [queries, keys] = [queryRows(map, tokens, 1), keyRows(map, { ...tokens, mask })];
   const isLogarithmic = queries.features.logValues !== undefined && keys.features.logFeatures !== undefined;
   const headroom = headroomOf(isLogarithmic);
-  const heads = keys.logScale.dim(1);
-  const byBlock = (x: Tensor) => reshape(x, [batch, count, ...x.shape.slice(1)]);
-  const top = stopGradient(max(byBlock(keys.logScale), [1, 3], true)); // [batch, 1, keyHeads, 1, 1]
-  const scale = flat(broadcastTo(top, [batch, count, heads, 1, 1]));
+  const [batch, keyHeads] = keys.logScale.shape as [Dim, Dim];
+  const scale = stopGradient(max(keys.logScale, 2, true)); // [batch, keyHeads, 1, 1]
   const weight = weightsOf(keys.logScale, scale, headroom);
-  const weighted = concatenate([multiply(keys.value, weight), weight], -1);
-  const own = byBlock(matmul(weighted, keys.features.values, { transposeLeft: true })); // S
-  const far = flat(sumOfFar(own, count)); // F
-  const dim = far.staticDim(2) - 1;
-  const found = matmul(queries.values, far, { transposeRight: true });
-  const weights = slice(far, 2, dim); // [batch·blocks, keyHeads, 1, features]
-  const denominator = slice(found, -1, dim);
+  const weighted = blocks.split(concatenate([multiply(keys.value, weight), weight], -1));
+  const own = matmul(weighted, blocks.split(keys.features.values), { transposeLeft: true }); // S
+  const [, , columns, features] = own.shape as [Dim, Dim, number, number];
+  const ofFar = sumOfFar(reshape(own, [batch, keyHeads, count, columns * features]), count);
+  const far = reshape(ofFar, own.shape); // F
+  const found = matmul(blocks.split(queries.values), far, { transposeRight: true });
+  const weights = slice(far, 2, columns - 1); // [batch, keyHeads·blocks, 1, features]
+  const denominator = slice(found, -1, columns - 1);
   const seen = sum(weights, -1, true); // the features of a key add up to 1
-  const logScale = add(queryScale(queries, group), subtract(scale, Math.log(headroom)));
-  const laidOut = (x: Tensor) => toTokens(asQueries(x, queries, group), blocks);
+  const visible = less(0, ofHeads(cast(isSome, 'float32'), keys.logScale.staticDim(1)));
+  const logScale = swapHeads(add(queryScale(queries, 1), repeatHeads(subtract(scale, Math.log(headroom)), blocks.group)));
   return {
-    rows: [slice(found, -1, 0, dim), denominator, logScale].map(laidOut),
-    mass: map.isSigned ? laidOut(broadcastTo(massOf(weights), denominator.shape)) : undefined,
+    rows: [
+      ...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join),
+      slice(logScale, 1, 0, length),
+    ],
+    mass: map.isSigned ? blocks.join(broadcastTo(massOf(weights), denominator.shape)) : undefined,
     isLossy: isLogarithmic ? underflows({ denominator, seen, visible, sums: far }, map.featureCount) : undefined,
   };
 }
 
 /** The same by causal attention, forwards over the blocks and backwards: in each block keys of two blocks before, and then its queries. */
-function farTerms(blocks: TokenBlocks, map: FeatureMap, chunk: number | undefined): AttentionTerms {
-  const { count, rows, join } = blocks;
-  const batch = blocks.query.dim(0);
-  const length = multiplyDims(count, 2 * rows);
+function farTerms(tokens: PaddedTokens, length: Dim, map: FeatureMap, blocks: Blocks, chunk?: number): AttentionTerms {
+  const { count, rows } = blocks;
+  const batch = tokens.query.dim(0);
+  const [whole, twice] = [multiplyDims(count, rows), multiplyDims(count, 2 * rows)];
+  const split = (x: Tensor) => reshape(x, [batch, count, rows, ...x.shape.slice(2)]);
+  const nothing = (x: Tensor) => broadcastTo(scalar(0), x.shape);
   const oneWay = (turn: (x: Tensor) => Tensor): AttentionTerms => {
-    const late = (x: Tensor) => fromBefore(fromBefore(turn(x), count), count);
     const sequence = (first: Tensor, second: Tensor) => {
       const joined = concatenate([first, second], 2);
-      return reshape(joined, [batch, length, ...joined.shape.slice(3)]);
+      return reshape(joined, [batch, twice, ...joined.shape.slice(3)]);
     };
-    const nothing = (x: Tensor) => broadcastTo(scalar(0), x.shape);
-    const position = (x: Tensor | undefined, place: (x: Tensor) => Tensor) => x && reshape(place(x), [batch, length]);
+    const ofKeys = (x: Tensor) => {
+      const late = slice(pad(turn(split(x)), 1, 2, 0), 1, 0, count);
+      return sequence(late, nothing(late));
+    };
+    const ofQueries = (x: Tensor) => sequence(nothing(split(x)), turn(split(x)));
+    const position = (x: Tensor | undefined) => x && reshape(x, [batch, twice]);
     const { terms } = causalTerms(
       {
-        query: sequence(nothing(blocks.query), turn(blocks.query)),
-        key: sequence(late(blocks.key), nothing(blocks.key)),
-        value: sequence(late(blocks.value), nothing(blocks.value)),
-        keyMask: less(0, reshape(sequence(late(blocks.isReal), nothing(blocks.isReal)), [batch, length])),
-        queryPosition: position(blocks.queryPosition, (x) => sequence(nothing(x), turn(x))),
-        keyPosition: position(blocks.keyPosition, (x) => sequence(late(x), nothing(x))),
+        ...{ query: ofQueries(tokens.query), key: ofKeys(tokens.key), value: ofKeys(tokens.value) },
+        keyMask: less(0, reshape(ofKeys(tokens.isReal), [batch, twice])),
+        queryPosition: position(tokens.queryPosition && ofQueries(tokens.queryPosition)),
+        keyPosition: position(tokens.keyPosition && ofKeys(tokens.keyPosition)),
       },
       map,
       { chunk },
     );
     const back = (x: Tensor) => {
-      const parts = reshape(x, [batch, count, 2 * rows, ...x.shape.slice(2)]);
-      return join(turn(slice(parts, 2, rows)));
+      const parts = turn(slice(reshape(x, [batch, count, 2 * rows, ...x.shape.slice(2)]), 2, rows));
+      return slice(reshape(parts, [batch, whole, ...x.shape.slice(2)]), 1, 0, length);
     };
     const { numerator, denominator, logScale, mass, visible } = terms;
     return {
@@ -228,28 +264,30 @@ function farTerms(blocks: TokenBlocks, map: FeatureMap, chunk: number | undefine
 
 /** The sums over the keys of other blocks, in the faster of the two ways that loses nothing. */
 function termsOfFar(
-  blocks: TokenBlocks,
-  inputs: AttentionInputs,
+  tokens: PaddedTokens,
+  length: Dim,
   features: FeatureMap,
+  blocks: Blocks,
   chunk: number | undefined,
 ): AttentionTerms {
   const { count, rows } = blocks;
-  if (rows < shortest) return farTerms(blocks, features, chunk);
+  const slowTerms = () => farTerms(tokens, length, features, blocks, chunk);
+  if (rows < shortest) return slowTerms();
   const map = guarded(features);
-  const perBlock = sum(blocks.isReal, 2, true); // [batch, blocks, 1, 1, 1]
-  const isSome = less(0, flat(sumOfFar(perBlock, count)));
-  const visible = ofTokens(isSome, blocks);
-  const { rows: fast, mass, isLossy } = farSums(blocks, map, groupOf(inputs.query, inputs.key), isSome);
+  const perBlock = sum(reshape(tokens.isReal, [tokens.isReal.dim(0), 1, count, rows]), -1, true);
+  const isSome = less(0, sumOfFar(perBlock, count));
+  const visible = ofTokens(isSome, length, blocks);
+  const { rows: fast, mass, isLossy } = farSums(tokens, length, isSome, map, blocks);
   const named = ([numerator, denominator, logScale]: readonly Tensor[]): AttentionTerms => ({
     ...{ numerator: numerator!, denominator: denominator!, logScale: logScale! },
     ...{ mass: mass && stopGradient(mass), visible },
   });
   if (isLossy === undefined) return named(fast);
   const slow = () => {
-    const { numerator, denominator, logScale } = farTerms(blocks, features, chunk);
+    const { numerator, denominator, logScale } = slowTerms();
     return [numerator, denominator!, logScale];
   };
-  const leaves = [blocks.query, blocks.key, blocks.value, ...(map.learned ?? [])];
+  const leaves = [tokens.query, tokens.key, tokens.value, ...(map.learned ?? [])];
   const outputs = conditional(isLossy, slow, () => fast);
   const found = withGradient(leaves, outputs, (gradients) => {
     const through = (results: readonly Tensor[]) => {
@@ -271,8 +309,10 @@ export function blockHybridTerms(
   map: FeatureMap,
   { window, chunk }: { readonly window: number; readonly chunk?: number | undefined },
 ): readonly [AttentionTerms, ...AttentionTerms[]] {
-  const blocks = blocksOf(inputs, map, window);
-  const near = nearTerms(blocks, groupOf(inputs.query, inputs.key));
+  const length = inputs.query.dim(1);
+  const blocks = blocksOf(inputs, window);
+  const tokens = paddedTokens(inputs, map, blocks.rows);
+  const near = nearTerms(tokens, length, blocks);
   if (blocks.count === 1 || blocks.count === 2) return [near]; // no block is far
-  return [near, termsOfFar(blocks, inputs, map, chunk)];
+  return [near, termsOfFar(tokens, length, map, blocks, chunk)];
 }

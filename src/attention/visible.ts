@@ -66,6 +66,18 @@ export function visibleSoftmax(logWeights: Tensor, visible: Tensor<'bool'> | und
 }
 
 /**
+ * The means Σ e^a v/Σ e^a of values [batch, keyHeads, keys, dim] by a [batch, heads, rows, keys], and the logarithms of Σ e^a,
+ * [batch, heads, rows, 1]. Means are [batch, keyHeads, group·rows, dim].
+ */
+export function softmaxMean(logWeights: Tensor, value: Tensor, group: number): { mean: Tensor; logScale: Tensor } {
+  const weights = softmax(logWeights);
+  // log Σ exp(a) = max a − log max softmax(a) reads the softmax that there is, which is also its gradient.
+  const total = subtract(max(logWeights, -1, true), log(max(weights, -1, true)));
+  const [logScale] = withGradient([logWeights], [total], ([g]) => [multiply(weights, g!)]);
+  return { mean: matmul(gatherHeads(weights, group), value), logScale: logScale! };
+}
+
+/**
  * The terms of attention by logarithms of weights [batch, heads, queries, keys]: the mean of the values [batch, keyHeads,
  * keys, dim] that each query sees, and the logarithm of the sum of its weights.
  */
@@ -80,16 +92,11 @@ export function meanOf(
   },
 ): AttentionTerms {
   const { value, visible, seen, group } = keys;
-  const shown = shownWeights(logWeights, visible, seen);
-  const weights = softmax(shown);
-  const mean = matmul(gatherHeads(weights, group), value);
-  // log Σ exp(a) = max a − log max softmax(a) reads the softmax that there is, which is also its gradient.
-  const total = subtract(max(shown, -1, true), log(max(weights, -1, true)));
-  const [logScale] = withGradient([shown], [total], ([g]) => [multiply(weights, g!)]);
+  const { mean, logScale } = softmaxMean(shownWeights(logWeights, visible, seen), value, group);
   return {
     numerator: swapHeads(splitHeads(mean, group, logWeights.dim(2))),
     denominator: undefined,
-    logScale: swapHeads(logScale!),
+    logScale: swapHeads(logScale),
     visible: seen && swapHeads(seen),
   };
 }
