@@ -185,13 +185,7 @@ interface FarSums {
 }
 
 /** The sums of each query over the keys of other blocks, by running sums over these. */
-function farSums(
-  tokens: PaddedTokens,
-  length: Dim,
-  isSome: Tensor<'bool'>,
-  map: FeatureMap,
-  blocks: Blocks,
-): FarSums {
+function farSums(tokens: PaddedTokens, length: Dim, isSome: Tensor<'bool'>, map: FeatureMap, blocks: Blocks): FarSums {
   const { count } = blocks;
   const mask = less(0, swapHeads(tokens.isReal));
   const [queries, keys] = [queryRows(map, tokens, 1), keyRows(map, { ...tokens, mask })];
@@ -210,12 +204,11 @@ function farSums(
   const denominator = slice(found, -1, columns - 1);
   const seen = sum(weights, -1, true); // the features of a key add up to 1
   const visible = less(0, ofHeads(cast(isSome, 'float32'), keys.logScale.staticDim(1)));
-  const logScale = swapHeads(add(queryScale(queries, 1), repeatHeads(subtract(scale, Math.log(headroom)), blocks.group)));
+  const logScale = swapHeads(
+    add(queryScale(queries, 1), repeatHeads(subtract(scale, Math.log(headroom)), blocks.group)),
+  );
   return {
-    rows: [
-      ...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join),
-      slice(logScale, 1, 0, length),
-    ],
+    rows: [...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join), slice(logScale, 1, 0, length)],
     mass: map.isSigned ? blocks.join(broadcastTo(massOf(weights), denominator.shape)) : undefined,
     isLossy: isLogarithmic ? underflows({ denominator, seen, visible, sums: far }, map.featureCount) : undefined,
   };

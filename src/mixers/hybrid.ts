@@ -25,7 +25,7 @@ import {
 } from './favor.js';
 import { type Forgetting, forgettingOf, forgettingOption, forgettingProblems } from './forgetting.js';
 import { type MixerSizes, mixerFamily } from './mixer.js';
-import { windowCore, windowOption } from './window.js';
+import { windowCore, windowOperations, windowOption } from './window.js';
 
 export const hybridMixer = mixerFamily({
   kind: 'hybrid',
@@ -57,7 +57,6 @@ function hybridCore(
 ): AttentionCore<LearnedFeatureParams, Buffers, HybridState, RecentHybrid> {
   const { isCausal, chunk } = sizes;
   const [near, far] = [windowCore(window, sizes), favorCore(options, sizes, { forgetting })];
-  const passes = isCausal ? 1 : 2;
   return {
     forgetting,
     features: far.features,
@@ -70,11 +69,10 @@ function hybridCore(
       joinDeferrals<HybridState, RecentHybrid>({ near: near.deferral, far: far.deferral }),
     state: (batch) => ({ near: near.state(batch), far: far.state(batch) }),
     operations(length) {
-      const [exact, favor] = [near.operations(length), far.operations(length)];
-      return {
-        attention: exact.attention + passes * favor.attention,
-        withoutGradient: passes * favor.withoutGradient,
-      };
+      // In both directions three blocks are exact.
+      const exact = isCausal ? near.operations(length) : windowOperations(3 * window, sizes, length);
+      const favor = far.operations(length);
+      return { attention: exact.attention + favor.attention, withoutGradient: favor.withoutGradient };
     },
     attend(inputs, { features, buffers }, memory) {
       const map = featureMap(options, { ...buffers, learned: features });

@@ -14,7 +14,7 @@ import type { StateSpec } from '../base/layout.js';
 import { option } from '../base/options.js';
 import type { Deferral } from '../blocks/index.js';
 import { type AttentionCore, attentionMixer } from './attention-mixer.js';
-import { type MixerSizes, mixerFamily } from './mixer.js';
+import { type MixerOperations, type MixerSizes, mixerFamily } from './mixer.js';
 import { exactCrossMixer } from './softmax.js';
 
 const largestWindow = 2 ** 16;
@@ -48,7 +48,7 @@ export function windowCore(
     traits: { state: isCausal ? 'fixed' : 'none', isChunked: false, isFlat: false },
     deferral: isCausal ? windowDeferral(stateOf, { keyHeads, headDim }) : undefined,
     state: (batch) => (isCausal ? stateOf(batch) : ({} as WindowState<StateSpec>)),
-    operations: (length) => windowOperations({ window, heads, headDim, isCausal }, length),
+    operations: (length) => windowOperations(isCausal ? window : 2 * window - 1, { heads, headDim }, length),
     attend(inputs, _, memory) {
       if (!isCausal) return { output: windowAttention(inputs, { window, isCausal }).output, state: {} as WindowState };
       if (memory?.rows !== undefined) {
@@ -65,13 +65,13 @@ export function windowCore(
   };
 }
 
-/** Scores and means of the keys that are seen, where the length has so many. */
+/** Scores and means of so many keys that a query sees, where the length has as many. */
 export function windowOperations(
-  { window, heads, headDim, isCausal }: { window: number; heads: number; headDim: number; isCausal: boolean },
+  keys: number,
+  { heads, headDim }: Pick<MixerSizes, 'heads' | 'headDim'>,
   length: number,
-) {
-  const seen = Math.min(length, isCausal ? window : 2 * window - 1);
-  return { attention: heads * 2 * 2 * length * seen * headDim, withoutGradient: 0 };
+): MixerOperations {
+  return { attention: heads * 2 * 2 * length * Math.min(length, keys) * headDim, withoutGradient: 0 };
 }
 
 /** So many tokens beside the state of a window. */

@@ -102,6 +102,61 @@ describe.each(cases)('window $window, causal: $isCausal, keys $mask', ({ isCausa
   });
 });
 
+describe('far keys whose features lie far below those of another key that counts for less', () => {
+  const around = (x: AnyHostTensor, place: (position: number) => readonly number[]) => {
+    const data = Float32Array.from(values(x), (value, at) => {
+      const position = Math.floor(at / (heads * dim)) % length;
+      return 0.05 * value + dim ** 0.25 * place(position)[at % dim]!;
+    });
+    return { ...x, data } as HostTensor;
+  };
+  const [asked, low, high] = [
+    [-60, 0, 0, 0, 0, 0],
+    [5, 17, 0, 0, 0, 0],
+    [5.4, 0, 0, 0, 0, 0],
+  ];
+  const inputs = {
+    query: around(unmasked.query, () => asked),
+    key: around(unmasked.key, (position) => (position === 75 ? high : low)),
+    value: unmasked.value,
+  };
+  /** One row estimates e^{q·k} of these queries and keys nearly as it is: (q + k)/2. */
+  const aimed = { ...projection, data: projection.data.slice() } as HostTensor;
+  asked.forEach((x, at) => {
+    aimed.data[at] = (x + low[at]!) / 2;
+  });
+  const build = ({ projection: rows, ...given }: Tokens) =>
+    hybridAttention(given, positiveFeatures(rows), { window: 20, isCausal: false, chunk: 16 }).output;
+
+  it('keep their weights', async () => {
+    const expected = attentionOracle(inputs, { isCausal: false, window: 20, projection: aimed, isInBlocks: true });
+    for (const { engine } of engines) {
+      const run = (given: Tokens) => ({ output: build(given) });
+      const { output } = (await runOnce(engine, run as never, { ...inputs, projection: aimed })) as never as {
+        output: HostTensor;
+      };
+      expect(largestError(output, expected)).toBeLessThan(0.01);
+    }
+  });
+
+  it('keep their gradients', async () => {
+    const weight = normal('loss', [batch, length, heads, dim]);
+    const gradients = ({ weight: loss, ...given }: Tokens & { readonly weight: g.Tensor }) => {
+      const { projection: _, ...learned } = given;
+      return g.gradient(g.sum(g.multiply(build(given), loss)), learned);
+    };
+    const given = { ...inputs, projection: aimed, weight };
+    const [expected, got] = [
+      (await runOnce(oracle, gradients as never, given)) as unknown as Record<string, HostTensor>,
+      (await runOnce(native, gradients as never, given)) as unknown as Record<string, HostTensor>,
+    ];
+    for (const name of ['query', 'key', 'value']) {
+      const size = Math.max(...values(expected[name]!).map(Math.abs));
+      expect(largestError(got[name]!, expected[name]!) / size, name).toBeLessThan(0.02);
+    }
+  });
+});
+
 describe.each([1, 5, 70])('window %i, beyond which keys decay', (window) => {
   it.each(engines)('lets them decay from where they leave it on $name', async ({ engine, tolerance }) => {
     const expected = attentionOracle(forgotten, { isCausal: true, window, projection });
@@ -152,7 +207,11 @@ describe('gradients of the hybrid', () => {
         return g.multiply(own, g.exp(logScale!));
       };
       const estimate = g.matmul(features(query, 'query'), features(key, 'key'), { transposeRight: true });
-      const weights = g.where(seen, g.where(isNear, exact, g.multiply(estimate, decayed(logDecay, window))), g.scalar(0));
+      const weights = g.where(
+        seen,
+        g.where(isNear, exact, g.multiply(estimate, decayed(logDecay, window))),
+        g.scalar(0),
+      );
       const output = g.divide(g.matmul(weights, byHead(value)), g.sum(weights, -1, true));
       return g.gradient(g.sum(g.multiply(byHead(output), loss)), learned);
     };
@@ -170,7 +229,10 @@ describe('gradients of the hybrid', () => {
         HostTensor
       >;
       for (const { engine, tolerance } of engines) {
-        const got = (await runOnce(engine, build(isCausal, window) as never, given)) as unknown as Record<string, HostTensor>;
+        const got = (await runOnce(engine, build(isCausal, window) as never, given)) as unknown as Record<
+          string,
+          HostTensor
+        >;
         for (const name of Object.keys(expected)) {
           expect(largestError(got[name]!, expected[name]!), name).toBeLessThan(tolerance);
         }
