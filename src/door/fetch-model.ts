@@ -12,9 +12,8 @@ export async function fetchModel(folder: URL): Promise<LoadedModel> {
   const files = new Map<string, Uint8Array>();
   const fetchFile = async (name: string) => void files.set(name, await fetchBytes(new URL(name, base)));
   const fetchOther = async (name: string) => {
-    const found = await fetch(new URL(name, base)).catch(() => undefined);
-    const isThere = found?.ok === true && found.headers.get('content-type')?.includes('json') === true; // no page in its place
-    if (isThere) files.set(name, new Uint8Array(await found.arrayBuffer()));
+    const bytes = await fetchWhereThere(new URL(name, base));
+    if (bytes !== undefined) files.set(name, bytes);
   };
   await fetchFile('config.json');
   const config = contentOf(files.get('config.json'));
@@ -43,19 +42,32 @@ function contentOf(bytes: Uint8Array | undefined): unknown {
   }
 }
 
+const isAbsent = [403, 404, 410]; // 403: as stores of objects say it
+
+/** The file; undefined where there is none, or a page in its place, as servers of programs of one page have for all paths. */
+async function fetchWhereThere(url: URL): Promise<Uint8Array | undefined> {
+  const { status, bytes, type } = await answerOf(url);
+  if (isAbsent.includes(status) || type.includes('html')) return undefined;
+  return bytes ?? refuse(url, `the status ${status}`);
+}
+
 async function fetchBytes(url: URL): Promise<Uint8Array> {
-  const refuse = (got: string, cause?: unknown): never => {
-    const advice = 'Give the URL of a folder with config.json and model.safetensors.';
-    throw new PerformerError('CHECKPOINT', `loadModel: expected a file at ${url.href}, got ${got}. ${advice}`, {
-      cause,
-    });
-  };
+  const { status, bytes } = await answerOf(url);
+  return bytes ?? refuse(url, `the status ${status}`);
+}
+
+/** What a server says; the bytes where it has the file. Many servers, that of Hugging Face too, call JSON plain text. */
+async function answerOf(url: URL) {
   try {
     const response = await fetch(url);
-    if (!response.ok) return refuse(`the status ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
+    const bytes = response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
+    return { status: response.status, bytes, type: response.headers.get('content-type') ?? '' };
   } catch (cause) {
-    if (cause instanceof PerformerError) throw cause;
-    return refuse(messageOf(cause), cause);
+    return refuse(url, messageOf(cause), cause);
   }
+}
+
+function refuse(url: URL, got: string, cause?: unknown): never {
+  const advice = 'Give the URL of a folder with config.json and model.safetensors.';
+  throw new PerformerError('CHECKPOINT', `loadModel: expected a file at ${url.href}, got ${got}. ${advice}`, { cause });
 }

@@ -15,10 +15,16 @@ let address = '';
 beforeAll(async () => {
   server = createServer(({ url = '' }, response) => {
     asked.push(url);
-    const isTokenizer = url === '/llama3-bf16-sharded/tokenizer.json';
-    const path = join(golden, url);
-    if (!isTokenizer && !existsSync(path)) return void response.writeHead(404).end('<html>not found</html>');
-    const type = url.endsWith('json') ? 'application/json' : 'application/octet-stream';
+    const isTokenizer = url.endsWith('/llama3-bf16-sharded/tokenizer.json');
+    const [, manner, rest] = /^\/(plain|page|broken)(\/.*)$/.exec(url) ?? [undefined, undefined, url];
+    const path = join(golden, rest);
+    if (!isTokenizer && !existsSync(path)) {
+      if (manner === 'page') return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+      return void response.writeHead(404).end('<html>not found</html>');
+    }
+    if (isTokenizer && manner === 'broken') return void response.writeHead(503).end();
+    const json = manner === 'plain' ? 'text/plain; charset=utf-8' : 'application/json';
+    const type = url.endsWith('json') ? json : 'application/octet-stream';
     response.writeHead(200, { 'content-type': type });
     response.end(isTokenizer ? JSON.stringify(wordPieceFile()) : readFileSync(path));
   });
@@ -42,4 +48,18 @@ test('one file of weights is fetched where there is no index', async () => {
   const model = await loadModel(`${address}/gpt2`, { kind: 'language-model' });
   expect(model.config).toMatchObject({ tokenizer: 'none', endTokens: [62] });
   await expect(loadModel(`${address}/none`)).rejects.toThrow(/none\/config\.json, got the status 404/);
+});
+
+test('a server may call JSON plain text, and have a page in place of each file that it does not have', async () => {
+  const { config } = await loadModel(join(golden, 'llama3-bf16-sharded'));
+  const plain = await loadModel(`${address}/plain/llama3-bf16-sharded`);
+  expect(plain.config).toMatchObject({ endTokens: config.endTokens });
+  expect(plain.config.tokenizer).toMatch(/^tokenizer\.json:/);
+  expect((await loadModel(`${address}/page/gpt2`)).config).toMatchObject({ tokenizer: 'none', endTokens: [62] });
+});
+
+test('a file that may be missing is not taken for missing where the server fails', async () => {
+  await expect(loadModel(`${address}/broken/llama3-bf16-sharded`)).rejects.toThrow(
+    /tokenizer\.json, got the status 503/,
+  );
 });
