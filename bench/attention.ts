@@ -3,9 +3,13 @@ import {
   attentionExactUpTo,
   bidirectionalAttention,
   causalAttention,
+  centroidLayout,
   clusteredAttention,
   exactAttention,
   hybridAttention,
+  type RoutingOptions,
+  routingAttention,
+  routingHybridAttention,
 } from '../src/attention/index.js';
 import { float32 } from '../src/base/index.js';
 import type { Engine } from '../src/engine/index.js';
@@ -19,10 +23,20 @@ import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row
 export const attentionSizes = { heads: 8, dim: 64, features: 256 } as const;
 const { heads, dim, features } = attentionSizes;
 
-type Form = 'favor' | 'fused' | 'exact' | 'hybrid' | 'exact up to 512' | 'clustered' | 'clustered, 32 top keys';
+export type AttentionForm =
+  | 'favor'
+  | 'fused'
+  | 'exact'
+  | 'hybrid'
+  | 'exact up to 512'
+  | 'clustered'
+  | 'clustered, 32 top keys'
+  | 'routing'
+  | 'routing-hybrid';
 
-/** The window of the hybrid. */
+/** The window of the hybrid, and of a cluster of keys. */
 export const window = 128;
+const keyClusters = 16;
 
 /** The same arrays for whoever computes: queries, keys and values [1, length, heads·dim] and a projection. */
 export function attentionInputs(length: number) {
@@ -41,7 +55,7 @@ interface PreparedOptions {
 
 /** Compiled attention of [1, length, heads·dim]. */
 export async function prepared(
-  form: Form,
+  form: AttentionForm,
   length: number,
   isCausal: boolean,
   { engine = ownEngine, returns = 'sum' }: PreparedOptions = {},
@@ -49,15 +63,21 @@ export async function prepared(
   const { tokens, projection } = attentionInputs(length);
   const type = spec('float32', [1, length, heads * dim]);
   const executable = await engine.compile(
-    (inputs, { projection: rows }) => {
+    (inputs, { projection: rows }, { centroids }) => {
       const output = form.startsWith('clustered')
         ? clusteredOutput(inputs, rows, form === 'clustered' ? 0 : 32)
-        : outputOf(form, inputs, positiveFeatures(rows), isCausal);
+        : form.startsWith('routing')
+          ? routingOutput(form, split(inputs), positiveFeatures(rows), { centroids, window, isCausal })
+          : outputOf(form, inputs, positiveFeatures(rows), isCausal);
       return returns === 'sum' ? sum(output) : output;
     },
-    [{ query: type, key: type, value: type }, { projection: spec('float32', [features, dim]) }],
+    [
+      { query: type, key: type, value: type },
+      { projection: spec('float32', [features, dim]) },
+      { centroids: centroidLayout(heads, keyClusters, dim).draw(random.split('centroids')) },
+    ],
   );
-  return { run: () => executable.run([tokens, { projection }]), dispose: () => executable.dispose() };
+  return { run: () => executable.run([tokens, { projection }, {}] as never), dispose: () => executable.dispose() };
 }
 
 interface Tokens {
@@ -77,7 +97,12 @@ function clusteredOutput(tokens: Tokens, rows: Tensor, topK: number): Tensor {
   return clusteredAttention(split(tokens), { clusters: 64, iterations: 5, topK, planes: slice(rows, 0, 0, 32) });
 }
 
-function outputOf(form: Form, given: Tokens, map: FeatureMap, isCausal: boolean): Tensor {
+function routingOutput(form: AttentionForm, tokens: Tokens, map: FeatureMap, options: RoutingOptions): Tensor {
+  if (form === 'routing') return routingAttention(tokens, options).output;
+  return routingHybridAttention(tokens, map, { ...options, state: undefined }).output;
+}
+
+function outputOf(form: AttentionForm, given: Tokens, map: FeatureMap, isCausal: boolean): Tensor {
   if (form === 'fused') return fusedAttention(given.query, given.key, given.value, { heads, isCausal });
   const tokens = split(given);
   if (form === 'exact') return exactAttention(tokens, { isCausal }).output;

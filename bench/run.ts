@@ -1,8 +1,9 @@
 /**
- * npm run bench [-- name… --json FILE --quick --device cpu|cuda|webgpu --profile]: every benchmark, or those named, each in a
+ * npm run bench [-- name… --json FILE --quick --device cpu|cuda|webgpu --profile --model FOLDER]: every benchmark, or those named, each in a
  * process of its own so that none warms another's memory. Ratios are medians measured in turns within one run.
  *
- * --quick runs small sizes, to see that all work; --profile adds where the time goes, by op and by model path.
+ * --quick runs small sizes, to see that all work; --profile adds where the time goes, by op and by model path; --model has the
+ * error of the hybrid measured on the folder of a run.
  */
 import { fork } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -20,6 +21,7 @@ import { features } from './features.js';
 import { crossover, linearity } from './forward.js';
 import { generation } from './generation.js';
 import { hybrid } from './hybrid.js';
+import { hybridError } from './hybrid-error.js';
 import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
@@ -29,6 +31,7 @@ import { optionCosts } from './options.js';
 import { overhead } from './overhead.js';
 import { peers } from './peers.js';
 import { failed, formatRows, jsonRow, type Row } from './report.js';
+import { routing } from './routing.js';
 import { measurePoint, scaling } from './scaling.js';
 import type { ScalingPoint } from './scaling-points.js';
 import { startUp } from './start-up.js';
@@ -42,7 +45,9 @@ const benchmarks = [
     overhead,
     optionCosts,
     hybrid,
+    hybridError,
     clustered,
+    routing,
     encoder,
     bidirectional,
     causal,
@@ -63,6 +68,7 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     device: { type: 'string', default: 'cpu' },
     profile: { type: 'boolean', default: false },
+    model: { type: 'string' },
     child: { type: 'boolean', default: false },
     point: { type: 'string' },
   },
@@ -74,7 +80,8 @@ interface ChildOptions {
 
 async function runChild(name: string, { profilePrefix }: ChildOptions): Promise<readonly Row[]> {
   return new Promise((resolve, reject) => {
-    const words = ['--child', name, ...(values.quick ? ['--quick'] : [])];
+    const ofModel = values.model === undefined ? [] : ['--model', values.model];
+    const words = ['--child', name, ...(values.quick ? ['--quick'] : []), ...ofModel];
     const child = fork(process.argv[1] as string, words, {
       env: {
         ...process.env,
@@ -134,7 +141,7 @@ if (values.point !== undefined) {
   await writeProfiles();
 } else if (values.child) {
   const benchmark = benchmarks.find(({ name }) => name === positionals[0]);
-  const rows = await benchmark?.run({ isQuick: values.quick });
+  const rows = await benchmark?.run({ isQuick: values.quick, model: values.model });
   await writeProfiles();
   process.send?.(rows);
 } else {
