@@ -33,6 +33,13 @@ export interface OwnConfig {
   };
   readonly attention: unknown;
   readonly parallelResidual: boolean;
+  readonly qkvBias: boolean;
+  /** Of models of images. */
+  readonly image?: { readonly height: number; readonly channels: number } | undefined;
+  readonly patch?: number | undefined;
+  /** Of encoder-decoders. */
+  readonly encoderDepth?: number | undefined;
+  readonly beginToken?: number | undefined;
   readonly tiedEmbedding?: boolean | undefined;
 }
 

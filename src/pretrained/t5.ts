@@ -5,7 +5,7 @@
  */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
-import { epsilon, pretrainedFamily, size } from './family.js';
+import { epsilon, hiddenOf, pretrainedFamily, size } from './family.js';
 import { linear, norm, same, type TensorRule } from './tensors.js';
 
 /** Our names of feed-forward layers, and the original's of their activation. */
@@ -87,7 +87,7 @@ function stackRules(stack: 'encoder' | 'decoder', depth: number, config: Config)
 /** A tensor that is each of some parameters. */
 function toEach(from: string, to: readonly string[]): TensorRule {
   return {
-    ...{ from, to },
+    ...{ from, to, isShared: true },
     shapeOf: ([shape]) => shape!,
     strandsOf: (targets) =>
       targets.flatMap((shape, target) => [...same(from, '').strandsOf([shape])].map((each) => ({ ...each, target }))),
@@ -127,6 +127,18 @@ export const t5 = pretrainedFamily({
       },
       ...{ tiedEmbedding: tied, logitsBias: false, logitsScale: tied ? config.d_model ** -0.5 : undefined },
       beginToken: config.decoder_start_token_id ?? config.pad_token_id,
+    };
+  },
+  fieldsOf: (own) => {
+    const { relativeBuckets, relativeDistance } = Object(own.attention) as Readonly<Record<string, number | undefined>>;
+    const [projection] = Object.entries(projections).find(([, { own: name }]) => name === own.activation) ?? [];
+    return {
+      ...{ vocab_size: own.vocabularySize, d_model: own.dim, d_kv: own.headDim, num_heads: own.heads },
+      ...{ d_ff: hiddenOf(own), num_layers: own.encoderDepth, num_decoder_layers: own.depth },
+      ...{ feed_forward_proj: projection, layer_norm_epsilon: own.norm.epsilon },
+      ...{ relative_attention_num_buckets: relativeBuckets, relative_attention_max_distance: relativeDistance },
+      ...{ tie_word_embeddings: own.tiedEmbedding, decoder_start_token_id: own.beginToken },
+      is_encoder_decoder: true,
     };
   },
   unused: ['decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight'], // of files of other years, which nothing reads

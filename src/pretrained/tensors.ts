@@ -1,4 +1,5 @@
 /** Rules by which the tensors of another system become parameters of a model, and parameters tensors: names and places. */
+import { PerformerError } from '../base/errors.js';
 import { elementCount } from '../base/shape.js';
 
 type Shape = readonly number[];
@@ -20,6 +21,8 @@ export interface TensorRule {
   readonly to: readonly string[];
   /** What values are multiplied by where they become parameters; 1 unless given. */
   readonly gain?: number | undefined;
+  /** Whether the tensor is each of the parameters, which must be equal to become one; not unless given. */
+  readonly isShared?: boolean | undefined;
   /** The shape that the tensor must have, by those of the parameters. */
   shapeOf(targets: readonly Shape[]): Shape;
   /** All of its values, each once. */
@@ -37,7 +40,11 @@ export function parametersOf(rule: TensorRule, data: Float32Array, targets: read
   return own;
 }
 
-/** The values of the tensor, from those of its parameters; what is none of theirs is as it was `before`, or 0. */
+/**
+ * The values of the tensor, from those of its parameters; what is none of theirs is as it was `before`, or 0.
+ *
+ * @throws CONFIG where they differ, and are one tensor.
+ */
 export function tensorOf(
   rule: TensorRule,
   own: readonly Float32Array[],
@@ -45,6 +52,11 @@ export function tensorOf(
   before?: Float32Array,
 ): Float32Array {
   const { gain = 1 } = rule;
+  if (rule.isShared && own.some((values) => values.some((value, at) => value !== own[0]![at]))) {
+    const expected = `equal values of ${rule.to[0]} and those of other layers, which are one ${rule.from} there`;
+    const advice = 'Export it as ONNX, or as a folder of ours.';
+    throw new PerformerError('CONFIG', `export: expected ${expected}, got others. ${advice}`);
+  }
   const data = before?.slice() ?? new Float32Array(elementCount(rule.shapeOf(targets)));
   for (const { target, from, fromStep, to, toStep, count } of rule.strandsOf(targets)) {
     const values = own[target]!;

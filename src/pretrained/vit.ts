@@ -4,8 +4,17 @@
  */
 import * as z from 'zod';
 import { bertLayers } from './bert.js';
-import { activation, activationOf, epsilon, pretrainedFamily, size } from './family.js';
-import { classTargets, labelFields } from './labels.js';
+import {
+  activation,
+  activationNamed,
+  activationOf,
+  encoderNames,
+  epsilon,
+  hiddenOf,
+  pretrainedFamily,
+  size,
+} from './family.js';
+import { classTargets, labelFields, labelsOf } from './labels.js';
 import { linear, norm, same, type TensorRule } from './tensors.js';
 
 const fields = {
@@ -69,7 +78,15 @@ export const vit = pretrainedFamily({
     norm: { kind: 'layer', epsilon: config.layer_norm_eps },
     targets: hasHead(architecture) ? classTargets(config) : { kind: 'classes', names: ['LABEL_0', 'LABEL_1'] },
   }),
+  fieldsOf: (own) => ({
+    ...{ hidden_size: own.dim, num_hidden_layers: own.depth, num_attention_heads: own.heads },
+    ...{ intermediate_size: hiddenOf(own), hidden_act: activationNamed(own.activation) },
+    ...{ image_size: own.image?.height, num_channels: own.image?.channels, patch_size: own.patch },
+    ...{ qkv_bias: own.qkvBias, layer_norm_eps: own.norm.epsilon },
+    ...(own.targets && labelsOf(own.targets)),
+  }),
   prefix: 'vit.',
+  nameOf: encoderNames('vit.', /^classifier\./),
   unused: ['embeddings.mask_token', 'pooler.dense.weight', 'pooler.dense.bias'],
   begun: (_, architecture) => (hasHead(architecture) ? [] : ['head.weight', 'head.bias']),
   rules: (config, architecture) => [
