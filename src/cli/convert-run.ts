@@ -148,7 +148,7 @@ async function expectNoConversion(out: string): Promise<void> {
 
 const lengthKey = 'positions.maxLength';
 
-/** The model to learn from: its learned positions are stretched where the new model is to read longer texts. */
+/** The model to learn from: its learned positions are repeated where the new model is to read longer texts. */
 function forLength(loaded: LoadedModel, maxLength: number | undefined): LoadedModel {
   const { positions } = loaded.model.config;
   const isLonger = maxLength !== undefined && positions.kind === 'learned' && maxLength > positions.maxLength;

@@ -85,7 +85,7 @@ describe('convert', () => {
   });
 });
 
-test('convert stretches learned positions, of the model to learn from too, and goes on so', async () => {
+test('convert repeats learned positions, of the model to learn from too, and goes on so', async () => {
   const { folder, text } = await exactModel();
   const model = join(folder, 'learned');
   const positions = ['--positions', 'learned', '--max-length', '32'];
