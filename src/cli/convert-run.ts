@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { messageOf, PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
-import { type ByteSource, splitCorpus } from '../data/index.js';
+import { type ByteSource, splitCorpus, tokenSource } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import {
@@ -31,6 +31,7 @@ import { holdsRun } from '../training/node-run-folder.js';
 import { type Given, usageError } from './command.js';
 import { isConversion, noteConversion, readConversion } from './conversion-note.js';
 import { type ConvertOptions, conversionDefaults, convertedFlags, trainingFlags } from './convert.js';
+import { withChosenFeatures } from './convert-features.js';
 import { checkText, noteRun, readRunNote, trainingWindow } from './corpus.js';
 import { chooseEngine } from './engine-flags.js';
 import { alignedLines } from './format.js';
@@ -105,23 +106,32 @@ async function begun(given: Given<ConvertOptions>, io: Io): Promise<Conversion> 
   if (!convertedFlags.some(({ key }) => key in flags)) {
     throw usageError('convert: expected the attention that the new model has, got none. Add --attention.');
   }
+  const ofFeatures = convertedFlags.find(({ key }) => key.startsWith('attention.features.') && key in flags);
+  if (options.tolerance !== undefined && ofFeatures !== undefined) {
+    throw usageError(`--tolerance: features are chosen by it, got --${ofFeatures.flag} too. Leave out one of them.`);
+  }
   expectStored('convert', files);
   const { model: loaded, digest } = await loadModelFiles(folder, {
     onNote: (note) => void io.stderr.write(`${note}\n`),
   });
   const teacher = forLength(loaded, flags[lengthKey] as number | undefined);
-  const model = convertedConfig(teacher.model.config, given);
+  const asked = convertedConfig(teacher.model.config, given);
   const window = (await trainingWindow(folder)) ?? 256;
   const chosen = pickValues(flags, (key) => trainingFlags.some((flag) => flag.key === key));
   const parsed = trainingSchema.safeParse({ ...conversionDefaults, window, ...chosen });
   if (!parsed.success) throw usageError(`${describeIssues(parsed.error)}. See performer convert --help.`);
   const training = parsed.data;
-  const { transferSteps, out } = options;
+  const { transferSteps, out, tolerance } = options;
   const text = await openFiles(files);
   try {
-    await tasksOf({ teacher, model, training, transferSteps, text }); // throws where they do not fit
+    await tasksOf({ teacher, model: asked, training, transferSteps, text }); // throws where they do not fit
     await (await beginRun(out)).close();
     await expectNoConversion(out);
+    const own = { engine: await chooseEngine(options), teacher, window: training.window };
+    const model =
+      tolerance === undefined
+        ? asked
+        : await withChosenFeatures(asked, { ...own, text: await tokenSource(tokenizerOf(asked), text), tolerance }, io);
     await noteRun(out, files, text, training.window);
     await noteConversion(out, {
       version: 1,
@@ -131,11 +141,11 @@ async function begun(given: Given<ConvertOptions>, io: Io): Promise<Conversion> 
       training,
       transferSteps,
     });
+    return { teacher, model, training, transferSteps, text };
   } catch (cause) {
     await text.close();
     throw cause;
   }
-  return { teacher, model, training, transferSteps, text };
 }
 
 async function expectNoConversion(out: string): Promise<void> {
@@ -173,7 +183,7 @@ function convertedConfig(config: ModelConfig, { flags }: Given<ConvertOptions>):
 
 async function takenUp(given: Given<ConvertOptions>, io: Io): Promise<Conversion> {
   const { out } = given.options;
-  const own = [...[...convertedFlags, ...trainingFlags].map(({ key }) => key), 'transferSteps'];
+  const own = [...[...convertedFlags, ...trainingFlags].map(({ key }) => key), 'transferSteps', 'tolerance'];
   const known = own.find((key) => key in given.flags);
   if (given.arguments[0] !== undefined || known !== undefined) {
     const got = known ?? String(given.arguments[0]);

@@ -19,6 +19,11 @@ const ownSchema = z.strictObject({
       .default(100),
     'steps in which each block learns by itself, before the model learns as a whole',
   ),
+  tolerance: option(
+    z.number().positive().optional(),
+    'the error of attention for which the features of each layer and their number are chosen, on the text; in place of options of features',
+    { fallback: 'features as they are given' },
+  ),
   resume: option(z.literal(true).optional(), 'go on with the conversion in --out from its newest checkpoint'),
 });
 
@@ -59,6 +64,7 @@ Ctrl-C ends after the step under way, saves, and says how to go on.
 Examples:
   performer convert runs/softmax book.txt --out runs/linear --attention hybrid --attention-window 64
   performer convert models/gpt2 texts/*.txt --out runs/gpt2 --attention favor+ --feature-map hedgehog --window 1024
+  performer convert runs/softmax book.txt --out runs/linear --attention favor+ --tolerance 0.2
   performer convert --out runs/linear --resume`,
   isReport: () => true,
 };

@@ -8,11 +8,10 @@ import {
   type Recommendation,
   recommendFeatures,
 } from '../attention/index.js';
-import { float32, type HostTensor, int32 } from '../base/array.js';
-import { PerformerError } from '../base/errors.js';
+import { float32, type HostTensor } from '../base/array.js';
 import { parseNumber } from '../base/number.js';
 import { Random } from '../base/random.js';
-import { type TokenSource, tokenSource } from '../data/index.js';
+import { tokenSource } from '../data/index.js';
 import type { OpenSource } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
 import { effectiveRank, isShaped, projectionKinds } from '../features/index.js';
@@ -23,6 +22,7 @@ import type { FeaturesOptions } from './features.js';
 import { alignedLines, formatCount } from './format.js';
 import type { Io } from './io.js';
 import { readModel } from './read-model.js';
+import { readWindows } from './sampled-windows.js';
 import { openTexts } from './standard-input.js';
 
 interface LayerReport extends Recommendation {
@@ -119,26 +119,11 @@ async function modelSamples(
       engine,
       model,
       weights,
-      await readWindows(await tokenSource(tokenizerOf(model.config), text), window, windows),
+      await readWindows('features', await tokenSource(tokenizerOf(model.config), text), window, windows),
     );
   } finally {
     await text.close();
   }
-}
-
-async function readWindows(text: TokenSource, window: number, windows: number): Promise<HostTensor<'int32'>> {
-  if (text.length < window) {
-    throw new PerformerError(
-      'DATA',
-      `features: expected at least the ${window} tokens of a window, got ${text.length}.`,
-    );
-  }
-  const tokens = new Int32Array(windows * window);
-  for (let row = 0; row < windows; row++) {
-    const offset = Math.floor(((text.length - window) * (row + 0.5)) / windows);
-    tokens.set(await text.read(offset, window), row * window);
-  }
-  return int32([windows, window], tokens);
 }
 
 function statisticsOf({ query, key }: AttentionSamples) {

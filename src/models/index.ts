@@ -95,6 +95,6 @@ export {
 export { neededTokens, textFrameOf, tokenizerOf } from './tokenizer.js';
 export { told } from './told.js';
 export type { TrunkRows, TrunkState } from './trunk.js';
-export { attentionKinds, keyHeadsOf, type TrunkConfig } from './trunk-options.js';
+export { attentionKinds, keyHeadsOf, mixersByLayer, type TrunkConfig } from './trunk-options.js';
 export { readInWindows, type WindowOptions } from './windows.js';
 export { createWordPredictor, type ToldWord, type ToldWords, type WordPredictor } from './word-prediction.js';

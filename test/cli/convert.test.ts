@@ -85,6 +85,22 @@ describe('convert', () => {
   });
 });
 
+test('convert chooses the features of each layer by the error that is tolerated, and goes on with them', async () => {
+  const { folder, text, model } = await exactModel();
+  const out = join(folder, 'linear');
+  const words = ['convert', model, text, ...quick, '--attention', 'favor+', '--tolerance'];
+  const stopped = await performer([...words, '0.9', '--out', out], { stopAt: /step 1\/6/ });
+  expect(stopped.out).toMatch(/block 1: \w+ features, \d+, attention's error 0\.\d+\n/);
+  const [, name, count] = /block 1: (\w+) features, (\d+)/.exec(stopped.out)!;
+  expect((await performer(['convert', '--out', out, '--resume', '--threads', '1'])).code).toBe(0);
+  const { attention } = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
+  expect(attention[0].features).toMatchObject({ name, ...(name !== 'taylor' && { featureCount: Number(count) }) });
+  const least = await performer([...words, '1e-9', '--out', join(folder, 'least')], { stopAt: /step 1\/6/ });
+  expect(least.out).toContain('the least of all: none is within 1e-9');
+  const both = await performer([...words, '0.9', '--out', join(folder, 'both'), '--feature-count', '16']);
+  expect(both).toMatchObject({ code: 2, err: expect.stringContaining('got --feature-count too') });
+});
+
 test('convert repeats learned positions, of the model to learn from too, and goes on so', async () => {
   const { folder, text } = await exactModel();
   const model = join(folder, 'learned');
