@@ -1,0 +1,119 @@
+/** Tokens in blocks, of which each sees itself and the two beside it apart from all others. */
+import { addDims, ceilDivide, type Dim, multiplyDims } from '../base/dimension.js';
+import type { FeatureMap } from '../features/index.js';
+import {
+  add,
+  broadcastTo,
+  cast,
+  constant,
+  cumulativeSum,
+  less,
+  pad,
+  range,
+  reshape,
+  slice,
+  type Tensor,
+  transpose,
+  withGradient,
+} from '../graph/index.js';
+import { groupOf } from './heads.js';
+import { type AttentionInputs, padLength, positionsOf, swapHeads } from './layout.js';
+import { takeOfEach } from './take.js';
+import { realOf } from './window-state.js';
+
+/** What is computed in blocks: [batch, keyHeads·blocks, group·rows, ·] of queries, [batch, keyHeads·blocks, rows, ·] of keys. */
+export interface Blocks {
+  readonly count: Dim;
+  readonly rows: number;
+  /** Query heads for each key head. */
+  readonly group: number;
+  /** [batch, heads, length, ·], padded to whole blocks, to blocks. */
+  split(x: Tensor): Tensor;
+  /** Blocks of queries to tokens [batch, length, heads, ·], without the padding. */
+  join(x: Tensor): Tensor;
+}
+
+export function blocksOf({ query, key }: AttentionInputs, window: number): Blocks {
+  const [batch, length, heads] = query.shape as [Dim, Dim, Dim];
+  const rows = typeof length === 'number' ? Math.min(length, window) : window;
+  const count = ceilDivide(length, rows);
+  const group = groupOf(query, key);
+  const keyHeads = key.staticDim(2);
+  return {
+    ...{ count, rows, group },
+    split(x) {
+      const [own, size] = [x.staticDim(1) / keyHeads, x.dim(-1)];
+      const blocks = reshape(x, [batch, keyHeads, own, count, rows, size]);
+      const together = own === 1 ? blocks : transpose(blocks, [0, 1, 3, 2, 4, 5]);
+      return reshape(together, [batch, multiplyDims(keyHeads, count), own * rows, size]);
+    },
+    join(x) {
+      const own = x.staticDim(2) / rows;
+      const blocks = reshape(x, [batch, keyHeads, count, own, rows, x.dim(-1)]);
+      const apart = own === 1 ? blocks : transpose(blocks, [0, 1, 3, 2, 4, 5]);
+      const byHead = reshape(apart, [batch, heads, multiplyDims(count, rows), x.dim(-1)]);
+      return slice(swapHeads(byHead), 1, 0, length);
+    },
+  };
+}
+
+/** Tokens that are padded to whole blocks, of which those behind the last one are not real: [batch, length, heads, ·]. */
+export interface PaddedTokens {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  /** 1 where a key may be attended to, [batch, length, 1, 1]. */
+  readonly isReal: Tensor;
+  readonly queryPosition?: Tensor | undefined;
+  readonly keyPosition?: Tensor | undefined;
+}
+
+export function paddedTokens(inputs: AttentionInputs, map: FeatureMap, rows: number): PaddedTokens {
+  const padded = (x: Tensor) => padLength(x, rows);
+  const position = positionsOf('hybridAttention', inputs, map, padded);
+  return {
+    ...{ query: padded(inputs.query), key: padded(inputs.key), value: padded(inputs.value) },
+    ...{ isReal: padded(realOf(inputs)), queryPosition: position.query, keyPosition: position.key },
+  };
+}
+
+/** [batch, heads, length, ·] → [batch, heads·blocks, 3·rows, ·]: each block between the two beside it, zeros beyond the ends. */
+export function withNeighbours(x: Tensor, { count, rows }: Blocks): Tensor {
+  const [batch, heads, , size] = x.shape as [Dim, Dim, Dim, Dim];
+  const wide = multiplyDims(size, rows);
+  const beside = [0, 1, 2];
+  const padded = reshape(pad(x, 2, rows, rows), [batch, heads, addDims(count, 2), wide]);
+  const places = add(reshape(range(count), [count, 1]), constant('int32', [3], beside));
+  const indices = broadcastTo(reshape(places, [multiplyDims(count, 3)]), [batch, heads, multiplyDims(count, 3)]);
+  const taken = reshape(takeOfEach(padded, indices), [batch, heads, count, 3, wide]);
+  // Block b got those of the places b, b + 1 and b + 2.
+  const [found] = withGradient([padded], [taken], ([g]) => [
+    beside
+      .map((at) => reshape(slice(g!, 3, at, at + 1), [batch, heads, count, wide]))
+      .map((own, at) => pad(own, 2, at, 2 - at))
+      .reduce((left, right) => add(left, right)),
+  ]);
+  return reshape(found!, [batch, multiplyDims(heads, count), 3 * rows, size]);
+}
+
+/** The sums over all blocks that are at least two away: [batch, heads, blocks, ·]. */
+export function sumOfFar(x: Tensor, count: Dim): Tensor {
+  const padded = pad(x, 2, 1, 1);
+  const before = cumulativeSum(padded, 2, { exclusive: true });
+  const behind = cumulativeSum(padded, 2, { exclusive: true, reverse: true });
+  return add(slice(before, 2, 0, count), slice(behind, 2, 2));
+}
+
+/** What holds for all rows of a block, [batch, 1, blocks, 1], for tokens: [batch, length, 1, 1]. */
+export function ofTokens(isSome: Tensor<'bool'>, length: Dim, { count, rows }: Blocks): Tensor<'bool'> {
+  const batch = isSome.dim(0);
+  const spread = broadcastTo(reshape(cast(isSome, 'float32'), [batch, count, 1]), [batch, count, rows]);
+  const joined = reshape(spread, [batch, multiplyDims(count, rows)]);
+  return less(0, reshape(slice(joined, 1, 0, length), [batch, length, 1, 1]));
+}
+
+/** A mask of blocks [batch, 1, blocks, ·] for all key heads, [batch, keyHeads·blocks, 1, ·], as what is added to logarithms or not. */
+export function ofHeads(x: Tensor, keyHeads: number): Tensor {
+  const [batch, , count, size] = x.shape as [Dim, Dim, Dim, Dim];
+  return reshape(broadcastTo(x, [batch, keyHeads, count, size]), [batch, multiplyDims(keyHeads, count), 1, size]);
+}
