@@ -1,4 +1,5 @@
 /** The options of `performer train --from`: those of the model that a training goes on from. */
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { parseOptions } from '../base/options.js';
 import { leavesOf } from '../base/tree.js';
@@ -47,5 +48,5 @@ function expectBeginning(model: Model, from: Model): void {
   const missing = leavesOf(model.params).some(([path]) => path.startsWith('blocks.') && !known.has(path));
   if (!missing && model.isCausal === from.isCausal) return;
   const expected = `a model that begins ${model.config.model}s`;
-  throw usageError(`--from: expected ${expected}, got a ${from.config.model}. Name another task or model.`);
+  throw usageError(`--from: expected ${expected}, got ${withArticle(from.config.model)}. Name another task or model.`);
 }

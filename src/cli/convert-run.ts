@@ -1,7 +1,9 @@
 /** `performer convert` at work: two trainings one after another, and a table of what each brought. */
+
 import { join, resolve } from 'node:path';
+import { withArticle } from '../base/article.js';
 import { messageOf, PerformerError } from '../base/errors.js';
-import { describeIssues } from '../base/options.js';
+import { describeIssues, flagName } from '../base/options.js';
 import { type ByteSource, splitCorpus, tokenSource } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
 import type { Engine } from '../engine/index.js';
@@ -186,7 +188,8 @@ async function takenUp(given: Given<ConvertOptions>, io: Io): Promise<Conversion
   const own = [...[...convertedFlags, ...trainingFlags].map(({ key }) => key), 'transferSteps', 'tolerance'];
   const known = own.find((key) => key in given.flags);
   if (given.arguments[0] !== undefined || known !== undefined) {
-    const got = known ?? String(given.arguments[0]);
+    const flag = [...convertedFlags, ...trainingFlags].find(({ key }) => key === known)?.flag;
+    const got = known === undefined ? String(given.arguments[0]) : `--${flag ?? flagName(known)}`;
     throw usageError(`convert: a conversion goes on with what it began with, got ${got}. Leave it out.`);
   }
   const [note, run] = [await readConversion(out), await readRunNote(out)];
@@ -225,7 +228,7 @@ async function tasksOf({ teacher, model, training, text }: Conversion): Promise<
   const [own, old] = [modelOf(model, training), modelOf(teacher.model.config, training)];
   const family = taskOfModel(own);
   if (family.data !== 'text') {
-    throw usageError(`convert: expected a model that learns from running text, got a ${model.model}.`);
+    throw usageError(`convert: expected a model that learns from running text, got ${withArticle(model.model)}.`);
   }
   const data = await splitCorpus(text as ByteSource, tokenizerOf(model), training);
   const [task, exact] = [family.build(own, training, data), family.build(old, training, data)];

@@ -32,7 +32,11 @@ export type ConvertOptions = z.output<typeof convertSchema>;
 
 /** The options of a model that its conversion can change, as the weights that it has keep their places. */
 const changed = ['attention', 'queryKeyNorm', 'positions'];
-export const convertedFlags = modelFlags.filter(({ path: [top] }) => changed.includes(top as string));
+/** Their flags; those of parts have their own defaults where these are given. */
+const wholes = ['attention', 'query-key-norm', 'positions'];
+export const convertedFlags = modelFlags
+  .filter(({ path: [top] }) => changed.includes(top as string))
+  .map((flag): Flag => (wholes.includes(flag.flag) ? { ...flag, fallback: 'that of the model' } : flag));
 
 /** What a conversion has unless told otherwise; its window is that which the model was trained with, or 256. */
 export const conversionDefaults = {

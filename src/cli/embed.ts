@@ -28,7 +28,9 @@ const rowsSchema = z.strictObject({
     fallback: formatFallback,
   }),
   batch: option(count.max(2 ** 16).default(8), 'texts that are read at once'),
-  window: option(count.optional(), 'tokens at which a text is cut', { fallback: 'none' }),
+  window: option(count.optional(), 'tokens at which a text is cut', {
+    fallback: 'as the model says, or all',
+  }),
 });
 
 const dataSchema = labelledSchema.pick({ text: true, delimiter: true, encoding: true });

@@ -73,8 +73,12 @@ function textOf({ windows, stream }: ContextLosses, text: TokenSource): string {
   const [{ window: first, byPlace }] = windows as [ContextLosses['windows'][number]];
   const columns: readonly (readonly [string, readonly OctaveLoss[]])[] = [
     ...windows.map(({ window, byPosition }) => [`windows of ${formatCount(window)}`, byPosition] as const),
-    ...(stream === undefined ? [] : [['as one text', stream.byPosition] as const]),
-    [`same tokens, windows of ${formatCount(first)}`, byPlace],
+    ...(stream === undefined
+      ? []
+      : ([
+          ['as one text', stream.byPosition],
+          [`same tokens, windows of ${formatCount(first)}`, byPlace],
+        ] as const)),
   ];
   return [...lines, '', ...positionTable(columns), ''].join('\n');
 }

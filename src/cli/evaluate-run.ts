@@ -1,4 +1,5 @@
 /** `performer evaluate` at work. */
+import { withArticle } from '../base/article.js';
 import { type TokenSource, tokenSource } from '../data/index.js';
 import { type Model, tokenizerOf } from '../models/index.js';
 import { type BatchSize, taskOfModel } from '../tasks/index.js';
@@ -25,14 +26,16 @@ export async function runEvaluate(
   const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
   if (options.compareDtypes && (family.data !== 'text' || !loaded.model.isCausal)) {
-    throw usageError(`--compare-dtypes: expected a model that continues texts, got a ${loaded.model.config.model}.`);
+    throw usageError(
+      `--compare-dtypes: expected a model that continues texts, got ${withArticle(loaded.model.config.model)}.`,
+    );
   }
   if (options.compareDtypes && (options.record || options.dtype !== 'float32')) {
     throw usageError('--compare-dtypes: expected neither --record nor --dtype beside it, got one. Leave it out.');
   }
   const hasPositions = family.data === 'text' && loaded.model.isCausal;
   if (options.record && !hasPositions) {
-    throw usageError(`--record: expected a model that continues texts, got a ${loaded.model.config.model}.`);
+    throw usageError(`--record: expected a model that continues texts, got ${withArticle(loaded.model.config.model)}.`);
   }
   if (family.data !== 'text') {
     const { evaluateLabelled } = await import('./evaluate-labelled.js');

@@ -1,5 +1,7 @@
 /** `performer generate` at work. */
+
 import { stat } from 'node:fs/promises';
+import { withArticle } from '../base/article.js';
 import { flagName } from '../base/options.js';
 import { type ByteSource, bytesSource, Utf8Stream } from '../data/index.js';
 import { type OpenSource, openFiles } from '../data/node.js';
@@ -29,7 +31,7 @@ export async function runGenerate(
   const paints = image !== undefined && boundary !== undefined;
   const foreign = (paints ? textFlags : imageFlags).find((key) => key in typed);
   if (foreign !== undefined) {
-    throw usageError(`--${flagName(foreign)}: a ${model.model.config.model} does not have it.`);
+    throw usageError(`--${flagName(foreign)}: ${withArticle(model.model.config.model)} does not have it.`);
   }
   if (paints) {
     const { generateImages } = await import('./generate-images.js');
@@ -37,7 +39,7 @@ export async function runGenerate(
   }
   const readsSource = model.model.readSource !== undefined;
   if (!readsSource && flags.source !== undefined) {
-    throw usageError(`--source: expected a model that reads a source, got a ${model.model.config.model}.`);
+    throw usageError(`--source: expected a model that reads a source, got ${withArticle(model.model.config.model)}.`);
   }
   const options = await generateOptions(folder as string, model, flags, io);
   const prompt = await openPrompt(flags, io);

@@ -1,5 +1,7 @@
 /** Training at the front door: from texts to a model, by any task, in Node and in a browser. */
+
 import type { AnyHostTensor } from '../base/array.js';
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { mapTree } from '../base/tree.js';
 import {
@@ -73,7 +75,10 @@ export const trainModel = train as TrainModel<EngineOption, Loaded>;
 
 function expectFamily({ model: got }: ModelConfig, { name, model }: TaskFamily): void {
   if (got === model) return;
-  throw new PerformerError('CONFIG', `trainModel: expected a ${model} for ${name}, got ${got}. Leave out model.`);
+  throw new PerformerError(
+    'CONFIG',
+    `trainModel: expected ${withArticle(model)} for ${name}, got ${got}. Leave out model.`,
+  );
 }
 
 /** Throws CONFIG for another window than the only one. */

@@ -1,5 +1,7 @@
 /** Painting: a pixel model tells an image value by value, row by row. */
+
 import * as z from 'zod';
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { type Image, type ImageSize, sizeInWords, valueCount } from '../data/index.js';
@@ -24,7 +26,7 @@ const sampling = z.strictObject({ temperature, topK, topP });
 /** The size of the images that a session paints. Throws CONFIG for a session of another model. */
 export function paintedSize({ config, image, boundary }: GenerationSession): ImageSize {
   if (image !== undefined && boundary !== undefined) return image;
-  throw new PerformerError('CONFIG', `paint: expected a model that paints images, got a ${config.model}.`);
+  throw new PerformerError('CONFIG', `paint: expected a model that paints images, got ${withArticle(config.model)}.`);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** What a classifier tells of texts: probabilities of classes or of labels, or values in their own units. */
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import type { Engine } from '../engine/index.js';
 import type { LoadedModel } from './folder.js';
@@ -24,7 +25,10 @@ export async function createPredictor(
 ): Promise<Predictor> {
   const targets = targetsOf(loaded.model);
   if (targets === undefined || loaded.model.kind === 'token-classifier') {
-    throw new PerformerError('CONFIG', `predict: expected a classifier, got a ${loaded.model.config.model}.`);
+    throw new PerformerError(
+      'CONFIG',
+      `predict: expected a classifier, got ${withArticle(loaded.model.config.model)}.`,
+    );
   }
   const vectors = await compileTextVectors('predict', engine, loaded, options, ({ output }) => told(targets, output));
   return { targets, predict: vectors.of, dispose: vectors.dispose };

@@ -1,5 +1,7 @@
 /** What is told of a text or an image: its class, its labels, or numbers. */
+
 import * as z from 'zod';
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { choice } from '../base/options.js';
 import type { Model, ModelWeights } from './model.js';
@@ -80,6 +82,6 @@ export function expectTargets<const K extends Targets['kind']>(
 ): Extract<Targets, { kind: K }> {
   const targets = targetsOf(model);
   if (targets?.kind === kind) return targets as Extract<Targets, { kind: K }>;
-  const got = targets === undefined ? `a ${model.config.model}` : `one of ${targets.kind}`;
+  const got = targets === undefined ? withArticle(model.config.model) : `one of ${targets.kind}`;
   throw new PerformerError('CONFIG', `${where}: expected a classifier of ${kind}, got ${got}.`);
 }

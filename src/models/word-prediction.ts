@@ -1,4 +1,5 @@
 /** What a token classifier tells of the words of texts. */
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { areBio, encodeWords, type Span, spansOf, type Word, type WordText } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
@@ -42,7 +43,7 @@ export async function createWordPredictor(
   const { kind, config } = loaded.model;
   const names = targetsOf(loaded.model)?.names;
   if (kind !== 'token-classifier' || names === undefined) {
-    throw new PerformerError('CONFIG', `predict: expected a token-classifier, got a ${config.model}.`);
+    throw new PerformerError('CONFIG', `predict: expected a token-classifier, got ${withArticle(config.model)}.`);
   }
   const { window = Number.POSITIVE_INFINITY } = options;
   const vectors = await compileTextVectors('predict', engine, loaded, options, ({ output }) => softmax(output));

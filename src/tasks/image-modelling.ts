@@ -4,6 +4,7 @@
  * Images are independent of each other. `bitsPerDimension` is what a value costs on average, log₂ of its likelihood, as
  * papers tell it; `bitsPerPixel` that of all colours of a pixel together, which of grey images is the same.
  */
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import type { LabelledData } from '../data/index.js';
 import { multiply, pad, reshape, slice, sum, type Tensor } from '../graph/index.js';
@@ -27,7 +28,7 @@ type PixelTensors = {
 export function imageModelling(model: Model, size: BatchSize, data: LabelledData): Task {
   const { image, boundary, maxLength: values = 0 } = model;
   if (image === undefined || boundary === undefined) {
-    const got = `a ${model.config.model}`;
+    const got = withArticle(model.config.model);
     throw new PerformerError('CONFIG', `image-modelling: expected a model that paints images, got ${got}.`);
   }
   return {

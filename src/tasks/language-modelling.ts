@@ -4,7 +4,9 @@
  * A window of W tokens is read as W + 1: the model sees the first W and predicts the last W. Windows come from anywhere in
  * the text, or, where the state is carried, one after another from contiguous lanes (truncated backpropagation).
  */
+
 import type { HostTensor } from '../base/array.js';
+import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
 import { evaluationWindows, laneLength, laneWindows, randomWindows, type TokenSource } from '../data/index.js';
@@ -118,7 +120,7 @@ export function carryingProblem(model: Model): string | undefined {
   }
   if (canCarryState(model)) return undefined;
   if (!model.isCausal || model.image !== undefined) {
-    return `expected a model that continues texts to carry a state, got a ${model.config.model}`;
+    return `expected a model that continues texts to carry a state, got ${withArticle(model.config.model)}`;
   }
   const { positions } = model.config;
   return (

@@ -5,7 +5,9 @@
  * `exactMatch` is the part of the pairs of which every token is the likeliest: those that are written whole where the
  * likeliest token is taken each time.
  */
+
 import { float32 } from '../base/array.js';
+import { withArticle } from '../base/article.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -50,7 +52,7 @@ export function sequenceToSequence(model: Model, size: BatchSize, { train, heldO
   const { batch, window, accumulation, carryState, seed } = size;
   const { boundary, readSource } = model;
   if (boundary === undefined || readSource === undefined || carryState) {
-    const got = carryState ? 'carryState' : `a ${model.config.model}`;
+    const got = carryState ? 'carryState' : withArticle(model.config.model);
     throw new PerformerError('CONFIG', `sequence-to-sequence: expected pairs for an encoder-decoder, got ${got}.`);
   }
   const [ending = boundary] = model.config.endTokens ?? [];

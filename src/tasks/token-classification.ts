@@ -6,7 +6,9 @@
  * Where classes are of the form BIO, spans are measured, too: one is right where its first word, its last word and its kind
  * are (Tjong Kim Sang and De Meulder 2003).
  */
+
 import { float32, type HostTensor, int32 } from '../base/array.js';
+import { withArticle } from '../base/article.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { Random } from '../base/random.js';
@@ -48,7 +50,7 @@ export function tokenClassification(model: Model, size: BatchSize, { train, held
   const { names, weights: classWeights } = expectTargets('token-classification', model, 'classes');
   const { batch, window, accumulation, carryState, seed } = size;
   if (model.kind !== 'token-classifier' || carryState) {
-    const got = carryState ? 'carryState' : `a ${model.config.model}`;
+    const got = carryState ? 'carryState' : withArticle(model.config.model);
     throw new PerformerError('CONFIG', `token-classification: expected texts for a token-classifier, got ${got}.`);
   }
   const random = Random.fromSeed(seed).split('batches');

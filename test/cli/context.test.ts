@@ -42,6 +42,17 @@ describe('evaluating by position', () => {
     ]);
   });
 
+  test('has no column to compare a stream with where the model cannot read one', async () => {
+    const folder = await temporaryFolder();
+    const [text, run] = [await textFile(folder), join(folder, 'run')];
+    const sizes = small.filter((_, at) => !small.slice(Math.max(0, at - 1), at + 1).includes('--feature-count'));
+    const words = ['train', text, '--out', run, ...sizes, '--attention', 'softmax'];
+    expect(await performer(words)).toMatchObject({ code: 0 });
+    const { out } = await performer(['evaluate', run, text, '--window', '8', ...threads]);
+    expect(out).toContain('streaming: not possible');
+    expect(out.split('\n')).toContain('loss at position  windows of 8');
+  });
+
   test('is stopped by Ctrl-C, and prints nothing then', async () => {
     const folder = await modelFolder();
     const text = await textFile(folder, 'other.txt', 40);
@@ -66,7 +77,7 @@ describe('evaluating by position', () => {
     await performer(['train', await textFile(folder), '--out', out, ...small, '--task', 'masked-language-modelling']);
     expect(await performer(['evaluate', out, text, '--record', ...threads])).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/--record: expected a model that continues texts, got a encoder/),
+      err: expect.stringMatching(/--record: expected a model that continues texts, got an encoder/),
     });
     expect(await performer(['evaluate', out, text, '--window', '8,16', ...threads])).toMatchObject({
       code: 2,

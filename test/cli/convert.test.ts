@@ -134,9 +134,18 @@ test.each<[string, string[], RegExp]>([
   ['no text', ['run', ...other], /expected files to learn from, got none/],
   ['no attention', ['run', 'text'], /expected the attention that the new model has, got none/],
   ['to resume nothing', ['--resume'], /expected a conversion to resume, got a folder without one/],
-  ['to resume with other options', ['--resume', '--steps', '9'], /goes on with what it began with, got steps/],
+  ['to resume with other options', ['--resume', '--steps', '9'], /goes on with what it began with, got --steps/],
+  ['to resume with other attention', ['--resume', ...other], /goes on with what it began with, got --attention/],
+  ['to resume with other steps of blocks', ['--resume', '--transfer-steps', '9'], /got --transfer-steps/],
 ])('convert is told %s', async (_, words, message) => {
   const out = join(await temporaryFolder(), 'nothing');
   const { code, err } = await performer(['convert', '--out', out, ...words]);
   expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+});
+
+test('convert tells that attention and positions stay those of the model unless they are given', async () => {
+  const { out } = await performer(['convert', '--help']);
+  const told = out.replaceAll(/\s+/g, ' ');
+  expect(told).toMatch(/--positions <name> how positions enter \(default: that of the model\)/);
+  expect(told).toMatch(/--attention <name> [^-]*(\([^)]*\))? \(default: that of the model\)/);
 });
