@@ -208,7 +208,8 @@ function merged(before: OptionField | undefined, field: OptionField, path: reado
 export function describeIssues(error: z.ZodError): string {
   return error.issues
     .map(({ path, message, input }) => {
-      const told = typeof input === 'number' ? `${message}, got ${input}` : message; // with `reportInput` alone
+      const isShown = typeof input === 'number' || typeof input === 'boolean';
+      const told = isShown ? `${message}, got ${input}` : message; // with `reportInput` alone
       return path.length === 0 ? told : `${path.join('.')}: ${told}`;
     })
     .join('; ');

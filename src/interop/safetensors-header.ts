@@ -77,6 +77,8 @@ export function describe(value: unknown): string {
 /** The length of the header from the first 8 bytes. Throws CHECKPOINT when the file cannot hold it. */
 export function safetensorsHeaderLength(where: string, prefix: Uint8Array, fileSize: number): number {
   if (prefix.length < prefixLength) refuse(where, `at least ${prefixLength} bytes`, String(prefix.length));
+  const isPointer = new TextDecoder().decode(prefix.subarray(0, prefixLength)) === 'version ';
+  if (isPointer) refuse(where, 'tensors', 'a pointer of Git LFS to them');
   const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
   const room = Math.min(fileSize - prefixLength, largestHeader);
   if (length > BigInt(room)) refuse(where, `a header of at most ${room} bytes`, `one of ${length}`);

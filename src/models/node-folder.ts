@@ -59,7 +59,7 @@ export async function loadModelFiles(
   if (!(await isThere(config))) {
     throw new PerformerError(
       'CHECKPOINT',
-      `${folder}: expected a folder with a model, got one without config.json. Train one with: performer train <files…> --out ${folder}`,
+      `${folder}: expected a folder with a model, got one without config.json. Check the path, or train one with: performer train <files…> --out ${folder}`,
     );
   }
   const content = await readJson(config);
@@ -112,7 +112,10 @@ export async function readTensors(
   check: (layout: ReadonlyMap<string, TensorLayout>) => void = () => undefined,
 ): Promise<{ readonly tensors: ReadonlyMap<string, AnyHostTensor>; readonly digest: string }> {
   const [weights, index] = [join(folder, weightsFile), join(folder, indexFile)];
-  if (!(await isThere(index))) return readSafetensors(weights, check);
+  if (!(await isThere(index))) {
+    if (!(await isThere(weights))) throw noWeights(folder);
+    return readSafetensors(weights, check);
+  }
   expectOneSource(folder, await isThere(weights));
   // What all files hold is compared with the index and the model before any tensor is read.
   const shards = [...shardsOf(index, await readJson(index))].map(
@@ -133,6 +136,12 @@ export async function readTensors(
     digests.push(file.digest);
   }
   return { tensors, digest: nodeDigest([new TextEncoder().encode(digests.join())]) };
+}
+
+function noWeights(folder: string): PerformerError {
+  const expected = `${weightsFile}, or ${indexFile} with the files that it names`;
+  const advice = 'Other files of weights, such as pytorch_model.bin, are not read: save them as safetensors.';
+  return new PerformerError('CHECKPOINT', `${folder}: expected ${expected}, got neither. ${advice}`);
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {

@@ -76,12 +76,22 @@ export function pretrainedSource(
     load(tensors) {
       const own = plan(tensors);
       const params = translateTensors(where.weights, own, tensors, shapes);
-      expectFinite(where.weights, params);
+      expectFinite(where.weights, new Map([...own.taken.keys()].map((name) => [name, tensors.get(name)!])));
       for (const name of own.unused) onNote?.(`${where.weights}: ${name} is left out, as the model has no such part.`);
+      const unread = unreadNote(where, model.config);
+      if (unread !== undefined) onNote?.(unread);
       for (const path of own.begun) onNote?.(`${where.weights}: ${path} is 0, as nothing says more. Train it.`);
       return { model, ...arrangeTensors(where.weights, model, params) };
     },
   };
+}
+
+/** Vocabularies are padded by some hundred tokens beyond the tokenizer's; undefined up to a tenth. */
+function unreadNote({ tokenizer: where }: Places, { tokenizer, vocabularySize = 0 }: ModelConfig): string | undefined {
+  if (tokenizer === undefined || tokenizer === noTokenizer.name) return undefined;
+  const known = tokenizerNamed(tokenizer).vocabularySize;
+  if (known >= 0.9 * vocabularySize) return undefined;
+  return `${where}: has ${known} tokens, and the model ${vocabularySize}. Make sure that it belongs to the model.`;
 }
 
 /** The config of a model with its tokenizer and the tokens that end its texts. */

@@ -2,7 +2,7 @@
 import type * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { escaped } from '../base/escape.js';
-import { parseOptions } from '../base/options.js';
+import { describeIssues } from '../base/options.js';
 import { bert, roberta } from './bert.js';
 import { distilbert } from './distilbert.js';
 import { esm2 } from './esm2.js';
@@ -29,9 +29,10 @@ export function writtenNames(): readonly string[] {
   return families.filter(({ fieldsOf }) => fieldsOf !== undefined).map(({ modelType }) => modelType);
 }
 
-/** Whether the content of a config.json is that of a pretrained model of another system. */
+/** Whether the content of a config.json is that of a pretrained model of another system: that names no model of ours, and no size of one. */
 export function isPretrained(content: unknown): content is Readonly<Record<string, unknown>> {
-  return typeof content === 'object' && content !== null && 'model_type' in content && !('model' in content);
+  if (typeof content !== 'object' || content === null || 'model' in content) return false;
+  return 'model_type' in content || !('dim' in content);
 }
 
 /** A family with a config of it that is understood. */
@@ -51,15 +52,17 @@ export interface PretrainedModel {
 export function pretrainedModel(where: string, content: Readonly<Record<string, unknown>>): PretrainedModel {
   const { model_type: type, architectures } = content;
   const family = families.find(({ modelType }) => modelType === type);
-  if (family === undefined) refuse(where, `model_type of ${pretrainedNames().join(', ')}`, type);
+  if (family === undefined) refuse(where, `model_type of ${pretrainedNames().join(', ')}`, told(type));
   const [architecture = family.architectures[0]!] = (Array.isArray(architectures) ? architectures : []) as unknown[];
   if (typeof architecture !== 'string' || !family.architectures.includes(architecture)) {
-    refuse(where, `architectures of ${family.architectures.join(', ')}`, architecture);
+    refuse(where, `architectures of ${family.architectures.join(', ')}`, told(architecture));
   }
-  const told = Object.entries(content).filter(
+  const fields = Object.entries(content).filter(
     ([key, value]) => value !== null && (key in family.fields.shape || !passedOver.includes(key)),
   );
-  const config = parseOptions(where, family.fields, Object.fromEntries(told));
+  const parsed = family.fields.safeParse(Object.fromEntries(fields), { reportInput: true });
+  if (!parsed.success) refuse(where, `settings of ${type} that are understood`, describeIssues(parsed.error));
+  const config = parsed.data;
   const options = { attention: 'softmax', tokenShift: false, ...family.options(config, architecture) };
   return { family, config, architecture, options };
 }
@@ -74,7 +77,11 @@ export function pretrainedConfigs(own: OwnConfig): readonly Readonly<Record<stri
   });
 }
 
-function refuse(where: string, expected: string, got: unknown): never {
-  const told = typeof got === 'string' ? escaped(got) : JSON.stringify(got);
-  throw new PerformerError('CONFIG', `${where}: expected ${expected}, got ${told}. Other models are not understood.`);
+function told(got: unknown): string {
+  if (got === undefined) return 'none';
+  return typeof got === 'string' ? escaped(got) : JSON.stringify(got);
+}
+
+function refuse(where: string, expected: string, got: string): never {
+  throw new PerformerError('CONFIG', `${where}: expected ${expected}, got ${got}. Other models are not understood.`);
 }

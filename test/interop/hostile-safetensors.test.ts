@@ -23,6 +23,11 @@ describe('a hostile safetensors file', () => {
     ['is empty', new Uint8Array(0), 'expected at least 8 bytes, got 0.'],
     ['ends in its length', new Uint8Array(7), 'expected at least 8 bytes, got 7.'],
     ['has no header', new Uint8Array(8), 'expected a header in JSON, got "".'],
+    [
+      'is a pointer to another',
+      new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 548105171\n'),
+      'expected tensors, got a pointer of Git LFS to them.',
+    ],
     ['has a header longer than itself', withLength(57n), 'expected a header of at most 56 bytes, got one of 57.'],
     ['has a header of 2^64-1 bytes', withLength(2n ** 64n - 1n), 'got one of 18446744073709551615.'],
     ['is not UTF-8', fileOf('{"\ud800"}').map((byte) => (byte === 0xef ? 0xff : byte)), 'expected a header in UTF-8'],

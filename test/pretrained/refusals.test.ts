@@ -1,5 +1,5 @@
 /** What is not understood of a pretrained model is an error that names it, and damaged indices crash nothing. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,7 +41,13 @@ describe('a config', () => {
   test.each<[string, string, object, RegExp]>([
     ['of another family', 'gpt2', { model_type: 'mamba' }, /config.json: expected model_type of gpt2.*got mamba/],
     ['of another head', 'gpt2', { architectures: ['GPT2ForTokenClassification'] }, /got GPT2ForTokenClassification/],
-    ['with an unknown field', 'llama', { logit_soft_cap: 30 }, /logit_soft_cap/],
+    ['of no family', 'gpt2', { model_type: undefined }, /config.json: expected model_type of gpt2.*, got none\./],
+    [
+      'with an unknown field',
+      'llama',
+      { logit_soft_cap: 30 },
+      /expected settings of llama that are understood, got .*"logit_soft_cap"\. Other models are not understood\./,
+    ],
     ['with another scaling', 'llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_scaling/],
     ['with scaled layers', 'gpt2', { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
     ['with a window', 'qwen2', { use_sliding_window: true }, /use_sliding_window/],
@@ -55,7 +61,7 @@ describe('a config', () => {
     ['of a causal order', 'performer-bidirectional', { causal: true }, /causal/],
     ['without a projection', 'performer-bidirectional', { no_projection: true }, /no_projection/],
     ['with local heads', 'performer-bidirectional', { local_attn_heads: 1 }, /local_attn_heads/],
-    ['with ScaleNorm', 'performer-bidirectional', { use_scalenorm: true }, /use_scalenorm/],
+    ['with ScaleNorm', 'performer-bidirectional', { use_scalenorm: true }, /use_scalenorm: .* got true/],
     ['with shifted tokens', 'performer-bidirectional', { shift_tokens: true }, /shift_tokens/],
     [
       'with axial positions of three axes',
@@ -87,6 +93,11 @@ describe('tensors', () => {
     ],
     ['that are not understood', (all) => all.set('adapter.weight', all.get(first)!), /adapter.weight, which is not/],
     ['of more layers', (all) => all.set('transformer.h.2.attn.bias', all.get(first)!), /h.2.attn.bias, which is not/],
+    [
+      'with a number that is not finite',
+      (all) => all.set(first, float32([32], new Array(32).fill(Number.NaN))),
+      /finite numbers in "transformer.h.0.ln_1.weight"/,
+    ],
     [
       'of an untied head',
       (all) => all.set('lm_head.weight', all.get('transformer.wpe.weight')!),
@@ -185,6 +196,15 @@ describe('an index', () => {
     writeFileSync(file, readFileSync(file).subarray(0, -100));
     await expect(loadModel(place)).rejects.toThrow(expect.objectContaining({ code: 'CHECKPOINT' }));
   });
+});
+
+test('a folder whose weights are of another kind of file is refused with what is read', async () => {
+  const place = join(temporary, 'pytorch');
+  cpSync(join(golden, 'gpt2'), place, { recursive: true });
+  renameSync(join(place, 'model.safetensors'), join(place, 'pytorch_model.bin'));
+  await expect(loadModel(place)).rejects.toThrow(
+    /pytorch: expected model\.safetensors, or .*index\.json with .*, got neither.*pytorch_model\.bin, are not read/,
+  );
 });
 
 describe('damaged in 10,000 ways, and read or refused, is', () => {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { framedTokens, huggingFaceTokenizer } from '../../src/data/index.js';
 import { loadModel, saveModel } from '../../src/index.js';
-import { languageModelConfig } from '../../src/models/index.js';
+import { languageModelConfig, openModel } from '../../src/models/index.js';
 import { byteLevelFile, wordPieceFile } from '../support/tokenizer-files.js';
 
 const golden = fileURLToPath(new URL('../golden/pretrained', import.meta.url));
@@ -54,6 +54,23 @@ describe('a folder with a tokenizer.json', () => {
     const again = await loadModel(files, { kind: 'language-model' });
     expect(again.config).toEqual(model.config);
     expect(await again.generate('the cat', greedy).text()).toBe(await model.generate('the cat', greedy).text());
+  });
+
+  test('of far fewer tokens than the model has is noted, as it may be that of another', async () => {
+    const notesOf = async (tokens: number) => {
+      const file = wordPieceFile();
+      const known = Object.keys(file.model.vocab).length;
+      const more = Array.from({ length: tokens - known }, (_, at) => [`word${at}`, known + at]);
+      Object.assign(file.model.vocab, Object.fromEntries(more));
+      const notes: string[] = [];
+      await openModel(filesOf('llama', { 'tokenizer.json': file }), { onNote: (note) => notes.push(note) });
+      return notes;
+    };
+    const { vocab_size: size } = configOf('llama') as { readonly vocab_size: number };
+    expect(await notesOf(size - 2)).toEqual([]);
+    expect(await notesOf(40)).toEqual([
+      `tokenizer.json: has 40 tokens, and the model ${size}. Make sure that it belongs to the model.`,
+    ]);
   });
 
   test('of more tokens than the model has is refused with both files', async () => {
