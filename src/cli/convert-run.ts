@@ -1,5 +1,4 @@
 /** `performer convert` at work: two trainings one after another, and a table of what each brought. */
-
 import { join, resolve } from 'node:path';
 import { withArticle } from '../base/article.js';
 import { messageOf, PerformerError } from '../base/errors.js';

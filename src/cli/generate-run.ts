@@ -1,5 +1,4 @@
 /** `performer generate` at work. */
-
 import { stat } from 'node:fs/promises';
 import { withArticle } from '../base/article.js';
 import { flagName } from '../base/options.js';

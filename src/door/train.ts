@@ -1,5 +1,4 @@
 /** Training at the front door: from texts to a model, by any task, in Node and in a browser. */
-
 import type { AnyHostTensor } from '../base/array.js';
 import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';

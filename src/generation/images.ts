@@ -1,5 +1,4 @@
 /** Painting: a pixel model tells an image value by value, row by row. */
-
 import * as z from 'zod';
 import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';

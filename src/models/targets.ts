@@ -1,5 +1,4 @@
 /** What is told of a text or an image: its class, its labels, or numbers. */
-
 import * as z from 'zod';
 import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';

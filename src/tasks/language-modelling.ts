@@ -4,7 +4,6 @@
  * A window of W tokens is read as W + 1: the model sees the first W and predicts the last W. Windows come from anywhere in
  * the text, or, where the state is carried, one after another from contiguous lanes (truncated backpropagation).
  */
-
 import type { HostTensor } from '../base/array.js';
 import { withArticle } from '../base/article.js';
 import { PerformerError } from '../base/errors.js';

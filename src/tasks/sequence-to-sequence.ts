@@ -5,7 +5,6 @@
  * `exactMatch` is the part of the pairs of which every token is the likeliest: those that are written whole where the
  * likeliest token is taken each time.
  */
-
 import { float32 } from '../base/array.js';
 import { withArticle } from '../base/article.js';
 import { symbol } from '../base/dimension.js';

@@ -6,7 +6,6 @@
  * Where classes are of the form BIO, spans are measured, too: one is right where its first word, its last word and its kind
  * are (Tjong Kim Sang and De Meulder 2003).
  */
-
 import { float32, type HostTensor, int32 } from '../base/array.js';
 import { withArticle } from '../base/article.js';
 import { symbol } from '../base/dimension.js';
