@@ -21,6 +21,9 @@ async function source(name: string): Promise<{ readonly from: string; readonly t
   return { from, to, text };
 }
 
+/** The tokenizer of the tests has far fewer tokens than the models, which is noted, and nothing else is. */
+const onlyFewerTokens = expect.stringMatching(/^\S+tokenizer\.json: has 37 tokens, and the model 6\d\. [^\n]*\n$/);
+
 test('keeps the tokenizer and the settings, and the imported model does what the original folder does', async () => {
   const { from, to, text } = await source('llama');
   await writeFile(
@@ -28,7 +31,7 @@ test('keeps the tokenizer and the settings, and the imported model does what the
     JSON.stringify({ do_sample: false, max_new_tokens: 5, bos_token_id: 2 }),
   );
   const ran = await performer(['import', from, '--out', to]);
-  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: onlyFewerTokens });
   expect(ran.out).toMatch(/to: causal-language-model, [\d,]+ parameters, attention softmax\n$/);
   expect(await readFile(join(to, 'tokenizer.json'))).toEqual(await readFile(join(from, 'tokenizer.json')));
   expect(JSON.parse(await readFile(join(to, 'generation_config.json'), 'utf8'))).toEqual({
@@ -60,7 +63,7 @@ test('an imported classifier tells the class of texts by the names of its config
   }
   await writeFile(weights, Buffer.concat(encodeSafetensors(tensors)));
   const ran = await performer(['import', from, '--out', to]);
-  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: onlyFewerTokens });
   expect(ran.out).toMatch(/to: classifier, /);
   const told = [];
   for (const folder of [from, to]) {
@@ -75,7 +78,7 @@ test('an imported classifier tells the class of texts by the names of its config
 test('an imported T5 writes of a source until its end token', async () => {
   const { from, to } = await source('t5');
   const ran = await performer(['import', from, '--out', to]);
-  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: '' });
+  expect({ code: ran.code, err: ran.err }).toEqual({ code: 0, err: onlyFewerTokens });
   expect(ran.out).toMatch(/to: encoder-decoder, [\d,]+ parameters, attention softmax/);
   const config = JSON.parse(await readFile(join(to, 'config.json'), 'utf8'));
   expect(config).toMatchObject({ framed: true, beginToken: 0, endTokens: [1] });
