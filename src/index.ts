@@ -30,6 +30,7 @@ export {
   fastAttention,
   type Rows,
   type SelfAttention,
+  type SelfAttentionOptions,
   selfAttention,
 } from './door/attention-layers.js';
 export type { Classification, Classifier, Labelling, MultiLabelClassifier, Regressor } from './door/classifier.js';

@@ -1,5 +1,5 @@
 /** Attention layers with weights, on typed arrays: fast attention, self-attention and cross-attention for use alone. */
-import { float32, int32 } from '../base/array.js';
+import { float32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import { drawBuffers, initialize } from '../base/layout.js';
@@ -10,12 +10,14 @@ import {
   type FastAttentionOptions as FastOptions,
   fastAttentionLayer,
   type AttentionLayerOptions as LayerOptions,
+  type SelfAttentionOptions as SelfOptions,
   selfAttentionLayer,
 } from '../mixers/index.js';
 import type { Numbers } from './attention.js';
 import type { AttentionOption, FeaturesOption } from './layer-options.js';
 import { chosenEngine } from './model.js';
 import type { EngineOption } from './options.js';
+import { rowLengths } from './row-lengths.js';
 
 /** What every layer takes. */
 export interface Seeded extends EngineOption {
@@ -62,19 +64,22 @@ export interface FastAttentionOptions extends Omit<FastOptions, 'features'>, See
   readonly features?: FeaturesOption | undefined;
 }
 
-/** The options of `selfAttention` and `crossAttention`. */
+/** The options of `crossAttention`. */
 export interface AttentionLayerOptions extends Omit<LayerOptions, 'attention'>, Seeded {
   readonly attention?: AttentionOption | undefined;
 }
 
+/** The options of `selfAttention`. */
+export interface SelfAttentionOptions extends AttentionLayerOptions, Pick<SelfOptions, 'isCausal'> {}
+
 /** FAVOR+ on queries, keys and values, compiled once for arrays of any length. Throws CONFIG for options that do not fit. */
-export async function fastAttention(options: FastAttentionOptions): Promise<FastAttention> {
+export async function fastAttention({ engine, seed, ...options }: FastAttentionOptions): Promise<FastAttention> {
   const layer = fastAttentionLayer(options as FastOptions);
   const { heads, headDim } = options;
   const rowsOf = (length: string) => spec('float32', [symbol('batch'), symbol(length), heads, headDim]);
   const keys = options.isCausal ? 'queries' : 'keys';
   const specs = { query: rowsOf('queries'), key: rowsOf(keys), value: rowsOf(keys) };
-  const hosted = await host(options, layer, specs, (weights, inputs) =>
+  const hosted = await host({ engine, seed }, layer, specs, (weights, inputs) =>
     layer.apply(weights, inputs as Record<keyof typeof specs, Tensor>),
   );
   const shaped = (name: string, numbers: Numbers, batch: number) =>
@@ -91,11 +96,11 @@ export async function fastAttention(options: FastAttentionOptions): Promise<Fast
 }
 
 /** Attention of rows to each other, with projections and heads. Throws CONFIG for options that do not fit. */
-export async function selfAttention(options: AttentionLayerOptions): Promise<SelfAttention> {
-  const layer = selfAttentionLayer(options as LayerOptions);
+export async function selfAttention({ engine, seed, ...options }: SelfAttentionOptions): Promise<SelfAttention> {
+  const layer = selfAttentionLayer(options as SelfOptions);
   const { dim } = options;
   const specs = { x: rowSpec(dim, 'length'), lengths: spec('int32', [symbol('batch')]) };
-  const hosted = await host(options, layer, specs, (weights, inputs) => {
+  const hosted = await host({ engine, seed }, layer, specs, (weights, inputs) => {
     const { x, lengths } = inputs as unknown as { x: Tensor; lengths: Tensor<'int32'> };
     return layer.apply(weights, x, lengths);
   });
@@ -103,7 +108,7 @@ export async function selfAttention(options: AttentionLayerOptions): Promise<Sel
 }
 
 /** Attention of rows to those of a source, with projections and heads. Throws CONFIG for options that do not fit. */
-export async function crossAttention(options: AttentionLayerOptions): Promise<CrossAttention> {
+export async function crossAttention({ engine, seed, ...options }: AttentionLayerOptions): Promise<CrossAttention> {
   const layer = crossAttentionLayer(options as LayerOptions);
   const { dim } = options;
   const specs = {
@@ -111,7 +116,7 @@ export async function crossAttention(options: AttentionLayerOptions): Promise<Cr
     source: rowSpec(dim, 'source'),
     lengths: spec('int32', [symbol('batch')]),
   };
-  const hosted = await host(options, layer, specs, (weights, inputs) => {
+  const hosted = await host({ engine, seed }, layer, specs, (weights, inputs) => {
     const { x, source, lengths } = inputs as unknown as { x: Tensor; source: Tensor; lengths: Tensor<'int32'> };
     return layer.apply(weights, x, source, lengths);
   });
@@ -132,7 +137,7 @@ function arraysOf({ rows, batch = 1, lengths }: Rows, dim: number) {
   const length = lengthOf('rows', rows, batch * dim);
   return {
     rows: float32([batch, length, dim], rows),
-    lengths: int32([batch], lengths ?? new Array<number>(batch).fill(length)),
+    lengths: rowLengths('attention', lengths ?? new Array<number>(batch).fill(length), batch, length),
   };
 }
 

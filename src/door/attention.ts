@@ -1,5 +1,6 @@
 /** Attention alone, on typed arrays. */
 
+import * as z from 'zod';
 import { platform } from '#platform';
 import { type AttentionInputs, bidirectionalAttention, causalAttention, exactAttention } from '../attention/index.js';
 import { float32, hostTensor } from '../base/array.js';
@@ -42,6 +43,17 @@ export interface AttentionOptions extends EngineOption {
   readonly seed?: number | undefined;
 }
 
+/** Made when it is asked for, as feature maps may be registered from outside. */
+const optionsSchema = () =>
+  z.strictObject({
+    kind: z.enum(['favor+', 'softmax'], 'expected favor+ or softmax').default('favor+'),
+    isCausal: z.boolean().default(false),
+    features: featureMapChoice(),
+    seed: z.int().default(0),
+  });
+
+type Features = z.output<ReturnType<typeof featureMapChoice>>;
+
 /**
  * Attention softmax(QKᵀ/√dim)V, or FAVOR+'s estimate of it: [batch, length, heads, dim of the values] in the order of the
  * queries. Each call compiles a graph; whoever calls it often for one shape compiles once with the rooms
@@ -51,15 +63,13 @@ export interface AttentionOptions extends EngineOption {
  *   installed.
  */
 export async function attention(arrays: AttentionArrays, options: AttentionOptions = {}): Promise<Float32Array> {
-  const { kind = 'favor+', isCausal = false, features, seed = 0 } = options;
-  if (kind !== 'favor+' && kind !== 'softmax') {
-    throw new PerformerError('CONFIG', `attention: expected favor+ or softmax as kind, got ${String(kind)}.`);
-  }
+  const { engine: given, ...rest } = options;
+  const { kind, isCausal, features, seed } = parseOptions('attention', optionsSchema(), rest);
   const inputs = tensorsOf(arrays);
   const attend = kind === 'softmax' ? exact(isCausal) : favor(arrays, isCausal, features, seed);
-  const engine = options.engine ?? (await platform.engine());
+  const engine = given ?? (await platform.engine());
   const compiled = await engine.compile(
-    (given: object, parts: object) => ({ output: attend.build(given as AttentionInputs, parts) }),
+    (tensors: object, parts: object) => ({ output: attend.build(tensors as AttentionInputs, parts) }),
     [specsOf(inputs), specsOf(attend.parts)],
   );
   try {
@@ -83,10 +93,10 @@ function exact(isCausal: boolean): Attend {
 function favor(
   { shape: [, , heads, headDim], keyHeads = heads }: AttentionArrays,
   isCausal: boolean,
-  features: FeaturesOption | undefined,
+  features: Features,
   seed: number,
 ): Attend {
-  const options = featureOptions(parseOptions('attention', featureMapChoice(), features), headDim);
+  const options = featureOptions(features, headDim);
   const random = Random.fromSeed(seed);
   const learned = learnedLayout(options, heads, keyHeads);
   const parts = {
@@ -116,14 +126,20 @@ function tensorsOf({ query, key, value, shape, keyHeads = shape?.[2], keyMask }:
     query: float32([batch, length, heads, dim], query),
     key: float32([batch, keys, keyHeads, dim], key),
     value: float32([batch, keys, keyHeads, valueDim], value),
-    keyMask:
-      keyMask &&
-      hostTensor(
-        'bool',
-        [batch, keys],
-        Uint8Array.from(keyMask, (seen) => Number(seen)),
-      ),
+    keyMask: keyMask && maskOf(keyMask, batch, keys),
   };
+}
+
+function maskOf(keyMask: ArrayLike<number | boolean>, batch: number, keys: number) {
+  if (keyMask.length !== batch * keys) {
+    const expected = `a keyMask [batch, keys] of ${batch} · ${keys} values`;
+    throw new PerformerError('SHAPE', `attention: expected ${expected}, got ${keyMask.length}. Give one for each key.`);
+  }
+  return hostTensor(
+    'bool',
+    [batch, keys],
+    Uint8Array.from(keyMask, (seen) => Number(seen)),
+  );
 }
 
 /** The size of the one axis that the shape leaves open. */

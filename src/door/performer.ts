@@ -1,10 +1,11 @@
 /** A plain Performer with its weights, ready to be called: embeddings in, hidden layers out. */
-import { float32, int32 } from '../base/array.js';
+import { float32 } from '../base/array.js';
 import { symbol } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
 import type { ModelInputs } from '../models/index.js';
 import type { Numbers } from './attention.js';
 import { type BasicModel, basicModel, type Host, type Local } from './host.js';
+import { rowLengths } from './row-lengths.js';
 
 /** Embeddings of several rows side by side. */
 export interface EmbeddingRows {
@@ -22,7 +23,7 @@ export interface Performer extends BasicModel {
   /**
    * Hidden layers [batch, length, dim] of embeddings.
    *
-   * @throws SHAPE for numbers that are no such embeddings; CONFIG for more than the model's positions know.
+   * @throws SHAPE for numbers that are no such embeddings, and for lengths that do not fit; CONFIG for more than the model's positions know.
    */
   apply(rows: EmbeddingRows): Promise<Float32Array>;
 }
@@ -41,7 +42,7 @@ async function applyTo(host: Host, { embeddings, batch = 1, lengths }: Embedding
   }
   const inputs = {
     embeddings: float32([batch, length, config.dim], embeddings),
-    ...(lengths && { lengths: int32([batch], lengths) }),
+    ...(lengths && { lengths: rowLengths('apply', lengths, batch, length) }),
   };
   return host.use(
     `apply ${lengths !== undefined}`,

@@ -5,7 +5,7 @@
  * - self-attention: x [batch, length, dim] → [batch, length, dim], with projections and heads;
  * - cross-attention: the same of x, which looks at a source [batch, source, dim].
  */
-import type * as z from 'zod';
+import * as z from 'zod';
 import { type AttentionInputs, bidirectionalAttention, causalAttention } from '../attention/index.js';
 import type { Dim } from '../base/dimension.js';
 import { PerformerError } from '../base/errors.js';
@@ -15,7 +15,14 @@ import { bufferParts, featureMap, featureMapChoice, learnedLayout } from '../fea
 import { broadcastTo, scalar, type Tensor } from '../graph/index.js';
 import { featureOptions } from './favor.js';
 import type { MixerSizes } from './mixer.js';
-import { buildCrossMixer, buildMixer, completeMixer, mixerChoice, mixerProblems } from './registry.js';
+import {
+  buildCrossMixer,
+  buildMixer,
+  completeMixer,
+  type MixerChoice,
+  mixerChoice,
+  mixerProblems,
+} from './registry.js';
 
 interface Layouts {
   readonly params: object;
@@ -27,6 +34,30 @@ export interface FastAttentionLayer extends Layouts {
   /** [batch, queries, heads, headDim] of queries, keys and values. Throws SHAPE for inputs that do not fit. */
   apply(weights: Weights, inputs: AttentionInputs): Tensor;
 }
+
+const size = z.int().min(1);
+
+/** Schemas are made when they are asked for, as feature maps and mixers may be registered from outside. */
+const fastAttentionSchema = () =>
+  z.strictObject({
+    heads: size,
+    headDim: size,
+    isCausal: z.boolean().default(false),
+    features: featureMapChoice(),
+  });
+
+const attentionLayerSchema = () =>
+  z.strictObject({
+    dim: size,
+    heads: size,
+    keyHeads: size.optional(),
+    headDim: size.optional(),
+    attention: mixerChoice(),
+    qkvBias: z.boolean().default(false),
+    outputBias: z.boolean().default(true),
+  });
+
+const selfAttentionSchema = () => attentionLayerSchema().extend({ isCausal: z.boolean().default(false) });
 
 /** The options of `fastAttentionLayer`. */
 export interface FastAttentionOptions {
@@ -40,8 +71,8 @@ export interface FastAttentionOptions {
 
 /** FAVOR+ on queries, keys and values. Throws CONFIG for options that do not fit. */
 export function fastAttentionLayer(given: FastAttentionOptions): FastAttentionLayer {
-  const { heads, headDim, isCausal = false, features } = given;
-  const options = featureOptions(parseOptions('fastAttention', featureMapChoice(), features), headDim);
+  const { heads, headDim, isCausal, features } = parseOptions('fastAttention', fastAttentionSchema(), given);
+  const options = featureOptions(features, headDim);
   const learned = learnedLayout(options, heads);
   return {
     params: learned === undefined ? {} : { learned },
@@ -53,19 +84,27 @@ export function fastAttentionLayer(given: FastAttentionOptions): FastAttentionLa
   };
 }
 
-/** The options of `selfAttentionLayer` and `crossAttentionLayer`. */
+/** The options of `crossAttentionLayer`. */
 export interface AttentionLayerOptions {
   /** Width of the rows. */
   readonly dim: number;
   readonly heads: number;
+  /** Heads of keys and values, which divide `heads`: as many heads in a row share one. As many as heads unless given. */
+  readonly keyHeads?: number | undefined;
   /** dim/heads unless given. */
   readonly headDim?: number | undefined;
-  /** Of self-attention: whether a row sees those before it and itself alone; false unless given. */
-  readonly isCausal?: boolean | undefined;
   /** FAVOR+ unless given. */
   readonly attention?: z.input<ReturnType<typeof mixerChoice>> | undefined;
   /** Whether queries, keys and values have biases; false unless given. */
   readonly qkvBias?: boolean | undefined;
+  /** Whether the output has one; true unless given. */
+  readonly outputBias?: boolean | undefined;
+}
+
+/** The options of `selfAttentionLayer`. */
+export interface SelfAttentionOptions extends AttentionLayerOptions {
+  /** Whether a row sees those before it and itself alone; false unless given. */
+  readonly isCausal?: boolean | undefined;
 }
 
 /** Attention of rows to each other, with projections and heads. */
@@ -80,22 +119,34 @@ export interface CrossAttentionLayer extends Layouts {
   apply(weights: Weights, x: Tensor, source: Tensor, sourceLengths?: Tensor<'int32'>): Tensor;
 }
 
-function sizesOf({ dim, heads, headDim = dim / heads, isCausal = false, qkvBias }: AttentionLayerOptions): MixerSizes {
-  return { dim, heads, keyHeads: heads, headDim, isCausal, qkvBias, outputGain: 1, chunk: 64 };
+/** What a layer is built of, of options that were checked. */
+function checked(
+  where: string,
+  { attention, ...given }: z.output<ReturnType<typeof attentionLayerSchema>>,
+  isCausal: boolean,
+) {
+  const { dim, heads, keyHeads = heads, headDim = dim / heads, qkvBias, outputBias } = given;
+  const sizes: MixerSizes = { dim, heads, keyHeads, headDim, isCausal, qkvBias, outputBias, outputGain: 1, chunk: 64 };
+  const problem = sizeProblem(sizes) ?? attentionProblem(attention, sizes);
+  if (problem === undefined) return { choice: completeMixer(attention, sizes), sizes };
+  throw new PerformerError('CONFIG', `${where}: ${problem}.`);
 }
 
-function chosen(where: string, { attention }: AttentionLayerOptions, sizes: MixerSizes) {
-  const given = parseOptions(where, mixerChoice(), attention);
-  const [problem] = mixerProblems(given, sizes);
-  if (problem === undefined) return completeMixer(given, sizes);
-  const [path, message] = problem;
-  throw new PerformerError('CONFIG', `${where}: attention.${path.join('.')}: ${message}.`);
+function sizeProblem({ dim, heads, keyHeads, headDim }: MixerSizes): string | undefined {
+  if (!Number.isSafeInteger(headDim)) return `headDim: expected heads that divide dim, ${dim}, got ${heads}`;
+  return heads % keyHeads === 0 ? undefined : `keyHeads: expected a divisor of heads, ${heads}, got ${keyHeads}`;
+}
+
+function attentionProblem(attention: MixerChoice, sizes: MixerSizes): string | undefined {
+  const [problem] = mixerProblems(attention, sizes);
+  return problem && `attention.${problem[0].join('.')}: ${problem[1]}`;
 }
 
 /** Attention of rows to each other. Throws CONFIG for options that do not fit. */
-export function selfAttentionLayer(options: AttentionLayerOptions): SelfAttentionLayer {
-  const sizes = sizesOf(options);
-  const mixer = buildMixer(chosen('selfAttention', options, sizes), sizes);
+export function selfAttentionLayer(options: SelfAttentionOptions): SelfAttentionLayer {
+  const { isCausal, ...given } = parseOptions('selfAttention', selfAttentionSchema(), options);
+  const { choice, sizes } = checked('selfAttention', given, isCausal);
+  const mixer = buildMixer(choice, sizes);
   return {
     params: mixer.params,
     buffers: mixer.buffers,
@@ -105,8 +156,9 @@ export function selfAttentionLayer(options: AttentionLayerOptions): SelfAttentio
 
 /** Attention of rows to those of a source. Throws CONFIG for options that do not fit, and for attention that has no way to. */
 export function crossAttentionLayer(options: AttentionLayerOptions): CrossAttentionLayer {
-  const sizes = sizesOf(options);
-  const mixer = buildCrossMixer(chosen('crossAttention', options, sizes), sizes);
+  const given = parseOptions('crossAttention', attentionLayerSchema(), options);
+  const { choice, sizes } = checked('crossAttention', given, false);
+  const mixer = buildCrossMixer(choice, sizes);
   return {
     params: mixer.params,
     buffers: mixer.buffers,

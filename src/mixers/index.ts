@@ -7,6 +7,7 @@ export {
   type FastAttentionOptions,
   fastAttentionLayer,
   type SelfAttentionLayer,
+  type SelfAttentionOptions,
   selfAttentionLayer,
 } from './attention-layers.js';
 export {

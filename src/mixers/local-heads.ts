@@ -36,7 +36,7 @@ export const localHeadsMixer = mixerFamily({
     const found = featureProblems(features, sizes);
     if (localHeads < heads && localHeads % group === 0) return found;
     const wanted =
-      group === 1 ? `fewer than heads, ${heads},` : `a multiple of ${group} (heads/keyHeads) below ${heads}`;
+      group === 1 ? `fewer than heads, ${heads}` : `a multiple of ${group} (heads/keyHeads) below ${heads}`;
     return [...found, [['localHeads'], `expected ${wanted}, got ${localHeads}`]];
   },
   complete: ({ features, ...options }, { headDim }) => ({

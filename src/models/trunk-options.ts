@@ -142,7 +142,7 @@ export function trunkProblems(
   }
   problems.push(...positionProblems(config.positions, config));
   if (config.heads % keyHeadsOf(config) !== 0) {
-    problems.push([['keyHeads'], `a divisor of heads, ${config.heads}, got ${config.keyHeads}`]);
+    problems.push([['keyHeads'], `expected a divisor of heads, ${config.heads}, got ${config.keyHeads}`]);
   }
   if (Math.round(config.dim * config.feedForwardMultiplier) < 1) {
     problems.push([['feedForwardMultiplier'], `the hidden width, ${config.dim} times it, rounds to 0`]);

@@ -6,6 +6,7 @@ import { attention, createModel, crossAttention, fastAttention, selfAttention } 
 const numbers = (count: number, seed: number) => Random.fromSeed(seed).normals(count);
 const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Math.max(...Array.from(a, (value, at) => Math.abs(value - b[at]!)));
+const oneRow = { query: numbers(64, 1), key: numbers(64, 2), value: numbers(64, 3), shape: [1, 4, 2, 8] as const };
 const sizes = { dim: 16, heads: 2, attention: { features: { featureCount: 16 } } } as const;
 
 it.each([false, true])('fast attention gives what attention gives, causal %s', async (isCausal) => {
@@ -55,4 +56,54 @@ it('a performer turns embeddings into hidden layers, a padded row as the row alo
     /expected \[1, length, 16\] numbers/,
   );
   await model.dispose();
+});
+
+it.each([
+  ['attention', () => attention(oneRow, { causal: true } as object), 'attention: expected valid options.*"causal"'],
+  ['attention', () => attention(oneRow, { kind: 'window' } as object), 'attention: expected valid options.*kind'],
+  ['fast attention', () => fastAttention({ headDim: 8 } as never), 'fastAttention: expected valid options.*heads'],
+  ['self-attention', () => selfAttention({ ...sizes, causal: true } as never), 'selfAttention: .*"causal"'],
+  ['cross-attention', () => crossAttention({ ...sizes, isCausal: true } as never), 'crossAttention: .*"isCausal"'],
+  [
+    'self-attention',
+    () => selfAttention({ dim: 16, heads: 4, keyHeads: 3 }),
+    'keyHeads: expected a divisor of heads, 4, got 3',
+  ],
+  ['self-attention', () => selfAttention({ dim: 16, heads: 3 }), 'headDim: expected heads that divide dim, 16, got 3'],
+  [
+    'self-attention',
+    () => selfAttention({ ...sizes, attention: { forgetting: 'gates' } }),
+    'selfAttention: attention.forgetting: expected none',
+  ],
+])('%s refuses options that it does not have, and those that do not fit', async (_, make, message) => {
+  await expect(make()).rejects.toThrow(new RegExp(message));
+  await expect(make()).rejects.toMatchObject({ code: 'CONFIG' });
+});
+
+it('masks and lengths that do not fit the rows are told by their name', async () => {
+  const rows = numbers(4 * 16, 8);
+  const layer = await selfAttention(sizes);
+  const model = await createModel({ model: 'performer', dim: 16, depth: 1, heads: 2, headDim: 8 });
+  for (const lengths of [[5], [-1], [1.5], [4, 4], []]) {
+    const message = `expected 1 whole numbers from 0 to 4 as lengths, got [${lengths}]`;
+    await expect(layer.apply({ rows, lengths })).rejects.toThrow(message);
+    await expect(model.apply({ embeddings: rows, lengths })).rejects.toThrow(message);
+  }
+  const masked = attention({ ...oneRow, keyMask: [true] }, {});
+  await expect(masked).rejects.toThrow('expected a keyMask [batch, keys] of 1 · 4 values, got 1');
+  await model.dispose();
+});
+
+it('self-attention shares heads of keys, and has no bias behind its output where none is asked for', async () => {
+  const rows = numbers(4 * 16, 9);
+  const layer = await selfAttention({ dim: 16, heads: 4, keyHeads: 1, outputBias: false, qkvBias: true });
+  type Weights = Record<'query' | 'key' | 'output', { weight: { shape: number[] }; bias?: object }>;
+  const { query, key, output } = layer.weights.params as Weights;
+  expect([query.weight.shape, key.weight.shape]).toEqual([
+    [16, 16],
+    [16, 4],
+  ]);
+  expect([key.bias, output.bias].map((bias) => bias !== undefined)).toEqual([true, false]);
+  const both = await layer.apply({ rows: [...rows, ...rows], batch: 2, lengths: [3, 4] });
+  expect(largest(await layer.apply({ rows: rows.subarray(0, 3 * 16) }), both)).toBeLessThan(2e-5);
 });

@@ -28,7 +28,9 @@ describe('keyHeads', () => {
   });
 
   it('that do not divide the heads are one clear error', () => {
-    expect(() => languageModelConfig({ ...size, keyHeads: 3 })).toThrow(/keyHeads: a divisor of heads, 4, got 3/);
+    expect(() => languageModelConfig({ ...size, keyHeads: 3 })).toThrow(
+      /keyHeads: expected a divisor of heads, 4, got 3/,
+    );
   });
 
   it.each([
