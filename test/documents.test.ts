@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 import { causalAttention } from '../src/attention/index.js';
-import { float32, Random } from '../src/base/index.js';
+import { float32, optionFields, Random } from '../src/base/index.js';
 import { nodeEngine } from '../src/engine/node.js';
 import { drawProjection, positiveFeatures } from '../src/features/index.js';
+import { modelFamily, modelNames } from '../src/models/index.js';
+import { trainingSchema } from '../src/training/index.js';
 import { runOnce } from './support/attention-run.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -89,6 +91,20 @@ test('every page of docs is linked from README or from another page that is', ()
     }
   }
   expect(documents.filter((path) => path !== 'CHANGELOG.md' && !reached.has(path))).toEqual([]);
+});
+
+test('the tables of options.md have every family, and every option of models and of trainings by its flag', () => {
+  const tables = textOf('docs/options.md')
+    .match(/^\|.*$/gm)!
+    .join('\n');
+  const schemas = [...modelNames().map((name) => modelFamily(name).schema), trainingSchema];
+  const fields = schemas.flatMap((schema) => optionFields(schema));
+  const isTold = new RegExp(String.raw`--(?:no-)?(${fields.map(({ flag }) => flag).join('|')})(?![\w-])`, 'g');
+  const told = new Set([...tables.matchAll(isTold)].map(([, flag]) => flag));
+  const inCode = ['is-causal']; // of plain Performers, which no command trains
+  expect(new Set(fields.map(({ flag }) => flag).filter((flag) => !told.has(flag)))).toEqual(new Set(inCode));
+  expect(tables).toContain('`isCausal: true`');
+  expect(modelNames().filter((name) => !tables.includes(`| \`${name}\` |`))).toEqual([]);
 });
 
 test('what-is-a-performer.md: its code gives what causalAttention gives', async () => {

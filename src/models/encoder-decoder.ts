@@ -17,7 +17,7 @@ import { checkLength, type Model, type ModelFamily, type PassOptions } from './m
 import { modelFields, sourceTextFields, withTrunk } from './options.js';
 import { logitsFields, type TokenModelParams, tokenHead, tokenModelLayout } from './token-head.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams } from './trunk.js';
-import { attentionKinds, maxLengthOf, mixersByLayer } from './trunk-options.js';
+import { maxLengthOf, mixersByLayer } from './trunk-options.js';
 
 /** The schema of the options. */
 export const encoderDecoderSchema = withTrunk(
@@ -29,12 +29,10 @@ export const encoderDecoderSchema = withTrunk(
       ...logitsFields(true),
     })
     .superRefine((config, context) => {
-      if (mixersByLayer(config).every((chosen) => isShared(chosen) || hasCross(chosen))) return;
-      context.addIssue({
-        code: 'custom',
-        path: ['attention'],
-        message: `${attentionKinds(config)} cannot look at a source`,
-      });
+      const without = mixersByLayer(config).filter((chosen) => !isShared(chosen) && !hasCross(chosen));
+      if (without.length === 0) return;
+      const kinds = [...new Set(without.map(({ kind }) => kind))].join(', ');
+      context.addIssue({ code: 'custom', path: ['attention'], message: `${kinds} cannot look at a source` });
     })
     .transform((config) => ({ ...config, encoderDepth: config.encoderDepth ?? config.depth })),
   { isCausal: true, hasEncoder: true, specialTokens: (_, { beginToken }) => (beginToken === undefined ? 1 : 0) },

@@ -123,7 +123,7 @@ export function carryingProblem(model: Model): string | undefined {
   }
   const { positions } = model.config;
   return (
-    'expected favor+ attention and rotary or no positions to carry a state, got ' +
+    'expected attention whose state has one size and rotary or no positions to carry a state, got ' +
     `${attentionKinds(model.config)} attention and ${positions.kind} positions`
   );
 }

@@ -69,4 +69,10 @@ describe('a model with clustered attention', () => {
   ])('is refused of the family %s, which reads in order', (model, message) => {
     expect(() => modelConfig({ ...sizes, model, attention: 'clustered' })).toThrow(message);
   });
+
+  test('beside attention that can look at a source, it alone is named as what cannot', () => {
+    const attention = ['hybrid', 'clustered'];
+    const make = () => modelConfig({ ...sizes, depth: 2, model: 'encoder-decoder', attention });
+    expect(make).toThrow(/attention: clustered cannot look at a source/);
+  });
 });
