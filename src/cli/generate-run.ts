@@ -47,6 +47,8 @@ export async function runGenerate(
     if (isWhole) await goOn(model, prompt, { ...options, source: flags.source }, flags, io);
     else {
       const source = await prompt.read(0, prompt.length);
+      if (source.length === 0)
+        throw usageError('generate: expected a text to answer, got an empty one. Give --source.');
       await goOn(model, bytesSource(new Uint8Array(0)), { ...options, source }, flags, io);
     }
   } finally {

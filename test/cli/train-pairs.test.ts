@@ -32,6 +32,11 @@ it('trains on the columns of a table, is evaluated on them, and writes of a sour
   const options = ['--max-tokens', '12', '--temperature', '0', '--seed', '1'];
   const bySource = await performer(['generate', at('run'), '--source', 'word 3', ...options]);
   const byPrompt = await performer(['generate', at('run'), '--prompt', 'word 3', ...options]);
+  const nothing = await performer(['generate', at('run'), ...options], { stdin: '', isPiped: true });
+  expect(nothing).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('expected a text to answer, got an empty one'),
+  });
   expect(bySource.code, bySource.err).toBe(0);
   expect(byPrompt.out).toBe(bySource.out);
   expect(byPrompt.out).not.toContain('word 3');
