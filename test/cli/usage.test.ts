@@ -71,7 +71,11 @@ describe('calling it wrongly ends with 2 and one line', () => {
     ['an odd head', ['--head-dim', '3'], /--head-dim: rotary positions need it even/],
     ['learned positions without a length', ['--positions', 'learned'], /--max-length: learned positions need it/],
     ['a window beyond them', ['--positions', 'learned', '--max-length', '8'], /--window: expected at most the 8/],
-    ['a carried state of softmax', ['--attention', 'softmax', '--carry-state'], /--carry-state: expected attention whose state has one size/],
+    [
+      'a carried state of softmax',
+      ['--attention', 'softmax', '--carry-state'],
+      /--carry-state: expected attention whose state has one size/,
+    ],
     ['a softmax that forgets', ['--attention', 'softmax', '--forgetting', 'decay'], /--forgetting: only favor\+/],
     [
       'an encoder that forgets',
