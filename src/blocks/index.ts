@@ -25,7 +25,7 @@ export {
   feedForwardBranch,
   feedForwardLayout,
 } from './feed-forward.js';
-export { type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
+export { type Adapter, type LinearOptions, type LinearParams, linear, linearLayout } from './linear.js';
 export { maskOfLengths } from './mask.js';
 export { applyNorm, type NormKind, type NormParams, normLayout } from './normalization.js';
 export { type Llama3Scaling, positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';

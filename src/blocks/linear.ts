@@ -1,4 +1,4 @@
-/** Linear layers: y = xW + b. */
+/** Linear layers: y = xW + b, and with a low-rank adapter (Hu et al. 2021, arXiv 2106.09685) y = xW + xAB + b. */
 
 import { drawn, filled, type ParameterSpec } from '../base/layout.js';
 import { elementCount } from '../base/shape.js';
@@ -10,6 +10,16 @@ export interface LinearParams<T = Tensor> {
   readonly weight: T;
   /** [outputs] */
   readonly bias?: T | undefined;
+  /** Added to the weight; of trainings by adapters alone. */
+  readonly adapter?: Adapter<T> | undefined;
+}
+
+/** A matrix [inputs, outputs] of a low rank, as a product. */
+export interface Adapter<T = Tensor> {
+  /** A: [inputs, rank] */
+  readonly down: T;
+  /** B: [rank, outputs] */
+  readonly up: T;
 }
 
 /** How a linear layer begins. */
@@ -30,9 +40,11 @@ export function linearLayout(
 }
 
 /** x [..., inputs] → [..., outputs], as one product over all rows. */
-export function linear({ weight, bias }: LinearParams, x: Tensor): Tensor {
+export function linear({ weight, bias, adapter }: LinearParams, x: Tensor): Tensor {
   const rows = x.shape.slice(0, -1);
-  const product = matmul(reshape(x, [elementCount(rows), x.dim(-1)]), weight, { isDense: true });
+  const flat = reshape(x, [elementCount(rows), x.dim(-1)]);
+  const own = matmul(flat, weight, { isDense: true });
+  const product = adapter === undefined ? own : add(own, matmul(matmul(flat, adapter.down), adapter.up));
   const y = bias === undefined ? product : add(product, bias);
   return reshape(y, [...rows, weight.dim(1)]);
 }

@@ -17,6 +17,7 @@ import {
 } from '../models/index.js';
 import { loadModel, loadModelFiles } from '../models/node.js';
 import { distillation, type Task, type Teacher, taskOfModel } from '../tasks/index.js';
+import { rankProblem } from '../training/adapters.js';
 import { trainingSchema } from '../training/config.js';
 import {
   Evaluator,
@@ -69,18 +70,21 @@ export async function runConvert(given: Given<ConvertOptions>, io: Io): Promise<
   try {
     const engine = await chooseEngine(given.options);
     const tasks = await tasksOf(conversion);
-    const fresh = (steps: number) => snapshotFrom(initialSnapshot(model, { ...training, steps }), teacher);
+    const { loraRank: _, loraAlpha: __, ...ofAll } = training; // adapters are for the whole
+    const ofBlocks = { ...ofAll, steps: transferSteps };
+    const replaced = () => snapshotFrom(initialSnapshot(model, ofBlocks), teacher);
     const transfer: Stage = {
       ...{ folder: join(out, 'transfer'), task: tasks.transfer, told: 'each block by itself' },
-      training: { ...training, steps: transferSteps },
-      begin: async () => fresh(transferSteps),
+      training: ofBlocks,
+      begin: async () => replaced(),
     };
     const whole: Stage = {
       ...{ folder: out, task: tasks.whole, training, told: 'the whole' },
       begin: async () =>
-        transferSteps === 0
-          ? fresh(training.steps)
-          : snapshotFrom(fresh(training.steps), await loadModel(transfer.folder)),
+        snapshotFrom(
+          initialSnapshot(model, training),
+          transferSteps === 0 ? teacher : await loadModel(transfer.folder),
+        ),
     };
     for (const stage of transferSteps === 0 ? [whole] : [transfer, whole]) {
       if (await isTrained(stage, engine, io)) continue;
@@ -88,7 +92,7 @@ export async function runConvert(given: Given<ConvertOptions>, io: Io): Promise<
       io.stdout.write(`Stopped and saved. Go on with:\n  ${words.join(' ')}\n`);
       return;
     }
-    const rows: [string, ModelWeights][] = [['replaced', fresh(0)]];
+    const rows: [string, ModelWeights][] = [['replaced', replaced()]];
     if (transferSteps > 0) rows.push(['blocks learned', await loadModel(transfer.folder)]);
     rows.push(['whole learned', await loadModel(out)]);
     const lines = await resultLines(engine, tasks, rows);
@@ -125,7 +129,9 @@ async function begun(given: Given<ConvertOptions>, io: Io): Promise<Conversion> 
   const { transferSteps, out, tolerance } = options;
   const text = await openFiles(files);
   try {
-    await tasksOf({ teacher, model: asked, training, transferSteps, text }); // throws where they do not fit
+    const { whole } = await tasksOf({ teacher, model: asked, training, transferSteps, text }); // throws where they do not fit
+    const ofRank = rankProblem(whole.model.params, training.loraRank);
+    if (ofRank !== undefined) throw usageError(`--lora-rank: ${ofRank}. Choose a lower one.`);
     await (await beginRun(out)).close();
     await expectNoConversion(out);
     const own = { engine: await chooseEngine(options), teacher, window: training.window };

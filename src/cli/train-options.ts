@@ -9,6 +9,7 @@ import { readJson } from '../interop/node.js';
 import { isThere } from '../interop/node-files.js';
 import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
+import { rankProblem } from '../training/adapters.js';
 import { type TrainingConfig, trainingOf, trainingSchema } from '../training/config.js';
 import type { Snapshot } from '../training/index.js';
 import { usageError } from './command.js';
@@ -152,6 +153,9 @@ export function freshOptions({ own, preset, nameOf, family }: AskedOptions, whos
     throw usageError(`${[...new Set([...told, ...misfits])].join('; ')}. See --help.`);
   }
   const problems = problemsOf({ model, training }, own).map(([key, message]) => `${nameOf(key)}${whose}: ${message}`);
+  if (training.loraRank !== undefined) {
+    problems.push(`${nameOf('loraRank')}${whose}: expected a trained model to change, got none. Add --from to train`);
+  }
   if (misfits.length + problems.length > 0) throw usageError(`${[...misfits, ...problems].join('; ')}. See --help.`);
   return { model, training: trainingOf(modelOf(model), training) };
 }
@@ -211,6 +215,8 @@ export function problemsOf(
     const got = `got ${model.vocabularySize}`;
     problems.push(['vocabularySize', `expected ${tokens}, which the tokenizer ${model.tokenizer} needs, ${got}`]);
   }
+  const ofRank = rankProblem(built.params, training.loraRank);
+  if (ofRank !== undefined) problems.push(['loraRank', ofRank]);
   if ('redrawInterval' in own && !hasBuffers(built)) {
     problems.push(['redrawInterval', 'only random projections have it']);
   }

@@ -1,5 +1,6 @@
 /** `performer train` at work: prepares a run, or takes one up again, and trains. */
 import { join } from 'node:path';
+import { parameterCount } from '../base/layout.js';
 import { flagName } from '../base/options.js';
 import { bytesPerToken, wordTargets } from '../data/index.js';
 import { type Model, modelOf, targetsOf, weightsToBegin } from '../models/index.js';
@@ -202,7 +203,7 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
   const metrics = await MetricsFile.open(metricsPath, start);
   closers.push(() => metrics.close());
   io.stdout.write(
-    `${formatMillions(trainer.parameterCount)} parameters, ${told}, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
+    `${formatMillions(trainer.parameterCount)} parameters${besides(snapshot)}, ${told}, ${engine.name}${start === 0 ? '' : `, from step ${start} on`}\n`,
   );
   const began = performance.now();
   await trainLoop(trainer, { store, metrics, io, text });
@@ -222,6 +223,11 @@ async function train(out: string, { store, snapshot, run }: Prepared, around: Su
   io.stdout.write(`${step} steps done in ${took}${held}. The model is in ${out}. Try:\n`);
   io.stdout.write(`  ${io.command} ${tryNext(task.model, shellWord(out))}\n`);
   if (text !== undefined) noteRise(io, 'The held-out text', (await loadModel(out)).context);
+}
+
+/** How many parameters stay beside those that are learned, where some do. */
+function besides({ base }: Snapshot): string {
+  return base === undefined ? '' : ` learned beside the ${formatMillions(parameterCount(base))} of the model`;
 }
 
 /** What can be done with a model. */

@@ -20,6 +20,7 @@ import {
   Trainer,
   type TrainingConfig,
   trainingOf,
+  weightsOfSnapshot,
 } from '../training/index.js';
 import { optionsFrom } from './from-model.js';
 import type { Loaded, Local } from './host.js';
@@ -89,7 +90,7 @@ function expectWindow({ window: expected }: TrainingConfig, { window: got = expe
 
 /** A copy of the weights, which later steps leave as they are. */
 async function weightsOf(trainer: Trainer): Promise<ModelWeights> {
-  const { params, buffers } = await trainer.fetchSnapshot();
+  const { params, buffers } = weightsOfSnapshot(await trainer.fetchSnapshot());
   const copy = ({ data, ...tensor }: AnyHostTensor) => ({ ...tensor, data: data.slice() }) as AnyHostTensor;
   return { params: mapTree(params, copy), buffers };
 }

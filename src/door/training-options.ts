@@ -55,6 +55,13 @@ export interface TrainingRunOptions {
    * chosen by the seed; above 0 and below 1, 0.05 unless given.
    */
   readonly heldOut?: number | undefined;
+  /**
+   * Of a model to go on from (`from`): learn changes of the matrices of its blocks of this rank alone (LoRA), and whole what it
+   * lacks, such as a new head. All weights learn unless given.
+   */
+  readonly loraRank?: number | undefined;
+  /** How much these changes count: loraAlpha/loraRank; twice the rank unless given. */
+  readonly loraAlpha?: number | undefined;
   /** Steps between evaluations on it; a tenth of all, and 200 at least, unless given. */
   readonly evaluationInterval?: number | undefined;
 }

@@ -63,6 +63,18 @@ const fields = {
     fallback: 'a tenth of the steps, and 200 at least',
   }),
   checkpointInterval: option(count.optional(), 'steps between checkpoints', { fallback: 'a tenth of the steps' }),
+  loraRank: option(
+    z
+      .int()
+      .min(1)
+      .max(2 ** 16)
+      .optional(),
+    'of a model to go on from, learn changes of the matrices of its blocks of this rank alone (LoRA), and what it lacks',
+    { fallback: 'all weights learn' },
+  ),
+  loraAlpha: option(z.number().positive().optional(), 'how much these changes count: alpha/rank', {
+    fallback: 'twice the rank',
+  }),
   keep: option(count.default(2), 'checkpoints to keep beside the best'),
 };
 
@@ -74,8 +86,13 @@ export const trainingSchema = z
     const message = `at most ${most} tokens for a batch of ${batch}, got ${window}`;
     if (window > most) context.addIssue({ code: 'custom', path: ['window'], message });
   })
-  .transform(({ warmup, evaluationInterval, checkpointInterval, ...config }) => ({
+  .superRefine(({ loraRank, loraAlpha }, context) => {
+    if (loraRank !== undefined || loraAlpha === undefined) return;
+    context.addIssue({ code: 'custom', path: ['loraAlpha'], message: 'only a training with a loraRank has it' });
+  })
+  .transform(({ warmup, evaluationInterval, checkpointInterval, loraRank, loraAlpha, ...config }) => ({
     ...config, // and the others last, so that the order of the keys in files does not tell which were given
+    ...(loraRank !== undefined && { loraRank, loraAlpha: loraAlpha ?? 2 * loraRank }),
     warmup: warmup ?? Math.ceil(config.steps / 20),
     evaluationInterval: evaluationInterval ?? Math.max(shortestInterval, Math.ceil(config.steps / 10)),
     checkpointInterval: checkpointInterval ?? Math.ceil(config.steps / 10),

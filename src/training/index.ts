@@ -1,4 +1,5 @@
 /** Training: optimizer, schedule, the step as one graph, and the loop around it. */
+export { type HeldParams, weightsOfSnapshot } from './adapters.js';
 export {
   type CompiledEvaluation,
   type CompiledStep,

@@ -1,17 +1,21 @@
 /**
  * Snapshots on disk: the files of a model, training.safetensors with moments and carried states, and training.json, which
  * keeps the digests of both files of tensors, so that none of them is read with another's.
+ *
+ * The model of a training by adapters has them in its weights, so that whoever reads it need not know of them; what is learned
+ * and the matrices without it stand in training.safetensors beside the moments.
  */
 import { join } from 'node:path';
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
 import { describeIssues } from '../base/options.js';
-import { type Leaf, treeFromLeaves } from '../base/tree.js';
+import { type Leaf, mapTree, treeFromLeaves } from '../base/tree.js';
 import { checkDigest, seal, unseal } from '../interop/digest.js';
 import { readJson, readSafetensors, writeSafetensors } from '../interop/node.js';
 import { locateFolder } from '../interop/node-folders.js';
 import { checkListed, tensorsOf } from '../models/index.js';
 import { loadModelFiles, writeJson, writeModel } from '../models/node.js';
+import { learnedLayout, weightsOfSnapshot, weightsUnder } from './adapters.js';
 import { readTrainingConfig } from './config.js';
 import { listCheckpoints, type SavedCheckpoint } from './node-run-folder.js';
 import type { Snapshot } from './snapshot.js';
@@ -61,6 +65,13 @@ async function newestWhole(checkpoints: readonly SavedCheckpoint[]): Promise<Sav
   return undefined;
 }
 
+/** What is kept of a training by adapters beside its model. */
+interface Adapted {
+  readonly learned: object;
+  /** The matrices that are adapted, by their paths, as they were. */
+  readonly base: Readonly<Record<string, Leaf>>;
+}
+
 async function loadSnapshot(place: string): Promise<Snapshot> {
   const checkpoint = await locateFolder(place);
   const { model: loaded, digest: modelDigest } = await loadModelFiles(checkpoint);
@@ -79,22 +90,26 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
   const path = join(checkpoint, 'training.safetensors');
   const arranged = <L extends Leaf>(tensors: ReadonlyMap<string, L>) => {
     checkListed(path, tensors, 'states', states);
+    const { loraRank } = training;
+    const isLearned = (name: string) => tensors.has(`firstMoment.${name}`);
+    const learned = loraRank === undefined ? model.params : learnedLayout(model.params, loraRank, isLearned);
     const like = {
-      firstMoment: model.params,
-      secondMoment: model.params,
+      ...{ firstMoment: learned, secondMoment: learned },
+      ...(loraRank !== undefined && { learned, base: weightsUnder(model.params, learned) }),
       states: Array.from({ length: states }, () => model.state(training.batch)),
     };
     return treeFromLeaves(path, like, tensors);
   };
   const { tensors, digest } = await readSafetensors(path, arranged);
   checkDigest(path, digests, 'training.safetensors', digest);
-  const kept = arranged(tensors) as Snapshot['moments'] & Pick<Snapshot, 'states'>;
+  const kept = arranged(tensors) as Snapshot['moments'] & Pick<Snapshot, 'states'> & Partial<Adapted>;
   return {
     model: model.config,
     training,
     step,
     location: place,
-    params,
+    params: kept.learned ?? params,
+    base: kept.base && mapTree(params, (leaf: Leaf, name) => kept.base?.[name] ?? leaf),
     buffers,
     moments: { firstMoment: kept.firstMoment, secondMoment: kept.secondMoment },
     states: kept.states,
@@ -115,9 +130,11 @@ function checkStateCount(where: string, states: number, { carryState, accumulati
 
 /** Writes the files of a snapshot into a folder. */
 export async function writeSnapshot(folder: string, snapshot: Snapshot): Promise<void> {
-  const { step, best, training, moments, states, statesDigest, isEvaluationDue } = snapshot;
-  const modelDigest = await writeModel(folder, snapshot.model, snapshot);
-  const tensors = new Map([...tensorsOf(moments), ...tensorsOf({ states })]);
+  const { step, best, training, params, base, moments, states, statesDigest, isEvaluationDue } = snapshot;
+  const { context } = snapshot;
+  const modelDigest = await writeModel(folder, snapshot.model, { ...weightsOfSnapshot(snapshot), context });
+  const adapted = base && { learned: params, base: weightsUnder(base, params) };
+  const tensors = new Map([...tensorsOf(moments), ...tensorsOf({ states, ...adapted })]);
   const digest = await writeSafetensors(join(folder, 'training.safetensors'), tensors);
   const file = { version: 1, step, best, states: states.length, statesDigest, isEvaluationDue, options: training };
   const digests = { 'model.safetensors': modelDigest, 'training.safetensors': digest };

@@ -13,6 +13,7 @@ import {
   modelOf,
   type TrunkState,
 } from '../models/index.js';
+import { firstLearned } from './adapters.js';
 import type { TrainingConfig } from './config.js';
 import { initMoments, type Moments } from './optimizer.js';
 
@@ -34,7 +35,10 @@ export interface Snapshot<T extends EngineTensor = HostTensor> {
   readonly step: number;
   /** Where the checkpoint of this step is, when it was read from there. */
   readonly location?: string | undefined;
+  /** What is learned: the parameters of the model; in a training by adapters (`loraRank`) the adapters and what is new, by paths. */
   readonly params: object;
+  /** The parameters that a training by adapters began with, which stay: arrays of the host. */
+  readonly base?: object | undefined;
   readonly moments: Moments<object>;
   /** Arrays of the host. */
   readonly buffers: object;
@@ -89,8 +93,8 @@ export function checkStates({ states, statesDigest, buffers }: Snapshot): void {
 }
 
 /**
- * The snapshot with the weights and buffers that the model has by the same names, copied. Throws CONFIG where one of them
- * has another shape.
+ * The snapshot with the weights and buffers that the model has by the same names, copied. In a training by adapters those
+ * stay, and what they lack is learned whole. Throws CONFIG where one of them has another shape, and for a `loraRank` above it.
  */
 export function snapshotFrom(snapshot: Snapshot, { params, buffers }: ModelWeights): Snapshot {
   const known = new Map([params, buffers].flatMap((tree) => leavesOf(tree))) as unknown as Map<string, AnyHostTensor>;
@@ -106,5 +110,10 @@ export function snapshotFrom(snapshot: Snapshot, { params, buffers }: ModelWeigh
       );
     });
   const own = taken(snapshot.buffers);
-  return { ...snapshot, params: taken(snapshot.params), buffers: own, statesDigest: buffersDigest(own) };
+  const begun = { ...snapshot, params: taken(snapshot.params), buffers: own, statesDigest: buffersDigest(own) };
+  const { loraRank, seed } = snapshot.training;
+  if (loraRank === undefined) return begun;
+  const base = begun.params;
+  const learned = firstLearned(base, loraRank, seed, (path) => !known.has(path));
+  return { ...begun, params: learned, base, moments: initMoments(learned) as Moments<object> };
 }

@@ -11,6 +11,7 @@ import { mapTree } from '../base/tree.js';
 import type { Engine, EngineTensor } from '../engine/index.js';
 import { buffersDigest, hasBuffers, initialState, type TrunkState } from '../models/index.js';
 import type { Task } from '../tasks/index.js';
+import { adaptedTask } from './adapters.js';
 import { type CompiledStep, compileStep, type GradientHook } from './compiled.js';
 import { type TrainingConfig, usesDropout } from './config.js';
 import { type Evaluation, Evaluator } from './evaluator.js';
@@ -37,6 +38,8 @@ interface TensorSet {
   readonly moments: Moments<object>;
   readonly states: readonly TrunkState<EngineTensor>[];
 }
+
+type Placed = readonly [current: TensorSet, next: TensorSet, buffers: object, base: Pick<Snapshot, 'base'>];
 
 /** What a trainer computes with, and on what. */
 export interface TrainerOptions {
@@ -66,12 +69,15 @@ function freshStates({ model, size }: Task): readonly TrunkState<HostTensor<'int
 
 /** One call at a time: a step reads what the one before it wrote. Calls that overlap, or come after the end, throw USAGE. */
 export class Trainer {
+  /** How many numbers are learned. */
   readonly parameterCount: number;
   #snapshot: Snapshot<EngineTensor>;
   /** The tensors of the snapshot, and those that the next step writes into. */
   #current: TensorSet;
   #next: TensorSet;
   #buffers: object;
+  /** What stays in a training by adapters; empty in others. */
+  readonly #base: Pick<Snapshot, 'base'>;
   #moments: CompiledMoments | undefined;
   readonly #evaluator: Evaluator;
   readonly #calls = new OneAtATime('Trainer', 'trainer');
@@ -80,7 +86,7 @@ export class Trainer {
     private readonly options: TrainerOptions,
     private readonly compiled: CompiledStep,
     snapshot: Snapshot,
-    [current, next, buffers]: readonly [TensorSet, TensorSet, object],
+    [current, next, buffers, base]: Placed,
   ) {
     const { params, moments } = current;
     const states = snapshot.states.length === 0 ? [] : current.states;
@@ -88,24 +94,33 @@ export class Trainer {
     this.#current = current;
     this.#next = next;
     this.#buffers = buffers;
-    this.#evaluator = new Evaluator(options.engine, options.task);
+    this.#base = base;
+    this.#evaluator = new Evaluator(options.engine, adaptedTask(options.task, snapshot));
     this.parameterCount = parameterCount(snapshot.params);
   }
 
   /**
    * Compiles the step for a snapshot, fresh or resumed, whose arrays are kept where the engine computes on the host.
    *
-   * @throws CHECKPOINT where its states do not fit; what the task and the engine throw.
+   * @throws CHECKPOINT where its states do not fit; CONFIG for adapters of a model that has not been trained; what the task and
+   *   the engine throw.
    */
   static async create(snapshot: Snapshot, options: TrainerOptions): Promise<Trainer> {
-    const { training, params, moments, buffers } = snapshot;
+    const { training, params, moments, buffers, base } = snapshot;
     checkStates(snapshot);
-    const compiled = await compileStep(options.engine, options.task, training, options.onGradients);
+    if (training.loraRank !== undefined && base === undefined) {
+      throw new PerformerError(
+        'CONFIG',
+        'loraRank: expected a trained model for adapters to change, got first weights. Go on from one (from), or leave it out.',
+      );
+    }
+    const task = adaptedTask(options.task, snapshot);
+    const compiled = await compileStep(options.engine, task, training, options.onGradients);
     const states = snapshot.states.length === 0 ? freshStates(options.task) : snapshot.states;
     const first: TensorSet = { params, moments, states };
     const second = mapTree(first, ({ dtype, shape }: AnyHostTensor) => zeros(dtype, shape)) as TensorSet;
-    const placed = await options.engine.place([first, second, buffers] as const);
-    return new Trainer(options, compiled, snapshot, placed as readonly [TensorSet, TensorSet, object]);
+    const placed = await options.engine.place([first, second, buffers, { base }] as const);
+    return new Trainer(options, compiled, snapshot, placed as Placed);
   }
 
   /**
@@ -150,7 +165,7 @@ export class Trainer {
     const { batches, isStart } = await task.step(step);
     const isFresh = isStart || this.#snapshot.states.length === 0;
     const { loss, gradientNorm } = await this.compiled.run({
-      ...{ params, moments, batches, buffers: this.#buffers, next: this.#next },
+      ...{ params, moments, batches, buffers: this.#allBuffers, next: this.#next },
       states: isFresh ? freshStates(task) : this.#snapshot.states,
       dropout: dropoutKeys(step, batches.length, training),
       scalars: { learningRate: float32Scalar(learningRate), update: float32Scalar(step + 1) },
@@ -173,10 +188,15 @@ export class Trainer {
   async evaluate(signal?: AbortSignal): Promise<Evaluation> {
     return this.#calls.run(async () => {
       const { params } = this.#snapshot;
-      const evaluation = await this.#evaluator.run({ params, buffers: this.#buffers }, signal);
+      const evaluation = await this.#evaluator.run({ params, buffers: this.#allBuffers }, signal);
       this.#snapshot = { ...this.#snapshot, isEvaluationDue: false, context: evaluation.context };
       return evaluation;
     });
+  }
+
+  /** The buffers of the model, and what stays beside them. */
+  get #allBuffers(): object {
+    return { ...this.#buffers, ...this.#base };
   }
 
   /** Frees what was compiled and placed. The trainer must not be used again. */
@@ -185,7 +205,7 @@ export class Trainer {
     await this.compiled.dispose();
     await this.#moments?.dispose();
     await this.#evaluator.dispose();
-    this.options.engine.free([this.#current, this.#next, this.#buffers]);
+    this.options.engine.free([this.#current, this.#next, this.#allBuffers]);
   }
 
   /**
@@ -216,9 +236,15 @@ export class Trainer {
   async #measure(buffers: object): Promise<object> {
     const { engine, task } = this.options;
     const { params, step } = this.#snapshot;
-    this.#moments ??= await compileMoments(engine, task);
+    this.#moments ??= await compileMoments(engine, adaptedTask(task, this.#snapshot));
     const { batches } = await task.step(step);
-    return this.#moments.run({ params, buffers, batch: batches[0] ?? {} });
+    const all = { ...buffers, ...this.#base };
+    const { base: _, ...measured }: Pick<Snapshot, 'base'> = await this.#moments.run({
+      params,
+      buffers: all,
+      batch: batches[0] ?? {},
+    });
+    return measured;
   }
 }
 

@@ -3,6 +3,9 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { HostTensor } from '../../src/base/index.js';
+import { leavesOf } from '../../src/base/tree.js';
+import { loadModel } from '../../src/models/node.js';
 import { performer, small as smallFavor, temporaryFolder, textFile } from './support.js';
 
 const small = smallFavor.filter((_, at) => !smallFavor.slice(Math.max(0, at - 1), at + 1).includes('--feature-count'));
@@ -118,6 +121,27 @@ test('convert repeats learned positions, of the model to learn from too, and goe
   expect((await performer(['convert', '--out', broken, '--resume', '--threads', '1'])).code).toBe(0);
   const weights = await Promise.all([whole, broken].map((out) => readFile(join(out, 'model.safetensors'))));
   expect(weights[0]!.equals(weights[1]!)).toBe(true);
+});
+
+test('convert lets the whole learn by adapters, goes on so, and is told of a rank that is too high', async () => {
+  const { folder, text, model } = await exactModel();
+  const words = ['convert', model, text, ...other, ...quick, '--learning-rate', '1e-2', '--lora-rank'];
+  const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
+  const { code, err } = await performer([...words, '2', '--out', whole]);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  const [blocks, all] = [await loadModel(join(whole, 'transfer')), await loadModel(whole)];
+  const known = new Map(leavesOf<object, HostTensor>(blocks.params));
+  const changed = leavesOf<object, HostTensor>(all.params).filter(
+    ([path, { data }]) => !known.get(path)!.data.every((value, at) => value === data[at]),
+  );
+  expect(changed.length).toBeGreaterThan(0);
+  expect(changed.every(([path, { shape }]) => path.startsWith('blocks.') && shape.length === 2)).toBe(true);
+  await performer([...words, '2', '--out', broken], { stopAt: /the whole learns[\s\S]*step 1\/6/, isTTY: false });
+  expect((await performer(['convert', '--out', broken, '--resume', '--threads', '1'])).code).toBe(0);
+  const weights = await Promise.all([whole, broken].map((out) => readFile(join(out, 'model.safetensors'))));
+  expect(weights[0]!.equals(weights[1]!)).toBe(true);
+  const high = await performer([...words, '99', '--out', join(folder, 'high')]);
+  expect(high).toMatchObject({ code: 2, err: expect.stringMatching(/--lora-rank: expected at most \d+, the rank of/) });
 });
 
 test('convert is told of an option of other attention before anything is written', async () => {

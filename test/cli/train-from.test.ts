@@ -1,4 +1,5 @@
 /** `performer train --from`: a training goes on from a model, ours or a pretrained one, for any task that it can begin. */
+import { existsSync } from 'node:fs';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -113,6 +114,53 @@ test('a classifier goes on with classes of its own, or begins a new head for oth
     ['cat', 'dog'],
     ['cat', 'dog', 'mat'],
   ]);
+});
+
+test('by adapters blocks keep their weights but for changes of a low rank, a new head learns, and a stopped run goes on', async () => {
+  const { place, model, run } = await pretrained('bert-mlm');
+  const words = ['--task', 'classification', '--from', model, '--steps', '20', ...flags, '--lora-rank', '2'];
+  const train = (out: string, options: object = {}) =>
+    performer(['train', place('rows.jsonl'), '--out', out, ...words], options);
+  const ran = await train(run);
+  expect(ran.code).toBe(0);
+  expect(ran.out).toMatch(/^1,794 parameters learned beside the 19,250 of the model, /);
+  const known = new Map(leavesOf<object, HostTensor>((await loadModel(model)).params));
+  const changed = leavesOf<object, HostTensor>((await loadModel(run)).params).filter(
+    ([path, { data }]) => !known.get(path)?.data.every((value, at) => value === data[at]),
+  );
+  expect(changed.map(([path]) => path.replace(/^blocks\.\d+/, '')).filter((path) => !path.startsWith('head'))).toEqual(
+    [0, 1].flatMap(() => [
+      ...['query', 'key', 'value', 'output'].map((name) => `.attention.${name}.weight`),
+      ...['expand', 'contract'].map((name) => `.feedForward.${name}.weight`),
+    ]),
+  );
+  expect(await performer(['predict', run, place('rows.jsonl'), '--threads', '1'])).toMatchObject({ code: 0 });
+  const broken = place('broken');
+  expect((await train(broken, { stopAt: /step 1\/20/, isTTY: false })).out).toContain('Go on with');
+  const other = await performer(['train', '--out', broken, '--resume', '--lora-rank', '4']);
+  expect(other).toMatchObject({ code: 2, err: expect.stringMatching(/--lora-rank: expected 2, with which the run/) });
+  expect(await performer(['train', '--out', broken, '--resume', '--threads', '1'])).toMatchObject({ code: 0, err: '' });
+  const weights = await Promise.all([run, broken].map((out) => readFile(join(out, 'model.safetensors'))));
+  expect(weights[0]!.equals(weights[1]!)).toBe(true);
+});
+
+test('adapters of no model, of too high a rank, of rank 0, and alpha without a rank are called wrong', async () => {
+  const { place, model, run } = await pretrained('llama');
+  const tried = (...words: string[]) =>
+    performer(['train', place('text.txt'), '--out', run, ...words, '--threads', '1']);
+  const from = ['--from', model, '--window', '16', '--steps', '2'];
+  for (const [words, message] of [
+    [['--lora-rank', '2'], /--lora-rank: expected a trained model to change, got none\. Add --from to train/],
+    [
+      [...from, '--lora-rank', '999'],
+      /--lora-rank: expected at most \d+, the rank of blocks\.0\.\S+ \[\d+, \d+\], got 999/,
+    ],
+    [[...from, '--lora-rank', '0'], /--lora-rank <n>' argument '0' is invalid\. Too small: expected number to be >=1/],
+    [[...from, '--lora-alpha', '8'], /loraAlpha: only a training with a loraRank has it/],
+  ] as const) {
+    expect(await tried(...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+  }
+  expect(existsSync(run)).toBe(false);
 });
 
 test('what the model decides, a task that it cannot begin, and a model without a tokenizer are called wrong', async () => {

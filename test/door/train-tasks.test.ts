@@ -174,6 +174,18 @@ it('a training that goes on from a model begins with its weights, and leaves the
   await expect(trainModel(classified, { ...same, classWeights: 'balanced' })).rejects.toThrow(/for classWeights/);
 });
 
+it('a training by adapters leaves the weights that have none, and needs a model to go on from', async () => {
+  const first = await trainModel(running, { ...short, seed: 1 });
+  const lora = { steps: 8, batch: 4, window: 24, learningRate: 1e-2, loraRank: 2, loraAlpha: 4 };
+  const further = await trainModel(running, { ...lora, from: first });
+  expect(await further.logits('the cat')).not.toEqual(await first.logits('the cat'));
+  const embedding = ({ loaded }: typeof first) => (loaded.params as { readonly embedding: object }).embedding;
+  expect(embedding(further)).toEqual(embedding(first));
+  await expect(trainModel(running, lora)).rejects.toThrow(
+    /loraRank: expected a trained model .* Go on from one \(from\)/,
+  );
+});
+
 it('a classifier that begins with an encoder has its vectors', async () => {
   const encoder = await trainModel(running, { ...short, task: 'masked-language-modelling', steps: 2 });
   const options = { task: 'classification', from: encoder, batch: 4, window: 24, steps: 4 } as const;
