@@ -24,10 +24,23 @@ const engineSuite = [
 const familySuite = ['test/families/conformance/*.test.ts', 'test/families/options.test.ts'];
 
 /**
- * Rooms whose tests register nothing by a name and change nothing that another sees: the files of a worker share the modules,
- * which saves a third of the time.
+ * Files that have the modules for themselves: they register something by a name, stand in for a module, or are about the engine
+ * and the package themselves. The others register nothing and change nothing that another sees, so that the files of a worker
+ * share the modules and the sessions, which saves half of the time.
  */
-const pureSuite = ['test/{attention,base,blocks,features,graph,kernels,measure,mixers,onnx}/**/*.test.ts'];
+const ownSuite = [
+  'test/{engine,package,types,bench}/**/*.test.ts',
+  'test/{cli,families,generation}/tokenizer.test.ts',
+  'test/cli/bench.test.ts',
+  'test/data/tokenizer.test.ts',
+  'test/families/tokenizer-file.test.ts',
+  'test/door/{register,remote}.test.ts',
+  'test/models/registered.test.ts',
+  'test/interop/killed.test.ts',
+  'test/machines/node-place.test.ts',
+  'test/training/lock.test.ts',
+  'test/*.test.ts',
+];
 
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
 const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
@@ -46,6 +59,16 @@ function engineOf(name: string): Plugin {
     resolveId: (source) => (/\/src\/engine\/node\.js$/.test(source) ? stand : undefined),
   };
 }
+
+/** Keeps the sessions of equal models in Node's engine. */
+const keptSessions: Plugin = {
+  name: 'kept-sessions',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    const stand = fileURLToPath(new URL('test/engines/kept-sessions.ts', import.meta.url));
+    return /\/node-runtime\.js$/.test(source) && importer !== stand ? stand : undefined;
+  },
+};
 
 /** Debian's. */
 const chromium = '/usr/bin/chromium';
@@ -116,11 +139,18 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
+      { resolve: { alias }, test: { ...common, name: 'node', include: ownSuite } },
       {
+        plugins: [keptSessions],
         resolve: { alias },
-        test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [gpuSuite, ...pureSuite] },
+        test: {
+          ...common,
+          name: 'node-pure',
+          include: ['test/**/*.test.ts'],
+          exclude: [gpuSuite, ...ownSuite],
+          isolate: false,
+        },
       },
-      { test: { ...common, name: 'node-pure', include: pureSuite, isolate: false } },
       {
         plugins: [engineOf('web-wasm-node')],
         test: { ...common, name: 'web-wasm', include: [...engineSuite, ...familySuite], setupFiles },

@@ -2,16 +2,29 @@
 import { readdir, readFile, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { type HostTensor, Random } from '../../src/base/index.js';
 import { drawBuffers, initialize } from '../../src/base/layout.js';
 import { leavesOf } from '../../src/base/tree.js';
 import { type Part, prepareReading, prepareTraining, readingOf } from '../../src/cli/bench-parts.js';
+import type { Engine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { profileJson, profileText } from '../../src/measure/index.js';
 import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
 import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
+
+/** The large products take most of a short bench: one of the tests has them, in the others they take a millisecond. */
+const reference = vi.hoisted(() => ({ isLarge: true }));
+vi.mock('../../src/engine/chained-products.js', async (load) => {
+  const { compileChainedProducts } = await load<typeof import('../../src/engine/chained-products.js')>();
+  const instead = { run: () => setTimeout(1), dispose: async () => undefined, operations: 1e6 };
+  return { compileChainedProducts: (engine: Engine) => (reference.isLarge ? compileChainedProducts(engine) : instead) };
+});
+afterEach(() => {
+  reference.isLarge = true;
+});
 
 const positive = z.number().positive();
 const timing = z.strictObject({ median: positive, fastest: positive, slowest: positive, runs: z.literal(1) });
@@ -89,6 +102,7 @@ describe('bench', () => {
   });
 
   test('of a preset, stopped while it is profiled, ends well with the figures alone', async () => {
+    reference.isLarge = false;
     const folder = await temporaryFolder();
     const json = join(folder, 'bench.json');
     const words = ['bench', '--preset', 'tiny', '--length', '32', '--profile', '--out', json, ...quick];
@@ -103,6 +117,7 @@ describe('bench', () => {
   });
 
   test('prints the figures as JSON in place of the table, and to the file as well', async () => {
+    reference.isLarge = false;
     const folder = await temporaryFolder();
     const file = join(folder, 'bench.json');
     const words = ['bench', '--preset', 'tiny', '--length', '32', '--json', '--out', file, '--quiet', ...quick];

@@ -1,5 +1,6 @@
 /** The command as a process of its own, on the built package: killed, out of room, interrupted, and twice at once. */
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, watch } from 'node:fs';
 import { cp, mkdir, readdir, readFile, symlink } from 'node:fs/promises';
@@ -62,14 +63,19 @@ async function killWhileSaving({ child, ended }: Process, folder: string, count:
 const checkpointsOf = async (folder: string) =>
   (await readdir(join(folder, 'checkpoints'))).filter((name) => name.startsWith('step-')).sort();
 
-/** Both files of the last checkpoint, and the losses of all steps. */
+const digestOf = async (path: string) =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+
+/** The digests of the files of the last checkpoint, and the losses of all steps. */
 async function resultOf(folder: string) {
   const last = join(folder, 'checkpoints', (await checkpointsOf(folder)).at(-1) as string);
   const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
   return {
-    model: await readFile(join(last, 'model.safetensors')),
-    training: await readFile(join(last, 'training.safetensors')),
-    options: await readFile(join(last, 'training.json')),
+    model: await digestOf(join(last, 'model.safetensors')),
+    training: await digestOf(join(last, 'training.safetensors')),
+    options: await digestOf(join(last, 'training.json')),
     losses: lines.map((line) => JSON.parse(line)).map(({ kind, step, loss }) => ({ kind, step, loss })),
   };
 }

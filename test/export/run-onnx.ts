@@ -5,7 +5,7 @@ import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-co
 import { type AnyHostTensor, type HostTensor, leavesOf } from '../../src/base/index.js';
 
 export interface Runtime {
-  readonly InferenceSession: { create(bytes: Uint8Array): Promise<InferenceSession> };
+  readonly InferenceSession: { create(bytes: Uint8Array, options: object): Promise<InferenceSession> };
   readonly Tensor: TensorConstructor;
 }
 
@@ -18,7 +18,7 @@ export function feedsOf(tree: object): Feeds {
 
 /** A model in a runtime: arrays by name in, arrays by name out. */
 export async function openOnnx({ InferenceSession, Tensor }: Runtime, bytes: Uint8Array) {
-  const session = await InferenceSession.create(bytes);
+  const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
   return {
     session,
     async run(feeds: Feeds): Promise<Record<string, HostTensor>> {

@@ -24,8 +24,9 @@ export function* mutationsOf(bytes: Uint8Array, count: number, seed: number): Ge
         copy.set(bytes.subarray(at, at + length), other);
         break;
       default: {
-        const middle = index % 6 === 4 ? [] : [...bytes.subarray(at, at + length), ...bytes.subarray(at, at + length)];
-        yield Uint8Array.from([...bytes.subarray(0, at), ...middle, ...bytes.subarray(at + length)]);
+        const piece = bytes.subarray(at, at + length);
+        const middle = index % 6 === 4 ? [] : [piece, piece];
+        yield Uint8Array.from(Buffer.concat([bytes.subarray(0, at), ...middle, bytes.subarray(at + length)]));
         continue;
       }
     }
