@@ -117,7 +117,7 @@ export type {
   TrainModelOptions,
 } from './door/training-options.js';
 export type { Engine } from './engine/index.js';
-export { exportOnnx, type OnnxExportOptions, type OnnxForm } from './export/index.js';
+export { exportOnnx, type OnnxDtype, type OnnxExportOptions, type OnnxForm } from './export/index.js';
 export { type CustomFeatureMaps, type FeatureFamily, featureFamily, registerFeatureMap } from './features/index.js';
 export { type MixerFamily, mixerFamily, registerMixer } from './mixers/index.js';
 export type {

@@ -1,7 +1,17 @@
 /** `performer export` at work. */
 import { copyFile, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { exportOnnx, keptAs, type OnnxForm, toHuggingFace, whyNotStreaming } from '../export/index.js';
+import {
+  exportOnnx,
+  keptAs,
+  type OnnxDtype,
+  type OnnxExportOptions,
+  type OnnxForm,
+  onnxDtypes,
+  toHuggingFace,
+  whyNotStreaming,
+} from '../export/index.js';
+import { type WeightDtype, weightDtypes } from '../interop/index.js';
 import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
@@ -26,16 +36,22 @@ export async function runExport({ arguments: [source], options }: Given<ExportOp
   if (form !== undefined && !onnx?.endsWith('.onnx')) {
     throw usageError('--form: expected a file that ends in .onnx as --onnx, got another. A folder gets every form.');
   }
-  if (dtype !== undefined && onnx !== undefined) {
-    throw usageError('--dtype: expected --hugging-face or --out, got --onnx, whose weights are float32.');
-  }
-  if (onnx?.endsWith('.onnx')) {
+  if (onnx !== undefined) {
+    const products = dtypeAmong(onnxDtypes, dtype, 'ONNX files');
+    if (!onnx.endsWith('.onnx')) return writeOnnx(folder, onnx, products, io);
     await expectFile('--onnx', onnx);
-    return writeForm(await readModel(folder, io), form ?? 'whole', { path: onnx, shown: onnx }, io);
+    const asked = { form: form ?? 'whole', dtype: products };
+    return writeForm(await readModel(folder, io), asked, { path: onnx, shown: onnx }, io);
   }
-  if (onnx !== undefined) return writeOnnx(folder, onnx, io);
-  if (huggingFace !== undefined) return writeHuggingFace(folder, huggingFace, dtype, io);
-  return writeOwn(folder, out!, dtype, io);
+  const kept = dtypeAmong(weightDtypes, dtype, 'folders');
+  if (huggingFace !== undefined) return writeHuggingFace(folder, huggingFace, kept, io);
+  return writeOwn(folder, out!, kept, io);
+}
+
+function dtypeAmong<D extends string>(known: readonly D[], given: string | undefined, of: string): D | undefined {
+  const found = known.find((each) => each === given);
+  if (found !== undefined || given === undefined) return found;
+  throw usageError(`--dtype: expected ${known.join(', ')} of ${of}, got ${given}.`);
 }
 
 /** Writes a folder that must not exist yet, whole or not at all. */
@@ -51,12 +67,12 @@ async function writeNew(
   });
 }
 
-function writeOnnx(folder: string, path: string, io: Io): Promise<void> {
+function writeOnnx(folder: string, path: string, dtype: OnnxDtype | undefined, io: Io): Promise<void> {
   return writeNew('--onnx', path, async () => {
     const loaded = await readModel(folder, io);
     return async (draft) => {
       const write = (name: string, form: OnnxForm) =>
-        writeForm(loaded, form, { path: join(draft, name), shown: join(path, name) }, io);
+        writeForm(loaded, { form, dtype }, { path: join(draft, name), shown: join(path, name) }, io);
       await write('model.onnx', 'whole');
       const reason = whyNotStreaming(loaded.model);
       if (reason === undefined) await write('streaming.onnx', 'streaming');
@@ -68,16 +84,16 @@ function writeOnnx(folder: string, path: string, io: Io): Promise<void> {
 
 async function writeForm(
   loaded: LoadedModel,
-  form: OnnxForm,
+  options: OnnxExportOptions & { readonly form: OnnxForm },
   { path, shown }: { readonly path: string; readonly shown: string },
   io: Io,
 ): Promise<void> {
-  const bytes = exportOnnx(loaded, { form });
+  const bytes = exportOnnx(loaded, options);
   await writeFileAtomic(path, [bytes]);
-  io.stdout.write(`${shown}: ${form} form, ${(bytes.length / 1e6).toFixed(1)} MB\n`);
+  io.stdout.write(`${shown}: ${options.form} form, ${(bytes.length / 1e6).toFixed(1)} MB\n`);
 }
 
-function writeHuggingFace(folder: string, path: string, dtype: ExportOptions['dtype'], io: Io): Promise<void> {
+function writeHuggingFace(folder: string, path: string, dtype: WeightDtype | undefined, io: Io): Promise<void> {
   return writeNew('--hugging-face', path, async () => {
     const loaded = await readModel(folder, io);
     const content = await readJson(join(folder, 'config.json'));
@@ -119,7 +135,7 @@ async function copySettings(folder: string, draft: string): Promise<void> {
   }
 }
 
-function writeOwn(folder: string, path: string, dtype: ExportOptions['dtype'] = 'float32', io: Io): Promise<void> {
+function writeOwn(folder: string, path: string, dtype: WeightDtype = 'float32', io: Io): Promise<void> {
   return writeNew('--out', path, async () => {
     const { model, ...weights } = keptAs(await readModel(folder, io), dtype);
     return async (draft) => {

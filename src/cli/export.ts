@@ -23,9 +23,11 @@ const exportSchema = z.strictObject({
     folder,
   ),
   out: option(z.string().min(1).optional(), 'a folder of ours, to keep weights otherwise', folder),
-  dtype: option(z.enum(weightDtypes).optional(), 'how a folder keeps weights; rounds them to the nearest', {
-    fallback: 'float32, or as the folder of Hugging Face says that was read',
-  }),
+  dtype: option(
+    z.enum([...weightDtypes, 'int8']).optional(),
+    'how a folder keeps weights, rounded to the nearest; int8: how the dense layers of ONNX files are computed',
+    { fallback: 'float32, or as the folder of Hugging Face says that was read' },
+  ),
 });
 export type ExportOptions = z.output<typeof exportSchema>;
 
@@ -40,6 +42,7 @@ architectures is that import reads. docs/export.md says more.
 Examples:
   performer export runs/book --onnx book
   performer export runs/book --onnx book.onnx --form streaming
+  performer export runs/book --onnx small.onnx --dtype int8
   performer export runs/tuned --hugging-face tuned --dtype bfloat16
   performer export runs/book --out book16 --dtype float16`,
   isReport: () => true,

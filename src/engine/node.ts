@@ -17,8 +17,7 @@ export interface NodeEngineOptions {
   readonly threads?: number | undefined;
   /**
    * How dense layers are computed whose weights are constants, as they are where nothing is trained: with weights of 8 bits and rows
-   * rounded as they come (int8), or of 4 bits in blocks of 32 (int4); float32 unless given. All else is float32. int8 needs a
-   * processor with VNNI or its like: on older ones sums of two products may overflow.
+   * rounded as they come (int8), or of 4 bits in blocks of 32 (int4); float32 unless given. All else is float32.
    */
   readonly dtype?: ProductDtype | undefined;
   /** Writes ONNX Runtime's profile of every session to files that begin with this path. */

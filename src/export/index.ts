@@ -7,4 +7,4 @@ export {
   toHuggingFace,
 } from './hugging-face.js';
 export { keptAs } from './kept.js';
-export { exportOnnx, heldBytes, type OnnxExportOptions } from './onnx.js';
+export { exportOnnx, heldBytes, type OnnxDtype, type OnnxExportOptions, onnxDtypes } from './onnx.js';

@@ -9,7 +9,14 @@ import { type OnnxForm, tracedForm } from './forms.js';
 export interface OnnxExportOptions {
   /** whole: sequences as they are, unless given; streaming: tokens after a state, of causal models that read no source. */
   readonly form?: OnnxForm | undefined;
+  /** How dense layers keep and multiply their weights, by standard operators; float32 unless given. */
+  readonly dtype?: OnnxDtype | undefined;
 }
+
+/** What dense layers of a file may have: int4 is an operator of ONNX Runtime's own. */
+export const onnxDtypes = ['float32', 'int8'] as const satisfies readonly ProductDtype[];
+/** See `onnxDtypes`. */
+export type OnnxDtype = (typeof onnxDtypes)[number];
 
 /** A file of protocol buffers ends at 2 GB; the graph itself takes some megabytes at most. */
 const mostBytes = 2 ** 31 - 2 ** 24;
@@ -24,12 +31,18 @@ const mostBytes = 2 ** 31 - 2 ** 24;
  * streaming: `tokens`, and the parts of the state by their names, `state.position` [batch] int32 and others, zeros before the
  * first token → `logits` [batch, vocabulary] of the token that comes next, and `next.state.position` and the others.
  *
- * `metadata_props` tell form, kind, tokenizer, and the config as JSON, whose options `targets` names what is told.
+ * `metadata_props` tell form, dtype, kind, tokenizer, and the config as JSON, whose options `targets` names what is told.
  *
- * @throws CONFIG for a form that the model does not have, and for weights of 2 GB and more.
+ * @throws CONFIG for a form that the model does not have, for another dtype, and for weights of 2 GB and more.
  */
-export function exportOnnx(loaded: LoadedModel, { form = 'whole' }: OnnxExportOptions = {}): Uint8Array {
+export function exportOnnx(
+  loaded: LoadedModel,
+  { form = 'whole', dtype = 'float32' }: OnnxExportOptions = {},
+): Uint8Array {
   const where = 'exportOnnx';
+  if (!onnxDtypes.includes(dtype)) {
+    throw new PerformerError('CONFIG', `${where}: expected ${onnxDtypes.join(' or ')} as dtype, got ${dtype}.`);
+  }
   const { model, params, buffers } = loaded;
   const bytes = [...tensorsOf(params).values(), ...tensorsOf(buffers).values()].reduce(
     (total, tensor) => total + byteLength(tensor),
@@ -46,11 +59,12 @@ export function exportOnnx(loaded: LoadedModel, { form = 'whole' }: OnnxExportOp
   const { kind, config } = model;
   const metadata = {
     'performer.form': form,
+    'performer.dtype': dtype,
     'performer.kind': kind,
     ...(config.tokenizer !== undefined && { 'performer.tokenizer': config.tokenizer }),
     'performer.config': JSON.stringify(config),
   };
-  return encodeModel(graph, 'standard', { metadata, isWhole: true }).bytes;
+  return encodeModel(graph, 'standard', { metadata, isWhole: true, dtype }).bytes;
 }
 
 /** The bytes that a session holds of a model, with its dense layers computed so: its weights and its graph. */

@@ -1,7 +1,8 @@
 /**
  * Weights of dense products with fewer bits.
  *
- * int8: a scale for each output, s_n = max_k |w_kn| / 127, and w_kn ≈ s_n·q_kn.
+ * int8: a scale for each output, s_n = max_k |w_kn| / 63, and w_kn ≈ s_n·q_kn. Processors without VNNI or its like add up two products
+ * of 8 bits in 16, which q up to 127 would overflow: 2·255·63 < 2¹⁵.
  * int4: a scale for each 32 inputs of an output, of which the largest in size, v, becomes −8: s = v / −8, and w ≈ s·(q − 8) with q
  * from 0 to 15, two of them in a byte (ONNX Runtime's MatMulNBits).
  */
@@ -10,6 +11,9 @@
 export const productDtypes = ['float32', 'int8', 'int4'] as const;
 /** See `productDtypes`. */
 export type ProductDtype = (typeof productDtypes)[number];
+
+/** The largest q of int8. */
+const largestInt8 = 63;
 
 /** Inputs that share a scale. */
 export const blockSize = 32;
@@ -36,10 +40,12 @@ export function toInt8({ data, inputs, outputs, inputStep, outputStep }: WeightM
     for (let input = 0; input < inputs; input++) {
       largest = Math.max(largest, Math.abs(data[start + input * inputStep] as number));
     }
-    scales[output] = largest / 127;
+    scales[output] = largest / largestInt8;
     if (largest === 0) continue;
     for (let input = 0; input < inputs; input++) {
-      values[input * outputs + output] = Math.round(((data[start + input * inputStep] as number) * 127) / largest);
+      values[input * outputs + output] = Math.round(
+        ((data[start + input * inputStep] as number) * largestInt8) / largest,
+      );
     }
   }
   return { values, scales };

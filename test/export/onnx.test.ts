@@ -230,6 +230,48 @@ describe('the file', () => {
   });
 });
 
+describe('a file with dense layers of 8 bits', () => {
+  const loaded = randomModel('causal-language-model', { ...favor, dim: 64, heads: 2, headDim: 32 });
+  const small = nodeEngine({ threads: 1, dtype: 'int8' });
+
+  test('has standard operators of opset 21 alone, and a third of the bytes', () => {
+    const [plain, own] = [exportOnnx(loaded), exportOnnx(loaded, { dtype: 'int8' })];
+    const { opsetImport, nodes, metadataProps } = decodeOnnx(own);
+    expect(opsetImport.map(({ domain, version }) => ({ domain, version }))).toEqual([{ domain: '', version: 21n }]);
+    expect(nodes.filter(({ opType }) => opType === 'MatMulInteger').length).toBeGreaterThan(2 * 6);
+    expect(metadataProps).toContainEqual(expect.objectContaining({ key: 'performer.dtype', value: 'int8' }));
+    expect(own.length).toBeLessThan(0.5 * plain.length);
+  });
+
+  test.each([
+    ['node', node],
+    ['web', web],
+  ] as const)('gives in onnxruntime-%s what the library gives with them', async (_, runtime) => {
+    const exported = await openOnnx(runtime, exportOnnx(loaded, { dtype: 'int8' }));
+    const inputs = givenTo(loaded, drawn(loaded, 2, 9));
+    const { logits } = await exported.run(feedsOf(inputs));
+    const compiled = await small.compile(
+      (params: object, buffers: object, given: ModelInputs) => ({
+        output: loaded.model.apply({ params, buffers }, given).output,
+      }),
+      [loaded.params as object, loaded.buffers as object, specsOf(inputs) as ModelInputs<TensorSpec<'int32'>>],
+    );
+    const { output } = (await compiled.run([{}, {}, inputs] as never)) as { readonly output: HostTensor };
+    expect(largestError(logits!, output)).toBeLessThan(1e-4);
+    await compiled.dispose();
+    const exact = (await own(loaded, inputs)).output;
+    expect(largestError(logits!, exact)).toBeLessThan(0.1 * Math.max(...exact.data.map(Math.abs)));
+    expect(largestError(logits!, exact)).toBeGreaterThan(1e-4);
+    await exported.session.release();
+  });
+
+  test('is refused with 4 bits, which no standard operator has', () => {
+    expect(() => exportOnnx(loaded, { dtype: 'int4' as 'int8' })).toThrow(
+      /expected float32 or int8 as dtype, got int4/,
+    );
+  });
+});
+
 describe('what has no streaming form is refused', () => {
   test.each([
     ['encoder', favor, /reads in both directions/],
