@@ -12,6 +12,7 @@ import { lossGradient, trainingStep, type UpdateScalars } from './step.js';
 
 type States = readonly TrunkState<EngineTensor>[];
 
+/** What a compiled step is run with. */
 export interface StepArguments {
   readonly params: object;
   readonly moments: Moments<object>;
@@ -26,12 +27,14 @@ export interface StepArguments {
   readonly next: { readonly params: object; readonly moments: Moments<object>; readonly states?: States | undefined };
 }
 
+/** What a step tells beside what it writes. */
 export interface StepValues {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly states: States;
 }
 
+/** A compiled training step. */
 export interface CompiledStep {
   /** Runs the step: what is placed is read and written where it is. */
   run(args: StepArguments): Promise<StepValues>;
@@ -211,6 +214,7 @@ function addTrees(left: object, right: object): object {
   return zipTrees<object, Tensor, Tensor>([left, right], ([a, b]) => add(a!, b!));
 }
 
+/** A compiled evaluation. */
 export interface CompiledEvaluation {
   /** The sums of a batch, and the state after it. */
   run(args: {
