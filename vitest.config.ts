@@ -20,8 +20,8 @@ const engineSuite = [
   'test/graph/{bodies,ops}.test.ts',
 ];
 
-/** Every family with every mixer: in WebAssembly too, and not once more in Chromium, where it would be the same code. */
-const familySuite = ['test/families/conformance/*.test.ts', 'test/families/options.test.ts'];
+/** All pairs of options, families and mixers: in WebAssembly too, and not once more in Chromium, where it would be the same code. */
+const familySuite = ['test/families/covering/*.test.ts', 'test/families/options.test.ts'];
 
 /**
  * Files that have the modules for themselves: they register something by a name, stand in for a module, or are about the engine

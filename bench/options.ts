@@ -42,6 +42,10 @@ const options: Readonly<Record<string, Partial<LanguageModelOptions>>> = {
     attention: { ...favor, kind: 'local-heads', window: 128 },
   },
   'softmax and favor+ in turns': { attention: ['softmax', favor] },
+  softmax: { attention: 'softmax' },
+  'softmax, learned numbers of 32 distances': {
+    attention: { kind: 'softmax', relativeBuckets: 32, relativeDistance: 128 },
+  },
 };
 
 export const optionCosts: Benchmark = {

@@ -6,6 +6,7 @@ import type * as z from 'zod';
 import type { HostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { type BufferSpec, drawBuffers, type ParameterSpec } from '../base/layout.js';
+import { memoized } from '../base/memoized.js';
 import { choice } from '../base/options.js';
 import type { Random } from '../base/random.js';
 import type { Tensor } from '../graph/index.js';
@@ -71,11 +72,13 @@ export function featureMapNames(): readonly FeatureMapName[] {
 
 type VariantOf<F> = F extends FeatureFamily<infer N, infer O> ? ReturnType<typeof familySchema<N, O>> : never;
 
+const schemaOf = memoized(familySchema);
+
 /** The choice of a map with its options, as a part of a model's options. */
 export function featureMapChoice() {
   return choice(
     'name',
-    () => [...families.values()].map(familySchema) as unknown as readonly VariantOf<BuiltIn>[],
+    () => [...families.values()].map(schemaOf) as unknown as readonly VariantOf<BuiltIn>[],
     'positive',
   );
 }

@@ -1,6 +1,7 @@
 /** The mixers by kind. A model's options and the command line choose among these, and `registerMixer` adds others. */
 import * as z from 'zod';
 import { PerformerError } from '../base/errors.js';
+import { memoized } from '../base/memoized.js';
 import { choice } from '../base/options.js';
 import { clusteredMixer } from './clustered.js';
 import { favorMixer } from './favor.js';
@@ -47,13 +48,15 @@ function mixerSchema<K extends string, O extends z.ZodRawShape>({ kind, own }: M
   return z.strictObject({ kind: z.literal(kind), ...own });
 }
 
+const schemaOf = memoized(mixerSchema);
+
 type VariantOf<F> = F extends MixerFamily<infer K, infer O> ? ReturnType<typeof mixerSchema<K, O>> : never;
 
 /** The choice of a mixer with its options, as a part of a model's options. */
 export function mixerChoice() {
   return choice(
     'kind',
-    () => [...families.values()].map(mixerSchema) as unknown as readonly VariantOf<BuiltIn>[],
+    () => [...families.values()].map(schemaOf) as unknown as readonly VariantOf<BuiltIn>[],
     'favor+',
   );
 }

@@ -15,7 +15,7 @@ import { inputOf, tokenInputs } from './inputs.js';
 import { addedMasks, classTokenOf } from './mask-token.js';
 import { checkLength, type Model, type ModelFamily } from './model.js';
 import { modelFields, wholeTextFields, withTrunk } from './options.js';
-import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
+import { type AttentionPoolingParams, attentionPoolingLayout, checkPooling, poolBy } from './pooling.js';
 import { checkTargets, targetChoice } from './targets.js';
 import {
   embedText,
@@ -41,7 +41,8 @@ export const classifierSchema = withTrunk(
       ...classHeadFields,
       targets: targetChoice,
     })
-    .superRefine(checkTargets),
+    .superRefine(checkTargets)
+    .superRefine(checkPooling),
   { isCausal: false, specialTokens: addedMasks },
 );
 

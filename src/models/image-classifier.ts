@@ -28,7 +28,7 @@ import { imagePositions, imageSize, onGrid, pixelScale } from './image-options.j
 import { inputOf } from './inputs.js';
 import type { Model, ModelFamily } from './model.js';
 import { anyModelFields, withTrunk } from './options.js';
-import { type AttentionPoolingParams, attentionPoolingLayout, poolBy } from './pooling.js';
+import { type AttentionPoolingParams, attentionPoolingLayout, checkPooling, poolBy } from './pooling.js';
 import { checkTargets, classChoice } from './targets.js';
 import { buildTrunk, type TrunkBuffers, type TrunkParams, trunkTables } from './trunk.js';
 
@@ -68,6 +68,7 @@ export const imageClassifierSchema = withTrunk(
       targets: classChoice,
     })
     .superRefine(checkTargets)
+    .superRefine(checkPooling)
     .transform((config, context) => {
       const { image, patch, pooling } = config;
       if (image.height % patch !== 0 || image.width % patch !== 0) {

@@ -1,4 +1,5 @@
 /** Pooling: one vector for each text from the hidden layers of its tokens. Padding counts nothing. */
+import type * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
 import { filled, type ParameterSpec } from '../base/layout.js';
 import { maskOfLengths } from '../blocks/index.js';
@@ -21,6 +22,7 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
+import { looksNowhere, type TrunkConfig } from './trunk-options.js';
 
 /** A batch of texts of different lengths. */
 export interface PooledInputs {
@@ -93,4 +95,14 @@ function realTokens(hidden: Tensor, mask: Tensor<'bool'> | undefined): Tensor {
 function countsOf(hidden: Tensor, lengths: Tensor<'int32'> | undefined): Tensor<'int32'> {
   const [batch, length] = hidden.shape as [Dim, Dim];
   return lengths ?? broadcastTo(size(length, 'int32'), [batch]);
+}
+
+/** Checks of a model that pools one token that this looks at the others. */
+export function checkPooling(
+  config: Pick<TrunkConfig, 'attention'> & { readonly pooling: string },
+  context: z.RefinementCtx,
+): void {
+  if (!['first', 'class-token'].includes(config.pooling) || !looksNowhere(config)) return;
+  const message = `expected mean or attention where no token looks at another, got ${config.pooling} with attention: 'none'`;
+  context.addIssue({ code: 'custom', path: ['pooling'], message });
 }

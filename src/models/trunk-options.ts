@@ -100,6 +100,12 @@ function isList(attention: TrunkConfig['attention']): attention is readonly Mixe
   return Array.isArray(attention);
 }
 
+/** Whether no token looks at another in any layer. */
+export function looksNowhere({ attention }: Pick<TrunkConfig, 'attention'>): boolean {
+  const list = attentionList(attention);
+  return list.length > 0 && list.every(isBlind);
+}
+
 /** What is wrong with the options of a trunk, which no option of it sees alone. */
 export function trunkProblems(
   config: TrunkConfig,
@@ -118,7 +124,7 @@ export function trunkProblems(
       `expected a list whose length divides the depth, ${depth}, got one of ${list.length}`,
     ]);
   }
-  if (config.memoryTokens > 0 && list.length > 0 && list.every(isBlind)) {
+  if (config.memoryTokens > 0 && looksNowhere(config)) {
     problems.push([
       ['memoryTokens'],
       `expected 0, as no token looks at them with attention: '${attentionKinds(config)}', got ${config.memoryTokens}`,

@@ -1,3 +1,0 @@
-import { describeFamily } from '../../support/family-conformance.js';
-
-describeFamily('encoder');

@@ -1,0 +1,3 @@
+import { describeCovering } from '../../support/covering-tests.js';
+
+describeCovering(['encoder', 'classifier', 'token-classifier', 'image-classifier', 'performer']);

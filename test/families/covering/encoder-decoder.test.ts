@@ -1,0 +1,3 @@
+import { describeCovering } from '../../support/covering-tests.js';
+
+describeCovering(['encoder-decoder']);
