@@ -20,6 +20,7 @@ import { attentionErrorFigure, kernelBiasFigure, kernelErrorFigure } from './fig
 import { projectionsFigure } from './figures/projections.js';
 import { scalingFigure } from './figures/scaling.js';
 import { targetRows, targetsFigure } from './figures/targets.js';
+import { timesFigure } from './figures/times.js';
 import { reportPage } from './page.js';
 
 const ownFigures: readonly FigureMaker[] = [
@@ -38,6 +39,7 @@ const ownFigures: readonly FigureMaker[] = [
 const sources: Readonly<Record<string, string>> = {
   curves: '--compare FOLDER of performer compare',
   positions: '--compare FOLDER of performer compare',
+  times: '--compare FOLDER of performer compare',
   scaling: '--bench FILE of npm run bench -- scaling --json FILE',
   targets: '--bench FILE of npm run bench -- --json FILE',
 };
@@ -56,7 +58,7 @@ Options:
   --out FOLDER      where the page goes (default: runs/report)
   --seed N          of all that is random (default: 1)
   --quick           smaller and faster, to see that it works
-  --compare FOLDER  adds the figures curves and positions
+  --compare FOLDER  adds the figures curves, positions and times
   --bench FILE      adds the figures scaling and targets, as far as the file has rows for them
   --help            print this help
 `;
@@ -90,9 +92,11 @@ if (values.help) {
   process.exit(0);
 }
 
+const comparedFigures = [curvesFigure, positionsFigure, timesFigure];
+
 const makers: readonly FigureMaker[] = [
   ...ownFigures,
-  ...(values.compare === undefined ? [] : [curvesFigure(values.compare), positionsFigure(values.compare)]),
+  ...(values.compare === undefined ? [] : comparedFigures.map((figure) => figure(values.compare!))),
   ...(values.bench === undefined ? [] : await benchFigures(values.bench)),
 ];
 
@@ -142,8 +146,8 @@ function command({ name }: Figure): string {
   const flags = [
     values.seed === '1' ? '' : ` --seed ${seed}`,
     values.quick ? ' --quick' : '',
-    name === 'curves' || name === 'positions' ? ` --compare ${values.compare}` : '',
-    name === 'scaling' || name === 'targets' ? ` --bench ${values.bench}` : '',
+    sources[name]?.startsWith('--compare') ? ` --compare ${values.compare}` : '',
+    sources[name]?.startsWith('--bench') ? ` --bench ${values.bench}` : '',
   ].join('');
   return `npm run report -- ${name}${flags}`;
 }

@@ -7,6 +7,7 @@ import { extremesOf, type MeasuredRow, winsOf } from '../report/claims.js';
 import type { FigureOptions } from '../report/figure.js';
 import { curveMeans, curvesFigure, rankingOf } from '../report/figures/curves.js';
 import { positionLosses, positionsFigure } from '../report/figures/positions.js';
+import { atEqualTime, timeLosses, timesFigure } from '../report/figures/times.js';
 
 const rows: readonly MeasuredRow[] = [
   ['a', 8, 'std 1', 3],
@@ -108,6 +109,58 @@ describe('losses by position', () => {
         ['exact', '1.250 (from 129 on)', '–'],
         ['a, b', '–', '1.500 (from 129 on)'],
       ]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('losses by time', () => {
+  const csv = [
+    'variant,seed,kind,step,loss',
+    'fast,0,train,1,9',
+    'fast,0,held out,10,3',
+    'fast,1,held out,10,5',
+    'fast,0,held out,20,2',
+    'fast,1,held out,20,2',
+    'slow,0,held out,10,3',
+    'slow,0,held out,20,1',
+  ].join('\n');
+  const rows = timeLosses(
+    csv,
+    new Map([
+      ['fast', 0.5],
+      ['slow', 0.75],
+    ]),
+  );
+
+  it('are means over seeds, each after its steps of the median length', () => {
+    expect(rows).toEqual([
+      { variant: 'fast', step: 10, seconds: 5, loss: 4 },
+      { variant: 'fast', step: 20, seconds: 10, loss: 2 },
+      { variant: 'slow', step: 10, seconds: 7.5, loss: 3 },
+      { variant: 'slow', step: 20, seconds: 15, loss: 1 },
+    ]);
+  });
+
+  it('are told where the fastest ends, between two evaluations', () => {
+    expect(atEqualTime(rows)).toEqual({
+      columns: ['model', 'seconds a step', 'loss after 10 s', 'loss at the end'],
+      rows: [
+        ['fast', '0.500', '2.000', '2.000'],
+        ['slow', '0.750', '2.333', '1.000'],
+      ],
+    });
+  });
+
+  it('are drawn from the folder of a comparison', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'report-times-'));
+    try {
+      const ranking = ['fast', 'slow'].map((variant) => ({ variant, stepSeconds: 1 }));
+      await writeFile(join(folder, 'curves.csv'), csv);
+      await writeFile(join(folder, 'results.json'), JSON.stringify({ ranking }));
+      const { drawing } = await timesFigure(folder).make({} as FigureOptions);
+      for (const text of ['fast', 'slow', 'seconds of training']) expect(drawing.svg).toContain(text);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

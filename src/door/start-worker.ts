@@ -15,7 +15,8 @@ export async function startWorker(
   makeWorker: () => PageWorker,
   options: WebEngineOptions,
 ): Promise<RemotePerformer> {
-  if (!('Worker' in globalThis)) {
+  // ONNX Runtime's files for browsers set a Worker in Node, too, which is not one of a page.
+  if (!('Worker' in globalThis && 'addEventListener' in globalThis)) {
     throw new PerformerError(
       'DEVICE',
       `${where}: expected a browser, got a place without its workers. In Node the engine computes on threads of its own: ` +

@@ -89,6 +89,7 @@ it('what is under way when the worker ends is an error, and Node is told that it
   remote.dispose();
   await expect(training).rejects.toMatchObject({ code: 'USAGE' });
   await expect(remote.createModel(size)).rejects.toMatchObject({ code: 'USAGE' });
+  await import('onnxruntime-web'); // which sets a Worker of its own
   await expect(inWorker()).rejects.toThrow(/inWorker: expected a browser/);
   await expect(inGpuWorker()).rejects.toThrow(/inGpuWorker: expected a browser/);
 });
