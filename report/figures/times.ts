@@ -72,7 +72,7 @@ export function timesFigure(folder: string): FigureMaker {
           'All models took the same steps in the same order of the text; a line that ends earlier is that of a faster one.',
         drawing: await linePlot({
           rows,
-          x: { field: 'seconds', title: 'seconds of training' },
+          x: { field: 'seconds', title: 'seconds of training', format: '~g' },
           y: { field: 'loss', title: 'loss (nats a token)', isLog: true },
           series: { field: 'variant', title: 'model' },
           width: 520,
