@@ -32,7 +32,7 @@ export function timeLosses(text: string, stepSeconds: ReadonlyMap<string, number
   }));
 }
 
-/** The loss of each variant at the moment at which the fastest one had done all of its steps: between two evaluations, on a line. */
+/** The loss of each variant at the moment at which the first of them ended: between two evaluations, on a line. */
 export function atEqualTime(rows: readonly TimeLoss[]): Table {
   const variants = [...new Set(rows.map(({ variant }) => variant))];
   const of = (name: string) => rows.filter(({ variant }) => variant === name);
@@ -69,7 +69,7 @@ export function timesFigure(folder: string): FigureMaker {
         title: 'The loss by time',
         caption:
           'The loss in nats a token on held-out text, by the time that the steps had taken, each as long as the median of its model. ' +
-          'All models took the same steps in the same order of the text; a line that ends earlier is that of a faster one.',
+          'A line ends where its run ended. The table has the losses at the moment at which the first of them did.',
         drawing: await linePlot({
           rows,
           x: { field: 'seconds', title: 'seconds of training', format: '~g' },

@@ -22,7 +22,7 @@ import {
   type Tensor,
   where,
 } from '../graph/index.js';
-import { looksNowhere, type TrunkConfig } from './trunk-options.js';
+import { attentionKinds, looksNowhere, type TrunkConfig } from './trunk-options.js';
 
 /** A batch of texts of different lengths. */
 export interface PooledInputs {
@@ -103,6 +103,7 @@ export function checkPooling(
   context: z.RefinementCtx,
 ): void {
   if (!['first', 'class-token'].includes(config.pooling) || !looksNowhere(config)) return;
-  const message = `expected mean or attention where no token looks at another, got ${config.pooling} with attention: 'none'`;
+  const got = `${config.pooling} with attention: '${attentionKinds(config)}'`;
+  const message = `expected mean or attention where no token looks at another, got ${got}`;
   context.addIssue({ code: 'custom', path: ['pooling'], message });
 }

@@ -86,7 +86,7 @@ export function mixersByLayer({ attention, depth }: TrunkConfig): readonly Mixer
 }
 
 /** The kinds of attention in words: `softmax, favor+`. */
-export function attentionKinds({ attention }: TrunkConfig): string {
+export function attentionKinds({ attention }: Pick<TrunkConfig, 'attention'>): string {
   return attentionList(attention)
     .map(({ kind }) => kind)
     .join(', ');
