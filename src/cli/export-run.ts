@@ -15,7 +15,7 @@ import { type WeightDtype, weightDtypes } from '../interop/index.js';
 import { readJson, writeFileAtomic, writeSafetensors } from '../interop/node.js';
 import { isThere } from '../interop/node-files.js';
 import { folderError, writeFolder } from '../interop/node-folders.js';
-import type { LoadedModel, ModelConfig } from '../models/index.js';
+import { isGguf, type LoadedModel, type ModelConfig } from '../models/index.js';
 import { writeJson, writeModel, writeSettings } from '../models/node.js';
 import { readTensors } from '../models/node-folder.js';
 import { isPretrained, modulesFile, sentenceFiles, sentenceSettings } from '../pretrained/index.js';
@@ -96,7 +96,7 @@ async function writeForm(
 function writeHuggingFace(folder: string, path: string, dtype: WeightDtype | undefined, io: Io): Promise<void> {
   return writeNew('--hugging-face', path, async () => {
     const loaded = await readModel(folder, io);
-    const content = await readJson(join(folder, 'config.json'));
+    const content = isGguf(folder) ? undefined : await readJson(join(folder, 'config.json'));
     const from = isPretrained(content) ? { config: content, ...(await readTensors(folder)) } : undefined;
     const own = toHuggingFace(loaded, { from, dtype });
     return async (draft) => {

@@ -10,13 +10,16 @@ const importSchema = z.strictObject({
 export type ImportOptions = z.output<typeof importSchema>;
 
 export const importCommand: CommandWords<typeof importSchema> = {
-  arguments: [{ name: '<folder>', text: 'config.json with model.safetensors, or with an index and its files' }],
+  arguments: [
+    { name: '<folder>', text: 'config.json with model.safetensors, or with an index and its files; or a GGUF file' },
+  ],
   options: importSchema,
   flags: flagsOf('Import:', importSchema),
-  notes: `Reads a model as Hugging Face has it, and writes it as a folder of ours in float32. Other commands read such folders
-directly, too. What is not understood is an error that names it.
+  notes: `Reads a model as Hugging Face has it, or a GGUF file of llama.cpp (Llama, Mistral and Qwen2), and writes it as a folder of
+ours in float32. Other commands read such folders and files directly, too. What is not understood is an error that names it.
 
 Examples:
-  performer import downloads/gpt2 --out models/gpt2`,
+  performer import downloads/gpt2 --out models/gpt2
+  performer import downloads/model-q8_0.gguf --out models/llama`,
   isReport: () => true,
 };

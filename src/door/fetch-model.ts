@@ -1,13 +1,14 @@
 /** A model from a URL: the folder's config.json and weights, and its context.json, tokenizer and settings where they are. */
 import { messageOf, PerformerError } from '../base/errors.js';
 import { isFromFile, tokenizerConfigFile, tokenizerFile } from '../data/index.js';
-import { contextFile, filesBeside, type LoadedModel, openModel } from '../models/index.js';
+import { contextFile, filesBeside, isGguf, type LoadedModel, openModel } from '../models/index.js';
 import { indexFile, isPretrained, modulesFile, shardsOf } from '../pretrained/index.js';
 
 const weightsFile = 'model.safetensors';
 
 /** Throws CHECKPOINT where a file cannot be had or is no model; CONFIG for options that no model has. */
 export async function fetchModel(folder: URL): Promise<LoadedModel> {
+  if (isGguf(folder.pathname)) return openModel(new Map([[folder.pathname, await fetchBytes(folder)]]));
   const base = new URL(folder.pathname.endsWith('/') ? folder : `${folder.origin}${folder.pathname}/${folder.search}`);
   const files = new Map<string, Uint8Array>();
   const fetchFile = async (name: string) => void files.set(name, await fetchBytes(new URL(name, base)));
@@ -68,6 +69,6 @@ async function answerOf(url: URL) {
 }
 
 function refuse(url: URL, got: string, cause?: unknown): never {
-  const advice = 'Give the URL of a folder with config.json and model.safetensors.';
+  const advice = 'Give the URL of a folder with config.json and model.safetensors, or of a GGUF file.';
   throw new PerformerError('CHECKPOINT', `loadModel: expected a file at ${url.href}, got ${got}. ${advice}`, { cause });
 }

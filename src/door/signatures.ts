@@ -84,7 +84,10 @@ export interface CreateModel<Where, Here> {
   (options: CreateModelOptions & Where): Promise<AnyModel & Here>;
 }
 
-/** Where a model is: a folder (in Node), a URL of a folder (a browser takes it as a text, too), or its files by name. */
+/**
+ * Where a model is: a folder (in Node), a URL of a folder (a browser takes it as a text, too), or its files by name. A GGUF file, whose
+ * name ends in .gguf, is a model by itself.
+ */
 export type ModelSource = string | URL | ReadonlyMap<string, Uint8Array>;
 
 /** The function `loadModel`. */

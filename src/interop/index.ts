@@ -9,6 +9,8 @@ export {
   type Unsealed,
   unseal,
 } from './digest.js';
+export { type GgufBlock, ggufValues } from './gguf-blocks.js';
+export { type GgufEntry, type GgufHeader, type GgufValue, largestGgufHeader, parseGgufHeader } from './gguf-header.js';
 export {
   asKept,
   decodeSafetensors,

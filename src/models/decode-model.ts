@@ -13,6 +13,7 @@ import {
   type ReadOptions,
   weightsFile,
 } from './folder.js';
+import { decodeGguf, isGguf } from './gguf-model.js';
 import { decodePretrained } from './pretrained-folder.js';
 
 /**
@@ -42,8 +43,10 @@ export function decodeModel(files: ReadonlyMap<string, Uint8Array>, options: Rea
   return loaded;
 }
 
-/** The same, with the tokenizer that the folder keeps. */
+/** The same, with the tokenizer that the folder keeps; or the model of one GGUF file. */
 export async function openModel(files: ReadonlyMap<string, Uint8Array>, options?: ReadOptions): Promise<LoadedModel> {
+  const [gguf] = [...files].filter(([name]) => isGguf(name));
+  if (gguf !== undefined) return decodeGguf(...gguf, options);
   const config = files.get(configFile);
   const content = config === undefined ? undefined : jsonOf(configFile, config);
   if (isPretrained(content)) {

@@ -36,6 +36,7 @@ export {
   type ReadOptions,
   tensorsOf,
 } from './folder.js';
+export { isGguf } from './gguf-model.js';
 export {
   type ImageClassifierConfig,
   type ImageClassifierOptions,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { AnyHostTensor } from '../base/array.js';
 import { PerformerError } from '../base/errors.js';
 import { huggingFaceTokenizer, isFromFile, openTokenizer, tokenizerFile } from '../data/index.js';
+import { openRegularFile, readError, readFully } from '../data/node-read.js';
 import { readTokenizerFolder } from '../data/node-tokenizer.js';
 import type { WeightDtype } from '../interop/index.js';
 import {
@@ -31,6 +32,7 @@ import {
   weightsFile,
   weightsOf,
 } from './folder.js';
+import { isGguf, readGguf } from './gguf-model.js';
 import type { ModelConfig } from './model.js';
 import { expectOneSource, filesBeside, pretrainedSource } from './pretrained-folder.js';
 import { modelConfig, modelOf } from './registry.js';
@@ -54,6 +56,7 @@ export async function loadModelFiles(
   folder: string,
   options: ReadOptions = {},
 ): Promise<{ model: LoadedModel; digest: string }> {
+  if (isGguf(folder)) return loadGguf(folder, options);
   const config = join(folder, configFile);
   const weights = join(folder, weightsFile);
   if (!(await isThere(config))) {
@@ -101,6 +104,33 @@ async function loadPretrained(
   const source = pretrainedSource(where, content, beside, options);
   const { tensors, digest } = await readTensors(folder, source.check);
   return { model: source.load(tensors), digest };
+}
+
+/** The model of a GGUF file, which is read tensor by tensor, and a digest of what was read. */
+async function loadGguf(path: string, options: ReadOptions): Promise<{ model: LoadedModel; digest: string }> {
+  const where = `read ${path}`;
+  const { file, size } = await openRegularFile('CHECKPOINT', where, path);
+  const hash = createHash('sha256');
+  const read = async (start: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    const got = await readFully(file, bytes, start);
+    if (got < length) {
+      throw new PerformerError(
+        'CHECKPOINT',
+        `${where}: expected ${length} bytes from ${start}, got ${got}. Get the file again.`,
+      );
+    }
+    hash.update(bytes);
+    return bytes;
+  };
+  try {
+    const model = await readGguf(path, { size, read }, options);
+    return { model, digest: hash.digest('hex') };
+  } catch (cause) {
+    throw readError('CHECKPOINT', where, cause);
+  } finally {
+    await file.close();
+  }
 }
 
 /**

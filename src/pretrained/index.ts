@@ -1,5 +1,7 @@
 /** Pretrained models of other systems: which of our models a config.json is, and what becomes of the tensors. */
 export type { OwnConfig } from './family.js';
+export { type GgufModel, ggufModel, ropeFactors } from './gguf.js';
+export { ggufTokenizer } from './gguf-tokenizer.js';
 export { pixelScale, preprocessorFile } from './image-processor.js';
 export {
   isPretrained,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { float32, Random } from '../../src/base/index.js';
 import { decodeSafetensors, encodeSafetensors } from '../../src/interop/index.js';
+import { ggufFile, ggufParts } from '../support/gguf-file.js';
 import { wordPieceFile } from '../support/tokenizer-files.js';
 import { performer, temporaryFolder } from './support.js';
 
@@ -117,4 +118,18 @@ test('leaves nothing behind where the tokenizer belongs to another model', async
     err: expect.stringMatching(/from\/tokenizer\.json: expected at most 62 tokens, which .*config\.json says/),
   });
   expect(await readdir(join(from, '..'))).not.toContain('to');
+});
+
+test('a GGUF file is read as a folder is, and leaves as one of Hugging Face', async () => {
+  const folder = await temporaryFolder();
+  const { metadata, tensors } = await ggufParts(join(golden, 'llama'), 'llama');
+  const [from, to, out] = [join(folder, 'model.gguf'), join(folder, 'to'), join(folder, 'out')];
+  await writeFile(from, ggufFile(metadata, tensors));
+  const ran = await performer(['import', from, '--out', to]);
+  expect(ran).toMatchObject({ code: 0, err: '' });
+  expect(ran.out).toMatch(/to: causal-language-model, [\d,]+ parameters, attention softmax\n$/);
+  expect(await performer(['export', from, '--hugging-face', out])).toMatchObject({ code: 0, err: '' });
+  const weights = async (path: string) =>
+    decodeSafetensors(path, await readFile(join(path, 'model.safetensors'))).tensors;
+  expect(await weights(out)).toEqual(await weights(join(golden, 'llama')));
 });
