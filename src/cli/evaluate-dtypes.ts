@@ -1,4 +1,4 @@
-/** `performer evaluate --compare-dtypes`: one model with weights of 32, 8 and 4 bits, side by side. */
+/** `performer evaluate --compare-dtypes`: one model with weights of 32, 8 and 4 bits, one after another. */
 import type { TokenSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { heldBytes } from '../export/index.js';
@@ -46,6 +46,31 @@ export async function compareDtypes(
     ...[dtype, megabytes.toFixed(1), loss.toFixed(4), prompt.toFixed(1), token.toFixed(2)],
   ]);
   return `${alignedLines([heads, ...cells]).join('\n')}\n`;
+}
+
+/** The same of a model that does not continue texts: its measures, and how long they take, its sessions counted. */
+export async function compareMeasures(
+  loaded: LoadedModel,
+  measure: (options: EvaluateOptions) => Promise<Readonly<Record<string, number>>>,
+  options: EvaluateOptions,
+): Promise<string> {
+  const rows = [];
+  for (const dtype of productDtypes) {
+    const begin = performance.now();
+    const measures = await measure({ ...options, dtype });
+    rows.push({
+      dtype,
+      megabytes: heldBytes(loaded, dtype) / 1e6,
+      measures,
+      seconds: (performance.now() - begin) / 1e3,
+    });
+  }
+  if (options.json) return `${JSON.stringify({ dtypes: rows })}\n`;
+  const names = Object.keys(rows[0]!.measures);
+  const cells = rows.map(({ dtype, megabytes, measures, seconds }) => [
+    ...[dtype, megabytes.toFixed(1), ...names.map((name) => measures[name]!.toFixed(4)), seconds.toFixed(1)],
+  ]);
+  return `${alignedLines([['dtype', 'MB', ...names, 's'], ...cells]).join('\n')}\n`;
 }
 
 async function lossOf(engine: Engine, loaded: LoadedModel, task: Task): Promise<number> {

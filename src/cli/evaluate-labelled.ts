@@ -37,6 +37,10 @@ export async function evaluateLabelled(
     const window = Math.min(asked ?? note?.window ?? 1024, maxLength);
     const size = { batch, window, accumulation: 1, carryState: false, seed: 0 };
     const { task, count, unit } = await wholeTask(family, loaded.model, size, data);
+    if (options.compareDtypes) {
+      const { compareMeasures } = await import('./evaluate-dtypes.js');
+      return await compareMeasures(loaded, async (own) => (await measure(task, loaded, own)).measures, options);
+    }
     const { measures, details } = await measure(task, loaded, options);
     if (options.json) {
       const told = Object.fromEntries(details.map((detail) => [detail.kind, jsonOf(detail)]));

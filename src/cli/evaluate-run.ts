@@ -1,8 +1,8 @@
 /** `performer evaluate` at work. */
 import { withArticle } from '../base/article.js';
 import { type TokenSource, tokenSource } from '../data/index.js';
-import { type Model, tokenizerOf } from '../models/index.js';
-import { type BatchSize, taskOfModel } from '../tasks/index.js';
+import { type LoadedModel, type Model, tokenizerOf } from '../models/index.js';
+import { type BatchSize, type Task, taskOfModel } from '../tasks/index.js';
 import { Evaluator } from '../training/index.js';
 import { type Given, usageError } from './command.js';
 import { trainingWindow } from './corpus.js';
@@ -25,11 +25,6 @@ export async function runEvaluate(
 ): Promise<void> {
   const loaded = await readModel(folder as string, io);
   const family = taskOfModel(loaded.model);
-  if (options.compareDtypes && (family.data !== 'text' || !loaded.model.isCausal)) {
-    throw usageError(
-      `--compare-dtypes: expected a model that continues texts, got ${withArticle(loaded.model.config.model)}.`,
-    );
-  }
   if (options.compareDtypes && (options.record || options.dtype !== 'float32')) {
     throw usageError('--compare-dtypes: expected neither --record nor --dtype beside it, got one. Leave it out.');
   }
@@ -47,7 +42,7 @@ export async function runEvaluate(
   try {
     const text = await tokenSource(tokenizerOf(loaded.model.config), files, encodingProgress(io));
     const trained = (await trainingWindow(folder as string)) ?? loaded.context?.window;
-    if (options.compareDtypes) {
+    if (options.compareDtypes && hasPositions) {
       const taskOf = (size: BatchSize) => family.build(loaded.model, size, { train: text, heldOut: text });
       const { compareDtypes } = await import('./evaluate-dtypes.js');
       const window = Math.min(onlyWindow(options.window ?? []) ?? trained ?? 1024, text.length - 1);
@@ -63,18 +58,29 @@ export async function runEvaluate(
     const window = onlyWindow(windows) as number;
     const size = { batch: sideBySide, window, accumulation: 1, carryState: false, seed: 0 };
     const task = family.build(loaded.model, size, { train: text, heldOut: text });
-    const evaluator = new Evaluator(await chooseEngine(options), task);
-    try {
-      const { measures } = await evaluator.run(loaded);
-      expectFinite(measures);
-      const bytes = text.byteLength;
-      const json = () => JSON.stringify({ bytes, window, ...measures });
-      io.stdout.write(options.json ? `${json()}\n` : `${formatCount(bytes)} bytes\n${formatMeasures(measures)}\n`);
-    } finally {
-      await evaluator.dispose();
+    const measure = (own: EvaluateOptions) => measuresOf(task, loaded, own);
+    if (options.compareDtypes) {
+      const { compareMeasures } = await import('./evaluate-dtypes.js');
+      io.stdout.write(await compareMeasures(loaded, measure, options));
+      return;
     }
+    const measures = await measure(options);
+    const bytes = text.byteLength;
+    const json = () => JSON.stringify({ bytes, window, ...measures });
+    io.stdout.write(options.json ? `${json()}\n` : `${formatCount(bytes)} bytes\n${formatMeasures(measures)}\n`);
   } finally {
     await files.close();
+  }
+}
+
+async function measuresOf(task: Task, loaded: LoadedModel, options: EvaluateOptions) {
+  const evaluator = new Evaluator(await chooseEngine(options), task);
+  try {
+    const { measures } = await evaluator.run(loaded);
+    expectFinite(measures);
+    return measures;
+  } finally {
+    await evaluator.dispose();
   }
 }
 

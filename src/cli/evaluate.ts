@@ -19,7 +19,7 @@ const ownSchema = z.strictObject({
   ),
   compareDtypes: option(
     z.literal(true).optional(),
-    'a table of float32, int8 and int4: what a session holds, the loss, and the time of a prompt and of a token',
+    'a table of float32, int8 and int4: what a session holds, the loss or all measures, and the time',
   ),
   json: option(z.literal(true).optional(), 'print one JSON object'),
 });

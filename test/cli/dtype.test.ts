@@ -1,7 +1,8 @@
 /** `--dtype` of commands that run a model, and the table of `performer evaluate --compare-dtypes`. */
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { performer, temporaryFolder, textFile, trainedModel } from './support.js';
+import { performer, small, temporaryFolder, textFile, trainedModel } from './support.js';
 
 const modelFolder = trainedModel();
 const threads = ['--threads', '1'];
@@ -76,6 +77,26 @@ test('the table has a row for each dtype, the smaller ones with fewer bytes', as
   }
   const text2 = await performer(['evaluate', folder, text, '--compare-dtypes', ...threads]);
   expect(text2.out).toMatch(/dtype +MB +loss +ms for \d+ tokens +ms a token\nfloat32 /);
+});
+
+test.each([
+  ['a classifier', 'texts.csv', ['--task', 'classification'], /^dtype +MB +loss +accuracy +macroF1 +s\nfloat32 /],
+  ['an encoder', 'text.txt', ['--task', 'masked-language-modelling'], /^dtype +MB +loss +.*s\nfloat32 /],
+] as const)('of %s the table has the measures', async (_, name, task, table) => {
+  const folder = await temporaryFolder();
+  const [data, out] = [join(folder, name), join(folder, 'run')];
+  const rows = Array.from({ length: 40 }, (_, at) => (at % 2 === 0 ? 'ham,the whale and the sea' : 'spam,buy now'));
+  await writeFile(data, `label,text\n${rows.join('\n')}\n`);
+  // Layers narrower than 32 stay float32.
+  const words = ['train', data, '--out', out, ...task, ...small, '--dim', '32', '--feed-forward-multiplier', '2'];
+  expect(await performer(words)).toMatchObject({ code: 0 });
+  const told = await performer(['evaluate', out, data, '--compare-dtypes', ...threads]);
+  expect(told).toMatchObject({ code: 0, out: expect.stringMatching(table) });
+  const json = await performer(['evaluate', out, data, '--compare-dtypes', '--json', ...threads]);
+  const { dtypes } = JSON.parse(json.out) as { dtypes: { measures: { loss: number } }[] };
+  const losses = dtypes.map(({ measures }) => measures.loss);
+  expect(new Set(losses).size).toBe(3);
+  for (const loss of losses) expect(Math.abs(loss - losses[0]!)).toBeLessThan(0.1);
 });
 
 test('what the table has no place for is refused', async () => {
