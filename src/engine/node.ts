@@ -4,7 +4,7 @@ import { messageOf, PerformerError } from '../base/errors.js';
 import type { ProductDtype } from '../onnx/index.js';
 import type { Engine } from './engine.js';
 import { loadNodeRuntime } from './node-runtime.js';
-import { expectProducts, expectThreads, ortEngine } from './ort.js';
+import { expectProducts, expectThreads, ortEngine, processorOptimization } from './ort.js';
 
 const providers = ['cpu', 'cuda', 'webgpu'] as const;
 type Provider = (typeof providers)[number];
@@ -56,9 +56,7 @@ export function nodeEngine({
         executionProviders: [provider],
         intraOpNumThreads: threads,
         executionMode: 'sequential',
-        // The graph has its fused nodes already: what the runtime would look for beyond the basics takes a fifth of the processor
-        // time of a session's creation, and makes no step faster.
-        graphOptimizationLevel: 'basic',
+        graphOptimizationLevel: processorOptimization,
         enableCpuMemArena: true,
         enableMemPattern: false,
         logSeverityLevel: 4,

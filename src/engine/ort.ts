@@ -56,6 +56,12 @@ export function expectProducts(where: string, dtype: ProductDtype): void {
   throw new PerformerError('CONFIG', `${where}: expected ${productDtypes.join(', ')} as dtype, got ${dtype}.`);
 }
 
+/**
+ * What the runtime may look for in a graph on processors: nothing. Ours have their fused nodes already, and what else it finds takes from
+ * half to four fifths of the time of a session's creation and makes no step, prompt or token faster.
+ */
+export const processorOptimization = 'disabled';
+
 /** Turns off the log that the runtime writes by default: what it says of failures is in the errors that are thrown. */
 export function silence(env: Env): void {
   if (env.logLevel === 'warning') env.logLevel = 'fatal';

@@ -8,7 +8,7 @@ import { messageOf, PerformerError } from '../base/errors.js';
 import type { ProductDtype } from '../onnx/index.js';
 import type { Engine } from './engine.js';
 import { missingRuntime } from './missing-runtime.js';
-import { expectThreads, type OrtEngineOptions, ortEngine, silence } from './ort.js';
+import { expectThreads, type OrtEngineOptions, ortEngine, processorOptimization, silence } from './ort.js';
 
 /** How ONNX Runtime runs as WebAssembly. A page has one runtime, with the options of its first engine. */
 export interface WebEngineOptions {
@@ -136,6 +136,7 @@ export class WebRuntime {
           this.#whileLoading(
             Session.create(bytes, {
               executionProviders: [executionProvider],
+              graphOptimizationLevel: options.target === 'webgpu' ? 'all' : processorOptimization,
               logSeverityLevel: 4,
               externalData: [...externalData],
             }),

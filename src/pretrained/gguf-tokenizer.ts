@@ -47,7 +47,7 @@ export function ggufTokenizer(where: string, metadata: Metadata): ReadonlyMap<st
   const flag = (name: string) => metadata.get(`tokenizer.ggml.${name}`);
   const isPieces = kind === 'llama';
   if (!isPieces && kind !== 'gpt2') refuse(where, 'tokenizer.ggml.model of gpt2 or llama', kind);
-  const { begins = isPieces, ...parts } = isPieces ? pieceParts(where, metadata, own) : byteParts(where, metadata, own);
+  const { begins, ...parts } = isPieces ? pieceParts(where, metadata, own) : byteParts(where, metadata, own);
   const begin = (flag('add_bos_token') ?? begins) ? named('bos_token_id') : undefined;
   const end = flag('add_eos_token') === true ? named('eos_token_id') : undefined;
   const special = (content: string) => [{ SpecialToken: { id: content, type_id: 0 } }];

@@ -44,6 +44,9 @@ const otherFields = [
   ...['rope.scaling.type', 'rope.scaling.factor'],
 ];
 
+/** The ends of a text and of a turn. */
+const endTokens = ['eos_token_id', 'eot_token_id'];
+
 /** The factors by which frequencies are divided, of Llama 3. */
 export const ropeFactors = 'rope_freqs.weight';
 
@@ -125,7 +128,7 @@ export function ggufModel(
         mlp_bias: hasTensor('blk.0.ffn_down.bias'),
       }),
       rope_scaling: scalingOf(where, { kind: kind as string, field, base: fields.rope_theta ?? 10_000, size }, factors),
-      eos_token_id: metadata.get('tokenizer.ggml.eos_token_id'),
+      eos_token_id: endTokens.map((name) => metadata.get(`tokenizer.ggml.${name}`)).filter((id) => id !== undefined),
     },
     names,
     arrange(name, values) {

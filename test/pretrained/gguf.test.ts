@@ -88,17 +88,19 @@ describe('the tokenizer of a file is that of a tokenizer.json', () => {
     const tokens = Object.entries(file.model.vocab)
       .sort(([, a], [, b]) => a - b)
       .map(([token]) => token);
-    const given = await withTokenizer({
+    const { tokenizer: given, ends } = await withTokenizer({
       'tokenizer.ggml.model': 'gpt2',
       'tokenizer.ggml.pre': 'gpt-2',
       'tokenizer.ggml.tokens': tokens,
       'tokenizer.ggml.token_type': many(tokens.length, [[267, control]]),
       'tokenizer.ggml.merges': file.model.merges,
       'tokenizer.ggml.eos_token_id': 267,
+      'tokenizer.ggml.eot_token_id': 5,
     });
     expect(given.encode(text)).toEqual((await huggingFaceTokenizer(file)).encode(text));
     expect(new TextDecoder().decode(given.decoder().push(given.encode(text)))).toBe(text);
     expect([given.special?.end, given.frame]).toEqual([267, undefined]);
+    expect(ends).toEqual([267, 5]);
   });
 
   test("of SentencePiece's BPE, whose merges follow from scores", async () => {
@@ -107,7 +109,7 @@ describe('the tokenizer of a file is that of a tokenizer.json', () => {
       .sort(([, a], [, b]) => a - b)
       .map(([token]) => token);
     const types = tokens.map((token, id) => (id === 0 ? 2 : id < 3 ? control : /^<0x/.test(token) ? 6 : 1));
-    const given = await withTokenizer({
+    const { tokenizer: given } = await withTokenizer({
       'tokenizer.ggml.model': 'llama',
       'tokenizer.ggml.tokens': tokens,
       'tokenizer.ggml.token_type': types,
@@ -134,7 +136,7 @@ describe('the tokenizer of a file is that of a tokenizer.json', () => {
         : tensor,
     );
     const { model } = await open(ggufFile({ ...llama.metadata, ...own } as Record<string, Given>, tensors));
-    return tokenizerNamed(model.config.tokenizer!);
+    return { tokenizer: tokenizerNamed(model.config.tokenizer!), ends: model.config.endTokens };
   }
 });
 
