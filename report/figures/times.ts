@@ -72,7 +72,7 @@ export function timesFigure(folder: string): FigureMaker {
           'A line ends where its run ended. The table has the losses at the moment at which the first of them did.',
         drawing: await linePlot({
           rows,
-          x: { field: 'seconds', title: 'seconds of training', format: '~g' },
+          x: { field: 'seconds', title: 'seconds of training', format: ',f' },
           y: { field: 'loss', title: 'loss (nats a token)', isLog: true },
           series: { field: 'variant', title: 'model' },
           width: 520,
