@@ -31,6 +31,7 @@ export interface GgufEntry {
   readonly byteLength: number;
 }
 
+/** What a file tells of itself before its tensors. */
 export interface GgufHeader {
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly entries: readonly GgufEntry[];
@@ -122,7 +123,7 @@ function kindOf(cursor: Cursor, kind: number): (cursor: Cursor) => GgufValue {
 }
 
 /**
- * What a file tells of itself before its tensors.
+ * Reads a header.
  *
  * @param bytes its first bytes: all of it, or at least `largestGgufHeader`.
  * @throws CHECKPOINT where it is not sound, before anything of the size that it tells is allocated.
