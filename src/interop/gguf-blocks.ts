@@ -37,7 +37,8 @@ function bitOf(bytes: DataView, at: number, index: number): number {
 
 type Parts = (bytes: DataView, at: number) => (index: number) => number;
 
-function small(name: string, bytes: number, valuesOf: Parts, values = 32): GgufBlock {
+/** A block of which a function of its bytes gives each value. */
+function blockOf(name: string, bytes: number, valuesOf: Parts, values = 32): GgufBlock {
   return {
     ...{ name, values, bytes },
     read(view, at, into) {
@@ -48,10 +49,10 @@ function small(name: string, bytes: number, valuesOf: Parts, values = 32): GgufB
 }
 
 const floats: readonly (readonly [number, GgufBlock])[] = [
-  [0, small('F32', 4, (bytes, at) => () => bytes.getFloat32(at, true), 1)],
-  [1, small('F16', 2, (bytes, at) => () => half(bytes, at), 1)],
-  [28, small('F64', 8, (bytes, at) => () => bytes.getFloat64(at, true), 1)],
-  [30, small('BF16', 2, (bytes, at) => () => bfloat16(bytes.getUint16(at, true)), 1)],
+  [0, blockOf('F32', 4, (bytes, at) => () => bytes.getFloat32(at, true), 1)],
+  [1, blockOf('F16', 2, (bytes, at) => () => half(bytes, at), 1)],
+  [28, blockOf('F64', 8, (bytes, at) => () => bytes.getFloat64(at, true), 1)],
+  [30, blockOf('BF16', 2, (bytes, at) => () => bfloat16(bytes.getUint16(at, true)), 1)],
 ];
 
 const word = new DataView(new ArrayBuffer(4));
@@ -63,35 +64,35 @@ function bfloat16(bits: number): number {
 const blocksOf32: readonly (readonly [number, GgufBlock])[] = [
   [
     2,
-    small('Q4_0', 18, (bytes, at) => {
+    blockOf('Q4_0', 18, (bytes, at) => {
       const d = half(bytes, at);
       return (index) => d * (nibble(bytes, at + 2, index) - 8);
     }),
   ],
   [
     3,
-    small('Q4_1', 20, (bytes, at) => {
+    blockOf('Q4_1', 20, (bytes, at) => {
       const [d, m] = [half(bytes, at), half(bytes, at + 2)];
       return (index) => d * nibble(bytes, at + 4, index) + m;
     }),
   ],
   [
     6,
-    small('Q5_0', 22, (bytes, at) => {
+    blockOf('Q5_0', 22, (bytes, at) => {
       const d = half(bytes, at);
       return (index) => d * (nibble(bytes, at + 6, index) + 16 * bitOf(bytes, at + 2, index) - 16);
     }),
   ],
   [
     7,
-    small('Q5_1', 24, (bytes, at) => {
+    blockOf('Q5_1', 24, (bytes, at) => {
       const [d, m] = [half(bytes, at), half(bytes, at + 2)];
       return (index) => d * (nibble(bytes, at + 8, index) + 16 * bitOf(bytes, at + 4, index)) + m;
     }),
   ],
   [
     8,
-    small('Q8_0', 34, (bytes, at) => {
+    blockOf('Q8_0', 34, (bytes, at) => {
       const d = half(bytes, at);
       return (index) => d * bytes.getInt8(at + 2 + index);
     }),
@@ -129,7 +130,7 @@ function fourBits(bytes: DataView, at: number, index: number): number {
 const blocksOf256: readonly (readonly [number, GgufBlock])[] = [
   [
     10,
-    small(
+    blockOf(
       'Q2_K',
       84,
       (bytes, at) => {
@@ -144,7 +145,7 @@ const blocksOf256: readonly (readonly [number, GgufBlock])[] = [
   ],
   [
     11,
-    small(
+    blockOf(
       'Q3_K',
       110,
       (bytes, at) => {
@@ -164,7 +165,7 @@ const blocksOf256: readonly (readonly [number, GgufBlock])[] = [
   ],
   [
     14,
-    small(
+    blockOf(
       'Q6_K',
       210,
       (bytes, at) => {
@@ -196,7 +197,7 @@ function blockOfFour(
       return d * sixBits(view, at + 4, index >> 5, false) * q - m * sixBits(view, at + 4, index >> 5, true);
     };
   };
-  return small(name, bytes, parts, 256);
+  return blockOf(name, bytes, parts, 256);
 }
 
 /** The blocks by the numbers of their types. */

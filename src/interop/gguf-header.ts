@@ -38,7 +38,7 @@ export interface GgufHeader {
 }
 
 /** Throws CHECKPOINT: the one way in which a file is refused. */
-export function refuseGguf(where: string, expected: string, got: string): never {
+function refuseGguf(where: string, expected: string, got: string): never {
   throw new PerformerError(
     'CHECKPOINT',
     `${where}: expected ${expected}, got ${got}. The file is damaged or no GGUF file; get it again.`,
