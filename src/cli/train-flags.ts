@@ -125,5 +125,5 @@ export function presetTable(): string {
     const words = Object.entries(presetValues(name)).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
     return `  ${name.padEnd(6)} ${words.join(' ')}`;
   });
-  return `${rows.join('\n')}\nModels of other tasks have the same sizes, and --attention favor+.`;
+  return `${rows.join('\n')}\nModels of other tasks have the same sizes, --attention favor+ and --optimizer adamw.`;
 }

@@ -24,13 +24,17 @@ export interface TrainingRunOptions {
   readonly warmup?: number | undefined;
   /** The last learning rate as a part of the highest; 0.05 unless given. */
   readonly finalFraction?: number | undefined;
+  /** How gradients become steps: AdamW, or Muon for the matrices of the blocks; the preset's unless given. */
+  readonly optimizer?: 'adamw' | 'muon' | undefined;
+  /** Muon: decay of the sum of the gradients; 0.95 unless given. */
+  readonly momentum?: number | undefined;
   /** AdamW: decay of the mean of the gradients; 0.9 unless given. */
   readonly beta1?: number | undefined;
   /** AdamW: decay of the mean of their squares; 0.98 unless given. */
   readonly beta2?: number | undefined;
   /** AdamW: added to the root of the latter; 10⁻⁸ unless given. */
   readonly adamEpsilon?: number | undefined;
-  /** AdamW: decay of the weights, times the learning rate; 0.1 unless given. */
+  /** Decay of the weights, times the learning rate; 0.1 unless given. */
   readonly weightDecay?: number | undefined;
   /** The largest norm of the gradient; 1 unless given. */
   readonly clipNorm?: number | undefined;

@@ -47,7 +47,7 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
   text: 'predicts the next token, and generates',
   schema: languageModelSchema,
   // docs/quality.md says what each part brings.
-  attention: { kind: 'hybrid', window: 64, forgetting: 'gates' },
+  preset: { attention: { kind: 'hybrid', window: 64, forgetting: 'gates' }, training: { optimizer: 'muon' } },
   build: (config, execution) => causalModel('language model', config, execution),
 };
 

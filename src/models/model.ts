@@ -135,8 +135,8 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** What it is for, in a few words for the help. */
   readonly text: string;
   readonly schema: z.ZodType<C>;
-  /** How its presets attend, where that is not FAVOR+ alone; their features come to it. */
-  readonly attention?: object | undefined;
+  /** What its presets have beside their sizes: a way to attend in the place of FAVOR+ alone, and options of the training. */
+  readonly preset?: { readonly attention: object; readonly training: object } | undefined;
   /** The model of a config. */
   build(config: C, execution?: Execution): Model;
 }

@@ -1,7 +1,7 @@
 /**
  * Presets: sizes with names, and a window, batch, rate and number of steps that suit them. The sizes hold for every family of
  * models and every task; the parameters that are told are those of a language model over bytes. A family may have a way to
- * attend that suits it better than FAVOR+ alone, which its presets have (`presetOf`).
+ * attend and an optimizer that suit it better than FAVOR+ alone and AdamW, which its presets have (`presetOf`).
  */
 import { modelFamily } from './registry.js';
 
@@ -30,5 +30,9 @@ export type PresetName = keyof typeof presets;
 /** The options of a preset for a family of models: by name, those of the model and those of its training. */
 export function presetOf(name: PresetName, family: string): { readonly model: object; readonly training: object } {
   const { model, training } = presets[name];
-  return { model: { ...model, attention: { ...modelFamily(family).attention, ...model.attention } }, training };
+  const own = modelFamily(family).preset;
+  return {
+    model: { ...model, attention: { ...own?.attention, ...model.attention } },
+    training: { ...training, ...own?.training },
+  };
 }

@@ -17,6 +17,7 @@ import type { Adapter, Weights } from '../blocks/index.js';
 import { multiply, type Tensor } from '../graph/index.js';
 import type { ModelWeights } from '../models/index.js';
 import type { Task } from '../tasks/index.js';
+import { isBlockMatrix } from './block-matrices.js';
 import type { TrainingConfig } from './config.js';
 
 /** What a training has of the parameters of a model: a part of a `Snapshot`, which says what they are. */
@@ -29,15 +30,13 @@ export interface HeldParams {
 /** What is learned: adapters by the paths that they have beside their weights, and whole leaves by their own. */
 type Learned<T> = Readonly<Record<string, T | Adapter<T>>>;
 
-const adaptedPaths = /(^|\.)blocks\.\d+\.(.+\.)?(query|key|value|output|feedForward\.(gate|expand|contract))\.weight$/;
-
 function adapterPath(path: string): string {
   return path.replace(/weight$/, 'adapter');
 }
 
 /** The matrices of a model's layout that are adapted, by their paths: those that `isNew` does not name. */
 function adaptedWeights<L extends Leaf>(params: object, isNew: (path: string) => boolean = () => false): [string, L][] {
-  return leavesOf<object, L>(params).filter(([path]) => adaptedPaths.test(path) && !isNew(path));
+  return leavesOf<object, L>(params).filter(([path]) => isBlockMatrix(path) && !isNew(path));
 }
 
 /** Why a model has no adapters of this rank; undefined where it does. */
@@ -125,7 +124,7 @@ export function weightsOfSnapshot({ params, base, buffers, training }: ModelWeig
   if (base === undefined) return { params, buffers };
   const learned = params as Learned<HostTensor>;
   const whole = mapTree<object, HostTensor, HostTensor>(base, (leaf, path) => {
-    const adapter = adaptedPaths.test(path) ? learned[adapterPath(path)] : undefined;
+    const adapter = isBlockMatrix(path) ? learned[adapterPath(path)] : undefined;
     if (adapter !== undefined) return merged(leaf, adapter as Adapter<HostTensor>, scaleOf(training));
     return (learned[path] as HostTensor | undefined) ?? leaf;
   });

@@ -7,7 +7,7 @@ import { type AnyTensor, add, divide, spec, specsOf, type Tensor, type TensorSpe
 import type { ModelWeights, PassOptions, TrunkState } from '../models/index.js';
 import type { Batch, TargetLosses, Task, TaskEvaluation } from '../tasks/index.js';
 import { type TrainingConfig, usesDropout } from './config.js';
-import { type Moments, type OptimizerConfig, updateParams } from './optimizer.js';
+import { type Moments, momentsLike, type OptimizerConfig, updateParams } from './optimizer.js';
 import { lossGradient, trainingStep, type UpdateScalars } from './step.js';
 
 type States = readonly TrunkState<EngineTensor>[];
@@ -80,7 +80,7 @@ function stepSpecs(task: Task, training: TrainingConfig) {
   const word = spec('uint32', []);
   return {
     params,
-    moments: { firstMoment: params, secondMoment: params },
+    moments: momentsLike(params, training.optimizer),
     buffers: specsOf(model.buffers) as object,
     inputs: {
       states: stateSpecs(task, size),
@@ -102,8 +102,8 @@ export async function compileStep(
   training: TrainingConfig,
   hook?: GradientHook,
 ): Promise<CompiledStep> {
-  const { beta1, beta2, adamEpsilon, weightDecay, clipNorm } = training;
-  const optimizer: OptimizerConfig = { beta1, beta2, epsilon: adamEpsilon, weightDecay, clipNorm };
+  const { beta1, beta2, adamEpsilon, momentum, weightDecay, clipNorm } = training;
+  const optimizer: OptimizerConfig = { beta1, beta2, epsilon: adamEpsilon, momentum, weightDecay, clipNorm };
   const isWhole = task.size.accumulation === 1 && hook === undefined;
   return isWhole
     ? compileWhole(engine, task, training, optimizer)

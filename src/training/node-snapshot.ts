@@ -18,6 +18,7 @@ import { loadModelFiles, writeJson, writeModel } from '../models/node.js';
 import { learnedLayout, weightsOfSnapshot, weightsUnder } from './adapters.js';
 import { readTrainingConfig } from './config.js';
 import { listCheckpoints, type SavedCheckpoint } from './node-run-folder.js';
+import { momentsLike } from './optimizer.js';
 import type { Snapshot } from './snapshot.js';
 
 const trainingFileSchema = z.strictObject({
@@ -94,7 +95,7 @@ async function loadSnapshot(place: string): Promise<Snapshot> {
     const isLearned = (name: string) => tensors.has(`firstMoment.${name}`);
     const learned = loraRank === undefined ? model.params : learnedLayout(model.params, loraRank, isLearned);
     const like = {
-      ...{ firstMoment: learned, secondMoment: learned },
+      ...momentsLike(learned, training.optimizer),
       ...(loraRank !== undefined && { learned, base: weightsUnder(model.params, learned) }),
       states: Array.from({ length: states }, () => model.state(training.batch)),
     };

@@ -59,7 +59,7 @@ export function initialSnapshot(config: ModelConfig, training: TrainingConfig): 
   const random = Random.fromSeed(training.seed);
   const params: object = initialize(model.params, random.split('parameters'));
   const buffers: object = drawBuffers(model.buffers, random.split('projections').split(0));
-  const moments = initMoments(params) as Moments<object>;
+  const moments = initMoments(params, training.optimizer) as Moments<object>;
   return {
     model: config,
     training,
@@ -111,9 +111,9 @@ export function snapshotFrom(snapshot: Snapshot, { params, buffers }: ModelWeigh
     });
   const own = taken(snapshot.buffers);
   const begun = { ...snapshot, params: taken(snapshot.params), buffers: own, statesDigest: buffersDigest(own) };
-  const { loraRank, seed } = snapshot.training;
+  const { loraRank, seed, optimizer } = snapshot.training;
   if (loraRank === undefined) return begun;
   const base = begun.params;
   const learned = firstLearned(base, loraRank, seed, (path) => !known.has(path));
-  return { ...begun, params: learned, base, moments: initMoments(learned) as Moments<object> };
+  return { ...begun, params: learned, base, moments: initMoments(learned, optimizer) as Moments<object> };
 }

@@ -22,6 +22,8 @@ async function train(on: Engine, snapshot: Snapshot, steps: number) {
 it.each([
   ['random windows', {}, {}],
   ['a carried state and redrawn projections', {}, { carryState: true, redrawInterval: 2 }],
+  ['Muon', {}, { optimizer: 'muon' }],
+  ['Muon and two micro-batches', {}, { optimizer: 'muon', accumulation: 2 }],
   ['dropout and two micro-batches', {}, { feedForwardDropout: 0.2, accumulation: 2, carryState: true }],
   [
     'exact softmax attention and learned positions',

@@ -42,8 +42,8 @@ async function reopened(): Promise<Snapshot> {
 }
 
 describe('a checkpoint folder', () => {
-  it('gives back a snapshot bit for bit', async () => {
-    const trainer = await trainerFor(snapshotOf({}, { carryState: true }));
+  it.each(['adamw', 'muon'] as const)('gives back a snapshot bit for bit: %s', async (optimizer) => {
+    const trainer = await trainerFor(snapshotOf({}, { carryState: true, optimizer }));
     await trainer.step();
     trainer.noteBest(1.5);
     const store = await CheckpointFolder.open(folder);
@@ -54,6 +54,7 @@ describe('a checkpoint folder', () => {
     expect(loaded.model).toEqual(trainer.snapshot.model);
     expect(loaded.training).toEqual(trainer.snapshot.training);
     const expected = new Map(leaves(await trainer.fetchSnapshot()));
+    expect(leaves(loaded).map(([path]) => path)).toEqual([...expected.keys()]);
     for (const [path, tensor] of leaves(loaded)) expect(tensor.data, path).toEqual(expected.get(path)?.data);
     await trainer.dispose();
   });
