@@ -4,7 +4,7 @@ import { Random } from '../base/random.js';
 import { tokensSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
-import { buffersDigest, type LoadedModel, type Model, tokenConfig } from '../models/index.js';
+import { buffersDigest, type LoadedModel, type Model, modelFamily, tokenConfig } from '../models/index.js';
 import { taskOfModel } from '../tasks/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
 
@@ -53,17 +53,18 @@ function clocked(engine: Engine): { engine: Engine; taken: () => number } {
 /** A positive learning rate that is 0 in float32. */
 const zeroRate = 1e-300;
 
-/** Training as the trainer does it, on random tokens. The weights stay as they are, since reading shares them. */
+/** Training as the trainer does it, by the optimizer of presets, on random tokens. The weights stay as they are, since reading shares them. */
 export async function prepareTraining(plain: Engine, { loaded, length, batch }: BenchWork): Promise<Part> {
   const { engine, taken } = clocked(plain);
   const { model, params, buffers } = loaded;
-  const training = trainingConfig({ steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 });
+  const own = { steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 };
+  const training = trainingConfig({ ...modelFamily(model.config.model).preset?.training, ...own });
   const snapshot: Snapshot = {
     model: model.config,
     training,
     step: 1_000_001, // past the first ones, before which maps with a shape measure it
     params,
-    moments: initMoments(params) as Moments<object>,
+    moments: initMoments(params, training.optimizer) as Moments<object>,
     buffers,
     states: [],
     statesDigest: buffersDigest(buffers),

@@ -9,8 +9,8 @@ import { modelFamily } from './registry.js';
 export const presets = {
   /** 1.4 M parameters: a language model learns a book on a laptop in a minute or two. */
   tiny: {
-    model: { dim: 192, depth: 3, heads: 6, headDim: 32, attention: { features: { featureCount: 112 } } },
-    training: { window: 256, batch: 4, learningRate: 3e-3, steps: 760, evaluationInterval: 380 },
+    model: { dim: 192, depth: 3, heads: 6, headDim: 32, attention: { features: { featureCount: 96 } } },
+    training: { window: 256, batch: 4, learningRate: 6e-3, steps: 560, evaluationInterval: 280 },
   },
   /** 19 M parameters. */
   small: {
