@@ -123,6 +123,8 @@ describe('Muon', () => {
   it.each([
     ['wide', [3, 5]],
     ['tall', [5, 3]],
+    ['much wider', [3, 12]],
+    ['much taller', [12, 3]],
     ['square', [4, 4]],
   ] as const)(
     'follows the published update for three steps, with clipping and decay: a %s matrix',
