@@ -79,7 +79,7 @@ describe('training', () => {
     expect(await performer(words)).toMatchObject({ code: 0, err: '' });
     const model = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
     expect(model).toMatchObject({ dim: 24, depth: 1, heads: 1, headDim: 8, tokenShift: true });
-    expect(model.attention).toMatchObject({ kind: 'hybrid', features: { name: 'positive', featureCount: 112 } });
+    expect(model.attention).toMatchObject({ kind: 'hybrid', features: { name: 'positive', featureCount: 96 } });
     const training = JSON.parse(await readFile(join(out, 'checkpoints', 'step-00000002', 'training.json'), 'utf8'));
     expect(training.options).toMatchObject({ seed: 5, steps: 2, window: 16, batch: 4, warmup: 1 });
   });
@@ -96,7 +96,7 @@ test.each([
     { kind: 'favor+', features: { name: 'positive' } },
     {
       kind: 'favor+',
-      features: { name: 'positive', projectionKind: 'orthogonal', rowNorm: 'chi', featureCount: 112 },
+      features: { name: 'positive', projectionKind: 'orthogonal', rowNorm: 'chi', featureCount: 96 },
       forgetting: 'none',
     },
   ],
