@@ -107,6 +107,7 @@ interface UpdatedLeaf {
   readonly secondMoment?: Tensor | undefined;
 }
 
+/** Vectors (norms and biases) do not decay. */
 function decayed(weights: Tensor, keep: Tensor | undefined): Tensor {
   return keep === undefined || weights.rank < 2 ? weights : multiply(weights, keep);
 }
@@ -121,13 +122,12 @@ function updateByAdamW(
   { clip, keep, rate, floor }: SharedScalars,
   { beta1, beta2 }: OptimizerConfig,
 ): UpdatedLeaf {
-  const { rank } = leaf[0];
   const [params, firstMoment, secondMoment] = inBlocks(leaf, ([weights, raw, mean, meanSquare]) => {
     const gradient = clipped(raw, clip);
     const first = add(multiply(mean, beta1), multiply(gradient, 1 - beta1));
     const second = add(multiply(meanSquare, beta2), multiply(square(gradient), 1 - beta2));
     const step = divide(multiply(first, rate), add(sqrt(second), floor));
-    return [subtract(decayed(weights, rank > 1 ? keep : undefined), step), first, second];
+    return [subtract(decayed(weights, keep), step), first, second];
   }) as [Tensor, Tensor, Tensor];
   return { params, firstMoment, secondMoment };
 }
