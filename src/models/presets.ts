@@ -7,7 +7,7 @@ import { modelFamily } from './registry.js';
 
 /** Sizes with names, and the training that suits them. */
 export const presets = {
-  /** 1.4 M parameters: a language model learns a book on a laptop in a minute or two. */
+  /** 1.4 M parameters: a language model learns a book on a laptop in some minutes. */
   tiny: {
     model: { dim: 192, depth: 3, heads: 6, headDim: 32, attention: { features: { featureCount: 96 } } },
     training: { window: 256, batch: 4, learningRate: 6e-3, steps: 560, evaluationInterval: 280 },
