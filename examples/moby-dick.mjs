@@ -1,5 +1,5 @@
 /**
- * `npm start`: trains a small Performer on Moby Dick for two or three minutes, lets it write, and says what to try next.
+ * `npm start`: trains a small Performer on Moby Dick for some minutes, lets it write, and says what to try next.
  * Each step is a command that can be typed as it is printed.
  */
 import { spawn } from 'node:child_process';

@@ -53,7 +53,10 @@ function clocked(engine: Engine): { engine: Engine; taken: () => number } {
 /** A positive learning rate that is 0 in float32. */
 const zeroRate = 1e-300;
 
-/** Training as the trainer does it, by the optimizer of presets, on random tokens. The weights stay as they are, since reading shares them. */
+/**
+ * Training as the trainer does it, by the optimizer of presets, on random tokens. The weights stay as they are, since reading
+ * shares them.
+ */
 export async function prepareTraining(plain: Engine, { loaded, length, batch }: BenchWork): Promise<Part> {
   const { engine, taken } = clocked(plain);
   const { model, params, buffers } = loaded;

@@ -37,7 +37,7 @@ const fields = {
   finalFraction: option(fraction.default(0.05), 'the last learning rate as a part of the highest'),
   optimizer: option(
     z.enum(['adamw', 'muon']).default('adamw'),
-    'how gradients become steps: AdamW; or, for the matrices of the blocks, Muon, which learns more from each step',
+    'how gradients become steps: AdamW; or, for the matrices of the blocks but not for adapters, Muon, which learns more from each step',
   ),
   momentum: option(fraction.lt(1).default(0.95), 'Muon: decay of the sum of the gradients'),
   beta1: option(fraction.lt(1).default(0.9), 'AdamW: decay of the mean of the gradients'),

@@ -33,6 +33,11 @@ import {
 const [linear, cubic, quintic] = [3.4445, -4.775, 2.0315] as const;
 const iterations = 5;
 
+/** The smaller of XXᵀ and XᵀX: iterations by either lead to the same. */
+function gramOf(x: Tensor, isTall: boolean): Tensor {
+  return matmul(x, x, isTall ? { transposeLeft: true } : { transposeRight: true });
+}
+
 /** The polynomial of a Gram matrix G without its constant: the iteration is X ← (linear·I + this)X. */
 function changeOf(gram: Tensor): Tensor {
   return add(multiply(gram, cubic), multiply(matmul(gram, gram), quintic));
@@ -43,11 +48,11 @@ function identity(size: number): Tensor {
   return cast(equal(reshape(places, [size, 1]), places), 'float32');
 }
 
-/** One iteration after another, with the smaller of XXᵀ and XᵀX: both lead to the same. */
+/** One iteration after another. */
 function iterated(matrix: Tensor, isTall: boolean): Tensor {
   let x = matrix;
   for (let index = 0; index < iterations; index++) {
-    const change = changeOf(matmul(x, x, isTall ? { transposeLeft: true } : { transposeRight: true }));
+    const change = changeOf(gramOf(x, isTall));
     x = add(multiply(x, linear), isTall ? matmul(x, change) : matmul(change, x));
   }
   return x;
@@ -58,7 +63,7 @@ function iterated(matrix: Tensor, isTall: boolean): Tensor {
  * iterations are X ← (P₅ ⋯ P₁)X, and G ← P G P, as powers of G commute.
  */
 function iteratedByGram(matrix: Tensor, isTall: boolean): Tensor {
-  let gram = matmul(matrix, matrix, isTall ? { transposeLeft: true } : { transposeRight: true });
+  let gram = gramOf(matrix, isTall);
   const times = (change: Tensor, x: Tensor) => add(multiply(x, linear), matmul(change, x));
   let change = changeOf(gram);
   let product = add(change, multiply(identity(gram.staticDim(0)), linear)); // P₁
