@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type Plugin } from 'vitest/config';
 
-const common = { testTimeout: 60_000, hookTimeout: 60_000 };
+const common = { testTimeout: 60_000, hookTimeout: 60_000, globalSetup: 'test/support/temporary.ts' };
 
 /** What package.json chooses for built code. */
 const alias = { '#platform': fileURLToPath(new URL('src/door/node-platform.ts', import.meta.url)) };

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rowsWithTargets, scalingRows } from './support/bench-rows.js';
 
 const run = promisify(execFile);
+/** What `npm run report --` runs, once it is built. */
+const report = (...words: readonly string[]) => run(process.execPath, ['dist-report/run.js', ...words]);
 const names = ['approximation', 'attention-error'];
 let folder: string;
 let page: string;
@@ -97,7 +99,6 @@ describe('the report', () => {
   });
 
   it('tells with --help what it draws, and ends with 2 and one line for an unknown flag', async () => {
-    const report = (...words: string[]) => run('npm', ['run', '--silent', 'report', '--', ...words], { shell: false });
     const { stdout } = await report('--help');
     for (const text of [...names, 'curves', '--compare FOLDER', '--quick']) expect(stdout).toContain(text);
     const failed = await report('--quik').catch((error: { code: number; stderr: string }) => error);
@@ -107,9 +108,7 @@ describe('the report', () => {
   });
 
   it('ends with 2 and one line for a figure that there is none of', async () => {
-    const failed = await run('npm', ['run', '--silent', 'report', '--', 'none-such', '--out', folder]).catch(
-      (error: { code: number; stderr: string }) => error,
-    );
+    const failed = await report('none-such', '--out', folder).catch((error: { code: number; stderr: string }) => error);
     expect(failed).toMatchObject({ code: 2 });
     expect(failed.stderr).toMatch(/report: expected approximation, .*got none-such\./);
   });
@@ -121,8 +120,6 @@ describe('npm run report -- --bench', () => {
     own = await mkdtemp(join(tmpdir(), 'report-bench-'));
   });
   afterAll(() => rm(own, { recursive: true, force: true }));
-  const report = (...words: readonly string[]) =>
-    run('npm', ['run', '--silent', 'report', '--', ...words, '--out', own], { shell: false });
   async function fileOf(rows: unknown): Promise<string> {
     const file = join(own, 'bench.json');
     await writeFile(file, JSON.stringify(rows));
@@ -131,7 +128,7 @@ describe('npm run report -- --bench', () => {
 
   it('draws the figures with their tables', async () => {
     const file = await fileOf([...scalingRows, ...rowsWithTargets]);
-    await report('scaling', 'targets', '--bench', file);
+    await report('scaling', 'targets', '--bench', file, '--out', own);
     const page = await readFile(join(own, 'index.html'), 'utf8');
     for (const name of ['scaling', 'targets']) expect(page).toContain(`npm run report -- ${name} --bench ${file}`);
     expect(page).toContain('<td>FAVOR+</td><td>2.50 (1.25×)</td>');
@@ -150,7 +147,9 @@ describe('npm run report -- --bench', () => {
     ['has no such rows', rowsWithTargets, /expected --bench FILE of npm run bench -- scaling --json FILE, got no rows/],
   ])('ends with 2 and one line for a file that %s', async (_, content, message) => {
     const file = await fileOf(content);
-    const failed = await report('scaling', '--bench', file).catch((error: { code: number; stderr: string }) => error);
+    const failed = await report('scaling', '--bench', file, '--out', own).catch(
+      (error: { code: number; stderr: string }) => error,
+    );
     expect(failed).toMatchObject({ code: 2 });
     const lines = failed.stderr.split('\n').filter((line) => line.startsWith('report: '));
     expect(lines).toHaveLength(1);

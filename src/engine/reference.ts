@@ -9,7 +9,8 @@ import type { Engine, Executable, RunArguments, RunOptions, RunOutputs, RunResul
 import { onHost } from './on-host.js';
 
 function dense({ shape, data }: AnyHostTensor): DenseArray {
-  return { shape, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
+  const numbers = data instanceof BigInt64Array ? Array.from(data, Number) : data;
+  return { shape, data: new Float64Array(numbers) };
 }
 
 /** Floating-point results stay float64; the others get the dtype of the graph. */

@@ -1,9 +1,9 @@
 /** A command line in this process: what it wrote, and how it ended. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
-import { afterEach, beforeAll, expect } from 'vitest';
+import { beforeAll, expect } from 'vitest';
 import type { Io, Output } from '../../src/cli/io.js';
 import { run } from '../../src/cli/run.js';
 
@@ -75,16 +75,9 @@ export async function performer(words: readonly string[], around: Circumstances 
   return { code, out: out.text, bytes: out.bytes, err: err.text };
 }
 
-const folders: string[] = [];
-afterEach(async () => {
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
-});
-
-/** A folder that is gone after the test. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'performer-cli-'));
-  folders.push(folder);
-  return folder;
+/** A new folder, which is gone after the tests. */
+export function temporaryFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'performer-cli-'));
 }
 
 const sentence = 'The whale swam on, and the ship after it; nobody spoke. ';

@@ -145,8 +145,9 @@ it('a model of another family reads no source', async () => {
 describe('an encoder-decoder', () => {
   it('learns to reverse words, and writes them whole', async () => {
     const training = trainingConfig({
-      steps: 360,
+      steps: 150,
       batch: 20,
+      optimizer: 'muon',
       window: 8,
       learningRate: 1e-2,
       redrawInterval: 0,
@@ -156,7 +157,7 @@ describe('an encoder-decoder', () => {
     const data = splitItems(encodePairs(pairs, byteTokenizer), 0.06, Random.fromSeed(1));
     const task = sequenceToSequence(modelOf(config), training, data);
     const trainer = await Trainer.create(initialSnapshot(config, training), { engine, task });
-    for (let step = 0; step < 400; step++) await trainer.step();
+    for (let step = 0; step < 150; step++) await trainer.step();
     const { measures } = await trainer.evaluate();
     const { params, buffers } = await trainer.fetchSnapshot();
     const loaded = { model: modelOf(config), params, buffers };

@@ -65,11 +65,13 @@ export function decayOf(
 export function cutLength<T extends AnyHostTensor>(tensor: T, start: number, end: number): T {
   const [batch, length, ...rest] = tensor.shape as [number, number, ...number[]];
   const block = rest.reduce((a, b) => a * b, 1);
-  const parts = Array.from({ length: batch }, (_, item) =>
-    Array.from(tensor.data.slice((item * length + start) * block, (item * length + end) * block) as Float32Array),
-  );
   const Data = tensor.data.constructor as Float32ArrayConstructor;
-  return { ...tensor, shape: [batch, end - start, ...rest], data: Data.from(parts.flat()) };
+  const data = new Data(batch * (end - start) * block);
+  for (let item = 0; item < batch; item++) {
+    const part = tensor.data.subarray((item * length + start) * block, (item * length + end) * block);
+    data.set(part as Float32Array, item * (end - start) * block);
+  }
+  return { ...tensor, shape: [batch, end - start, ...rest], data };
 }
 
 /** The inverse of cutting: pieces [batch, ·, ...] one after another along axis 1, in float64. */
@@ -94,15 +96,16 @@ function largest(values: ArrayLike<number>): number {
 /** For each row [rows, dim] of x, the largest Σⱼ |ωⱼ xⱼ|·scale over the rows ω of `others`. */
 function largestTerms(x: AnyHostTensor, others: AnyHostTensor, scale: number): number {
   const dim = x.shape.at(-1)!;
+  const [left, right] = [x, others].map(({ data }) => new Float64Array(data as Float32Array).map(Math.abs));
   let top = 0;
-  for (let a = 0; a < x.data.length; a += dim) {
-    for (let b = 0; b < others.data.length; b += dim) {
+  for (let a = 0; a < left!.length; a += dim) {
+    for (let b = 0; b < right!.length; b += dim) {
       let total = 0;
-      for (let i = 0; i < dim; i++) total += Math.abs(Number(x.data[a + i]) * Number(others.data[b + i]));
-      top = Math.max(top, total * scale);
+      for (let i = 0; i < dim; i++) total += left![a + i]! * right![b + i]!;
+      if (total > top) top = total;
     }
   }
-  return top;
+  return top * scale;
 }
 
 /**

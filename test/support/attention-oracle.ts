@@ -42,7 +42,7 @@ export function vectorsOf({ shape, data }: AnyHostTensor, item: number, head: nu
   const [, length, heads, dim] = shape as [number, number, number, number];
   return Array.from({ length }, (_, at) => {
     const start = ((item * length + at) * heads + head) * dim;
-    return Float64Array.from({ length: dim }, (_, i) => Number(data[start + i]));
+    return new Float64Array((data as Float32Array).subarray(start, start + dim));
   });
 }
 
@@ -53,9 +53,12 @@ export function dot(left: Float64Array, right: Float64Array): number {
 }
 
 /** log Σᵢ exp(leftᵢ + rightᵢ) */
-function logSumOfProducts(left: Float64Array, right: Float64Array): number {
+export function logSumOfProducts(left: Float64Array, right: Float64Array): number {
   let top = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < left.length; i++) top = Math.max(top, left[i]! + right[i]!);
+  for (let i = 0; i < left.length; i++) {
+    const sum = left[i]! + right[i]!;
+    if (sum > top) top = sum;
+  }
   let total = 0;
   for (let i = 0; i < left.length; i++) total += Math.exp(left[i]! + right[i]! - top);
   return top + Math.log(total);
@@ -65,7 +68,9 @@ function logSumOfProducts(left: Float64Array, right: Float64Array): number {
 export function logFeatures(x: Float64Array, projection: readonly Float64Array[]): Float64Array {
   const scale = x.length ** -0.25;
   const halfNorm = dot(x, x) / (2 * Math.sqrt(x.length));
-  return Float64Array.from(projection, (row) => dot(row, x) * scale - halfNorm);
+  const features = new Float64Array(projection.length);
+  for (let f = 0; f < features.length; f++) features[f] = dot(projection[f]!, x) * scale - halfNorm;
+  return features;
 }
 
 /** The rows of a projection [features, dim]. */

@@ -22,8 +22,8 @@ const scaled = (x: Vector, factor = x.length ** -0.25) => x.map((value) => value
 function fromLogs(log: number[], exponents: number[]): FeatureRow {
   return {
     sign: new Float64Array(log.length).fill(1),
-    log: Float64Array.from(log),
-    doubt: Float64Array.from(log, (value, at) => value + Math.log(1 + exponents[at]!)),
+    log: new Float64Array(log),
+    doubt: new Float64Array(log.map((value, at) => value + Math.log(1 + exponents[at]!))),
     scale: Math.max(...log) + Math.log(log.length), // at least the sum of φ, by which the values are divided
   };
 }
@@ -31,9 +31,9 @@ function fromLogs(log: number[], exponents: number[]): FeatureRow {
 /** Features from values e^scale·φ, each off by `doubts` roundings. */
 function fromValues(values: number[], doubts: number[], scale = 0): FeatureRow {
   return {
-    sign: Float64Array.from(values, Math.sign),
-    log: Float64Array.from(values, (value) => Math.log(Math.abs(value)) + scale),
-    doubt: Float64Array.from(doubts, (value) => Math.log(value) + scale),
+    sign: new Float64Array(values.map(Math.sign)),
+    log: new Float64Array(values.map((value) => Math.log(Math.abs(value)) + scale)),
+    doubt: new Float64Array(doubts.map((value) => Math.log(value) + scale)),
     scale,
   };
 }

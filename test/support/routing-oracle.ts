@@ -7,7 +7,7 @@
  *   over the features, or none without them.
  */
 import type { AnyHostTensor, HostTensor } from '../../src/base/index.js';
-import { dot, logFeatures, type OracleInputs, rowsOf, vectorsOf } from './attention-oracle.js';
+import { dot, logFeatures, logSumOfProducts, type OracleInputs, rowsOf, vectorsOf } from './attention-oracle.js';
 
 export interface RoutingOracleOptions {
   readonly isCausal: boolean;
@@ -65,9 +65,7 @@ export function routingOracle(
         const logWeights = keys.map((k, position) => {
           if (near.has(position)) return dot(x, k) * dim ** -0.5;
           if (!isShown(position) || (isCausal && position > row) || !encoded) return Number.NEGATIVE_INFINITY;
-          const sums = ofQuery!.map((a, f) => a + encoded[position]![f]!);
-          const top = Math.max(...sums);
-          return top + Math.log(sums.reduce((total, a) => total + Math.exp(a - top), 0) / sums.length);
+          return logSumOfProducts(ofQuery!, encoded[position]!) - Math.log(ofQuery!.length);
         });
         const top = Math.max(...logWeights);
         if (top === Number.NEGATIVE_INFINITY) return;

@@ -1,5 +1,5 @@
 /** Walking broadcast operands for the oracle. */
-import { stridesOf } from '../../base/shape.js';
+import { elementCount, stridesOf } from '../../base/shape.js';
 import type { DenseArray } from '../tensor.js';
 
 /** For each element of `shape` in row-major order, the offset of the operand's element that is broadcast to it. */
@@ -15,35 +15,47 @@ export function broadcastOffsets(operand: readonly number[], shape: readonly num
 
 /** The offsets Σ index[axis]·steps[axis] over all indices of `shape`, in row-major order. */
 export function stridedOffsets(shape: readonly number[], steps: readonly number[]): Int32Array {
-  const offsets = new Int32Array(shape.reduce((product, size) => product * size, 1));
-  const index = new Array<number>(shape.length).fill(0);
-  let offset = 0;
-  for (let position = 0; position < offsets.length; position++) {
-    offsets[position] = offset;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      index[axis] = (index[axis] as number) + 1;
-      offset += steps[axis] as number;
-      if ((index[axis] as number) < (shape[axis] as number)) break;
-      offset -= (index[axis] as number) * (steps[axis] as number);
-      index[axis] = 0;
+  let offsets = new Int32Array(1);
+  // Those of the trailing axes, once for each index of the axis before them.
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const inner = offsets;
+    const [size, step] = [shape[axis] as number, steps[axis] as number];
+    offsets = new Int32Array(size * inner.length);
+    for (let index = 0, to = 0; index < size; index++) {
+      for (let at = 0; at < inner.length; at++) offsets[to++] = (inner[at] as number) + index * step;
     }
   }
   return offsets;
 }
 
-/** Applies `combine` element by element to broadcast operands. */
+/** The elements of `data` at `offsets`. */
+export function gathered(data: Float64Array, offsets: Int32Array): Float64Array {
+  const out = new Float64Array(offsets.length);
+  for (let at = 0; at < offsets.length; at++) out[at] = data[offsets[at] as number] as number;
+  return out;
+}
+
+/** The operand's elements, each as often as `shape` has it. */
+export function broadcast(operand: DenseArray, shape: readonly number[]): Float64Array {
+  const isWhole = operand.data.length === elementCount(shape);
+  return isWhole ? operand.data : gathered(operand.data, broadcastOffsets(operand.shape, shape));
+}
+
+/** Applies `combine` element by element to two or three broadcast operands. */
 export function mapBroadcast(
   operands: readonly DenseArray[],
   shape: readonly number[],
   combine: (...values: number[]) => number,
 ): Float64Array {
-  const offsets = operands.map((operand) => broadcastOffsets(operand.shape, shape));
-  const values = new Array<number>(operands.length);
-  return new Float64Array(shape.reduce((product, size) => product * size, 1)).map((_, position) => {
-    for (let operand = 0; operand < operands.length; operand++) {
-      const at = (offsets[operand] as Int32Array)[position] as number;
-      values[operand] = (operands[operand] as DenseArray).data[at] as number;
-    }
-    return combine(...values);
-  });
+  const [first, second, third] = operands.map((operand) => broadcast(operand, shape)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array?,
+  ];
+  const out = new Float64Array(first.length);
+  for (let at = 0; at < out.length; at++) {
+    const [a, b] = [first[at] as number, second[at] as number];
+    out[at] = third === undefined ? combine(a, b) : combine(a, b, third[at] as number);
+  }
+  return out;
 }

@@ -3,7 +3,7 @@ import type { Dtype } from '../../base/array.js';
 import { type Dim, sameDim } from '../../base/dimension.js';
 import { formatShape, type Shape, sameShape } from '../../base/shape.js';
 import { apply, type Op, shapeError, type Tensor } from '../tensor.js';
-import { broadcastOffsets } from './broadcast.js';
+import { broadcast } from './broadcast.js';
 import { reshape } from './layout.js';
 import { foldWith, reduction } from './reduction.js';
 
@@ -15,10 +15,7 @@ const broadcastToOp: Op<{ shape: Shape }, Dtype> = {
     if (!fits) throw shapeError('broadcastTo', `a shape that broadcasts to ${formatShape(shape)}`, x!);
     return [{ dtype: x!.dtype, shape }];
   },
-  evaluate: ([x], _, { outputShapes }) => {
-    const offsets = broadcastOffsets(x!.shape, outputShapes[0]!);
-    return [Float64Array.from(offsets, (offset) => x!.data[offset] as number)];
-  },
+  evaluate: ([x], _, { outputShapes }) => [broadcast(x!, outputShapes[0]!)],
   differentiate: ({ inputs: [x], gradients: [g] }) => [sumTo(g!, x!.shape)],
   lower: (emitter, [x], { shape }) => [emitter.emit('Expand', [x!, emitter.shape(shape)])],
 };

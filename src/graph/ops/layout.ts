@@ -4,7 +4,7 @@ import { addDims, type Dim, evaluateDim, formatDim, sameDim, subtractDims } from
 import { PerformerError } from '../../base/errors.js';
 import { elementCount, formatShape, normalizeAxis, type Shape, sameShape, stridesOf } from '../../base/shape.js';
 import { apply, here, type Op, shapeError, type Tensor } from '../tensor.js';
-import { stridedOffsets } from './broadcast.js';
+import { gathered, stridedOffsets } from './broadcast.js';
 
 const reshapeOp: Op<{ shape: Shape }, Dtype> = {
   name: 'reshape',
@@ -49,8 +49,7 @@ const transposeOp: Op<{ order: readonly number[] }, Dtype> = {
   evaluate: ([x], { order }) => {
     const strides = stridesOf(x!.shape);
     const pick = (values: readonly number[]) => order.map((axis) => values[axis] as number);
-    const offsets = stridedOffsets(pick(x!.shape), pick(strides));
-    return [Float64Array.from(offsets, (offset) => x!.data[offset] as number)];
+    return [gathered(x!.data, stridedOffsets(pick(x!.shape), pick(strides)))];
   },
   differentiate: ({ gradients: [g], attributes: { order } }) => {
     const inverse = order.map((_, axis) => order.indexOf(axis));
