@@ -19,7 +19,7 @@ interface Entry {
 
 /** By the digest of model and options, those that were asked for last at the end. */
 const kept = new Map<string, Entry>();
-const keptCount = 32;
+const keptCount = 128;
 
 async function closeUnused(entry: Entry): Promise<void> {
   if (entry.users === 0 && ![...kept.values()].includes(entry)) await (await entry.session).release();
@@ -30,8 +30,13 @@ async function createSession(
   bytes: Uint8Array,
   options: Options,
 ): Promise<Made> {
-  if (options.externalData?.length || options.enableProfiling) return create(bytes, options);
-  const key = createHash('sha256').update(bytes).update(JSON.stringify(options)).digest('hex');
+  if (options.enableProfiling) return create(bytes, options);
+  const { externalData = [], ...others } = options;
+  const hash = createHash('sha256').update(bytes).update(JSON.stringify(others));
+  for (const { path, data } of externalData as readonly { path: string; data: Uint8Array }[]) {
+    hash.update(path).update(data);
+  }
+  const key = hash.digest('hex');
   const entry = kept.get(key) ?? { session: create(bytes, options), users: 0 };
   entry.users++;
   kept.delete(key);
