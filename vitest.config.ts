@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type Plugin } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const common = { testTimeout: 60_000, hookTimeout: 60_000, globalSetup: 'test/support/temporary.ts' };
 
@@ -23,13 +24,15 @@ const engineSuite = [
 /** All pairs of options, families and mixers: in WebAssembly too, and not once more in Chromium, where it would be the same code. */
 const familySuite = ['test/families/covering/*.test.ts', 'test/families/options.test.ts'];
 
+/** About the engine and the package themselves: they have the runtime as it is. */
+const ownSuite = ['test/{engine,package,types,bench}/**/*.test.ts', 'test/*.test.ts'];
+
 /**
- * Files that have the modules for themselves: they register something by a name, stand in for a module, or are about the engine
- * and the package themselves. The others register nothing and change nothing that another sees, so that the files of a worker
- * share the modules and the sessions, which saves half of the time.
+ * Files that have the modules for themselves, too: they register something by a name, or stand in for a module. The others register
+ * nothing and change nothing that another sees, so that the files of a worker share the modules and the sessions, which saves half
+ * of the time.
  */
-const ownSuite = [
-  'test/{engine,package,types,bench}/**/*.test.ts',
+const aloneSuite = [
   'test/{cli,families,generation}/tokenizer.test.ts',
   'test/cli/bench.test.ts',
   'test/data/tokenizer.test.ts',
@@ -39,8 +42,10 @@ const ownSuite = [
   'test/interop/killed.test.ts',
   'test/machines/node-place.test.ts',
   'test/training/lock.test.ts',
-  'test/*.test.ts',
 ];
+
+/** Pages that Vite builds, in Chromium. */
+const pagesSuite = 'test/package/vite-build.test.ts';
 
 /** On SwiftShader these take minutes: what they show is shown on the other engines. */
 const slowOnGpu = ['test/attention/{extremes,hidden-keys,large-norms,leak}.test.ts'];
@@ -135,11 +140,25 @@ const browsers = [
   inChromium('web-webgpu', 2, [...engineSuite, gpuSuite], swiftShader, slowOnGpu),
 ];
 
+/** Begins with the files that take longest, so that no worker waits for another at the end. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => moduleId.includes('/covering/');
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { resolve: { alias }, test: { ...common, name: 'node', include: ownSuite } },
+      { resolve: { alias }, test: { ...common, name: 'node-alone', include: aloneSuite } },
+      {
+        resolve: { alias },
+        test: { ...common, name: 'node', include: ownSuite, exclude: [pagesSuite], isolate: false },
+      },
       {
         plugins: [keptSessions],
         resolve: { alias },
@@ -147,10 +166,11 @@ export default defineConfig({
           ...common,
           name: 'node-pure',
           include: ['test/**/*.test.ts'],
-          exclude: [gpuSuite, ...ownSuite],
+          exclude: [gpuSuite, ...ownSuite, ...aloneSuite],
           isolate: false,
         },
       },
+      { resolve: { alias }, test: { ...common, name: 'pages', include: [pagesSuite], sequence: { groupOrder: 3 } } },
       {
         plugins: [engineOf('web-wasm-node')],
         test: { ...common, name: 'web-wasm', include: [...engineSuite, ...familySuite], setupFiles },

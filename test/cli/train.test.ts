@@ -34,7 +34,7 @@ describe('training', () => {
     expect(ran).toMatchObject({ code: 0, err: '' });
     expect(ran.out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/);
     expect(ran.out).toMatch(
-      /step 1\/6 {2}loss [\d.]+ {2}[\d.]+ bits\/byte {2}[\d,]+ tokens\/s {2}\d+ MB {2}\d:\d\d left/,
+      /step 1\/6 {2}loss [\d.]+ {2}[\d.]+ bits\/byte {2}[\d,]+ tokens\/s {2}(\d+ MB|[\d.]+ GB) {2}\d:\d\d left/,
     );
     expect(ran.out).toContain('* training  o held out');
     expect(ran.out).toContain(`performer generate ${out}`);
