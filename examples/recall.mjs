@@ -2,7 +2,8 @@
  * Recall over thousands of tokens: the synthetic tasks of Arora et al. (Zoology, 2023), learned by exact softmax attention and
  * by Performers with states of several sizes.
  *
- * `npm run build && node examples/recall.mjs recall` or `… copying`, and after it the names of some rows alone
+ * `npm run build && node examples/recall.mjs recall` or `… copying`, and after it the names of some rows alone; OPTIMIZER=adamw
+ * before it takes AdamW in the place of Muon
  *
  * recall: pairs of a key and a value, noise, and each key again in another order, whose value is to be told.
  * copying: a row of symbols, noise, and the same row again.
@@ -138,7 +139,8 @@ async function accuracies(kind, attention, engine) {
   const found = [];
   for (const stage of stages) {
     const { batch, length: window, steps } = stage;
-    const training = trainingConfig({ batch, window, steps, learningRate: 3e-3, seed: 0, redrawInterval: 0 });
+    const own = { batch, window, steps, optimizer, learningRate: 3e-3, seed: 0, redrawInterval: 0 };
+    const training = trainingConfig(own);
     const task = recallTask(kind, model, stage);
     const trainer = await Trainer.create({ ...initialSnapshot(model.config, training), ...weights }, { engine, task });
     let seen = 0;
@@ -162,6 +164,7 @@ async function accuracies(kind, attention, engine) {
 
 const [kind = 'recall', ...chosen] = process.argv.slice(2);
 if (!(kind in texts)) throw new Error(`expected ${Object.keys(texts).join(' or ')}, got ${kind}`);
+const optimizer = process.env.OPTIMIZER ?? 'muon';
 const engine = nodeEngine({ threads: Number(process.env.THREADS ?? 0) || undefined });
 console.log(`${kind}: part of what is asked that is the likeliest, by length and what is asked (of ${keys.count})`);
 for (const [name, attention] of Object.entries(rows)) {
