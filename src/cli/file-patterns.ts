@@ -1,6 +1,5 @@
 /** Patterns such as `*.txt` in lists of files, for shells that hand them on as they are. */
 import { stat } from 'node:fs/promises';
-import { glob, isDynamicPattern } from 'tinyglobby';
 import { PerformerError } from '../base/errors.js';
 
 /**
@@ -13,6 +12,7 @@ export async function expandFiles(argument: string | readonly string[]): Promise
 }
 
 async function filesOf(word: string): Promise<readonly string[]> {
+  const { glob, isDynamicPattern } = await import('tinyglobby');
   const pattern = process.platform === 'win32' ? word.replaceAll('\\', '/') : word;
   if (!isDynamicPattern(pattern) || (await stat(word).catch(() => undefined)) !== undefined) return [word];
   const files = await glob(pattern, { expandDirectories: false });

@@ -49,7 +49,10 @@ function stackOf(error: Error): string {
   return `${error.stack}${cause instanceof Error ? `\ncaused by ${stackOf(cause)}` : ''}`;
 }
 
-/** The program with the command that is named first; with all where none is, as for the help, which tells what each takes. */
+/**
+ * The program with the command that is named first; with all where none is, as for the help, which tells what each takes, and with
+ * none for the version.
+ */
 async function buildProgram(words: readonly string[], io: Io): Promise<CommanderCommand> {
   const program = new CommanderCommand('performer')
     .description(packageJson.description)
@@ -76,7 +79,8 @@ async function buildProgram(words: readonly string[], io: Io): Promise<Commander
     );
   const debug = () => program.setOptionValue('debug', true);
   const named = commands.filter(({ name }) => name === words[0]);
-  for (const command of named.length > 0 ? named : commands) {
+  const isVersion = words[0] === '-V' || words[0] === '--version';
+  for (const command of named.length > 0 || isVersion ? named : commands) {
     if ('commands' in command) await addGroup(program, command, io, debug);
     else addCommand(program, await command.load(), io, debug);
   }
