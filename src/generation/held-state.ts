@@ -14,6 +14,15 @@ import { compileReader, type HeldReading, type Reader, type ReaderOptions } from
 import { compileSourceReader, type SourceReader } from './source-reader.js';
 import { type RowsForm, readerInputs } from './token-rows.js';
 
+/**
+ * A row that begins with at most so many tokens reads them one by one: a reader of pieces takes longer to compile, and one of single
+ * tokens is needed in any case, so that a short prompt is answered sooner. It is so whatever else was compiled or read, since the
+ * two differ by a rounding.
+ */
+const mostSingles = 24;
+
+const nothing = new Int32Array(0);
+
 type PlacedWeights = readonly [params: object, buffers: object];
 
 export class HeldState {
@@ -83,9 +92,11 @@ export class HeldState {
       this.#current = await readGrowing(this.#loaded.model, run, this.#current, rows);
     } else if (!(await this.#readBeside(rows))) {
       await this.settle();
-      const outputs = this.#otherSet();
-      this.#current = await this.#run(this.#current, rows, outputs);
-      this.#holder = outputs;
+      for (const piece of this.#piecesOf(rows)) {
+        const outputs = this.#otherSet();
+        this.#current = await this.#run(this.#current, piece, outputs);
+        this.#holder = outputs;
+      }
     }
   }
 
@@ -140,6 +151,18 @@ export class HeldState {
     if (next === undefined) return false;
     this.#current = this.#withIdle(rows, this.#current, next);
     return true;
+  }
+
+  /** What of the rows is read at once, one piece after another: the tokens of short beginnings one by one. */
+  #piecesOf(rows: readonly Int32Array[]): readonly (readonly Int32Array[])[] {
+    const position = this.position.data;
+    const isShort = rows.map(({ length }, index) => this.#isOnHost && position[index] === 0 && length <= mostSingles);
+    const short = rows.filter((_, index) => isShort[index]);
+    const singles = Array.from({ length: Math.max(0, ...short.map(({ length }) => length)) }, (_, at) =>
+      rows.map((row, index) => (isShort[index] ? row.subarray(at, at + 1) : nothing)),
+    );
+    const others = rows.map((row, index) => (isShort[index] ? nothing : row));
+    return singles.length === 0 ? [rows] : others.every(({ length }) => length === 0) ? singles : [others, ...singles];
   }
 
   async #run(from: HeldReading, rows: readonly Int32Array[], outputs?: HeldReading): Promise<HeldReading> {
