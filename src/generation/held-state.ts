@@ -12,7 +12,7 @@ import { type ReadingRun, readGrowing } from './growing-state.js';
 import { emptyMemory, type History, type Memory } from './memory.js';
 import { compileReader, type HeldReading, type Reader, type ReaderOptions } from './reader.js';
 import { compileSourceReader, type SourceReader } from './source-reader.js';
-import { type RowsForm, readerInputs } from './token-rows.js';
+import { readerInputs } from './token-rows.js';
 
 /**
  * A row that begins with at most so many tokens reads them one by one: a reader of pieces takes longer to compile, and one of single
@@ -92,7 +92,10 @@ export class HeldState {
       this.#current = await readGrowing(this.#loaded.model, run, this.#current, rows);
     } else if (!(await this.#readBeside(rows))) {
       await this.settle();
-      for (const piece of this.#piecesOf(rows)) {
+      const pieces = this.#piecesOf(rows);
+      // All are compiled before anything is read, so that a failure leaves the state as it was.
+      for (const piece of pieces) await this.#readerOf(this.#current, readerInputs(piece)).get();
+      for (const piece of pieces) {
         const outputs = this.#otherSet();
         this.#current = await this.#run(this.#current, piece, outputs);
         this.#holder = outputs;
@@ -166,15 +169,16 @@ export class HeldState {
   }
 
   async #run(from: HeldReading, rows: readonly Int32Array[], outputs?: HeldReading): Promise<HeldReading> {
-    const { form, inputs } = readerInputs(rows);
-    const isFirst = from.state.position.data.every((at) => at === 0);
-    const reader = await this.#readerOf(form, inputs.lengths !== undefined, isFirst).get();
+    const own = readerInputs(rows);
+    const reader = await this.#readerOf(from, own).get();
     const { state } = from;
-    return this.#withIdle(rows, from, await reader.run({ weights: this.#weights, state, inputs, outputs }));
+    return this.#withIdle(rows, from, await reader.run({ weights: this.#weights, state, inputs: own.inputs, outputs }));
   }
 
-  #readerOf(form: RowsForm, hasLengths: boolean, isEmpty: boolean): Compiled<Reader> {
+  #readerOf({ state }: HeldReading, { form, inputs }: ReturnType<typeof readerInputs>): Compiled<Reader> {
     const { model } = this.#loaded;
+    const hasLengths = inputs.lengths !== undefined;
+    const isEmpty = state.position.data.every((at) => at === 0);
     // Into a growing state memory tokens are read where it is empty.
     const isFirst = isEmpty && model.config.memoryTokens > 0 && hasGrowingState(model);
     const key = `${form} ${hasLengths} ${isFirst}`;

@@ -59,7 +59,7 @@ export function checkRows(where: string, rows: readonly Int32Array[], position: 
 }
 
 /** The readers of a session alone. */
-export type RowsForm = Exclude<ReaderForm, 'beside'>;
+type RowsForm = Exclude<ReaderForm, 'beside'>;
 
 /** A piece as the inputs of a reader, ragged rows padded, and the form of the reader that it takes. */
 export function readerInputs(rows: readonly Int32Array[]): { form: RowsForm; inputs: ReaderInputs } {

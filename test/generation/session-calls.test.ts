@@ -129,7 +129,7 @@ describe('the functions of a session', () => {
     const session = await sessionOf({ ...engine, compile }, randomModel());
     const whole = await sessionOf(engine, randomModel());
     // What reads a piece, what reads a token beside the state, and what brings such tokens into it.
-    for (const tokens of [drawTokens(20), Int32Array.of(1), drawTokens(3)]) {
+    for (const tokens of [drawTokens(30), Int32Array.of(1), drawTokens(3)]) {
       left = 1;
       const { position } = session;
       await expect(session.read(tokens)).rejects.toThrow('no memory');
@@ -137,6 +137,20 @@ describe('the functions of a session', () => {
       expect(await session.read(tokens)).toEqual(await whole.read(tokens));
     }
     await session.dispose();
+  });
+
+  test('are compiled before a short beginning is read, so that a failure leaves all as it was', async () => {
+    let left = 1;
+    const compile: typeof engine.compile = (...args) =>
+      left-- > 0 ? engine.compile(...args) : Promise.reject(new Error('no memory'));
+    const session = await sessionOf({ ...engine, compile }, randomModel(), { batch: 2 });
+    const rows = [drawTokens(2), drawTokens(5)]; // a second function reads the rest of the second row
+    await expect(session.read(rows)).rejects.toThrow('no memory');
+    expect([...session.position]).toEqual([0, 0]);
+    left = 1;
+    const whole = await sessionOf(engine, randomModel(), { batch: 2 });
+    expect(await session.read(rows)).toEqual(await whole.read(rows));
+    await Promise.all([session.dispose(), whole.dispose()]);
   });
 
   test('write to two sets of buffers in turn, with FAVOR+', async () => {
@@ -153,7 +167,7 @@ describe('the functions of a session', () => {
       { ...engine, name: 'watched', compile: compile as typeof engine.compile },
       randomModel(),
     );
-    await session.read(drawTokens(20));
+    await session.read(drawTokens(30));
     for (let piece = 0; piece < 7; piece++) {
       await session.step(Int32Array.of(piece));
       await session.read(drawTokens(2));
