@@ -8,7 +8,7 @@ import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type Plugin } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const common = { testTimeout: 60_000, hookTimeout: 60_000, globalSetup: 'test/support/temporary.ts' };
+const common = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 /** What package.json chooses for built code. */
 const alias = { '#platform': fileURLToPath(new URL('src/door/node-platform.ts', import.meta.url)) };
@@ -152,6 +152,7 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    globalSetup: 'test/support/temporary.ts', // once for all projects: a socket's path has at most 107 bytes
     sequence: { sequencer: LongestFirst },
     projects: [
       { resolve: { alias }, test: { ...common, name: 'node-alone', include: aloneSuite } },
