@@ -1,9 +1,16 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'tsdown';
 
 const rooms = [
   ...['base', 'graph', 'onnx', 'engine', 'measure', 'kernels', 'features', 'attention', 'blocks', 'mixers', 'models'],
   ...['data', 'tasks', 'training', 'generation', 'interop', 'machines', 'search', 'export'],
 ].map((room) => `src/${room}/index.ts`);
+
+/**
+ * Packages of many files, or of which a small part is used: that part is copied into what is built, so that a program starts sooner.
+ * They stay dependencies, by which their licences are installed and audits see them.
+ */
+const copied = ['ml-matrix', 'onnx-buf', /^@bufbuild\/protobuf/];
 
 export default defineConfig({
   entry: [
@@ -29,7 +36,10 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'] },
+  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'], alwaysBundle: copied },
+  // The form of ml-matrix that is modules, of which what is unused is left out.
+  alias: { 'ml-matrix': fileURLToPath(new URL('node_modules/ml-matrix/src/index.js', import.meta.url)) },
+  inputOptions: { resolve: { mainFields: ['module', 'main'] } },
   target: 'node20.19',
   fixedExtension: false,
   dts: true,

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { PerformerError } from '../base/errors.js';
 import { decodeIdx, idxImages, isIdx } from './idx.js';
 import { type Image, type ImageSet, type ImageSize, imageSet, type LabelledImage } from './image.js';
-import { decodeImage } from './image-codecs.js';
 import { openRegularFile, readError } from './node-read.js';
 
 /** An image, where it stands, and its class, where one is known. */
@@ -51,7 +50,7 @@ export async function* imagesOf(paths: readonly string[]): AsyncGenerator<Placed
     }
     yield* placed();
     waiting = idx === undefined ? undefined : { path, images: idxImages(idx, where) };
-    if (idx === undefined) yield { file: path, image: decodeImage(bytes, where) };
+    if (idx === undefined) yield { file: path, image: await decoded(bytes, where) };
   }
   yield* placed();
 }
@@ -81,7 +80,7 @@ async function* imagesBelow(folder: string, label?: string): AsyncGenerator<Plac
   for (const entry of shown) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* imagesBelow(path, label ?? entry.name);
-    else if (!isOfClasses) yield { file: path, image: decodeImage(await bytesOf(path), `read ${path}`), label };
+    else if (!isOfClasses) yield { file: path, image: await decoded(await bytesOf(path), `read ${path}`), label };
   }
 }
 
@@ -91,4 +90,9 @@ async function bytesOf(path: string): Promise<Uint8Array> {
   return readFile(path).catch((cause: unknown) => {
     throw readError('DATA', `read ${path}`, cause);
   });
+}
+
+async function decoded(bytes: Uint8Array, where: string): Promise<Image> {
+  const { decodeImage } = await import('./image-codecs.js'); // a text needs none
+  return decodeImage(bytes, where);
 }

@@ -25,6 +25,13 @@ const nothing = new Int32Array(0);
 
 type PlacedWeights = readonly [params: object, buffers: object];
 
+/** Tokens of each row that are read at once, as a reader has them. */
+interface Piece extends ReturnType<typeof readerInputs> {
+  readonly rows: readonly Int32Array[];
+}
+
+const pieceOf = (rows: readonly Int32Array[]): Piece => ({ rows, ...readerInputs(rows) });
+
 export class HeldState {
   #loaded: LoadedModel;
   readonly #engine: Engine;
@@ -88,13 +95,13 @@ export class HeldState {
   /** Reads a piece: tokens of each row, of which some may have none. */
   async read(rows: readonly Int32Array[]): Promise<void> {
     if (this.#sets.length === 0) {
-      const run: ReadingRun = (from, piece) => this.#run(from, piece);
+      const run: ReadingRun = (from, piece) => this.#run(from, pieceOf(piece));
       this.#current = await readGrowing(this.#loaded.model, run, this.#current, rows);
     } else if (!(await this.#readBeside(rows))) {
       await this.settle();
-      const pieces = this.#piecesOf(rows);
+      const pieces = this.#piecesOf(rows).map(pieceOf);
       // All are compiled before anything is read, so that a failure leaves the state as it was.
-      for (const piece of pieces) await this.#readerOf(this.#current, readerInputs(piece)).get();
+      for (const piece of pieces) await this.#readerOf(this.#current, piece).get();
       for (const piece of pieces) {
         const outputs = this.#otherSet();
         this.#current = await this.#run(this.#current, piece, outputs);
@@ -168,14 +175,13 @@ export class HeldState {
     return singles.length === 0 ? [rows] : others.every(({ length }) => length === 0) ? singles : [others, ...singles];
   }
 
-  async #run(from: HeldReading, rows: readonly Int32Array[], outputs?: HeldReading): Promise<HeldReading> {
-    const own = readerInputs(rows);
-    const reader = await this.#readerOf(from, own).get();
-    const { state } = from;
-    return this.#withIdle(rows, from, await reader.run({ weights: this.#weights, state, inputs: own.inputs, outputs }));
+  async #run(from: HeldReading, piece: Piece, outputs?: HeldReading): Promise<HeldReading> {
+    const reader = await this.#readerOf(from, piece).get();
+    const { inputs, rows } = piece;
+    return this.#withIdle(rows, from, await reader.run({ weights: this.#weights, state: from.state, inputs, outputs }));
   }
 
-  #readerOf({ state }: HeldReading, { form, inputs }: ReturnType<typeof readerInputs>): Compiled<Reader> {
+  #readerOf({ state }: HeldReading, { form, inputs }: Piece): Compiled<Reader> {
     const { model } = this.#loaded;
     const hasLengths = inputs.lengths !== undefined;
     const isEmpty = state.position.data.every((at) => at === 0);
