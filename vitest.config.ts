@@ -149,9 +149,10 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   test: {
     maxWorkers: 2,
+    provide: { hasAllCases: mode === 'all' }, // test/support/product.ts
     globalSetup: 'test/support/temporary.ts', // once for all projects: a socket's path has at most 107 bytes
     sequence: { sequencer: LongestFirst },
     projects: [
@@ -179,4 +180,4 @@ export default defineConfig({
       ...(existsSync(chromium) ? browsers : []),
     ],
   },
-});
+}));

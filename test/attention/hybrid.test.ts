@@ -29,6 +29,7 @@ import { attentionOracle } from '../support/attention-oracle.js';
 import { cutInputs, runOnce } from '../support/attention-run.js';
 import { normal } from '../support/cases.js';
 import { largestError, values } from '../support/compare.js';
+import { some } from '../support/product.js';
 
 const oracle = referenceEngine();
 const native = nodeEngine({ threads: 1 });
@@ -47,8 +48,13 @@ const forgotten = {
   logDecay: decayOf({ batch, length, heads }, (item, at, head) => 0.9 + 0.01 * ((at * 3 + head + item) % 10)),
 };
 const cases = [false, true].flatMap((isCausal) =>
-  [1, 5, 20, 70, 400].flatMap((window) =>
-    [unmasked, masked].map((inputs) => ({ isCausal, window, inputs, mask: inputs === masked ? 'hidden' : 'shown' })),
+  [1, 5, 20, 70, 400].flatMap((window, turn) =>
+    some([unmasked, masked], turn + Number(isCausal)).map((inputs) => ({
+      isCausal,
+      window,
+      inputs,
+      mask: inputs === masked ? 'hidden' : 'shown',
+    })),
   ),
 );
 

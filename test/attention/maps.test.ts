@@ -13,6 +13,7 @@ import { type DrawnAttention, drawAttention, maskOf } from '../support/attention
 import { type AttentionForm, attentionForms, caseLength } from '../support/attention-run.js';
 import { normal } from '../support/cases.js';
 import { float32Precision, float64Precision, mapAttentionOracle, type Precision } from '../support/map-oracle.js';
+import { some } from '../support/product.js';
 import { labelOf, type MapCase, mapCase, mapChoices } from '../support/tested-maps.js';
 
 const engines: readonly { readonly name: string; readonly engine: Engine; readonly precision: Precision }[] = [
@@ -68,9 +69,12 @@ function inputsOf({ usesPosition }: MapCase, { isCross = false }: AttentionForm,
 /** Taylor features of dim 64 would be 2,145. */
 const dimFor = (name: string, dim: number) => (name === 'taylor' ? Math.min(dim, 16) : dim);
 
-describe.each(mapChoices.map((choice) => ({ label: labelOf(choice), choice })))('$label features', ({ choice }) => {
+const mapCases = mapChoices.map((choice, turn) => ({ label: labelOf(choice), choice, turn }));
+
+describe.each(mapCases)('$label features', ({ choice, turn }) => {
   for (const form of forms) {
-    for (const dim of formNames[form.name]!.map((wanted) => dimFor(choice.name, wanted))) {
+    const dims = some(formNames[form.name]!, turn);
+    for (const dim of dims.map((wanted) => dimFor(choice.name, wanted))) {
       const map = mapCase(choice, dim, headsOf(dim), 24);
       const inputs = inputsOf(map, form, dim);
       it.each(engines)(`dim ${dim}, ${form.name}, on $name`, async ({ engine, precision }) => {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { some } from '../support/product.js';
 import { manifest, type PackedProject, packedProject, root } from './packed-project.js';
 
 let project: PackedProject;
@@ -63,10 +64,11 @@ it('its declarations need neither an engine nor the types of Node, under either 
 }, async () => {
   const rooms = Object.keys(manifest.exports).filter((path) => !/node$|package\.json$/.test(path));
   await writeFile(join(project.folder, 'all.ts'), `${rooms.map(importRoom).join('\n')}\n`);
-  for (const [module, moduleResolution] of [
+  const resolutions = [
     ['NodeNext', 'NodeNext'],
     ['ESNext', 'Bundler'],
-  ]) {
+  ] as const;
+  for (const [module, moduleResolution] of some(resolutions, 0)) {
     const options = { noEmit: true, lib: ['ES2023', 'DOM'], module, moduleResolution };
     expect(await project.complaints(['all.ts'], options), moduleResolution).toBe('');
   }

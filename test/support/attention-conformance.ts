@@ -19,6 +19,7 @@ import {
 } from './attention-inputs.js';
 import { attentionOracle } from './attention-oracle.js';
 import { type AttentionForm, attentionForms, caseLength, positiveMap } from './attention-run.js';
+import { some } from './product.js';
 
 export const engines: readonly { readonly name: string; readonly engine: Engine; readonly isFloat64: boolean }[] = [
   { name: 'the oracle', engine: referenceEngine(), isFloat64: true },
@@ -65,10 +66,10 @@ function inputsOf(
   };
 }
 
-/** Declares the tests of all forms, unless others are given, and engines for the cases. */
+/** Declares the tests of all forms, unless others are given, and engines for the cases, or for some with each form (`product.ts`). */
 export function describeConformance(cases: readonly AttentionCase[], forms = attentionForms): void {
-  describe.each(forms)('$name', (form) => {
-    for (const each of cases) {
+  describe.each(forms.map((form, turn) => ({ ...form, turn })))('$name', ({ turn, ...form }) => {
+    for (const each of some(cases, turn)) {
       const inputs = inputsOf(each, form);
       const projection = projectionOf(each.features, each.dim);
       const used = form.isExact ? undefined : projection;

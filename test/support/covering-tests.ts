@@ -2,11 +2,13 @@
 import { describe } from 'vitest';
 import { coveredFactors, optionsOf } from './factors.js';
 import { conforms, randomModel } from './model-conformance.js';
+import { withEachPart } from './product.js';
 
-/** Tests of the cases of a covering that are of these families. */
+/** Tests of the cases of a covering that are of these families: of all pairs, or of each option (`product.ts`). */
 export function describeCovering(families: readonly string[]): void {
   const { cases } = coveredFactors();
-  for (const choice of cases.filter((each) => families.includes(each.family!))) {
+  const own = cases.filter((each) => families.includes(each.family!));
+  for (const choice of withEachPart(own, (each) => Object.entries(each).map((part) => part.join(' ')))) {
     const { family, ...others } = choice;
     const told = Object.entries(others).filter(([, level]) => level !== 'plain');
     describe(`${family} with ${told.map((each) => each.join(' ')).join(', ')}`, () => {
