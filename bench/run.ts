@@ -25,6 +25,7 @@ import { hybridError } from './hybrid-error.js';
 import { kernelMachines } from './kernel-machines.js';
 import { kernelSolver } from './kernel-solver.js';
 import { largeSoftmax } from './large-softmax.js';
+import { linearAttention } from './linear-attention.js';
 import { memory } from './memory.js';
 import { writeProfiles } from './model.js';
 import { optionCosts } from './options.js';
@@ -56,6 +57,7 @@ const benchmarks = [
     crossover,
     decode,
     generation,
+    linearAttention,
     startUp,
   ],
   ...[features, kernelMachines, kernelSolver, largeSoftmax, memory, scaling, peers, tensorFlowJs],
