@@ -65,7 +65,9 @@ export async function writeTold<T, V>(
   } finally {
     progress.close();
   }
-  if (place !== undefined) io.stdout.write(`${formatCount(count)} rows are in ${place}.\n`);
+  if (place !== undefined) {
+    io.stdout.write(`${formatCount(count)} ${count === 1 ? 'row is' : 'rows are'} in ${place}.\n`);
+  }
 }
 
 /** What is written of each item of a kind. */
