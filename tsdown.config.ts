@@ -8,9 +8,10 @@ const rooms = [
 
 /**
  * Packages of many files, or of which a small part is used: that part is copied into what is built, so that a program starts sooner.
- * They stay dependencies, by which their licences are installed and audits see them.
+ * They stay dependencies, by which their licences are installed and audits see them; types are theirs.
  */
-const copied = ['ml-matrix', 'onnx-buf', /^@bufbuild\/protobuf/];
+const copied = /^(zod|ml-matrix|onnx-buf|@bufbuild\/protobuf(\/.*)?)$/;
+const isCopied = (name: string, importer?: string) => copied.test(name) && importer?.endsWith('.d.ts') !== true;
 
 export default defineConfig({
   entry: [
@@ -36,7 +37,7 @@ export default defineConfig({
   ],
   format: 'esm',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'], alwaysBundle: copied },
+  deps: { neverBundle: [/^node:/, '#onnxruntime-web', '#platform'], alwaysBundle: isCopied },
   // The form of ml-matrix that is modules, of which what is unused is left out.
   alias: { 'ml-matrix': fileURLToPath(new URL('node_modules/ml-matrix/src/index.js', import.meta.url)) },
   inputOptions: { resolve: { mainFields: ['module', 'main'] } },
