@@ -14,8 +14,8 @@ declare module 'vitest' {
 const hasAllCases = inject('hasAllCases');
 
 /**
- * The items that go with the one that has the number `turn`: all of them, or every so-manieth, another one with each turn, so
- * that over the turns each item is among them.
+ * The items that are combined with the one that has the number `turn`: all of them, or one in `step`, beginning elsewhere with each
+ * turn, so that over the turns each item is among them.
  */
 export function some<T>(items: readonly T[], turn: number, step = Math.min(items.length, 4)): readonly T[] {
   return hasAllCases ? items : items.filter((_, at) => (at + turn) % step === 0);
