@@ -40,49 +40,47 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
 };
 
-describe.each(Object.entries(variants).map(([name, options], turn) => ({ name, options, turn })))(
-  'with $name',
-  (own) => {
-    const { options, turn } = own;
-    const model = randomModel(options);
-    const tokens = drawTokens(72);
-    let expected: Float64Array[];
-    let session: GenerationSession;
+const cases = Object.entries(variants).map(([name, options], turn) => ({ name, options, turn }));
 
-    beforeAll(async () => {
-      expected = await parallelLogits(engine, model, tokens);
-      session = await sessionOf(engine, model);
-    });
-    beforeEach(() => session.reset());
-    afterAll(() => session.dispose());
+describe.each(cases)('with $name', ({ options, turn }) => {
+  const model = randomModel(options);
+  const tokens = drawTokens(72);
+  let expected: Float64Array[];
+  let session: GenerationSession;
 
-    test.each(some([1, 2, 15, 16, 17, 31, 32, 33, 50], turn, 3))(
-      'a prompt of %i tokens and steps after it give the logits of the parallel form',
-      async (length) => {
-        expectClose(await session.read(tokens.subarray(0, length)), expected[length - 1]!, `prompt of ${length}`);
-        for (let at = length; at < Math.min(length + 20, tokens.length); at++) {
-          expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
-        }
-      },
-    );
+  beforeAll(async () => {
+    expected = await parallelLogits(engine, model, tokens);
+    session = await sessionOf(engine, model);
+  });
+  beforeEach(() => session.reset());
+  afterAll(() => session.dispose());
 
-    test.each([1, 16, 40, 512])('reading at most %i tokens at once changes nothing', async (readChunk) => {
-      const other = await sessionOf(engine, model, { readChunk });
-      expectClose(await other.read(tokens), expected.at(-1)!, `pieces of ${other.readChunk}`);
-      expect([...other.position]).toEqual([tokens.length]);
-      await other.dispose();
-    });
-
-    test('reading in pieces of any size, one after another, changes nothing', async () => {
-      let start = 0;
-      for (const length of [3, 1, 16, 0, 20, 5, 1, 1, 17]) {
-        const logits = await session.read(tokens.subarray(start, start + length));
-        start += length;
-        expectClose(logits, expected[start - 1]!, `up to ${start}`);
+  test.each(some([1, 2, 15, 16, 17, 31, 32, 33, 50], turn, 3))(
+    'a prompt of %i tokens and steps after it give the logits of the parallel form',
+    async (length) => {
+      expectClose(await session.read(tokens.subarray(0, length)), expected[length - 1]!, `prompt of ${length}`);
+      for (let at = length; at < Math.min(length + 20, tokens.length); at++) {
+        expectClose(await session.step(tokens.subarray(at, at + 1)), expected[at]!, `step at ${at}`);
       }
-    });
-  },
-);
+    },
+  );
+
+  test.each([1, 16, 40, 512])('reading at most %i tokens at once changes nothing', async (readChunk) => {
+    const other = await sessionOf(engine, model, { readChunk });
+    expectClose(await other.read(tokens), expected.at(-1)!, `pieces of ${other.readChunk}`);
+    expect([...other.position]).toEqual([tokens.length]);
+    await other.dispose();
+  });
+
+  test('reading in pieces of any size, one after another, changes nothing', async () => {
+    let start = 0;
+    for (const length of [3, 1, 16, 0, 20, 5, 1, 1, 17]) {
+      const logits = await session.read(tokens.subarray(start, start + length));
+      start += length;
+      expectClose(logits, expected[start - 1]!, `up to ${start}`);
+    }
+  });
+});
 
 describe('every step from the first token', () => {
   const gates = { forgetting: 'gates' } as const;
