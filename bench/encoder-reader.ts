@@ -11,7 +11,7 @@ export type EncoderAttention = 'fused' | Exclude<EncoderOptions['attention'], un
 const sizes = {
   ...{ tokenizer: 'none', vocabularySize: 30_522 },
   ...{ dim: 384, depth: 6, heads: 12, headDim: 32, feedForwardWidth: 1536 },
-  ...{ embeddingNorm: true, qkvBias: true, tokenShift: false },
+  ...{ embeddingNorm: true, qkvBias: true, tokenShift: 0 },
 } as const;
 
 /** Reads a text of so many tokens, again with each call. */

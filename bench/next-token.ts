@@ -99,7 +99,7 @@ const performer = block({
   path: 'block',
   dim,
   norm: { kind: 'layer', placement: 'pre', epsilon: 1e-5 },
-  tokenShift: true,
+  tokenShift: 1,
   slots: [
     {
       name: 'attention',

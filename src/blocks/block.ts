@@ -5,12 +5,12 @@
  */
 import type { Dim } from '../base/dimension.js';
 import type { BufferSpec, ParameterSpec, StateSpec } from '../base/layout.js';
-import { add, scope, slice, type Tensor } from '../graph/index.js';
+import { add, scope, type Tensor } from '../graph/index.js';
 import { type Branch, type BranchResult, type Deferral, joinDeferrals } from './branch.js';
 import { type DropoutRates, dropout } from './dropout.js';
 import type { NormParams } from './normalization.js';
 import { type NormOptions, type Residual, residual } from './residual.js';
-import { shiftTokens, shiftWidth } from './token-shift.js';
+import { noTokens, shiftedChannels, shiftTokens, shiftWidth } from './token-shift.js';
 
 /** A place for a branch: `attention` has the parameters `attention` and `attentionNorm`, and the state `attentionShift`. */
 export interface Slot {
@@ -28,8 +28,8 @@ export interface BlockOptions {
   readonly norm: NormOptions;
   /** Whether all slots read what the block reads, and none what another adds; not unless given. */
   readonly isParallel?: boolean | undefined;
-  /** Whether half of the channels of a branch's input are those of the token before. */
-  readonly tokenShift: boolean;
+  /** How many tokens before give half of the channels of a branch's input (`token-shift.ts`). */
+  readonly tokenShift: number;
 }
 
 type Parts<T> = Readonly<Record<string, T>>;
@@ -55,7 +55,11 @@ export interface Block extends Branch {
 export function block(options: BlockOptions): Block {
   const { dim, slots, tokenShift } = options;
   const around = residual(options.norm, dim);
-  const shift = (batch: Dim): StateSpec => ({ dtype: 'float32', shape: [batch, 1, shiftWidth(dim)], initial: 0 });
+  const shift = (batch: Dim): StateSpec => ({
+    dtype: 'float32',
+    shape: [batch, tokenShift, shiftWidth(dim)],
+    initial: 0,
+  });
   const params = partsOf<object>(slots, ({ name, branch }) => ({
     [`${name}${around.part}`]: around.params,
     [name]: branch.params,
@@ -67,7 +71,7 @@ export function block(options: BlockOptions): Block {
     state: (batch) =>
       partsOf<object>(slots, ({ name, branch }) => ({
         [name]: branch.state(batch),
-        [`${name}Shift`]: tokenShift ? shift(batch) : undefined,
+        [`${name}Shift`]: tokenShift > 0 ? shift(batch) : undefined,
       })) as Parts<StateSpec>,
     deferral: deferralOf(slots),
     apply(weights, x, context, memory) {
@@ -99,15 +103,17 @@ export function joinSteps<R extends Omit<BranchResult, 'output'>>(results: reado
   } as R;
 }
 
-function stepOf({ name, branch, rate }: Slot, { path, tokenShift }: BlockOptions, around: Residual): Step {
+function stepOf({ name, branch, rate }: Slot, { path, dim, tokenShift }: BlockOptions, around: Residual): Step {
   const own: Pick<Trees, 'apply'> = {
     apply({ params, buffers }, x, context, memory) {
       const step = params[`${name}${around.part}`] as NormParams;
       const entered = around.enter(step, x);
-      const before = memory?.state[`${name}Shift`] as Tensor | undefined;
-      const shifted = tokenShift ? shiftTokens(entered, before) : entered;
-      const half = shiftWidth(entered.staticDim(-1));
-      const last = tokenShift ? context.takeLast(slice(entered, -1, 0, half), before) : undefined;
+      const before =
+        tokenShift === 0
+          ? undefined
+          : ((memory?.state[`${name}Shift`] as Tensor | undefined) ?? noTokens(x.shape[0] as Dim, tokenShift, dim));
+      const shifted = before === undefined ? entered : shiftTokens(entered, before);
+      const last = before && context.takeLast(shiftedChannels(entered), before);
       const own = { params: params[name] ?? {}, buffers: buffers[name] ?? {} };
       const result = branch.apply(
         own,

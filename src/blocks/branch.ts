@@ -67,7 +67,10 @@ export interface TokenContext {
   readonly streams?: readonly Tensor[] | undefined;
   /** The attention of the nearest earlier layer that hands on its own. */
   readonly shared?: SharedAttention | undefined;
-  /** The last real token of each row: [batch, length, ·] → [batch, 1, ·]. Of a row without one, `before` or zeros. */
+  /**
+   * The last real tokens of each row, as many as `before` has, and its own where x has fewer: [batch, length, ·] →
+   * [batch, tokens, ·]. Without `before` the last one, or zeros.
+   */
   takeLast(x: Tensor, before?: Tensor): Tensor;
 }
 

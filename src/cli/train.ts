@@ -41,7 +41,7 @@ context.json, which says how far it was shown to read well), checkpoints/, and m
 
 Examples:
   performer train book.txt --out runs/book
-  performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --no-token-shift
+  performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --token-shift 0
   performer train --out runs/book --resume --steps 2000
   performer train mails.csv --out runs/spam --task classification --from downloads/bert --learning-rate 5e-5
   performer train mails.csv --out runs/spam --task classification --text body --label folder

@@ -56,8 +56,8 @@ export interface TrunkOptions {
   readonly parallelResidual?: boolean | undefined;
   /** Whether layers have two streams and are computed backwards for the gradient, whose memory then does not grow with the depth. */
   readonly reversible?: boolean | undefined;
-  /** Whether half of the channels come from the token before. */
-  readonly tokenShift?: boolean | undefined;
+  /** How many tokens before half of the channels come from, from each as many; 1 unless given, 0 for none. */
+  readonly tokenShift?: number | undefined;
 }
 
 /** What every model that reads texts has. */

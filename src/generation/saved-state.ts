@@ -47,7 +47,7 @@ function copyOf({ dtype, shape, data }: AnyHostTensor): AnyHostTensor {
   return hostTensor(dtype, shape, data.slice());
 }
 
-/** What sets the model of a saved state apart: `one with tokenShift true in place of false`. */
+/** What sets the model of a saved state apart: `one with tokenShift 1 in place of 0`. */
 function differences(expected: string, found: string | undefined): string {
   const parse = (text: string) => z.record(z.string(), z.unknown()).parse(JSON.parse(text));
   const told = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));

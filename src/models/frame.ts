@@ -5,6 +5,7 @@ import { type Dropout, maskOfLengths, positionsFrom, type TokenContext } from '.
 import {
   add,
   broadcastTo,
+  concatenate,
   equal,
   less,
   pad,
@@ -14,7 +15,6 @@ import {
   scope,
   size,
   slice,
-  subtract,
   sum,
   type Tensor,
   where,
@@ -91,17 +91,25 @@ function withMemory(lengths: Tensor<'int32'>, memory: number): Tensor<'int32'> {
   return memory === 0 ? lengths : where(less(0, lengths), add(lengths, memory), scalar(0, 'int32'));
 }
 
-/** Takes the last real token of each row; of a row without one, what was there `before` (or zeros). */
+/**
+ * Takes the last real tokens of each row, as many as `before` has: of a row with `counts` tokens they lie from place `counts` on
+ * in `before` and x together. Without `before` it takes one, or zeros of a row without tokens.
+ */
 function lastTaker(
   batch: Dim,
   whole: Dim,
   counts: Tensor<'int32'> | undefined,
 ): (x: Tensor, before?: Tensor) => Tensor {
-  if (counts === undefined) return (x) => slice(x, 1, subtractDims(whole, 1), whole);
-  const isLast = reshape(equal(range(whole), subtract(counts, 1)), [batch, whole, 1]);
-  return (x, before) => {
-    const last = sum(where(isLast, x, scalar(0)), 1, true); // [batch, 1, ·]
-    if (before === undefined) return last;
-    return where(reshape(less(0, counts), [batch, 1, 1]), last, before);
+  return (x, before = broadcastTo(scalar(0), [batch, 1, x.staticDim(-1)])) => {
+    const tokens = before.staticDim(1);
+    if (counts === undefined && tokens === 1) return slice(x, 1, subtractDims(whole, 1), whole);
+    const rows = concatenate([before, x], 1);
+    const end = addDims(whole, tokens);
+    if (counts === undefined) return slice(rows, 1, whole, end);
+    const taken = Array.from({ length: tokens }, (_, at) => {
+      const isTaken = reshape(equal(range(end), add(counts, at)), [batch, end, 1]);
+      return sum(where(isTaken, rows, scalar(0)), 1, true); // [batch, 1, ·]
+    });
+    return concatenate(taken, 1);
   };
 }

@@ -71,7 +71,10 @@ export const trunkFields = {
     z.boolean().default(false),
     'two streams, whose layers are computed backwards for the gradient: memory does not grow with the depth',
   ),
-  tokenShift: option(z.boolean().default(true), 'half of the channels look at the token before'),
+  tokenShift: option(
+    z.int().min(0).max(16).default(1),
+    'tokens before, of which half of the channels are taken, from each as many; 0: none',
+  ),
 };
 
 /** The options that every family shares. */

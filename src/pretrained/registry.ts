@@ -63,7 +63,7 @@ export function pretrainedModel(where: string, content: Readonly<Record<string, 
   const parsed = family.fields.safeParse(Object.fromEntries(fields), { reportInput: true });
   if (!parsed.success) refuse(where, `settings of ${type} that are understood`, describeIssues(parsed.error));
   const config = parsed.data;
-  const options = { attention: 'softmax', tokenShift: false, ...family.options(config, architecture) };
+  const options = { attention: 'softmax', tokenShift: 0, ...family.options(config, architecture) };
   return { family, config, architecture, options };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { float32, type HostTensor, uint32 } from '../../src/base/index.js';
-import { dropout, positionsFrom, rotaryAngles, shiftTokens } from '../../src/blocks/index.js';
+import { dropout, noTokens, positionsFrom, rotaryAngles, shiftTokens } from '../../src/blocks/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { gradient, multiply, spec, sum } from '../../src/graph/index.js';
@@ -91,7 +91,7 @@ describe('dropout', () => {
 describe('token shift', () => {
   it('takes half of the channels from the token before, and from the carried one at the start', async () => {
     const executable = await engines[0]!.compile(
-      ({ x, previous }) => ({ fresh: shiftTokens(x), after: shiftTokens(x, previous) }),
+      ({ x, previous }) => ({ fresh: shiftTokens(x, noTokens(1, 1, 4)), after: shiftTokens(x, previous) }),
       [{ x: spec('float32', [1, 3, 4]), previous: spec('float32', [1, 1, 2]) }],
     );
     const x = float32(
@@ -104,7 +104,7 @@ describe('token shift', () => {
   });
   it('has the gradient that ordinary differentiation gives', async () => {
     const executable = await engines[0]!.compile(
-      ({ x, w }) => gradient(sum(multiply(shiftTokens(x), w)), { x }),
+      ({ x, w }) => gradient(sum(multiply(shiftTokens(x, noTokens(2, 1, 5)), w)), { x }),
       [{ x: spec('float32', [2, 3, 5]), w: spec('float32', [2, 3, 5]) }],
     );
     const w = normal('w', [2, 3, 5]);
@@ -116,5 +116,37 @@ describe('token shift', () => {
       return token === 2 ? 0 : weight[at + 5]!;
     });
     values(x).forEach((value, at) => expect(value).toBeCloseTo(expected[at]!, 6));
+  });
+
+  // Of 9 channels 4 are shifted, which three tokens share as 1, 2 and 1.
+  const sharing = [1, 2, 2, 3, 0, 0, 0, 0, 0];
+  const lengths = [1, 2, 5];
+
+  it.each(lengths)('shares the channels among three tokens of %i and of those before', async (length) => {
+    const executable = await engines[0]!.compile(
+      ({ x, before }) => ({ y: shiftTokens(x, before) }),
+      [{ x: spec('float32', [1, length, 9]), before: spec('float32', [1, 3, 4]) }],
+    );
+    const [x, before] = [normal('x', [1, length, 9]), normal('before', [1, 3, 4])];
+    const { y } = await executable.run([{ x, before }]);
+    values(y).forEach((value, at) => {
+      const [token, channel] = [Math.floor(at / 9), at % 9];
+      const from = token - sharing[channel]!;
+      expect(value).toBe(from < 0 ? values(before)[(from + 3) * 4 + channel] : values(x)[from * 9 + channel]);
+    });
+  });
+
+  it.each(lengths)('over three tokens has the gradient of each channel of %i tokens', async (length) => {
+    const executable = await engines[0]!.compile(
+      ({ x, w }) => gradient(sum(multiply(shiftTokens(x, noTokens(1, 3, 9)), w)), { x }),
+      [{ x: spec('float32', [1, length, 9]), w: spec('float32', [1, length, 9]) }],
+    );
+    const w = normal('w', [1, length, 9]);
+    const { x } = await executable.run([{ x: normal('x', [1, length, 9]), w }]);
+    values(x).forEach((value, at) => {
+      const [token, channel] = [Math.floor(at / 9), at % 9];
+      const to = token + sharing[channel]!;
+      expect(value).toBe(to < length ? values(w)[to * 9 + channel] : 0);
+    });
   });
 });

@@ -37,7 +37,7 @@ const ofDepth = (depth: number, count = 2) =>
         dim,
         slots: slots.slice(0, count),
         norm: { kind: 'rezero' },
-        tokenShift: false,
+        tokenShift: 0,
       }),
     ),
     { isReversible: true },

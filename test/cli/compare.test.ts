@@ -102,13 +102,13 @@ describe('a comparison', () => {
 
   test('takes any option of the model behind the name of a kernel', async () => {
     const kernels =
-      'favor+:positions=none,positive:feature-count=16:no-token-shift,softmax:positions=learned:max-length=32';
+      'favor+:positions=none,positive:feature-count=16:token-shift=0,softmax:positions=learned:max-length=32';
     const { out, ran } = await comparison(['--kernels', kernels, '--seeds', '1', '--steps', '1']);
     expect(ran).toMatchObject({ code: 0, err: '' });
     const { runs } = JSON.parse(await readFile(join(out, 'compare.json'), 'utf8'));
     expect(runs.map(({ model }: { model: object }) => model)).toMatchObject([
-      { positions: { kind: 'none' }, tokenShift: true, attention: { features: { name: 'positive', featureCount: 8 } } },
-      { positions: { kind: 'rotary' }, tokenShift: false, attention: { features: { featureCount: 16 } } },
+      { positions: { kind: 'none' }, tokenShift: 1, attention: { features: { name: 'positive', featureCount: 8 } } },
+      { positions: { kind: 'rotary' }, tokenShift: 0, attention: { features: { featureCount: 16 } } },
       { positions: { kind: 'learned', maxLength: 32 }, attention: { kind: 'softmax' } },
     ]);
     expect((await resultsOf(out)).runs.map(({ features }: { features?: number }) => features)).toEqual([
@@ -122,7 +122,7 @@ describe('a comparison', () => {
     const variants = [
       ...['--variant', 'plain: --attention favor+'],
       ...['--variant', 'exact wide: --attention softmax --window 32 --learning-rate 2e-3'],
-      ...['--variant', 'gates: --forgetting gates --no-token-shift --carry-state'],
+      ...['--variant', 'gates: --forgetting gates --token-shift 0 --carry-state'],
     ];
     const words = [...variants, '--seeds', '1', '--held-out', '0.2', '--lengths', '16,64'];
     const { out, ran } = await comparison(words);
@@ -138,7 +138,7 @@ describe('a comparison', () => {
       },
       {
         variant: 'gates',
-        model: { attention: { forgetting: 'gates' }, tokenShift: false },
+        model: { attention: { forgetting: 'gates' }, tokenShift: 0 },
         training: { carryState: true },
       },
     ]);

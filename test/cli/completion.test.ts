@@ -45,7 +45,7 @@ describe.skipIf(!existsSync('/bin/bash'))('completion in bash', () => {
 
   test('offers every flag of the command, and no file in its place', async () => {
     const flags = await offered('train', '--');
-    expect(flags).toEqual(expect.arrayContaining(['--out', '--token-shift', '--no-token-shift', '--quiet', '--help']));
+    expect(flags).toEqual(expect.arrayContaining(['--out', '--reversible', '--no-reversible', '--quiet', '--help']));
     expect(await offered('kernel', 'evaluate', '--j')).toEqual(['--json']);
     expect(await offered('evaluate', '--w')).toEqual(['--window']);
   });

@@ -73,12 +73,15 @@ describe('training', () => {
     const text = await textFile(folder);
     const out = join(folder, 'run');
     const config = join(folder, 'options.json');
-    const options = { dim: 24, depth: 1, heads: 2, headDim: 8, window: 16, steps: 2, seed: 5, tokenShift: false };
+    const options = { dim: 24, depth: 1, heads: 2, headDim: 8, window: 16, steps: 2, seed: 5, tokenShift: 0 };
     await writeFile(config, JSON.stringify(options));
-    const words = ['train', text, '--out', out, '--config', config, '--heads', '1', '--token-shift', '--threads', '1'];
-    expect(await performer(words)).toMatchObject({ code: 0, err: '' });
+    const flags = ['--heads', '1', '--token-shift', '2', '--threads', '1'];
+    expect(await performer(['train', text, '--out', out, '--config', config, ...flags])).toMatchObject({
+      code: 0,
+      err: '',
+    });
     const model = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'));
-    expect(model).toMatchObject({ dim: 24, depth: 1, heads: 1, headDim: 8, tokenShift: true });
+    expect(model).toMatchObject({ dim: 24, depth: 1, heads: 1, headDim: 8, tokenShift: 2 });
     expect(model.attention).toMatchObject({ kind: 'hybrid', features: { name: 'positive', featureCount: 96 } });
     const training = JSON.parse(await readFile(join(out, 'checkpoints', 'step-00000002', 'training.json'), 'utf8'));
     expect(training.options).toMatchObject({ seed: 5, steps: 2, window: 16, batch: 4, warmup: 1 });

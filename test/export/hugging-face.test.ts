@@ -207,7 +207,7 @@ test('tensors of another model are refused', async () => {
 });
 
 describe('a model of ours', () => {
-  const sizes = { tokenShift: false, attention: 'softmax' };
+  const sizes = { tokenShift: 0, attention: 'softmax' };
   const asGpt2 = {
     ...sizes,
     ...{ positions: { kind: 'learned', maxLength: 40 }, tiedEmbedding: true, qkvBias: true, activation: 'gelu-tanh' },
@@ -282,7 +282,7 @@ describe('a model of ours', () => {
       /got one with attention \{"kind":"favor\+".*\}, which llama/,
     ],
     ['memory tokens', { ...asGpt2, memoryTokens: 2 }, /got one with memoryTokens 2, which gpt2 cannot say/],
-    ['token shift', { ...asGpt2, tokenShift: true }, /got one with tokenShift true, which gpt2 cannot say/],
+    ['token shift', { ...asGpt2, tokenShift: 1 }, /got one with tokenShift 1, which gpt2 cannot say/],
   ] as const)('with %s is refused, which is named', (_, options, message) => {
     expect(() => toHuggingFace(randomModel('causal-language-model', options))).toThrow(message);
   });

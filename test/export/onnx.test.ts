@@ -19,7 +19,7 @@ const web = webRuntime as unknown as Runtime;
 const mixers: Readonly<Record<string, object>> = {
   'FAVOR+': { attention: { features: { featureCount: 8 } } },
   'signed features': { attention: { features: { name: 'trigonometric', featureCount: 64 } } },
-  'one key head and token shift': { attention: { features: 'hedgehog' }, keyHeads: 1, tokenShift: true },
+  'one key head and token shift over two tokens': { attention: { features: 'hedgehog' }, keyHeads: 1, tokenShift: 2 },
   'a hybrid with memory tokens': {
     attention: { kind: 'hybrid', window: 3, features: { featureCount: 8 } },
     memoryTokens: 2,

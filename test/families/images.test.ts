@@ -85,7 +85,7 @@ it.each<[string, () => unknown, string]>([
 describe('patches', () => {
   it('are a convolution whose stride is its width', async () => {
     const config = imageClassifierConfig({
-      ...{ ...sizes, depth: 1, attention: 'none', positions: 'none', tokenShift: false },
+      ...{ ...sizes, depth: 1, attention: 'none', positions: 'none', tokenShift: 0 },
       ...{ image: { height: 4, width: 6, channels: 3 }, patch: 2, targets: ab },
     });
     const model = modelOf(config);

@@ -41,7 +41,7 @@ it.each([
   ['image-classifier', { pooling: 'class-token' }, { images }],
 ] as const)('%s with %j: where no token sees another, they change nothing', async (family, options, inputs) => {
   // With a window of its own place and no token shift a token is read by itself, and positions alone tell where it stands.
-  const alone = { ...options, attention: { kind: 'window', window: 1 }, tokenShift: false };
+  const alone = { ...options, attention: { kind: 'window', window: 1 }, tokenShift: 0 };
   const [plain, other] = [randomModel(family, alone), randomModel(family, { ...alone, memoryTokens: 3 })];
   expect(leavesOf(other.params).length).toBe(leavesOf(plain.params).length + 1);
   const [expected, read] = [await readBy(plain, inputs), await readBy(other, inputs)];

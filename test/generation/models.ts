@@ -58,7 +58,7 @@ export async function parallelLogits(engine: Engine, model: TestModel, tokens: I
 export function scriptedModel(script: Uint8Array | Int32Array, options: Partial<LanguageModelOptions> = {}): TestModel {
   const dim = script.length;
   const model = randomModel({
-    ...{ dim, depth: 1, heads: 1, headDim: 2, attention: { features: { featureCount: 4 } }, tokenShift: false },
+    ...{ dim, depth: 1, heads: 1, headDim: 2, attention: { features: { featureCount: 4 } }, tokenShift: 0 },
     positions: { kind: 'learned', maxLength: 16 * Math.ceil(dim / 16) + 16 },
     ...options,
   });

@@ -20,7 +20,8 @@ const stateBytes = ({ tensors }: SavedState) => [...tensors.values()].reduce((su
 const variants: Record<string, Partial<LanguageModelOptions>> = {
   'rotary positions': {},
   'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
-  'no token shift': { tokenShift: false },
+  'no token shift': { tokenShift: 0 },
+  'token shift over three tokens': { tokenShift: 3 },
   'exact attention': { attention: 'softmax' },
   'an exact window and FAVOR+': { attention: { kind: 'hybrid', window: 20 } },
   'clusters of keys and FAVOR+': { attention: { kind: 'routing-hybrid', keyClusters: 4, window: 8 } },
@@ -122,8 +123,8 @@ describe('a saved state', () => {
     });
 
     test('by another model', async () => {
-      await expect(load(randomModel({ tokenShift: false }))).rejects.toThrow(
-        /a state with this model, got one with tokenShift true in place of false\. Load it/,
+      await expect(load(randomModel({ tokenShift: 0 }))).rejects.toThrow(
+        /a state with this model, got one with tokenShift 1 in place of 0\. Load it/,
       );
     });
 

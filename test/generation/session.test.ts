@@ -12,7 +12,8 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
   'rotary positions': {},
   'learned positions': { positions: { kind: 'learned', maxLength: 128 } },
   'no positions': { positions: 'none' },
-  'no token shift': { tokenShift: false },
+  'no token shift': { tokenShift: 0 },
+  'token shift over three tokens': { tokenShift: 3 },
   'a tied embedding': { tiedEmbedding: true },
   'independent projections': { attention: { features: { featureCount: 32, projectionKind: 'iid' } } },
   'exact attention': { attention: 'softmax' },
@@ -37,7 +38,7 @@ const variants: Record<string, Partial<LanguageModelOptions>> = {
     attention: { kind: 'routing-hybrid', keyClusters: 4, window: 8, features: { featureCount: 32 } },
   },
   'local heads': { attention: { kind: 'local-heads', window: 20, features: { featureCount: 32 } } },
-  'exact attention without token shift': { attention: 'softmax', tokenShift: false, positions: 'none' },
+  'exact attention without token shift': { attention: 'softmax', tokenShift: 0, positions: 'none' },
 };
 
 const cases = Object.entries(variants).map(([name, options], turn) => ({ name, options, turn }));

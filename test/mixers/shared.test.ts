@@ -69,7 +69,7 @@ describe('shared attention', () => {
   test('has no queries, keys, features or projections of its own, and of a whole output no values and no state', () => {
     const model = modelOf(
       languageModelConfig({
-        ...{ dim: 16, depth: 3, heads: 2, headDim: 8, tokenShift: false },
+        ...{ dim: 16, depth: 3, heads: 2, headDim: 8, tokenShift: 0 },
         attention: [{ features: 'hedgehog' }, 'shared', { kind: 'shared', part: 'output' }],
       }),
     );

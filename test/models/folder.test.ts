@@ -54,7 +54,7 @@ describe('the files of a model', () => {
     );
     const other = encodeModel({
       ...someModel(),
-      model: modelOf(languageModelConfig({ ...tinyModel, tokenShift: false })),
+      model: modelOf(languageModelConfig({ ...tinyModel, tokenShift: 0 })),
     });
     const mixed = new Map([...files, ['config.json', other.get('config.json')!]]);
     expect(failure(mixed)).toThrow(/expected the tensors and the config\.json that were saved together/);

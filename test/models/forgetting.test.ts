@@ -28,7 +28,7 @@ describe('forgetting', () => {
   it.each(kinds)('by %s makes what is far away count for less', async (kind) => {
     // Of a change of the first token, the last of so many sees the less, the longer the text is.
     const seen = async (forgetting: 'none' | typeof kind, length: number) => {
-      const model = randomModel({ attention: favor(forgetting), depth: 1, tokenShift: false, positions: 'none' });
+      const model = randomModel({ attention: favor(forgetting), depth: 1, tokenShift: 0, positions: 'none' });
       const session = await sessionOf(engine, model);
       const tokens = new Int32Array(length).fill(9);
       const before = await session.read(tokens);

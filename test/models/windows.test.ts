@@ -56,7 +56,7 @@ const models = {
   'FAVOR+ with learned positions': { positions: { kind: 'learned', maxLength: 200 } },
   'signed features without token shift': {
     attention: { features: { name: 'trigonometric', featureCount: 32 } },
-    tokenShift: false,
+    tokenShift: 0,
   },
   'gates that forget': { attention: { features: { featureCount: 32 }, forgetting: 'gates' } },
   'no attention': { attention: 'none' },

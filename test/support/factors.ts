@@ -89,7 +89,7 @@ const levels: Readonly<Record<string, Readonly<Record<string, object>>>> = {
   },
   keyHeads: { plain: none, one: { keyHeads: 1 } },
   biases: { plain: none, others: { qkvBias: true, outputBias: false, feedForwardBias: false } },
-  tokenShift: { plain: none, none: { tokenShift: false } },
+  tokenShift: { plain: none, none: { tokenShift: 0 }, three: { tokenShift: 3 } },
   memoryTokens: { plain: none, some: { memoryTokens: 3 } },
   feedForwardWidth: { plain: none, odd: { feedForwardWidth: 7 } },
   embeddingNorm: { plain: none, one: { embeddingNorm: true } },

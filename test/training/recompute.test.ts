@@ -97,7 +97,7 @@ const settings: readonly (readonly [string, Partial<LanguageModelOptions>, Parti
     { positions: 'none' },
     { embeddingDropout: 0.1, attentionDropout: 0.2, feedForwardDropout: 0.2 },
   ],
-  ['learned positions and no token shift', { positions: { kind: 'learned', maxLength: 64 }, tokenShift: false }, {}],
+  ['learned positions and no token shift', { positions: { kind: 'learned', maxLength: 64 }, tokenShift: 0 }, {}],
   ['exact attention', { attention: 'softmax' }, {}],
   ['no attention', { attention: 'none' }, {}],
   ['features that are learned', { attention: { features: 'hedgehog' } }, {}],
