@@ -47,7 +47,10 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
   text: 'predicts the next token, and generates',
   schema: languageModelSchema,
   // docs/quality.md says what each part brings.
-  preset: { attention: { kind: 'hybrid', window: 64, forgetting: 'gates' }, training: { optimizer: 'muon' } },
+  preset: {
+    model: { tokenShift: 2, attention: { kind: 'hybrid', window: 64, forgetting: 'gates' } },
+    training: { optimizer: 'muon' },
+  },
   build: (config, execution) => causalModel('language model', config, execution),
 };
 

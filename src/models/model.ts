@@ -129,14 +129,20 @@ export interface Execution {
   readonly feedForwardChunk?: number | undefined;
 }
 
+/** What the presets of a family have of their own. */
+export interface FamilyPreset {
+  readonly model: { readonly attention: object; readonly tokenShift: number };
+  readonly training: object;
+}
+
 /** A kind of model as one record; `registry.ts` has them all. */
 export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   readonly name: C['model'];
   /** What it is for, in a few words for the help. */
   readonly text: string;
   readonly schema: z.ZodType<C>;
-  /** What its presets have beside their sizes: a way to attend in the place of FAVOR+ alone, and options of the training. */
-  readonly preset?: { readonly attention: object; readonly training: object } | undefined;
+  /** What its presets have beside their sizes: a way to attend in the place of FAVOR+ alone, and options of model and training. */
+  readonly preset?: FamilyPreset | undefined;
   /** The model of a config. */
   build(config: C, execution?: Execution): Model;
 }

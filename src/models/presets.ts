@@ -1,7 +1,7 @@
 /**
  * Presets: sizes with names, and a window, batch, rate and number of steps that suit them. The sizes hold for every family of
  * models and every task; the parameters that are told are those of a language model over bytes. A family may have a way to
- * attend and an optimizer that suit it better than FAVOR+ alone and AdamW, which its presets have (`presetOf`).
+ * attend, a token shift and an optimizer that suit it better than FAVOR+ alone, one token and AdamW, which its presets have (`presetOf`).
  */
 import { modelFamily } from './registry.js';
 
@@ -32,7 +32,7 @@ export function presetOf(name: PresetName, family: string): { readonly model: ob
   const { model, training } = presets[name];
   const own = modelFamily(family).preset;
   return {
-    model: { ...model, attention: { ...own?.attention, ...model.attention } },
+    model: { ...model, ...own?.model, attention: { ...own?.model.attention, ...model.attention } },
     training: { ...training, ...own?.training },
   };
 }
