@@ -28,7 +28,7 @@ export interface BlockOptions {
   readonly norm: NormOptions;
   /** Whether all slots read what the block reads, and none what another adds; not unless given. */
   readonly isParallel?: boolean | undefined;
-  /** How many tokens before give half of the channels of a branch's input (`token-shift.ts`). */
+  /** How many tokens before give half of the channels of what a branch reads, each of them as many. */
   readonly tokenShift: number;
 }
 

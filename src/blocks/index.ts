@@ -31,4 +31,4 @@ export { applyNorm, type NormKind, type NormParams, normLayout } from './normali
 export { type Llama3Scaling, positionsFrom, type RotaryAngles, type RotaryOptions, rotaryAngles } from './position.js';
 export { lastNormLayout, type NormOptions, normChoice, normOf, ownNormLayout } from './residual.js';
 export { type Kept, type Stack, type StackOptions, type StackResult, stack } from './stack.js';
-export { noTokens, shiftedChannels, shiftTokens, shiftWidth } from './token-shift.js';
+export { noTokens, shiftTokens, shiftWidth } from './token-shift.js';

@@ -56,7 +56,7 @@ export interface TrunkOptions {
   readonly parallelResidual?: boolean | undefined;
   /** Whether layers have two streams and are computed backwards for the gradient, whose memory then does not grow with the depth. */
   readonly reversible?: boolean | undefined;
-  /** How many tokens before half of the channels come from, from each as many; 1 unless given, 0 for none. */
+  /** How many tokens before give half of the channels, each of them as many; 1 unless given, 0 for none. */
   readonly tokenShift?: number | undefined;
 }
 

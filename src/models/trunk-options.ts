@@ -73,7 +73,7 @@ export const trunkFields = {
   ),
   tokenShift: option(
     z.int().min(0).max(16).default(1),
-    'tokens before, of which half of the channels are taken, from each as many; 0: none',
+    'how many tokens before give half of the channels, each of them as many; 0: none',
   ),
 };
 
@@ -148,6 +148,13 @@ export function trunkProblems(
   if (list.length > 0 && isShared(list[0]!)) {
     const path = isList(attention) ? ['attention', 0] : ['attention'];
     problems.push([path, `the first layer has none to share, expected attention of its own before ${list[0]!.kind}`]);
+  }
+  const shifted = Math.max(1, Math.floor(config.dim / 2));
+  if (config.tokenShift > shifted) {
+    problems.push([
+      ['tokenShift'],
+      `half of the ${config.dim} channels: expected at most ${shifted}, got ${config.tokenShift}`,
+    ]);
   }
   problems.push(...positionProblems(config.positions, config));
   if (config.heads % keyHeadsOf(config) !== 0) {

@@ -223,6 +223,11 @@ describe('combinations that cannot be are one clear error', () => {
       /norm: Unrecognized key: "placement"/,
     ],
     [
+      'token shift over more tokens than it has channels',
+      { dim: 4, tokenShift: 3 },
+      /tokenShift: half of the 4 channels: expected at most 2, got 3/,
+    ],
+    [
       'reversible layers with norms behind them',
       { reversible: true, norm: { placement: 'post' } },
       /reversible: norms behind the layers cannot be computed backwards: expected norm\.placement "pre"/,
