@@ -3,7 +3,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parameterCount } from '../base/layout.js';
 import { writeFileAtomic } from '../interop/node.js';
 import { type Profile, profileJson } from '../measure/index.js';
-import { modelConfig, modelOf, presetOf } from '../models/index.js';
+import { defaultFamily, modelConfig, modelOf, presetOf } from '../models/index.js';
 import { initialSnapshot, readTrainingConfig } from '../training/index.js';
 import type { BenchOptions } from './bench.js';
 import { type BenchResult, measure, profileParts, runCounts, type Watch } from './bench-measure.js';
@@ -72,7 +72,7 @@ async function chooseWork(
   }
   if (folder === undefined) {
     const name = preset ?? presetNames[0];
-    const { model, training } = presetOf(name, 'causal-language-model');
+    const { model, training } = presetOf(name, defaultFamily);
     const config = modelConfig(model);
     const asTrained = readTrainingConfig(training, 'bench');
     const { params, buffers } = initialSnapshot(config, asTrained);

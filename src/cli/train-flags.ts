@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { option, optionNames } from '../base/options.js';
 import { isShared } from '../mixers/index.js';
-import { type ModelConfig, modelFamily, type PresetName, presetOf, presets } from '../models/index.js';
+import { defaultFamily, type ModelConfig, modelFamily, type PresetName, presetOf, presets } from '../models/index.js';
 import { languageModelSchema } from '../models/language-model.js';
 import { taskFamily, taskNames } from '../tasks/index.js';
 import { trainingSchema } from '../training/config.js';
@@ -107,7 +107,7 @@ export function kernelText(config: ModelConfig): string {
 }
 
 function presetValues(name: PresetName) {
-  const { model, training } = presetOf(name, 'causal-language-model');
+  const { model, training } = presetOf(name, defaultFamily);
   return valuesOf({ ...model, ...training }, optionFlags);
 }
 

@@ -7,7 +7,15 @@ import { isFromFile, knownTokenizer } from '../data/index.js';
 import { readTokenizer } from '../data/node.js';
 import { readJson } from '../interop/node.js';
 import { isThere } from '../interop/node-files.js';
-import { hasBuffers, type ModelConfig, modelFamily, modelOf, neededTokens, presetOf } from '../models/index.js';
+import {
+  defaultFamily,
+  hasBuffers,
+  type ModelConfig,
+  modelFamily,
+  modelOf,
+  neededTokens,
+  presetOf,
+} from '../models/index.js';
 import { carryingProblem } from '../tasks/index.js';
 import { rankProblem } from '../training/adapters.js';
 import { type TrainingConfig, trainingOf, trainingSchema } from '../training/config.js';
@@ -77,7 +85,7 @@ export async function askedOptions(
     tokenizer: named,
   }: Pick<z.output<typeof runSchema>, 'preset' | 'config'> & Partial<Pick<z.output<typeof runSchema>, 'tokenizer'>>,
   flags: FlagValues,
-  family = 'causal-language-model',
+  family = defaultFamily,
 ): Promise<AskedOptions> {
   const { preset: filePreset, ...file } = path === undefined ? {} : await readConfigFile(path);
   const preset = runSchema.shape.preset.safeParse(askedPreset ?? filePreset);

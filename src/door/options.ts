@@ -6,7 +6,7 @@ import { PerformerError } from '../base/errors.js';
 import type { Activation } from '../blocks/index.js';
 import { huggingFaceTokenizer, type ImageSize, type TokenizerFiles } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
-import { type PresetName, presetOf, presets } from '../models/index.js';
+import { defaultFamily, type PresetName, presetOf, presets } from '../models/index.js';
 import type {
   AttentionOption,
   ImagePositionsOption,
@@ -231,7 +231,7 @@ export function withPreset(
   part: 'model' | 'training',
   preset: PresetName = 'tiny',
   given: Given,
-  family = 'causal-language-model',
+  family = defaultFamily,
 ): Given {
   if (!Object.hasOwn(presets, preset)) {
     const names = Object.keys(presets).join(', ');

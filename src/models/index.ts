@@ -76,7 +76,7 @@ export { type PixelModelConfig, type PixelModelOptions, pixelModelConfig, pixelM
 export { createPredictor, likelyLabels, type Predictor, predict } from './prediction.js';
 export { type PresetName, presetOf, presets } from './presets.js';
 export { filesBeside, generationFile } from './pretrained-folder.js';
-export { familyOptions, modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
+export { defaultFamily, familyOptions, modelConfig, modelFamily, modelNames, modelOf } from './registry.js';
 export {
   type ClassTargets,
   expectTargets,

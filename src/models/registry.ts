@@ -23,6 +23,9 @@ const families = [
   tokenClassifier,
 ] as unknown as readonly ModelFamily[];
 
+/** The family of a model that does not say which. */
+export const defaultFamily: string = languageModel.name;
+
 /** The names of all families. */
 export function modelNames(): readonly string[] {
   return families.map(({ name }) => name);
@@ -36,7 +39,7 @@ export function modelFamily(name: string): ModelFamily {
 }
 
 const headSchema = z.looseObject({
-  model: z.string().default('causal-language-model'),
+  model: z.string().default(defaultFamily),
   version: z.unknown().optional(),
 });
 
