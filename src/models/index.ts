@@ -56,6 +56,7 @@ export {
   buffersDigest,
   canCarryState,
   type Execution,
+  type FamilyPreset,
   hasBuffers,
   hasGrowingState,
   initialState,
