@@ -9,12 +9,9 @@ export interface EmbeddingParams<T = Tensor> {
   readonly weight: T;
 }
 
-/** The standard deviation of the first values. */
-export const embeddingDeviation = 0.02;
-
-/** The layout of a table of `count` rows of width `dim`. */
-export function embeddingLayout(count: number, dim: number): EmbeddingParams<ParameterSpec> {
-  return { weight: drawn([count, dim], embeddingDeviation) };
+/** The layout of a table of `count` rows of width `dim`, whose first values have this standard deviation. */
+export function embeddingLayout(count: number, dim: number, deviation: number): EmbeddingParams<ParameterSpec> {
+  return { weight: drawn([count, dim], deviation) };
 }
 
 /** indices [...] → [..., dim] */

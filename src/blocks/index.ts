@@ -14,7 +14,7 @@ export type {
 } from './branch.js';
 export { joinDeferrals } from './branch.js';
 export { type Dropout, type DropoutKey, type DropoutRates, dropout } from './dropout.js';
-export { type EmbeddingParams, embed, embeddingDeviation, embeddingLayout } from './embedding.js';
+export { type EmbeddingParams, embed, embeddingLayout } from './embedding.js';
 export {
   type Activation,
   activationNames,

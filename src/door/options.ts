@@ -38,6 +38,8 @@ export interface TrunkOptions {
   readonly activation?: Activation | undefined;
   /** LayerNorm before each layer unless given. */
   readonly norm?: NormOption | undefined;
+  /** The standard deviation of embeddings and of learned positions before training; 0.02 unless given. */
+  readonly embeddingDeviation?: number | undefined;
   /** Whether a norm stands behind the embeddings and their positions; false unless given. */
   readonly embeddingNorm?: boolean | undefined;
   /** Whether queries, keys and values have biases; false unless given. */

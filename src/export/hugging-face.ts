@@ -111,8 +111,8 @@ function contentFor(config: ModelConfig, params: object): Readonly<Record<string
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** Options of how texts become tokens and vectors, which stand in other files of a folder. */
-const elsewhere = ['tokenizer', 'framed', 'endTokens', 'vectors'];
+/** Options of how texts become tokens and vectors, which stand in other files of a folder, and of weights before training. */
+const elsewhere = ['tokenizer', 'framed', 'endTokens', 'vectors', 'embeddingDeviation'];
 
 /** The options of a config with what follows from others in their place, so that equal models have equal ones. */
 function told(config: ModelConfig, params?: object): Options {

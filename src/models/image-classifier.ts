@@ -7,9 +7,9 @@
  */
 import * as z from 'zod';
 import type { Dim } from '../base/dimension.js';
-import { drawn, type ParameterSpec } from '../base/layout.js';
+import type { ParameterSpec } from '../base/layout.js';
 import { option, parseOptions } from '../base/options.js';
-import { type EmbeddingParams, embeddingDeviation, type LinearParams, linear, linearLayout } from '../blocks/index.js';
+import { type EmbeddingParams, embeddingLayout, type LinearParams, linear, linearLayout } from '../blocks/index.js';
 import {
   broadcastTo,
   concatenate,
@@ -114,13 +114,13 @@ export const imageClassifier: ModelFamily<ImageClassifierConfig> = {
   text: 'tells the class of an image by its patches',
   schema: imageClassifierSchema,
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
-    const { dim, image, patch, pooling, targets } = config;
+    const { dim, image, patch, pooling, targets, embeddingDeviation } = config;
     const count = patchCount(config);
     const hasToken = pooling === 'class-token';
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const params: ImageClassifierParams<ParameterSpec> = {
       patches: linearLayout(patch * patch * image.channels, dim),
-      classToken: hasToken ? { weight: drawn([1, dim], embeddingDeviation) } : undefined,
+      classToken: hasToken ? embeddingLayout(1, dim, embeddingDeviation) : undefined,
       ...trunk.params,
       pooling: pooling === 'attention' ? attentionPoolingLayout(dim) : undefined,
       head: linearLayout(dim, targets.names.length),

@@ -7,15 +7,9 @@
  * each row, so that reading on is reading at once.
  */
 import type { Dim } from '../base/dimension.js';
-import { drawn, type ParameterSpec, type StateSpec } from '../base/layout.js';
+import type { ParameterSpec, StateSpec } from '../base/layout.js';
 import { flattenTree, leavesOf } from '../base/tree.js';
-import {
-  type EmbeddingParams,
-  embeddingDeviation,
-  type Stack,
-  type TokenContext,
-  type Weights,
-} from '../blocks/index.js';
+import { type EmbeddingParams, embeddingLayout, type Stack, type TokenContext, type Weights } from '../blocks/index.js';
 import {
   type AnyTensor,
   broadcastTo,
@@ -29,10 +23,12 @@ import {
   reshape,
   type Tensor,
 } from '../graph/index.js';
+import type { TrunkConfig } from './trunk-options.js';
 
 /** Their vectors [count, dim], none where there are none. */
-export function memoryLayout(count: number, dim: number): EmbeddingParams<ParameterSpec> | undefined {
-  return count === 0 ? undefined : { weight: drawn([count, dim], embeddingDeviation) };
+export function memoryLayout(config: TrunkConfig): EmbeddingParams<ParameterSpec> | undefined {
+  const { memoryTokens, dim, embeddingDeviation } = config;
+  return memoryTokens === 0 ? undefined : embeddingLayout(memoryTokens, dim, embeddingDeviation);
 }
 
 /** Their vectors for each row: [batch, count, dim]. */

@@ -12,14 +12,7 @@
 import * as z from 'zod';
 import type { ParameterSpec } from '../base/layout.js';
 import { choice, option } from '../base/options.js';
-import {
-  type EmbeddingParams,
-  embed,
-  embeddingDeviation,
-  embeddingLayout,
-  type RotaryAngles,
-  rotaryAngles,
-} from '../blocks/index.js';
+import { type EmbeddingParams, embed, embeddingLayout, type RotaryAngles, rotaryAngles } from '../blocks/index.js';
 import { add, cast, concatenate, divide, multiply, scalar, subtract, type Tensor, where } from '../graph/index.js';
 
 const length = z
@@ -131,7 +124,11 @@ type Problem = readonly [path: readonly string[], message: string];
 
 export function positionProblems(
   positions: PositionOptions,
-  { dim, headDim }: { readonly dim: number; readonly headDim: number },
+  {
+    dim,
+    headDim,
+    embeddingDeviation,
+  }: { readonly dim: number; readonly headDim: number; readonly embeddingDeviation: number },
 ): readonly Problem[] {
   if (positions.kind === 'rotary' && positions.scaling.kind === 'llama3') {
     const { lowFrequency, highFrequency } = positions.scaling;
@@ -140,7 +137,7 @@ export function positionProblems(
     }
   }
   if (positions.kind === 'rotary' && headDim % 2 === 1) return [[['headDim'], 'rotary positions need it even']];
-  if (waveSize(positions) !== undefined && dim % 2 === 1)
+  if (waveSize(positions, embeddingDeviation) !== undefined && dim % 2 === 1)
     return [[['dim'], `${positions.kind === 'rotary' ? 'waves' : 'sinusoidal positions'} need it even`]];
   if (positions.kind !== 'axial') return [];
   const { maxLength, columns, channels } = positions;
@@ -154,14 +151,19 @@ export function longestOf(positions: PositionOptions): number | undefined {
   return 'maxLength' in positions ? positions.maxLength : undefined;
 }
 
-export function positionLayout(positions: PositionOptions, dim: number): PositionParams<ParameterSpec> | undefined {
-  if (positions.kind === 'learned') return embeddingLayout(positions.maxLength, dim);
+export function positionLayout(
+  positions: PositionOptions,
+  dim: number,
+  deviation: number,
+): PositionParams<ParameterSpec> | undefined {
+  const table = (count: number) => embeddingLayout(count, dim, deviation);
+  if (positions.kind === 'learned') return table(positions.maxLength);
   if (positions.kind !== 'axial') return undefined;
   const { maxLength, columns, channels } = positions;
   return {
-    rows: embeddingLayout(maxLength / columns / channels, dim),
-    columns: embeddingLayout(columns, dim),
-    channels: channels === 1 ? undefined : embeddingLayout(channels, dim),
+    rows: table(maxLength / columns / channels),
+    columns: table(columns),
+    channels: channels === 1 ? undefined : table(channels),
   };
 }
 
@@ -171,19 +173,28 @@ export function anglesOf(positions: PositionOptions, at: Tensor<'uint32'>, headD
 }
 
 /** The amplitude of fixed waves; undefined where there are none. */
-function waveSize(positions: PositionOptions): number | undefined {
-  if (positions.kind === 'sinusoidal') return embeddingDeviation * Math.SQRT2;
+function waveSize(positions: PositionOptions, deviation: number): number | undefined {
+  if (positions.kind === 'sinusoidal') return deviation * Math.SQRT2;
   return positions.kind === 'rotary' && positions.waves ? 1 : undefined;
 }
 
-/** Embeddings [batch, length, dim] with the vectors of their positions, uint32 [batch, length], where they are added. */
+interface PlacedTokens {
+  /** uint32 [batch, length] */
+  readonly at: Tensor<'uint32'>;
+  /** False for padding; absent where there is none. */
+  readonly mask: Tensor<'bool'> | undefined;
+  /** That of the embeddings before training. */
+  readonly deviation: number;
+}
+
+/** Embeddings [batch, length, dim] with the vectors of their positions, where they are added. */
 export function withPositions(
   positions: PositionOptions,
   params: PositionParams | undefined,
   embedded: Tensor,
-  { at, mask }: { readonly at: Tensor<'uint32'>; readonly mask: Tensor<'bool'> | undefined },
+  { at, mask, deviation }: PlacedTokens,
 ): Tensor {
-  const size = waveSize(positions);
+  const size = waveSize(positions, deviation);
   if (size !== undefined) {
     const { cosine, sine } = rotaryAngles(at, embedded.staticDim(-1));
     return add(embedded, multiply(concatenate([sine, cosine], -1), size));

@@ -59,10 +59,10 @@ export interface TextEmbeddingParams<T = Tensor> {
 export const textTables = ['embedding.weight', 'types.weight'];
 
 export function textEmbeddingLayout(config: TextEmbeddingConfig): TextEmbeddingParams<ParameterSpec> {
-  const { dim, vocabularySize, tokenTypes } = config;
+  const { dim, vocabularySize, tokenTypes, embeddingDeviation } = config;
   return {
-    embedding: embeddingLayout(vocabularySize, dim),
-    types: tokenTypes === 0 ? undefined : embeddingLayout(tokenTypes, dim),
+    embedding: embeddingLayout(vocabularySize, dim, embeddingDeviation),
+    types: tokenTypes === 0 ? undefined : embeddingLayout(tokenTypes, dim, embeddingDeviation),
   };
 }
 

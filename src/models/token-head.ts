@@ -51,7 +51,15 @@ export type TokenModelConfig = TokenConfig & {
 
 /** The parameters around those of the trunk, and the tables among them. */
 export function tokenModelLayout(
-  { dim, norm, vocabularySize, tiedEmbedding, logitsBias = !tiedEmbedding, logitsLayer }: TokenModelConfig,
+  {
+    dim,
+    norm,
+    vocabularySize,
+    embeddingDeviation,
+    tiedEmbedding,
+    logitsBias = !tiedEmbedding,
+    logitsLayer,
+  }: TokenModelConfig,
   trunk: TrunkParams<ParameterSpec>,
 ): { readonly params: TokenModelParams<ParameterSpec>; readonly tables: readonly string[] } {
   const logitsLayout = () => {
@@ -60,7 +68,7 @@ export function tokenModelLayout(
   };
   return {
     params: {
-      embedding: embeddingLayout(vocabularySize, dim),
+      embedding: embeddingLayout(vocabularySize, dim, embeddingDeviation),
       ...trunk,
       prediction: logitsLayer ? { dense: linearLayout(dim, dim), norm: ownNormLayout(norm, dim) } : undefined,
       logits: logitsLayout(),

@@ -43,6 +43,10 @@ export const trunkFields = {
     'of the feed-forward layers (gelu-tanh as GPT-2 has it); gated by the sigmoid (glu), relu (reglu), gelu (geglu, or geglu-tanh) or silu (swiglu)',
   ),
   norm: option(normChoice, 'what keeps the scale of layers: a norm, or a learned factor that begins at 0 (rezero)'),
+  embeddingDeviation: option(
+    z.number().positive().max(10).default(0.02),
+    'the standard deviation of embeddings and of learned positions before training',
+  ),
   embeddingNorm: option(
     z.boolean().default(false),
     'a norm behind the embeddings and their positions, before the layers',

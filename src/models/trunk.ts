@@ -155,8 +155,8 @@ export function buildTrunk(config: TrunkConfig, options: TrunkOptions): Trunk {
     mixers,
     stack: own,
     params: {
-      positions: positionLayout(config.positions, dim),
-      memory: memoryLayout(config.memoryTokens, dim),
+      positions: positionLayout(config.positions, dim, config.embeddingDeviation),
+      memory: memoryLayout(config),
       embeddingNorm: config.embeddingNorm ? ownNormLayout(norm, dim) : undefined,
       blocks: own.params as readonly object[],
       norm: lastNormLayout(norm, dim),
@@ -221,6 +221,7 @@ function applyTrunk(
     withPositions(config.positions, params.positions, embedded, {
       at: frame.tokens.positions,
       mask: frame.tokens.mask,
+      deviation: config.embeddingDeviation,
     }),
   );
   const normed = (own: NormParams | undefined, x: Tensor) => (own === undefined ? x : normOf(config.norm)(own, x));

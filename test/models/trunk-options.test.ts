@@ -166,7 +166,7 @@ describe('added positions', () => {
   it('are waves of the size of embeddings where they are sinusoidal', async () => {
     const y = await compute(
       ({ x, at }: { x: Tensor; at: Tensor<'uint32'> }) =>
-        withPositions({ kind: 'sinusoidal' }, undefined, x, { at, mask: undefined }),
+        withPositions({ kind: 'sinusoidal' }, undefined, x, { at, mask: undefined, deviation: 0.02 }),
       given,
     );
     const wave = [0, 0, 1, 1, Math.sin(7), Math.sin(0.07), Math.cos(7), Math.cos(0.07)];
@@ -180,8 +180,7 @@ describe('added positions', () => {
       ({ x, at, r, c }: Record<'x' | 'r' | 'c', Tensor> & { at: Tensor<'uint32'> }) => {
         const tables = { rows: { weight: r }, columns: { weight: c } };
         return withPositions({ kind: 'axial', maxLength: 9, columns: 3, channels: 1 }, tables, x, {
-          at,
-          mask: undefined,
+          ...{ at, mask: undefined, deviation: 0.02 },
         });
       },
       { ...given, r: rows, c: columns },
