@@ -131,7 +131,7 @@ export interface Execution {
 
 /** What the presets of a family have of their own. */
 export interface FamilyPreset {
-  readonly model: { readonly attention: object; readonly tokenShift: number };
+  readonly model: { readonly attention: object; readonly tokenShift: number; readonly embeddingDeviation: number };
   readonly training: object;
 }
 

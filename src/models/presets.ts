@@ -1,7 +1,7 @@
 /**
  * Presets: sizes with names, and a window, batch, rate and number of steps that suit them. The sizes hold for every family of
  * models and every task; the parameters that are told are those of a language model over bytes. A family may have a way to
- * attend, a token shift and an optimizer that suit it better than FAVOR+ alone, one token and AdamW, which its presets have (`presetOf`).
+ * attend and other options that suit it better than FAVOR+ alone, AdamW and their like, which its presets have (`presetOf`).
  */
 import { modelFamily } from './registry.js';
 

@@ -15,7 +15,7 @@ import {
 import { rotaryAngles } from '../../src/blocks/index.js';
 import { referenceEngine } from '../../src/engine/index.js';
 import { spec, specsOf, type Tensor } from '../../src/graph/index.js';
-import { type LanguageModelOptions, languageModelConfig, modelOf } from '../../src/models/index.js';
+import { type LanguageModelOptions, languageModelConfig, modelOf, presetOf } from '../../src/models/index.js';
 import { withPositions } from '../../src/models/positions.js';
 import { values } from '../support/compare.js';
 import { randomModel } from '../support/model-conformance.js';
@@ -156,6 +156,25 @@ describe('rotary positions', () => {
       0,
       0,
     ]);
+  });
+});
+
+describe('embeddings begin', () => {
+  const deviationOf = (options: Partial<LanguageModelOptions>, path: string) => {
+    const params = initialize<object>(modelOf(configOf(options)).params, Random.fromSeed(1));
+    const { data } = leavesOf<object, HostTensor>(params).find(([name]) => name === path)![1];
+    return Math.sqrt(data.reduce((total, value) => total + value ** 2, 0) / data.length);
+  };
+  const learned = { positions: { kind: 'learned', maxLength: 256 } } as const;
+
+  it.each(['embedding.weight', 'positions.weight'])('as far from zero as is asked for: %s', (path) => {
+    expect(deviationOf(learned, path) / 0.02).toBeCloseTo(1, 1);
+    expect(deviationOf({ ...learned, embeddingDeviation: 1.5 }, path) / 1.5).toBeCloseTo(1, 1);
+  });
+
+  it('so in presets of language models', () => {
+    expect(presetOf('tiny', 'causal-language-model').model).toMatchObject({ embeddingDeviation: 1, tokenShift: 2 });
+    expect(presetOf('tiny', 'encoder').model).not.toHaveProperty('embeddingDeviation');
   });
 });
 
