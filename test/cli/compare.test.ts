@@ -107,7 +107,7 @@ describe('a comparison', () => {
     expect(ran).toMatchObject({ code: 0, err: '' });
     const { runs } = JSON.parse(await readFile(join(out, 'compare.json'), 'utf8'));
     expect(runs.map(({ model }: { model: object }) => model)).toMatchObject([
-      { positions: { kind: 'none' }, tokenShift: 2, attention: { features: { name: 'positive', featureCount: 8 } } },
+      { positions: { kind: 'none' }, tokenShift: 1, attention: { features: { name: 'positive', featureCount: 8 } } },
       { positions: { kind: 'rotary' }, tokenShift: 0, attention: { features: { featureCount: 16 } } },
       { positions: { kind: 'learned', maxLength: 32 }, attention: { kind: 'softmax' } },
     ]);
