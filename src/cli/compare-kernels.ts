@@ -23,7 +23,7 @@ function choiceOf(name: string): OptionValues | undefined {
   return { ...Object.fromEntries(above), [choice.key]: name };
 }
 
-/** `row-norm=root`, `token-shift` or `no-token-shift` as an option and its value. */
+/** `row-norm=root`, `reversible` or `no-reversible` as an option and its value. */
 function optionOf(kernel: string, word: string, known: readonly Flag[]): readonly [key: string, value: unknown] {
   const [name, value] = word.split('=', 2) as [string, string?];
   const isSwitch = (flag: Flag) => flag.kind === 'boolean' && value === undefined;
