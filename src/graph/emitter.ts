@@ -57,6 +57,8 @@ export interface Emitter {
   ): readonly string[];
   /** The name of a constant tensor. */
   constant(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): string;
+  /** The name of a value that is one number as one with so many axes, all of size 1. */
+  withAxes(value: string, axes: number): string;
   /** The name of an int64 vector that holds the shape; computed in the graph where it has symbols. */
   shape(shape: Shape): string;
   /** The name of an int64 vector of one element that holds the dimension. */

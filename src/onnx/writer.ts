@@ -62,6 +62,8 @@ export interface WeightsOfProducts {
 interface SharedState {
   readonly target: Target;
   readonly constants: Map<string, string>;
+  /** Those without axes, by name. */
+  readonly scalars: Map<string, { readonly dtype: Dtype; readonly value: number }>;
   readonly initializers: TensorProto[];
   readonly inputs: Map<string, { dtype: Dtype; shape: Shape }>;
   readonly symbolSources: Map<string, { input: string; axis: number }>;
@@ -84,6 +86,7 @@ export class GraphWriter implements Emitter {
       target,
       dense: products && denseProducts(products.dtype, products.weights, (...given) => this.#addInitializer(...given)),
       constants: new Map(),
+      scalars: new Map(),
       initializers: [],
       inputs: new Map(),
       symbolSources: new Map(),
@@ -151,7 +154,15 @@ export class GraphWriter implements Emitter {
     const [dims, rawData] = [shape.map(BigInt), rawBytes(dtype, values)];
     this.#shared.initializers.push(create(TensorProtoSchema, { name, dataType: onnxDtypes[dtype], dims, rawData }));
     if (key !== undefined) this.#shared.constants.set(key, name);
+    if (shape.length === 0) this.#shared.scalars.set(name, { dtype, value: values[0] as number });
     return name;
+  }
+
+  withAxes(value: string, axes: number): string {
+    const shape = Array.from({ length: axes }, () => 1);
+    const known = this.#shared.scalars.get(value);
+    if (known !== undefined) return this.constant(known.dtype, shape, [known.value]);
+    return this.emit('Reshape', [value, this.constant('int64', [axes], shape)]);
   }
 
   shape(shape: Shape): string {

@@ -70,6 +70,19 @@ describe('an ONNX model', () => {
     expect(nodesWritten(graph).map(({ opType }) => opType)).toEqual(['Transpose', 'Transpose']);
   });
 
+  it('has a single number with as many axes as rows of one number beside it, which the engine is slow without', () => {
+    const { graph } = trace(
+      ({ x, y, z }: { x: Tensor; y: Tensor; z: Tensor }) => ({ u: multiply(add(x, 2), z), v: multiply(y, 2) }),
+      [{ x: spec('float32', [5, 3, 1]), y: spec('float32', [5, 3]), z: spec('float32', [1]) }],
+    );
+    const { node, initializer } = fromBinary(ModelProtoSchema, encodeModel(graph, 'standard').bytes).graph!;
+    expect(node.map(({ opType }) => opType)).toEqual(['Add', 'Reshape', 'Mul', 'Mul']);
+    const axesOf = (name: string) => initializer.find((each) => each.name === name)?.dims.length;
+    expect([node[0], node[3]].map((each) => axesOf(each!.input[1]!))).toEqual([3, 0]);
+    expect(axesOf(node[1]!.input[1]!)).toBe(1);
+    expect(node[2]!.input[1]).toBe(node[1]!.output[0]);
+  });
+
   it('for the standard target has no op of ONNX Runtime’s own, and computes the same', async () => {
     const { graph } = trace(build as never, specs as never) as never as { graph: Parameters<typeof encodeModel>[0] };
     const model = encodeModel(graph, 'standard');

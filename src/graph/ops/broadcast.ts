@@ -1,6 +1,7 @@
-/** Walking broadcast operands for the oracle. */
-import { elementCount, stridesOf } from '../../base/shape.js';
-import type { DenseArray } from '../tensor.js';
+/** Broadcast operands: walking them for the oracle, and writing them as the engine reads them fastest. */
+import { elementCount, type Shape, stridesOf } from '../../base/shape.js';
+import type { Emitter } from '../emitter.js';
+import type { DenseArray, LowerContext } from '../tensor.js';
 
 /** For each element of `shape` in row-major order, the offset of the operand's element that is broadcast to it. */
 export function broadcastOffsets(operand: readonly number[], shape: readonly number[]): Int32Array {
@@ -58,4 +59,19 @@ export function mapBroadcast(
     out[at] = third === undefined ? combine(a, b) : combine(a, b, third[at] as number);
   }
   return out;
+}
+
+/**
+ * The operands of an op element by element, as they are to be written. Beside a single number with fewer axes ONNX Runtime goes through
+ * rows of one number, [..., 1], one by one, which takes a hundred times as long as beside one with as many axes.
+ */
+export function writtenOperands(
+  emitter: Emitter,
+  names: readonly string[],
+  { inputs, outputs: [output] }: LowerContext,
+): readonly string[] {
+  const { shape } = output!;
+  if (shape.at(-1) !== 1) return names;
+  const isSlow = (own: Shape) => own.length < shape.length && own.every((size) => size === 1);
+  return names.map((name, at) => (isSlow(inputs[at]!.shape) ? emitter.withAxes(name, shape.length) : name));
 }

@@ -134,7 +134,7 @@ const rmsNormOp: Op<LayerNormAttributes> = {
     }
     const squares = emitter.emit('Mul', [x!, x!]);
     const average = emitter.emit('ReduceMean', [squares, emitter.constant('int64', [1], [-1])], { keepdims: 1 });
-    const root = emitter.emit('Sqrt', [emitter.emit('Add', [average, emitter.constant('float32', [], [epsilon])])]);
+    const root = emitter.emit('Sqrt', [emitter.emit('Add', [average, emitter.constant('float32', [1], [epsilon])])]);
     return [emitter.emit('Mul', [emitter.emit('Div', [x!, root]), weight!])];
   },
 };
