@@ -81,8 +81,8 @@ function nearTerms(tokens: PaddedTokens, length: Dim, blocks: Blocks): Attention
 }
 
 interface FarSums {
-  /** Numerators, denominators and scales [batch, length, heads, ·]. */
-  readonly rows: readonly Tensor[];
+  /** Numerators, denominators and scales [batch, length, heads, ·], written where they are asked for. */
+  rows(): readonly Tensor[];
   readonly mass: Tensor | undefined;
   /** Whether float32 lost some of them; absent for features without logarithms, which are not known to. */
   readonly isLossy: Tensor<'bool'> | undefined;
@@ -112,7 +112,7 @@ function farSums(tokens: PaddedTokens, length: Dim, isSome: Tensor<'bool'>, map:
     add(queryScale(queries, 1), repeatHeads(subtract(scale, Math.log(headroom)), blocks.group)),
   );
   return {
-    rows: [...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join), slice(logScale, 1, 0, length)],
+    rows: () => [...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join), slice(logScale, 1, 0, length)],
     mass: map.isSigned ? blocks.join(broadcastTo(massOf(weights), denominator.shape)) : undefined,
     isLossy: isLogarithmic ? underflows({ denominator, seen, visible, sums: far }, map.featureCount) : undefined,
   };
@@ -138,13 +138,13 @@ function termsOfFar(
     ...{ numerator: numerator!, denominator: denominator!, logScale: logScale! },
     ...{ mass: mass && stopGradient(mass), visible },
   });
-  if (isLossy === undefined) return named(fast);
+  if (isLossy === undefined) return named(fast());
   const slow = () => {
     const { numerator, denominator, logScale } = slowTerms();
     return [numerator, denominator!, logScale];
   };
   const leaves = [tokens.query, tokens.key, tokens.value, ...(map.learned ?? [])];
-  const outputs = conditional(isLossy, slow, () => fast);
+  const outputs = conditional(isLossy, slow, fast);
   const found = withGradient(leaves, outputs, (gradients) => {
     const through = (results: readonly Tensor[]) => {
       const known = results.flatMap((result, at) => (gradients[at] ? [[result, gradients[at]] as const] : []));
@@ -153,7 +153,7 @@ function termsOfFar(
     return conditional(
       isLossy,
       () => through(slow()),
-      () => through(fast),
+      () => through(fast()),
     );
   });
   return named(found as readonly Tensor[]);
