@@ -53,12 +53,20 @@ const isGreedy = (prompt: string, tokenizer: string) => `
   console.log(JSON.stringify([whole.slice(-40), best.slice(-41, -1)]));`;
 
 it('there is one for each thing that can be added', () => {
-  expect([...recipes.keys()]).toEqual(['A feature map', 'A mixer', 'A tokenizer', 'An op', 'A task']);
+  expect([...recipes.keys()]).toEqual(['A feature map', 'A kernel', 'A mixer', 'A tokenizer', 'An op', 'A task']);
   for (const [heading, programs] of recipes) expect(programs, heading).toHaveLength(1);
 });
 
 it('a feature map is chosen by its name, with its option', async () => {
   expect((await printed('A feature map')).join()).toContain("name: 'softplus-of', steepness: 2");
+});
+
+it('a kernel is chosen by its name, and the model writes token by token what the whole text says', async () => {
+  const bytes = '((text) => [...new TextEncoder().encode(text)])';
+  const [said, compared] = await printed('A kernel', isGreedy('the cat', bytes));
+  expect(said!.length).toBeGreaterThan(0);
+  const [written, best] = JSON.parse(compared!);
+  expect(best).toEqual(written);
 });
 
 it('a mixer with a causal state trains, and writes token by token what the whole text says', async () => {
