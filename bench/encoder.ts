@@ -4,10 +4,17 @@ import { numberFrom } from './in-process.js';
 import { inTurns } from './measure.js';
 import { type Benchmark, type BenchmarkOptions, type Bound, comparison, type Row, spreadOf } from './report.js';
 
+const positive = (featureCount: number) => ({ name: 'positive', featureCount }) as const;
+const [favor, hybrid] = [
+  { kind: 'favor+', features: positive(64) },
+  { kind: 'hybrid', window: 64, features: positive(64) },
+] as const;
+
 const forms: Readonly<Record<string, EncoderAttention>> = {
-  'FAVOR+, 128 features': { kind: 'favor+', features: { name: 'positive', featureCount: 128 } },
+  'FAVOR+, 128 features': { kind: 'favor+', features: positive(128) },
+  'hybrid, window 64, 64 features': hybrid,
   // As docs/converting.md converts the model.
-  'hybrid, window 64, 64 features': { kind: 'hybrid', window: 64, features: { name: 'positive', featureCount: 64 } },
+  'the same, but FAVOR+ alone in two layers': [hybrid, hybrid, hybrid, favor, favor, hybrid],
 };
 
 /** How many times as many documents a second are asked of each form. */

@@ -3,9 +3,9 @@
  * and those of all other blocks through features. So all keys that are fewer than `window` places away are exact, and some that are
  * farther, up to twice as far: no product has to be taken for pairs of a block that count in part.
  *
- *   S_c      the sums of [V, 1]ᵀ K over the keys of block c, K their features
+ *   S_c      the sums VᵀK and 1ᵀK over the keys of block c, K their features (sums.ts)
  *   F_b      Σ S_c over the blocks c that are at least two away from b: those before it, and those behind it
- *   far      [num, den] = Q F_bᵀ of the queries of block b, Q their features
+ *   far      num and den, Q F_bᵀ of the queries of block b, Q their features
  *
  * F_b is two running sums and no difference, which might cancel to nothing. The largest scale of all keys is taken out of the weights, so
  * that a row whose far keys all lie far below another key may lose them (underflow.ts says how this is known). Then the far keys
@@ -17,12 +17,10 @@ import {
   add,
   broadcastTo,
   cast,
-  concatenate,
   conditional,
   less,
   matmul,
   max,
-  multiply,
   pullback,
   reshape,
   scalar,
@@ -40,7 +38,7 @@ import { lateBlockTerms } from './late-blocks.js';
 import { type AttentionInputs, swapHeads } from './layout.js';
 import { keyRows, queryRows, queryScale } from './rows.js';
 import { headroomOf } from './state.js';
-import { weightsOf } from './sums.js';
+import { readSums, sumsOf, weightsOf } from './sums.js';
 import type { AttentionTerms } from './terms.js';
 import {
   type Blocks,
@@ -98,23 +96,23 @@ function farSums(tokens: PaddedTokens, length: Dim, isSome: Tensor<'bool'>, map:
   const [batch, keyHeads] = keys.logScale.shape as [Dim, Dim];
   const scale = stopGradient(max(keys.logScale, 2, true)); // [batch, keyHeads, 1, 1]
   const weight = weightsOf(keys.logScale, scale, headroom);
-  const weighted = blocks.split(concatenate([multiply(keys.value, weight), weight], -1));
-  const own = matmul(weighted, blocks.split(keys.features.values), { transposeLeft: true }); // S
-  const [, , columns, features] = own.shape as [Dim, Dim, number, number];
-  const ofFar = sumOfFar(reshape(own, [batch, keyHeads, count, columns * features]), count);
-  const far = reshape(ofFar, own.shape); // F
-  const found = matmul(blocks.split(queries.values), far, { transposeRight: true });
-  const weights = slice(far, 2, columns - 1); // [batch, keyHeads·blocks, 1, features]
-  const denominator = slice(found, -1, columns - 1);
-  const seen = sum(weights, -1, true); // the features of a key add up to 1
+  const inBlocks = { features: { values: blocks.split(keys.features.values) }, value: blocks.split(keys.value) };
+  const own = sumsOf(inBlocks, blocks.split(weight)); // S
+  const ofFar = (x: Tensor) => {
+    const size = x.staticDim(2) * x.staticDim(3);
+    return reshape(sumOfFar(reshape(x, [batch, keyHeads, count, size]), count), x.shape);
+  };
+  const far = { values: ofFar(own.values), weights: ofFar(own.weights) }; // F
+  const { numerator, denominator } = readSums(blocks.split(queries.values), far);
+  const seen = sum(far.weights, -1, true); // the features of a key add up to 1
   const visible = less(0, ofHeads(cast(isSome, 'float32'), keys.logScale.staticDim(1)));
   const logScale = swapHeads(
     add(queryScale(queries, 1), repeatHeads(subtract(scale, Math.log(headroom)), blocks.group)),
   );
   return {
-    rows: () => [...[slice(found, -1, 0, columns - 1), denominator].map(blocks.join), slice(logScale, 1, 0, length)],
-    mass: map.isSigned ? blocks.join(broadcastTo(massOf(weights), denominator.shape)) : undefined,
-    isLossy: isLogarithmic ? underflows({ denominator, seen, visible, sums: far }, map.featureCount) : undefined,
+    rows: () => [blocks.join(numerator), blocks.join(denominator), slice(logScale, 1, 0, length)],
+    mass: map.isSigned ? blocks.join(broadcastTo(massOf(far.weights), denominator.shape)) : undefined,
+    isLossy: isLogarithmic ? underflows({ denominator, seen, visible, sums: far.values }, map.featureCount) : undefined,
   };
 }
 

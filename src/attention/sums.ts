@@ -21,8 +21,11 @@ export interface FeatureSums {
   readonly weights: Tensor;
 }
 
+/** The features and values of blocks of keys. */
+type BlockKeys = Pick<KeyRows, 'value'> & { readonly features: Pick<KeyRows['features'], 'values'> };
+
 /** The sums of a block of keys with weights w [..., block, 1]. */
-export function sumsOf({ features, value }: KeyRows, weight: Tensor): FeatureSums {
+export function sumsOf({ features, value }: BlockKeys, weight: Tensor): FeatureSums {
   const { shape } = weight;
   const row = reshape(weight, [...shape.slice(0, 2), 1, shape[2]!]);
   return {
