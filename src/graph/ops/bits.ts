@@ -1,7 +1,7 @@
 /** Bit operations on uint32, for counter-based hashing inside the graph. */
 import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
-import { mapBroadcast } from './broadcast.js';
+import { elementByElement, mapBroadcast } from './broadcast.js';
 import { scalar } from './constant.js';
 
 function bitwise(
@@ -20,7 +20,7 @@ function bitwise(
       mapBroadcast(inputs, outputShapes[0]!, (a, b) => evaluate(a!, b!) >>> 0),
     ],
     differentiate: zeroGradient,
-    lower: (emitter, inputs) => [emitter.emit(onnx, inputs, attributes)],
+    lower: elementByElement(onnx, attributes),
   };
   return (a, b) => apply(op, [a, typeof b === 'number' ? scalar(b, 'uint32') : b], null);
 }

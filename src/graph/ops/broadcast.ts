@@ -62,16 +62,15 @@ export function mapBroadcast(
 }
 
 /**
- * The operands of an op element by element, as they are to be written. Beside a single number with fewer axes ONNX Runtime goes through
- * rows of one number, [..., 1], one by one, which takes a hundred times as long as beside one with as many axes.
+ * The lowering rule of an op element by element that ONNX has under this name. Beside a single number with fewer axes ONNX Runtime goes
+ * through rows of one number, [..., 1], one by one, which takes a hundred times as long as beside one with as many axes.
  */
-export function writtenOperands(
-  emitter: Emitter,
-  names: readonly string[],
-  { inputs, outputs: [output] }: LowerContext,
-): readonly string[] {
-  const { shape } = output!;
-  if (shape.at(-1) !== 1) return names;
-  const isSlow = (own: Shape) => own.length < shape.length && own.every((size) => size === 1);
-  return names.map((name, at) => (isSlow(inputs[at]!.shape) ? emitter.withAxes(name, shape.length) : name));
+export function elementByElement(onnx: string, attributes: Record<string, string> = {}) {
+  return (emitter: Emitter, names: readonly string[], _: null, context: LowerContext): readonly string[] => {
+    const { shape } = context.outputs[0]!;
+    const isSlow = (own: Shape) => own.length < shape.length && own.every((size) => size === 1);
+    const operand = (name: string, at: number) =>
+      isSlow(context.inputs[at]!.shape) ? emitter.withAxes(name, shape.length) : name;
+    return [emitter.emit(onnx, shape.at(-1) === 1 ? names.map(operand) : names, attributes)];
+  };
 }

@@ -2,7 +2,7 @@
 import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
-import { mapBroadcast, writtenOperands } from './broadcast.js';
+import { elementByElement, mapBroadcast } from './broadcast.js';
 import { toTensors } from './constant.js';
 
 const numbers = ['float32', 'int32', 'int64', 'uint32'] as const;
@@ -24,7 +24,7 @@ function comparison<C extends Dtype>(
       mapBroadcast(inputs, outputShapes[0]!, (a, b) => Number(evaluate(a!, b!))),
     ],
     differentiate: zeroGradient,
-    lower: (emitter, inputs, _, context) => [emitter.emit(onnx, writtenOperands(emitter, inputs, context))],
+    lower: elementByElement(onnx),
   };
   return (a, b) => apply(op, toTensors(a, b), null);
 }

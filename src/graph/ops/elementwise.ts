@@ -2,7 +2,7 @@
 import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
 import { apply, expectDtype, here, type Op, type Tensor } from '../tensor.js';
-import { mapBroadcast, writtenOperands } from './broadcast.js';
+import { elementByElement, mapBroadcast } from './broadcast.js';
 import { less } from './compare.js';
 import { scalar, toTensors } from './constant.js';
 import { sumTo } from './expand-and-sum.js';
@@ -128,7 +128,7 @@ function binary(name: string, rules: BinaryRules): Binary {
       const [left, right] = rules.gradient(g!, a!, b!, y!);
       return [sumTo(left(), a!.shape), sumTo(right(), b!.shape)];
     },
-    lower: (emitter, inputs, _, context) => [emitter.emit(rules.onnx, writtenOperands(emitter, inputs, context))],
+    lower: elementByElement(rules.onnx),
   };
   return <D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number) =>
     apply(op, toTensors(a, b), null) as Tensor<D>;

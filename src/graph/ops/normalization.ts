@@ -127,14 +127,15 @@ const rmsNormOp: Op<LayerNormAttributes> = {
     });
     return [dx, sumTo(products, weight!.shape)];
   },
-  lower: (emitter, [x, weight], { epsilon }) => {
+  lower: (emitter, [x, weight], { epsilon }, { inputs: [type] }) => {
     // The op came with opset 23, and WebGPU has no kernel for it.
     if (emitter.target === 'native' || emitter.target === 'web') {
       return [emitter.emit('RMSNormalization', [x!, weight!], { axis: -1, epsilon: { float: epsilon } })];
     }
     const squares = emitter.emit('Mul', [x!, x!]);
     const average = emitter.emit('ReduceMean', [squares, emitter.constant('int64', [1], [-1])], { keepdims: 1 });
-    const root = emitter.emit('Sqrt', [emitter.emit('Add', [average, emitter.constant('float32', [1], [epsilon])])]);
+    const added = emitter.withAxes(emitter.constant('float32', [], [epsilon]), type!.shape.length);
+    const root = emitter.emit('Sqrt', [emitter.emit('Add', [average, added])]);
     return [emitter.emit('Mul', [emitter.emit('Div', [x!, root]), weight!])];
   },
 };

@@ -2,7 +2,7 @@
 import type { Dtype } from '../../base/array.js';
 import { broadcastShapes } from '../../base/shape.js';
 import { type AnyTensor, apply, expectDtype, here, type Op, type Tensor, zeroGradient } from '../tensor.js';
-import { mapBroadcast, writtenOperands } from './broadcast.js';
+import { elementByElement, mapBroadcast } from './broadcast.js';
 import { scalar } from './constant.js';
 import { sumTo } from './expand-and-sum.js';
 
@@ -25,7 +25,7 @@ const whereOp: Op<null, Dtype> = {
       sumTo(where(condition, scalar(0), g!), b!.shape),
     ];
   },
-  lower: (emitter, inputs, _, context) => [emitter.emit('Where', writtenOperands(emitter, inputs, context))],
+  lower: elementByElement('Where'),
 };
 
 /** a where the condition holds, else b, all broadcast. */
