@@ -47,6 +47,7 @@ import {
   ofTokens,
   type PaddedTokens,
   paddedTokens,
+  realNeighbours,
   sumOfFar,
   withNeighbours,
 } from './token-blocks.js';
@@ -58,15 +59,11 @@ const shortest = 16;
 
 /** The sums of each query over the keys of its own block and of those beside it. */
 function nearTerms(tokens: PaddedTokens, length: Dim, blocks: Blocks): AttentionTerms {
-  const { count, rows } = blocks;
-  const batch = tokens.query.dim(0);
   const keyHeads = tokens.key.staticDim(2);
   const query = blocks.split(swapHeads(tokens.query));
   const [key, value] = [tokens.key, tokens.value].map((x) => withNeighbours(swapHeads(x), blocks)) as [Tensor, Tensor];
-  const isReal = reshape(withNeighbours(swapHeads(tokens.isReal), blocks), [batch, 1, count, 3 * rows]);
-  const visible = less(0, isReal);
+  const visible = less(0, realNeighbours(tokens.isReal, blocks));
   const seen = seesSome(visible); // [batch, 1, blocks, 1]
-  // Hidden keys are zeros, so that their scores are numbers, and −∞ beside them leaves nothing.
   const hidden = where(visible, scalar(0), where(seen, scalar(Number.NEGATIVE_INFINITY), scalar(0)));
   const scores = matmul(query, key, { transposeRight: true, scale: key.staticDim(-1) ** -0.5 });
   const { mean, logScale } = softmaxMean(add(scores, ofHeads(hidden, keyHeads)), value, 1);

@@ -5,13 +5,18 @@ import {
   add,
   broadcastTo,
   cast,
+  concatenate,
   constant,
   cumulativeSum,
   less,
+  maximum,
+  minimum,
   pad,
   range,
   reshape,
+  size as sizeOf,
   slice,
+  subtract,
   type Tensor,
   transpose,
   withGradient,
@@ -77,23 +82,33 @@ export function paddedTokens(inputs: AttentionInputs, map: FeatureMap, rows: num
   };
 }
 
-/** [batch, heads, length, ·] → [batch, heads·blocks, 3·rows, ·]: each block between the two beside it, zeros beyond the ends. */
+/**
+ * [batch, heads, length, ·] → [batch, heads·blocks, 3·rows, ·]: each block between the two beside it. Beside the first and the last
+ * block stands that block once more, which has to be hidden (`realNeighbours`) and gets no gradient.
+ */
 export function withNeighbours(x: Tensor, { count, rows }: Blocks): Tensor {
   const [batch, heads, , size] = x.shape as [Dim, Dim, Dim, Dim];
   const wide = multiplyDims(size, rows);
-  const beside = [0, 1, 2];
-  const padded = reshape(pad(x, 2, rows, rows), [batch, heads, addDims(count, 2), wide]);
-  const places = add(reshape(range(count), [count, 1]), constant('int32', [3], beside));
-  const indices = broadcastTo(reshape(places, [multiplyDims(count, 3)]), [batch, heads, multiplyDims(count, 3)]);
-  const taken = reshape(takeOfEach(padded, indices), [batch, heads, count, 3, wide]);
-  // Block b got those of the places b, b + 1 and b + 2.
-  const [found] = withGradient([padded], [taken], ([g]) => [
-    beside
-      .map((at) => reshape(slice(g!, 3, at, at + 1), [batch, heads, count, wide]))
-      .map((own, at) => pad(own, 2, at, 2 - at))
-      .reduce((left, right) => add(left, right)),
-  ]);
+  const inBlocks = reshape(x, [batch, heads, count, wide]);
+  const places = add(reshape(range(count), [count, 1]), constant('int32', [3], [-1, 0, 1]));
+  const within = maximum(minimum(places, subtract(sizeOf(count, 'int32'), 1)), 0);
+  const indices = broadcastTo(reshape(within, [multiplyDims(count, 3)]), [batch, heads, multiplyDims(count, 3)]);
+  const taken = reshape(takeOfEach(inBlocks, indices), [batch, heads, count, 3, wide]);
+  // Block b got those of the places b − 1, b and b + 1.
+  const [found] = withGradient([inBlocks], [taken], ([g]) => {
+    const given = [0, 1, 2].map((at) => reshape(slice(g!, 3, at, at + 1), [batch, heads, count, wide]));
+    const total = given.map((own, at) => pad(own, 2, at, 2 - at)).reduce((left, right) => add(left, right));
+    return [slice(total, 2, 1, addDims(count, 1))];
+  });
   return reshape(found!, [batch, multiplyDims(heads, count), 3 * rows, size]);
+}
+
+/** Where the keys of `withNeighbours` are real, of [batch, length, 1, 1]: [batch, 1, blocks, 3·rows], 0 beyond the ends. */
+export function realNeighbours(isReal: Tensor, { count, rows }: Blocks): Tensor {
+  const batch = isReal.dim(0);
+  const padded = pad(reshape(isReal, [batch, 1, count, rows]), 2, 1, 1);
+  const beside = [0, 1, 2].map((at) => slice(padded, 2, at, addDims(count, at)));
+  return concatenate(beside, -1);
 }
 
 /** The sums over all blocks that are at least two away: [batch, heads, blocks, ·]. */
