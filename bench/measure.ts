@@ -1,9 +1,15 @@
 /** Measuring on a noisy machine. */
-export { inTurns, median, summarize, type Timing } from '../src/measure/index.js';
+import { writeFileSync } from 'node:fs';
+import { peakBytes } from '../src/measure/node.js';
 
-/** The most that was resident in this process so far. */
-export function peakBytes(): number {
-  return process.resourceUsage().maxRSS * 1024;
+export { inTurns, median, summarize, type Timing } from '../src/measure/index.js';
+export { peakBytes };
+
+/** The most bytes that are resident in this process during some work; on other systems than Linux, so far. */
+export async function peakDuring(work: () => Promise<unknown>): Promise<number> {
+  if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5'); // sets the peak to what is resident
+  await work();
+  return peakBytes();
 }
 
 /** Seconds of processor time: other work on the machine does not count. */

@@ -2,7 +2,7 @@
 
 import { type Execution, modelOf } from '../src/models/index.js';
 import { tell } from './in-process.js';
-import { peakBytes } from './measure.js';
+import { peakDuring } from './measure.js';
 import { config, writeProfiles } from './model.js';
 import { preparedStep } from './training-step.js';
 
@@ -16,7 +16,6 @@ export interface MemoryStepOptions extends Execution {
 const { depth, length, recompute, reversible = false, ...execution }: MemoryStepOptions = JSON.parse(process.argv[2]!);
 const train = await preparedStep(length, { of: modelOf({ ...config, depth, reversible }, execution), recompute });
 const before = process.memoryUsage.rss();
-await train();
-const bytes = peakBytes() - before;
+const bytes = (await peakDuring(train)) - before;
 await writeProfiles();
 tell(bytes);

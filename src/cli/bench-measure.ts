@@ -11,7 +11,7 @@ import {
   tokenBytes,
   trainingOperations,
 } from '../measure/index.js';
-import { readProfiles } from '../measure/node.js';
+import { peakBytes, readProfiles } from '../measure/node.js';
 import {
   type BenchWork,
   type Part,
@@ -84,7 +84,7 @@ export async function measure(
       await training.run();
       onRun();
     }
-    const peakBytes = process.resourceUsage().maxRSS * 1024;
+    const peak = peakBytes();
     const { prompt, decoding } = await prepareReading({ prompt: engine, decoding: engine }, work);
     open.push(prompt, decoding);
     const reference = await compileChainedProducts(engine);
@@ -95,7 +95,7 @@ export async function measure(
       parts: { training, prompt, decoding },
       times,
       operations: reference.operations,
-      peakBytes,
+      peakBytes: peak,
     });
   } finally {
     for (const each of open) await each.dispose();
