@@ -83,14 +83,16 @@ export async function* generate(
   const own = boundary === undefined ? (frame?.before ?? []) : [boundary];
   const begin = own.length > 0 || source.length > 0 ? own : [tokenizer.documentStart];
   const missing = session.position[0] === 0 ? begin : [];
-  const count = missing.length + source.length + maxTokens;
-  expectRoom(session, count);
-  const note = session.context && contextWarning(session.context, (session.position[0] as number) + count);
+  const length = missing.length + source.length;
+  expectRoom(session, length + maxTokens);
+  const note = session.context && contextWarning(session.context, (session.position[0] as number) + length + maxTokens);
   if (note !== undefined) onNote?.(note);
-  for (const token of missing) await session.step(Int32Array.of(token));
-  for (let start = 0; start < source.length; start += session.readChunk) {
+  for (let start = 0; start < length; start += session.readChunk) {
     signal?.throwIfAborted();
-    await session.read(await source.read(start, Math.min(session.readChunk, source.length - start)));
+    const end = Math.min(start + session.readChunk, length);
+    const before = missing.slice(start, end);
+    const after = await source.read(Math.max(0, start - missing.length), end - start - before.length);
+    await session.read(Int32Array.of(...before, ...after));
   }
   // A character that was left unfinished, by the tokens before or by the prompt, is finished by the model.
   const { withheld } = session;

@@ -15,11 +15,11 @@ import { compileSourceReader, type SourceReader } from './source-reader.js';
 import { readerInputs } from './token-rows.js';
 
 /**
- * A row that begins with at most so many tokens reads them one by one: a reader of pieces takes longer to compile, and one of single
- * tokens is needed in any case, so that a short prompt is answered sooner. It is so whatever else was compiled or read, since the
- * two differ by a rounding.
+ * The first tokens of a row are read one by one into its state, where it begins with at most so many, and until it has so many: other
+ * readers take time to compile, and one of single tokens is needed in any case, so that a short prompt is answered sooner. It is so
+ * whatever else was compiled, since the readers differ by a rounding.
  */
-const mostSingles = 24;
+const firstSingles = 24;
 
 const nothing = new Int32Array(0);
 
@@ -152,10 +152,11 @@ export class HeldState {
   /** Reads a token of rows beside the state; false where they have to be read into the state. */
   async #readBeside(rows: readonly Int32Array[]): Promise<boolean> {
     const { form, inputs } = readerInputs(rows);
+    if (form !== 'token' || this.#deferred === undefined || !this.#isOnHost) return false;
     const position = this.position.data;
+    if (rows.every(({ length }, index) => length === 0 || (position[index] as number) < firstSingles)) return false;
     // Nothing can stand beside the state of a row that has read nothing.
-    const isFirst = rows.some(({ length }, index) => length > 0 && position[index] === 0);
-    if (form !== 'token' || this.#deferred === undefined || !this.#isOnHost || isFirst) return false;
+    if (rows.some(({ length }, index) => length > 0 && position[index] === 0)) return false;
     if (this.#deferred.isFull) await this.settle();
     const next = await this.#deferred.read(this.#current, inputs, this.#weights);
     if (next === undefined) return false;
@@ -166,7 +167,7 @@ export class HeldState {
   /** What of the rows is read at once, one piece after another: the tokens of short beginnings one by one. */
   #piecesOf(rows: readonly Int32Array[]): readonly (readonly Int32Array[])[] {
     const position = this.position.data;
-    const isShort = rows.map(({ length }, index) => this.#isOnHost && position[index] === 0 && length <= mostSingles);
+    const isShort = rows.map(({ length }, index) => this.#isOnHost && position[index] === 0 && length <= firstSingles);
     const short = rows.filter((_, index) => isShort[index]);
     const singles = Array.from({ length: Math.max(0, ...short.map(({ length }) => length)) }, (_, at) =>
       rows.map((row, index) => (isShort[index] ? row.subarray(at, at + 1) : nothing)),

@@ -115,8 +115,9 @@ describe('the functions of a session', () => {
     const session = await sessionOf({ ...engine, compile }, randomModel());
     expect(compiled).toBe(0);
     await session.step(Int32Array.of(0));
-    expect(compiled).toBe(1); // a first token goes into the state
-    for (let step = 1; step < 4; step++) await session.step(Int32Array.of(step));
+    for (let step = 1; step < 24; step++) await session.step(Int32Array.of(step));
+    expect(compiled).toBe(1); // first tokens go into the state
+    for (let step = 0; step < 4; step++) await session.step(Int32Array.of(step));
     expect(compiled).toBe(2); // others are read beside it
     for (let piece = 0; piece < 3; piece++) await session.read(drawTokens(3 + piece));
     expect(compiled).toBe(4); // and go into it before a piece
