@@ -4,7 +4,7 @@ import { Random } from '../base/random.js';
 import { tokensSource } from '../data/index.js';
 import type { Engine } from '../engine/index.js';
 import { GenerationSession } from '../generation/index.js';
-import { buffersDigest, type LoadedModel, type Model, modelFamily, tokenConfig } from '../models/index.js';
+import { buffersDigest, type LoadedModel, type Model, presets, tokenConfig } from '../models/index.js';
 import { taskOfModel } from '../tasks/index.js';
 import { initMoments, type Moments, type Snapshot, Trainer, trainingConfig } from '../training/index.js';
 
@@ -61,7 +61,7 @@ export async function prepareTraining(plain: Engine, { loaded, length, batch }: 
   const { engine, taken } = clocked(plain);
   const { model, params, buffers } = loaded;
   const own = { steps: 1, batch, window: length, learningRate: zeroRate, redrawInterval: 0 };
-  const training = trainingConfig({ ...modelFamily(model.config.model).preset?.training, ...own });
+  const training = trainingConfig({ optimizer: presets.tiny.training.optimizer, ...own });
   const snapshot: Snapshot = {
     model: model.config,
     training,

@@ -4,7 +4,7 @@ import { PerformerError } from '../base/errors.js';
 import { parseOptions } from '../base/options.js';
 import { leavesOf } from '../base/tree.js';
 import { familyOptions, type LoadedModel, type Model, modelConfig, modelOf, tokenizerOf } from '../models/index.js';
-import { trainingOf, trainingSchema } from '../training/config.js';
+import { furtherTraining, trainingOf, trainingSchema } from '../training/config.js';
 import { usageError } from './command.js';
 import { nestedOptions, pickValues } from './option-values.js';
 import { modelNamesOf } from './train-flags.js';
@@ -14,7 +14,10 @@ import { type AskedOptions, problemsOf, type RunOptions, topOf } from './train-o
  * The options of a run that goes on from a model: those of that model, but for what is told of texts, and what was asked for of the
  * training. Throws USAGE for what the model decides, and for a model that cannot learn the task.
  */
-export function continuedOptions({ own, preset, nameOf, family }: AskedOptions, from: LoadedModel): RunOptions {
+export function continuedOptions(
+  { own, preset, isPresetNamed, nameOf, family }: AskedOptions,
+  from: LoadedModel,
+): RunOptions {
   const isOfModel = (key: string) => modelNamesOf(family).includes(topOf(key));
   const { targets: _, ...shared } = familyOptions(from.model.config, family);
   const base: Readonly<Record<string, unknown>> = 'targets' in own ? shared : familyOptions(from.model.config, family);
@@ -29,6 +32,7 @@ export function continuedOptions({ own, preset, nameOf, family }: AskedOptions, 
     const { maxLength = Number.POSITIVE_INFINITY } = modelOf(model);
     const ofTraining = {
       ...pickValues(preset, (key) => !isOfModel(key)),
+      ...(!isPresetNamed && furtherTraining(own)),
       ...pickValues(own, (key) => !isOfModel(key)),
     };
     const window = 'window' in own ? own.window : Math.min(preset.window as number, maxLength);

@@ -239,10 +239,12 @@ export function withPreset(
     const names = Object.keys(presets).join(', ');
     throw new PerformerError('CONFIG', `${where}: expected one of ${names} as preset, got ${String(preset)}.`);
   }
-  return {
-    ...presetOf(preset, family)[part],
-    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-  };
+  return { ...presetOf(preset, family)[part], ...givenOf(given) };
+}
+
+/** The options that are given a value. */
+export function givenOf(given: Given): Given {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 /** The options with the name of a tokenizer in the place of its files, which it is made known by. */

@@ -9,10 +9,12 @@ import {
   type ModelWeights,
   modelConfig,
   modelOf,
+  type PresetName,
   weightsToBegin,
 } from '../models/index.js';
 import { type TaskFamily, taskFamily } from '../tasks/index.js';
 import {
+  furtherTraining,
   initialSnapshot,
   readTrainingConfig,
   runTraining,
@@ -27,7 +29,7 @@ import type { Loaded, Local } from './host.js';
 import { type AnyModel, modelOn } from './kinds.js';
 import { lessonOf } from './lesson.js';
 import { chosenEngine } from './model.js';
-import { type EngineOption, type Given, withPreset, withTokenizer } from './options.js';
+import { type EngineOption, type Given, givenOf, withPreset, withTokenizer } from './options.js';
 import type { From, TrainModel } from './signatures.js';
 import type { TrainingData } from './training-data.js';
 import { splitOptions, type TrainModelOptions } from './training-options.js';
@@ -39,8 +41,8 @@ export async function train(
 ): Promise<Local<AnyModel>> {
   const { task: name = 'language-modelling', onProgress, signal, engine: given, preset, from, ...own } = options;
   const split = splitOptions(await withTokenizer(own));
-  const asked = readTrainingConfig(withPreset('trainModel', 'training', preset, split.training), 'trainModel');
   const family = taskFamily(name);
+  const asked = trainingAsked(split.training, { preset, isFurther: from !== undefined, family: family.model });
   const lesson = await lessonOf(family, data, split.task, from?.loaded.model);
   const base: Given =
     from === undefined
@@ -68,6 +70,16 @@ export async function train(
   } finally {
     await trainer.dispose();
   }
+}
+
+/** The options of a training with the preset's, or of one that goes on from a model with what suits that. */
+function trainingAsked(
+  given: Given,
+  { preset, isFurther, family }: { preset: PresetName | undefined; isFurther: boolean; family: string },
+): TrainingConfig {
+  const base = withPreset('trainModel', 'training', preset, {}, family);
+  const further = isFurther && preset === undefined ? furtherTraining(given) : {};
+  return readTrainingConfig({ ...base, ...further, ...givenOf(given) }, 'trainModel');
 }
 
 /** See the signatures: the kind of the model follows from the task. */

@@ -39,6 +39,8 @@ export const encoder: ModelFamily<EncoderConfig> = {
   name: 'encoder',
   text: 'reads in both directions, and gives embeddings',
   schema: encoderSchema,
+  // docs/quality.md says what this brings.
+  preset: { attention: { kind: 'hybrid', window: 64 } },
   build(config, { chunk = 64, feedForwardChunk } = {}): Model {
     const trunk = buildTrunk(config, { isCausal: false, chunk, feedForwardChunk });
     const [maxLength, head] = [maxLengthOf(config), tokenHead(config)];

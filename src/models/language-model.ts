@@ -48,8 +48,8 @@ export const languageModel: ModelFamily<LanguageModelConfig> = {
   schema: languageModelSchema,
   // docs/quality.md says what each part brings.
   preset: {
-    model: { tokenShift: 2, embeddingDeviation: 1, attention: { kind: 'hybrid', window: 64, forgetting: 'gates' } },
-    training: { optimizer: 'muon' },
+    ...{ tokenShift: 2, embeddingDeviation: 1 },
+    attention: { kind: 'hybrid', window: 64, forgetting: 'gates' },
   },
   build: (config, execution) => causalModel('language model', config, execution),
 };

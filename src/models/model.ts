@@ -129,10 +129,11 @@ export interface Execution {
   readonly feedForwardChunk?: number | undefined;
 }
 
-/** What the presets of a family have of their own. */
+/** The options of a model that the presets of its family have beside their sizes. */
 export interface FamilyPreset {
-  readonly model: { readonly attention: object; readonly tokenShift: number; readonly embeddingDeviation: number };
-  readonly training: object;
+  readonly attention: object;
+  readonly tokenShift?: number | undefined;
+  readonly embeddingDeviation?: number | undefined;
 }
 
 /** A kind of model as one record; `registry.ts` has them all. */
@@ -141,7 +142,7 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** What it is for, in a few words for the help. */
   readonly text: string;
   readonly schema: z.ZodType<C>;
-  /** What its presets have beside their sizes: a way to attend in the place of FAVOR+ alone, and options of model and training. */
+  /** What its presets have beside their sizes: a way to attend in the place of FAVOR+ alone, and other options. */
   readonly preset?: FamilyPreset | undefined;
   /** The model of a config. */
   build(config: C, execution?: Execution): Model;

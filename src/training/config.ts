@@ -26,7 +26,9 @@ const fields = {
   batch: option(count.max(2 ** 16), 'windows side by side', fromPreset),
   window: option(count.max(2 ** 24), 'tokens of a window', fromPreset),
   accumulation: option(count.max(2 ** 16).default(1), 'batches whose gradients are averaged for one step'),
-  learningRate: option(z.number().positive(), 'the highest learning rate', fromPreset),
+  learningRate: option(z.number().positive(), 'the highest learning rate', {
+    fallback: 'from the preset; of a model to go on from 5e-5, of its adapters 5e-4',
+  }),
   schedule: option(
     z.enum(['cosine', 'linear', 'constant', 'inverse-square-root']).default('cosine'),
     'how the learning rate falls after the warm-up; a run with one of the last two can be made longer without a jump',
@@ -116,6 +118,14 @@ export function trainingConfig(options: TrainingOptions): TrainingConfig {
 /** The same for a value of unknown type, as a file has it; errors begin with `where`. */
 export function readTrainingConfig(value: unknown, where: string): TrainingConfig {
   return parseOptions(where, trainingSchema, value);
+}
+
+/**
+ * What a training that goes on from a model has where no preset is asked for: AdamW, and a rate at which what the model knows is not
+ * lost, as it would be at those that suit first weights. Adapters, which begin anew, take a higher one.
+ */
+export function furtherTraining({ loraRank }: { readonly loraRank?: number | undefined }) {
+  return { optimizer: 'adamw', learningRate: loraRank === undefined ? 5e-5 : 5e-4 } as const;
 }
 
 /** The training of a model: images are read whole, so that their tokens are the window. */

@@ -10,6 +10,7 @@ export {
   type StepValues,
 } from './compiled.js';
 export {
+  furtherTraining,
   readTrainingConfig,
   type TrainingConfig,
   type TrainingOptions,

@@ -116,6 +116,33 @@ test('a classifier goes on with classes of its own, or begins a new head for oth
   ]);
 });
 
+test.each([
+  [[], 5e-5],
+  [['--lora-rank', '2'], 5e-4],
+  [['--learning-rate', '1e-3'], 1e-3],
+  [['--preset', 'tiny'], 6e-3],
+])('the rate suits a model to go on from, unless it or a preset is asked for: %j', async (words, rate) => {
+  const { place, model, run } = await pretrained('bert-mlm');
+  const asked = [
+    '--task',
+    'classification',
+    '--from',
+    model,
+    '--steps',
+    '1',
+    '--batch',
+    '2',
+    '--window',
+    '16',
+    ...words,
+  ];
+  expect(await performer(['train', place('rows.jsonl'), '--out', run, ...asked, '--threads', '1'])).toMatchObject({
+    code: 0,
+  });
+  const [first] = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).split('\n');
+  expect(JSON.parse(first!)).toMatchObject({ step: 1, learningRate: expect.closeTo(rate, 9) });
+});
+
 test('by adapters blocks keep their weights but for changes of a low rank, a new head learns, and a stopped run goes on', async () => {
   const { place, model, run } = await pretrained('bert-mlm');
   const words = ['--task', 'classification', '--from', model, '--steps', '20', ...flags, '--lora-rank', '2'];

@@ -174,6 +174,24 @@ it('a training that goes on from a model begins with its weights, and leaves the
   await expect(trainModel(classified, { ...same, classWeights: 'balanced' })).rejects.toThrow(/for classWeights/);
 });
 
+it.each([
+  [{}, 5e-5],
+  [{ loraRank: 2 }, 5e-4],
+  [{ learningRate: 1e-3 }, 1e-3],
+  [{ preset: 'tiny' }, 6e-3],
+] as const)(
+  'a training that goes on from a model has a rate that suits it, unless it is asked otherwise: %j',
+  async (asked, rate) => {
+    const rates: number[] = [];
+    const onProgress = (event: { kind: string; learningRate?: number }) => {
+      if (event.kind === 'step') rates.push(event.learningRate!);
+    };
+    const from = await trainModel(running, { ...short, steps: 1 });
+    await trainModel(running, { steps: 1, batch: 4, window: 24, ...asked, from, onProgress });
+    expect(rates).toEqual([expect.closeTo(rate, 9)]);
+  },
+);
+
 it('a training by adapters leaves the weights that have none, and needs a model to go on from', async () => {
   const first = await trainModel(running, { ...short, seed: 1 });
   const lora = { steps: 8, batch: 4, window: 24, learningRate: 1e-2, loraRank: 2, loraAlpha: 4 };
