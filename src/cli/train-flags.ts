@@ -125,5 +125,8 @@ export function presetTable(): string {
     const words = Object.entries(presetValues(name)).map(([key, value]) => `--${optionFlag(key)?.flag} ${value}`);
     return `  ${name.padEnd(6)} ${words.join(' ')}`;
   });
-  return `${rows.join('\n')}\nModels of other tasks have the same sizes, --attention favor+ and --optimizer adamw.`;
+  const others =
+    'Other models have the same sizes and training, no token shift, and smaller embeddings at first. What guesses masked tokens\n' +
+    'has --attention hybrid --attention-window 64, all others --attention favor+.';
+  return `${rows.join('\n')}\n${others}`;
 }

@@ -26,7 +26,8 @@ Flags override the config file, which overrides the preset:
 ${presetTable()}
 
 --from goes on from a model, ours or one of Hugging Face: the run has its options, its tokenizer and its weights, and what the task
-needs beside them begins anew. Rates are lower than those of a training from nothing, such as --learning-rate 5e-5.
+needs beside them begins anew. Where neither a preset nor a rate is named it learns by AdamW at a rate of 5e-5, and adapters
+(--lora-rank) at 5e-4: at higher ones, which suit a training from nothing, what the model knows would be lost.
 
 --resume takes the options from the checkpoint and, unless files are named, the files that the run began with; they
 must hold what they held then (all of it is compared, beyond 256 MB samples of it and the times of writing). The run
@@ -43,7 +44,7 @@ Examples:
   performer train book.txt --out runs/book
   performer train *.txt --out runs/all --preset small --learning-rate 5e-4 --token-shift 0
   performer train --out runs/book --resume --steps 2000
-  performer train mails.csv --out runs/spam --task classification --from downloads/bert --learning-rate 5e-5
+  performer train mails.csv --out runs/spam --task classification --from downloads/bert
   performer train mails.csv --out runs/spam --task classification --text body --label folder
   performer train news.jsonl --out runs/topics --task multi-label-classification --label topics
   performer train names.conll --out runs/names --task token-classification
