@@ -1,13 +1,14 @@
 /** Measuring on a noisy machine. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { peakBytes } from '../src/measure/node.js';
 
 export { inTurns, median, summarize, type Timing } from '../src/measure/index.js';
 export { peakBytes };
 
-/** The most bytes that are resident in this process during some work; on other systems than Linux, so far. */
+/** The most bytes that are resident in this process during some work; where the system cannot forget a peak, so far. */
 export async function peakDuring(work: () => Promise<unknown>): Promise<number> {
-  if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5'); // sets the peak to what is resident
+  const peakFile = '/proc/self/clear_refs';
+  if (existsSync(peakFile)) writeFileSync(peakFile, '5'); // Linux: what is resident is the peak from here on
   await work();
   return peakBytes();
 }

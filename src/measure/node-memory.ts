@@ -1,5 +1,7 @@
 /** The memory of this process, for Node. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+
+const statusFile = '/proc/self/status';
 
 /**
  * The most bytes that were resident in this process so far. On Linux they are this program's own: what the system counts for a process
@@ -11,7 +13,7 @@ export function peakBytes(): number {
 }
 
 function ownPeak(): number | undefined {
-  if (process.platform !== 'linux') return undefined;
-  const found = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'));
+  if (!existsSync(statusFile)) return undefined;
+  const found = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(statusFile, 'latin1'));
   return found === null ? undefined : Number(found[1]);
 }
