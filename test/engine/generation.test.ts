@@ -5,7 +5,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { drawTokens, expectClose, randomModel, sessionOf } from '../generation/models.js';
 
 const engine = nodeEngine({ threads: 1 });
-const prompts = [drawTokens(19, 1), drawTokens(6, 2)];
+const prompts = [drawTokens(26, 1), drawTokens(6, 2)];
 const steps = [Int32Array.of(1, 2), Int32Array.of(77, 200), Int32Array.of(3, 3)];
 
 it.each([

@@ -78,7 +78,7 @@ describe('an idle row', () => {
       return { ...executable, run, dispose: () => executable.dispose() };
     };
     const session = await sessionOf({ ...engine, compile }, randomModel(), { batch: 2 });
-    await session.read([drawTokens(5), nothing]);
+    await session.read([drawTokens(25), nothing]);
     runs = 0;
     for (let at = 0; at < 16; at++) await session.read([Int32Array.of(at), nothing]);
     expect(runs).toBe(16);
@@ -121,16 +121,16 @@ describe('one row', () => {
     'is saved from a batch as it is alone, and loaded as it was saved, with %j',
     async (options) => {
       const model = modelWith(options);
-      const tokens = drawTokens(30, 3);
+      const tokens = drawTokens(45, 3);
       const [batch, other, alone] = await Promise.all([3, 2, 1].map((batch) => sessionOf(engine, model, { batch })));
-      await batch!.read([drawTokens(20, 1), tokens.subarray(0, 5), nothing]);
-      await batch!.read([drawTokens(2, 1), tokens.subarray(5, 12), drawTokens(1)]);
-      await batch!.read([nothing, tokens.subarray(12, 13), drawTokens(1)]);
+      await batch!.read([drawTokens(20, 1), tokens.subarray(0, 15), nothing]);
+      await batch!.read([drawTokens(2, 1), tokens.subarray(15, 27), drawTokens(1)]);
+      await batch!.read([nothing, tokens.subarray(27, 28), drawTokens(1)]);
       const saved = await batch!.saveRow(1);
       for (const [start, end] of [
-        [0, 5],
-        [5, 12],
-        [12, 13],
+        [0, 15],
+        [15, 27],
+        [27, 28],
       ] as const)
         await alone!.read(tokens.subarray(start, end));
       const { tensors } = await alone!.saveRow(0);
@@ -150,8 +150,8 @@ describe('one row', () => {
       await batch!.clearRow(0);
       await batch!.loadRow(2, saved);
       expect((await batch!.saveRow(2)).tensors).toEqual(saved.tensors);
-      const expected = (await parallelLogits(engine, model, tokens))[29]!;
-      const rest = tokens.subarray(13);
+      const expected = (await parallelLogits(engine, model, tokens))[44]!;
+      const rest = tokens.subarray(28);
       alone!.loadState(saved);
       expectClose(await alone!.read(rest), expected, 'alone');
       expectClose(rowOf(await other!.read([nothing, rest]), 1), expected, 'in another session');

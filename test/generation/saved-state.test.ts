@@ -57,14 +57,14 @@ describe('a saved state', () => {
     'of %i single tokens after a text goes on bit for bit as a session that was never saved',
     async (count) => {
       const model = randomModel();
-      const tokens = drawTokens(20 + count + 2 * windowSize);
+      const tokens = drawTokens(30 + count + 2 * windowSize);
       const [unbroken, saved, resumed] = await Promise.all([0, 1, 2].map(() => sessionOf(engine, model)));
-      await Promise.all([unbroken, saved].map((session) => session!.read(tokens.subarray(0, 20))));
-      for (const token of tokens.subarray(20, 20 + count)) {
+      await Promise.all([unbroken, saved].map((session) => session!.read(tokens.subarray(0, 30))));
+      for (const token of tokens.subarray(30, 30 + count)) {
         await Promise.all([unbroken, saved].map((session) => session!.step(Int32Array.of(token))));
       }
       resumed!.loadState(throughFile(await saved!.saveState()));
-      for (const token of tokens.subarray(20 + count)) {
+      for (const token of tokens.subarray(30 + count)) {
         const expected = await unbroken!.step(Int32Array.of(token));
         expect(await saved!.step(Int32Array.of(token))).toEqual(expected);
         expect(await resumed!.step(Int32Array.of(token))).toEqual(expected);
