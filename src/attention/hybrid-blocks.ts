@@ -64,6 +64,7 @@ function nearTerms(tokens: PaddedTokens, length: Dim, blocks: Blocks): Attention
   const [key, value] = [tokens.key, tokens.value].map((x) => withNeighbours(swapHeads(x), blocks)) as [Tensor, Tensor];
   const visible = less(0, realNeighbours(tokens.isReal, blocks));
   const seen = seesSome(visible); // [batch, 1, blocks, 1]
+  // The scores of hidden keys are numbers, and −∞ beside them leaves nothing.
   const hidden = where(visible, scalar(0), where(seen, scalar(Number.NEGATIVE_INFINITY), scalar(0)));
   const scores = matmul(query, key, { transposeRight: true, scale: key.staticDim(-1) ** -0.5 });
   const { mean, logScale } = softmaxMean(add(scores, ofHeads(hidden, keyHeads)), value, 1);
